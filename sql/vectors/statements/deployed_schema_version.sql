@@ -1,0 +1,1 @@
+SELECT s.version FROM vectors.schema_version AS s;
