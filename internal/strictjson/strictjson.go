@@ -1,0 +1,390 @@
+// Package strictjson reads JSON that comes from outside under stated limits: every rule that a document
+// breaks is collected, so that its sender learns of all of them at once.
+//
+// It is stricter than encoding/json in what RFC 7493 (I-JSON) leaves no room for: UTF-8 only, no lone
+// surrogates, no doubled names, no numbers beyond a float64, names compared exactly. It knows nothing about
+// any particular document.
+package strictjson
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// shownLength is how many characters of a refused value an error repeats. The values are customers' data:
+// enough to find the mistake, no more.
+const shownLength = 24
+
+// Limits bound a document before any of its fields is looked at. The zero value bounds nothing.
+type Limits struct {
+	// MaxBytes is the largest document, in bytes.
+	MaxBytes int
+	// MaxDepth is how deep objects and arrays may lie inside each other; the document itself is level 1.
+	MaxDepth int
+}
+
+// Violation is one broken rule.
+type Violation struct {
+	// Field is the path of the value, such as browse_history[2].quantity; empty for the document as a whole.
+	Field string
+	// Value is what was found, shortened; an object or array is only named as such.
+	Value string
+	// Allowed says what would have been accepted.
+	Allowed string
+}
+
+func (v Violation) String() string {
+	field := v.Field
+	if field == "" {
+		field = "document"
+	}
+	return fmt.Sprintf("%s: got %s, want %s", field, v.Value, v.Allowed)
+}
+
+// Error holds every violation of one document, in the order of reading.
+type Error struct {
+	Violations []Violation
+}
+
+func (e *Error) Error() string {
+	lines := make([]string, len(e.Violations))
+	for i, violation := range e.Violations {
+		lines[i] = violation.String()
+	}
+	return strings.Join(lines, "; ")
+}
+
+// Member is one name and value of an object; the value is compact JSON, its strings and numbers spelled as
+// they came.
+type Member struct {
+	Name  string
+	Value jsontext.Value
+}
+
+// Document is a parsed document and the violations found in it so far.
+type Document struct {
+	root       Value
+	violations []Violation
+}
+
+// Value is one value of a document, or the absence of one.
+type Value struct {
+	document *Document
+	path     string
+	node     *node
+}
+
+type node struct {
+	kind     jsontext.Kind
+	raw      jsontext.Value
+	text     string
+	number   float64
+	names    []string
+	members  map[string]*node
+	elements []*node
+}
+
+// Parse reads one JSON value. The error is an *Error with a single violation: what is not readable as a
+// whole has no fields to judge.
+func Parse(data []byte, limits Limits) (*Document, error) {
+	if limits.MaxBytes > 0 && len(data) > limits.MaxBytes {
+		return nil, refusal(fmt.Sprintf("%d bytes", len(data)), fmt.Sprintf("at most %d bytes", limits.MaxBytes))
+	}
+	compact := jsontext.Value(bytes.Clone(data))
+	if err := compact.Compact(jsontext.AllowDuplicateNames(false), jsontext.AllowInvalidUTF8(false)); err != nil {
+		return nil, refusal(shorten(cause(err)), "one JSON value in UTF-8 without doubled names")
+	}
+	document := &Document{}
+	decoder := jsontext.NewDecoder(bytes.NewBuffer(compact))
+	root, err := read(decoder, compact, limits)
+	if err != nil {
+		return nil, err
+	}
+	document.root = Value{document: document, node: root}
+	return document, nil
+}
+
+// Root is the document's own value.
+func (d *Document) Root() Value { return d.root }
+
+// Err is nil, or the *Error with every violation recorded so far.
+func (d *Document) Err() error {
+	if len(d.violations) == 0 {
+		return nil
+	}
+	return &Error{Violations: d.violations}
+}
+
+func refusal(value, allowed string) *Error {
+	return &Error{Violations: []Violation{{Value: value, Allowed: allowed}}}
+}
+
+// cause is the syntax error without the package's name and without its position's prefix.
+func cause(err error) string {
+	var syntactic *jsontext.SyntacticError
+	switch {
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		if errors.As(err, &syntactic) {
+			return "doubled name at " + string(syntactic.JSONPointer)
+		}
+		return "doubled name"
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return "an unfinished value"
+	case errors.As(err, &syntactic):
+		return fmt.Sprintf("a mistake after byte %d", syntactic.ByteOffset)
+	}
+	return "unreadable text"
+}
+
+func read(decoder *jsontext.Decoder, data []byte, limits Limits) (*node, error) {
+	start := decoder.InputOffset()
+	token, err := decoder.ReadToken()
+	if err != nil {
+		return nil, refusal(shorten(cause(err)), "one JSON value in UTF-8 without doubled names")
+	}
+	if limits.MaxDepth > 0 && decoder.StackDepth() > limits.MaxDepth {
+		return nil, refusal("deeper nesting", fmt.Sprintf("at most %d levels", limits.MaxDepth))
+	}
+	result := &node{kind: token.Kind()}
+	switch token.Kind() {
+	case '"':
+		result.text = token.String()
+	case '0':
+		result.number, err = strconv.ParseFloat(token.String(), 64)
+		if err != nil {
+			return nil, refusal(shorten(token.String()), "numbers within the range of a float64")
+		}
+	case '[':
+		for decoder.PeekKind() != ']' {
+			element, err := read(decoder, data, limits)
+			if err != nil {
+				return nil, err
+			}
+			result.elements = append(result.elements, element)
+		}
+		_, err = decoder.ReadToken()
+	case '{':
+		result.members = map[string]*node{}
+		for decoder.PeekKind() != '}' {
+			name, err := decoder.ReadToken()
+			if err != nil {
+				return nil, refusal(shorten(cause(err)), "one JSON value in UTF-8 without doubled names")
+			}
+			text := name.String()
+			member, err := read(decoder, data, limits)
+			if err != nil {
+				return nil, err
+			}
+			result.names = append(result.names, text)
+			result.members[text] = member
+		}
+		_, err = decoder.ReadToken()
+	}
+	if err != nil {
+		return nil, refusal(shorten(cause(err)), "one JSON value in UTF-8 without doubled names")
+	}
+	// The offset before a token precedes the comma or colon that leads to it.
+	result.raw = jsontext.Value(bytes.TrimLeft(data[start:decoder.InputOffset()], ",:"))
+	return result, nil
+}
+
+// Missing says that the value is absent or null.
+func (v Value) Missing() bool { return v.node == nil || v.node.kind == 'n' }
+
+// Raw is the value as compact JSON; nil where absent.
+func (v Value) Raw() jsontext.Value {
+	if v.node == nil {
+		return nil
+	}
+	return v.node.raw
+}
+
+// Refuse records a violation of this value.
+func (v Value) Refuse(allowed string) {
+	v.document.violations = append(v.document.violations, Violation{Field: v.path, Value: v.shown(), Allowed: allowed})
+}
+
+// Refused says whether this value or one inside it has a violation.
+func (v Value) Refused() bool {
+	for _, violation := range v.document.violations {
+		if strings.HasPrefix(violation.Field, v.path) {
+			return true
+		}
+	}
+	return false
+}
+
+func (v Value) shown() string {
+	if v.node == nil {
+		return "nothing"
+	}
+	switch v.node.kind {
+	case '{':
+		return "an object"
+	case '[':
+		return fmt.Sprintf("an array of %d", len(v.node.elements))
+	}
+	return shorten(string(v.node.raw))
+}
+
+func shorten(text string) string {
+	if utf8.RuneCountInString(text) <= shownLength {
+		return text
+	}
+	return string([]rune(text)[:shownLength]) + "..."
+}
+
+// Field is the object's member of this name, whether present or not. On anything but an object it records a
+// violation only through the caller's Object.
+func (v Value) Field(name string) Value {
+	path := name
+	if v.path != "" {
+		path = v.path + "." + name
+	}
+	field := Value{document: v.document, path: path}
+	if v.node != nil {
+		field.node = v.node.members[name]
+	}
+	return field
+}
+
+// Object requires an object and says whether it is one.
+func (v Value) Object() bool {
+	if v.node == nil || v.node.kind != '{' {
+		v.Refuse("an object")
+		return false
+	}
+	return true
+}
+
+// Members are the object's members in their order.
+func (v Value) Members() []Member {
+	if v.node == nil {
+		return nil
+	}
+	members := make([]Member, len(v.node.names))
+	for i, name := range v.node.names {
+		members[i] = Member{Name: name, Value: v.node.members[name].raw}
+	}
+	return members
+}
+
+// Elements requires an array of least to most values.
+func (v Value) Elements(least, most int) []Value {
+	if v.node == nil || v.node.kind != '[' || len(v.node.elements) < least || len(v.node.elements) > most {
+		v.Refuse(fmt.Sprintf("an array of %d to %d values", least, most))
+		return nil
+	}
+	elements := make([]Value, len(v.node.elements))
+	for i, element := range v.node.elements {
+		elements[i] = Value{document: v.document, path: fmt.Sprintf("%s[%d]", v.path, i), node: element}
+	}
+	return elements
+}
+
+// Text requires a string of least to most characters (Unicode code points).
+func (v Value) Text(least, most int) string {
+	if v.node == nil || v.node.kind != '"' {
+		v.Refuse(fmt.Sprintf("a string of %d to %d characters", least, most))
+		return ""
+	}
+	if length := utf8.RuneCountInString(v.node.text); length < least || length > most {
+		v.Refuse(fmt.Sprintf("a string of %d to %d characters (this one has %d)", least, most, length))
+		return ""
+	}
+	return v.node.text
+}
+
+// Pattern requires a string that the expression matches; allowed describes the expression to people.
+func (v Value) Pattern(expression *regexp.Regexp, allowed string) string {
+	if v.node == nil || v.node.kind != '"' || !expression.MatchString(v.node.text) {
+		v.Refuse(allowed)
+		return ""
+	}
+	return v.node.text
+}
+
+// IsText says whether the value is a string, without requiring it.
+func (v Value) IsText() bool { return v.node != nil && v.node.kind == '"' }
+
+// Number requires a number from least to most.
+func (v Value) Number(least, most float64) float64 {
+	if v.node == nil || v.node.kind != '0' || v.node.number < least || v.node.number > most {
+		v.Refuse(fmt.Sprintf("a number from %g to %g", least, most))
+		return 0
+	}
+	return v.node.number
+}
+
+// Integer requires a whole number from least to most, both at most 2^53 in size. As in JSON Schema, 2.0 and
+// 2e0 are whole.
+func (v Value) Integer(least, most int64) int64 {
+	if v.node == nil || v.node.kind != '0' || math.Trunc(v.node.number) != v.node.number ||
+		v.node.number < float64(least) || v.node.number > float64(most) {
+		v.Refuse(fmt.Sprintf("a whole number from %d to %d", least, most))
+		return 0
+	}
+	return int64(v.node.number)
+}
+
+// Bool requires true or false.
+func (v Value) Bool() bool {
+	if v.node == nil || (v.node.kind != 't' && v.node.kind != 'f') {
+		v.Refuse("true or false")
+		return false
+	}
+	return v.node.kind == 't'
+}
+
+// Absent requires that the value is not there at all, for reserved and misspelt names.
+func (v Value) Absent(reason string) {
+	if v.node != nil {
+		v.Refuse("no such field: " + reason)
+	}
+}
+
+// Only requires that the object has no members but the named ones.
+func (v Value) Only(names ...string) {
+	if v.node == nil {
+		return
+	}
+	allowed := map[string]bool{}
+	for _, name := range names {
+		allowed[name] = true
+	}
+	for _, name := range v.node.names {
+		if !allowed[name] {
+			v.Field(name).Refuse("no such field: known are " + strings.Join(names, ", "))
+		}
+	}
+}
+
+// Object writes members, in their order, as one compact object. Their values must be valid JSON.
+func Object(members []Member) []byte {
+	buffer := []byte{'{'}
+	for i, member := range members {
+		if i > 0 {
+			buffer = append(buffer, ',')
+		}
+		// A name that came from a parsed document or from our own code is valid UTF-8, the only condition.
+		buffer, _ = jsontext.AppendQuote(buffer, member.Name)
+		buffer = append(buffer, ':')
+		buffer = append(buffer, member.Value...)
+	}
+	return append(buffer, '}')
+}
+
+// String is text as a JSON string.
+func String(text string) jsontext.Value {
+	quoted, _ := jsontext.AppendQuote(nil, text)
+	return quoted
+}
