@@ -1,0 +1,251 @@
+// Package database makes private RDS instances: isolated subnets, encrypted
+// storage, TLS forced, IAM logins, a master password that RDS itself keeps and
+// rotates. It must not know the schema, nor who connects.
+package database
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsrds"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssecretsmanager"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+
+	"diecast/constructs/alarm"
+	"diecast/constructs/golambda"
+	"diecast/constructs/nag"
+)
+
+// Engine is a database engine at an exact minor version, which upgrades only by
+// an edit here, never by itself.
+type Engine struct {
+	engine     awsrds.IInstanceEngine
+	port       int
+	parameters map[string]string
+}
+
+// PostgreSQL is RDS for PostgreSQL 18.3.
+func PostgreSQL() Engine {
+	return Engine{
+		engine: awsrds.DatabaseInstanceEngine_Postgres(&awsrds.PostgresInstanceEngineProps{
+			Version: awsrds.PostgresEngineVersion_VER_18_3(),
+		}),
+		port:       5432,
+		parameters: map[string]string{"rds.force_ssl": "1"},
+	}
+}
+
+// Props configures a database.
+type Props struct {
+	// Engine is what runs, such as PostgreSQL(). Required.
+	Engine Engine
+	// VPC and Subnets place the instance; the subnets must have no route to the internet.
+	VPC     awsec2.IVpc
+	Subnets *awsec2.SubnetSelection
+	// Name is the database that is created with the instance. Required.
+	Name string
+	// MasterUser is the administrator's login name; only loaders use it. Required.
+	MasterUser string
+	// InstanceClass is the size, such as "db.t4g.micro". Required.
+	InstanceClass string
+	// StorageGiB is the disk's size, 20 to 16,384; it grows by itself to double.
+	StorageGiB int
+	// MultiAZ keeps a standby in the other zone. Default false: a failed zone
+	// takes the database with it until it is restored.
+	MultiAZ bool
+	// BackupRetention is how far back automated backups reach, 0 to 35 days.
+	// Default 0: no automated backups.
+	BackupRetention time.Duration
+	// Parameters are added to the engine's own. Default none.
+	Parameters map[string]string
+	// DeletionProtection refuses every deletion until it is turned off. Default false.
+	DeletionProtection bool
+	// Destroy deletes the instance with its backups. Default false: a final
+	// snapshot is kept when the stack goes.
+	Destroy bool
+	// MaxConnections is how many connections the class allows; the alarm stands
+	// at 80 % of it. Required.
+	MaxConnections int
+	// AlarmTopic hears of lack of memory, storage, CPU credit and connections. Default nil: only the console shows them.
+	AlarmTopic awssns.ITopic
+}
+
+// Database is a private RDS instance.
+type Database struct {
+	instance awsrds.DatabaseInstance
+	group    awsec2.SecurityGroup
+	port     int
+	name     string
+	alarms   []awscloudwatch.Alarm
+}
+
+// New makes a database at id in scope.
+func New(scope constructs.Construct, id string, p Props) *Database {
+	p.validate()
+	this := constructs.NewConstruct(scope, jsii.String(id))
+	group := awsec2.NewSecurityGroup(this, jsii.String("SecurityGroup"), &awsec2.SecurityGroupProps{
+		Vpc:              p.VPC,
+		Description:      jsii.String("Database " + p.Name + ": queries from the groups of its clients"),
+		AllowAllOutbound: jsii.Bool(false),
+	})
+	parameters := map[string]*string{}
+	for name, value := range p.Engine.parameters {
+		parameters[name] = jsii.String(value)
+	}
+	for name, value := range p.Parameters {
+		parameters[name] = jsii.String(value)
+	}
+	removal := awscdk.RemovalPolicy_SNAPSHOT
+	if p.Destroy {
+		removal = awscdk.RemovalPolicy_DESTROY
+	}
+	instance := awsrds.NewDatabaseInstance(this, jsii.String("Instance"), &awsrds.DatabaseInstanceProps{
+		Engine:                   p.Engine.engine,
+		InstanceType:             awsec2.NewInstanceType(jsii.String(strings.TrimPrefix(p.InstanceClass, "db."))),
+		Vpc:                      p.VPC,
+		VpcSubnets:               p.Subnets,
+		SecurityGroups:           &[]awsec2.ISecurityGroup{group},
+		PubliclyAccessible:       jsii.Bool(false),
+		Port:                     jsii.Number(p.Engine.port),
+		DatabaseName:             jsii.String(p.Name),
+		Credentials:              awsrds.Credentials_FromUsername(jsii.String(p.MasterUser), nil),
+		ManageMasterUserPassword: jsii.Bool(true),
+		IamAuthentication:        jsii.Bool(true),
+		CaCertificate:            awsrds.CaCertificate_RDS_CA_RSA2048_G1(),
+		StorageEncrypted:         jsii.Bool(true),
+		StorageType:              awsrds.StorageType_GP3,
+		AllocatedStorage:         jsii.Number(p.StorageGiB),
+		MaxAllocatedStorage:      jsii.Number(2 * p.StorageGiB),
+		MultiAz:                  jsii.Bool(p.MultiAZ),
+		BackupRetention:          awscdk.Duration_Days(jsii.Number(p.BackupRetention.Hours() / 24)),
+		DeleteAutomatedBackups:   jsii.Bool(p.Destroy),
+		CopyTagsToSnapshot:       jsii.Bool(true),
+		AutoMinorVersionUpgrade:  jsii.Bool(false),
+		DeletionProtection:       jsii.Bool(p.DeletionProtection),
+		RemovalPolicy:            removal,
+		ParameterGroup: awsrds.NewParameterGroup(this, jsii.String("Parameters"), &awsrds.ParameterGroupProps{
+			Engine: p.Engine.engine, Parameters: &parameters, Description: jsii.String("Database " + p.Name),
+		}),
+	})
+	// A strong reference would export the endpoint, and CloudFormation would then
+	// refuse to replace or restore the instance while another stack imports it.
+	instance.ApplyCrossStackReferenceStrength(awscdk.ReferenceStrength_WEAK)
+	p.acceptFindings(instance)
+
+	d := &Database{instance: instance, group: group, port: p.Engine.port, name: p.Name}
+	d.alarms = alarm.New(this, p.AlarmTopic, d.rules(p)...)
+	return d
+}
+
+func (p Props) validate() {
+	if p.Engine.engine == nil {
+		panic("database: Engine is required, got none; use database.PostgreSQL()")
+	}
+	if p.Name == "" || p.MasterUser == "" {
+		panic(fmt.Sprintf("database: Name and MasterUser are required, got %q and %q; RDS cannot change them later", p.Name, p.MasterUser))
+	}
+	if !strings.HasPrefix(p.InstanceClass, "db.") {
+		panic(fmt.Sprintf("database: InstanceClass must begin with db., got %q; for example db.t4g.micro", p.InstanceClass))
+	}
+	if p.StorageGiB < 20 || p.StorageGiB > 16384 {
+		panic(fmt.Sprintf("database: StorageGiB must be 20 to 16384, got %d; gp3 starts at 20", p.StorageGiB))
+	}
+	if p.BackupRetention < 0 || p.BackupRetention > 35*24*time.Hour || p.BackupRetention%(24*time.Hour) != 0 {
+		panic(fmt.Sprintf("database: BackupRetention must be whole days from 0 to 35, got %s; RDS keeps no longer", p.BackupRetention))
+	}
+	if p.MaxConnections < 1 {
+		panic(fmt.Sprintf("database: MaxConnections is required, got %d; take the instance class's", p.MaxConnections))
+	}
+	if p.Destroy && p.DeletionProtection {
+		panic("database: Destroy and DeletionProtection exclude each other, got both; turn one off")
+	}
+	for name := range maps.Keys(p.Parameters) {
+		if _, own := p.Engine.parameters[name]; own {
+			panic(fmt.Sprintf("database: parameter %s belongs to the engine, got %q; leave it out", name, p.Parameters[name]))
+		}
+	}
+}
+
+func (p Props) acceptFindings(instance awsrds.DatabaseInstance) {
+	exceptions := []nag.Exception{{
+		Rule:   "AwsSolutions-RDS11",
+		Reason: "The instance is reached from two security groups only; another port would hide nothing and break the clients' defaults.",
+	}}
+	if !p.MultiAZ {
+		exceptions = append(exceptions, nag.Exception{Rule: "AwsSolutions-RDS3",
+			Reason: "The profile accepts an outage with its zone for half the price; the store is rebuilt from artifacts or backups."})
+	}
+	if !p.DeletionProtection {
+		exceptions = append(exceptions, nag.Exception{Rule: "AwsSolutions-RDS10",
+			Reason: "The profile is meant to be taken down by one command; a final snapshot is kept unless both destroy keys are set."})
+	}
+	nag.Accept(instance, exceptions...)
+}
+
+func (d *Database) rules(p Props) []alarm.Rule {
+	options := &awscloudwatch.MetricOptions{Period: awscdk.Duration_Minutes(jsii.Number(5)), Statistic: jsii.String("Average")}
+	const mebibyte, gibibyte = 1 << 20, 1 << 30
+	rules := []alarm.Rule{{
+		ID:          "FreeableMemory",
+		Description: "Database " + p.Name + " has less than 64 MiB of memory to free: a larger class, or fewer connections.",
+		Metric:      d.instance.MetricFreeableMemory(options), Threshold: 64 * mebibyte, Breach: alarm.Below, Periods: 3,
+	}, {
+		ID:          "FreeStorage",
+		Description: "Database " + p.Name + " has less than 2 GiB of free storage: look for what grows before autoscaling ends.",
+		Metric:      d.instance.MetricFreeStorageSpace(options), Threshold: 2 * gibibyte, Breach: alarm.Below, Periods: 3,
+	}, {
+		ID:          "Connections",
+		Description: "Database " + p.Name + " has over 80 % of its connections taken: compare capacity.eventsPerSecond with the class.",
+		Metric: d.instance.MetricDatabaseConnections(&awscloudwatch.MetricOptions{
+			Period: awscdk.Duration_Minutes(jsii.Number(1)), Statistic: jsii.String("Maximum"),
+		}),
+		Threshold: 0.8 * float64(p.MaxConnections), Periods: 5, Breaching: 3,
+	}}
+	if strings.HasPrefix(p.InstanceClass, "db.t") {
+		rules = append(rules, alarm.Rule{
+			ID:          "CpuCredit",
+			Description: "Database " + p.Name + " is about to use up its CPU credit and will slow down: a larger or non-burstable class.",
+			Metric: d.instance.Metric(jsii.String("CPUCreditBalance"), &awscloudwatch.MetricOptions{
+				Period: awscdk.Duration_Minutes(jsii.Number(5)), Statistic: jsii.String("Minimum"),
+			}),
+			Threshold: 20, Breach: alarm.Below, Periods: 3,
+		})
+	}
+	return rules
+}
+
+// Admit lets the function's group connect to the database. The rules land in the
+// stack of group.
+func (d *Database) Admit(group awsec2.SecurityGroup) {
+	group.Connections().AllowTo(d.group, awsec2.Port_Tcp(jsii.Number(d.port)), jsii.String("Queries to "+d.name))
+}
+
+// AllowLogin lets the function log in as user with an IAM token.
+func (d *Database) AllowLogin(f *golambda.Function, user string) {
+	d.instance.GrantConnect(f.Function(), jsii.String(user))
+}
+
+// MasterSecret is the secret that RDS manages: user name and password only.
+func (d *Database) MasterSecret() awssecretsmanager.ISecret { return d.instance.Secret() }
+
+// Host is the endpoint's name, known at deployment.
+func (d *Database) Host() *string { return d.instance.DbInstanceEndpointAddress() }
+
+// Port is the endpoint's port.
+func (d *Database) Port() int { return d.port }
+
+// Name is the database created with the instance.
+func (d *Database) Name() string { return d.name }
+
+// Instance is the CDK instance, for dashboards.
+func (d *Database) Instance() awsrds.DatabaseInstance { return d.instance }
+
+// Alarms are the database's alarms, for a dashboard.
+func (d *Database) Alarms() []awscloudwatch.Alarm { return d.alarms }

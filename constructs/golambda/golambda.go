@@ -1,0 +1,242 @@
+// Package golambda makes Lambda functions from Go commands of this module,
+// compiled at synthesis on the machine that runs it, without Docker, each with a
+// role and a log group of its own. It must not know what a function does.
+package golambda
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awss3assets"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+
+	"diecast/constructs/alarm"
+	"diecast/constructs/nag"
+	"diecast/constructs/securebucket"
+)
+
+// SourceMetadata is the key of the function resource's metadata that names its
+// source package, relative to the module's root. The laptop run builds the same
+// package for its own machine.
+const SourceMetadata = "diecast:source"
+
+// Network places a function in a VPC.
+type Network struct {
+	VPC     awsec2.IVpc
+	Subnets *awsec2.SubnetSelection
+	// SecurityGroup is the function's own; its rules belong to the caller.
+	SecurityGroup awsec2.ISecurityGroup
+}
+
+// Props configures a function.
+type Props struct {
+	// Source is the command's directory relative to the module's root, such as "lambda/transform".
+	Source string
+	// Description is what the Lambda console shows.
+	Description string
+	// MemoryMiB is 128 to 10,240; the CPU share follows it. Default 128.
+	MemoryMiB int
+	// Timeout ends an invocation, 1 s to 15 min. Default 10 s.
+	Timeout time.Duration
+	// Environment is visible to everyone who may read the function: no secrets.
+	Environment map[string]*string
+	// LogRetention is how long the function's log is kept. Required.
+	LogRetention awslogs.RetentionDays
+	// ReservedConcurrency sets aside and caps parallel executions. Default 0: the
+	// account's shared pool, without a cap of its own.
+	ReservedConcurrency int
+	// Network runs the function in a VPC. Default nil: outside, with internet access.
+	Network *Network
+	// AlarmTopic hears of errors, throttles and slowness. Default nil: only the console shows them.
+	AlarmTopic awssns.ITopic
+}
+
+// Function is a compiled Go function with its role, log group and alarms.
+type Function struct {
+	function awslambda.Function
+	role     awsiam.Role
+	alarms   []awscloudwatch.Alarm
+}
+
+// New makes a function at id in scope.
+func New(scope constructs.Construct, id string, p Props) *Function {
+	p = p.withDefaults()
+	root, err := ModuleRoot()
+	if err != nil {
+		panic(err)
+	}
+	p.validate(root)
+
+	this := constructs.NewConstruct(scope, jsii.String(id))
+	logs := awslogs.NewLogGroup(this, jsii.String("Log"), &awslogs.LogGroupProps{
+		Retention:     p.LogRetention,
+		RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
+	})
+	role := awsiam.NewRole(this, jsii.String("Role"), &awsiam.RoleProps{
+		AssumedBy:   awsiam.NewServicePrincipal(jsii.String("lambda.amazonaws.com"), nil),
+		Description: jsii.String("Runs " + p.Source),
+	})
+	role.AddToPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Sid:       jsii.String("WriteOwnLog"),
+		Actions:   jsii.Strings("logs:CreateLogStream", "logs:PutLogEvents"),
+		Resources: &[]*string{logs.LogGroupArn()},
+	}))
+	props := &awslambda.FunctionProps{
+		Code: awslambda.Code_FromAsset(jsii.String(filepath.Join(root, p.Source)), &awss3assets.AssetOptions{
+			AssetHashType: awscdk.AssetHashType_OUTPUT,
+			DisplayName:   jsii.String(p.Source),
+			Bundling: &awscdk.BundlingOptions{
+				// Never pulled: the local compiler below either succeeds or ends the synthesis.
+				Image: awscdk.DockerImage_FromRegistry(jsii.String("scratch")),
+				Local: &compiler{moduleRoot: root, source: p.Source},
+			},
+		}),
+		Handler:       jsii.String(Executable),
+		Runtime:       awslambda.Runtime_PROVIDED_AL2023(),
+		Architecture:  awslambda.Architecture_ARM_64(),
+		Description:   jsii.String(p.Description),
+		MemorySize:    jsii.Number(p.MemoryMiB),
+		Timeout:       awscdk.Duration_Millis(jsii.Number(p.Timeout.Milliseconds())),
+		Environment:   &p.Environment,
+		Role:          role,
+		LogGroup:      logs,
+		LoggingFormat: awslambda.LoggingFormat_JSON,
+	}
+	if p.ReservedConcurrency > 0 {
+		props.ReservedConcurrentExecutions = jsii.Number(p.ReservedConcurrency)
+	}
+	if p.Network != nil {
+		joinNetwork(role, props, p.Network)
+	}
+	function := awslambda.NewFunction(this, jsii.String("Function"), props)
+	function.Node().DefaultChild().(awslambda.CfnFunction).AddMetadata(jsii.String(SourceMetadata), p.Source)
+
+	f := &Function{function: function, role: role}
+	f.alarms = alarm.New(this, p.AlarmTopic, f.rules(p)...)
+	return f
+}
+
+// joinNetwork grants what the Lambda service needs to attach the function to
+// the VPC. EC2 checks these actions without a resource, so the statement cannot
+// name one.
+func joinNetwork(role awsiam.Role, props *awslambda.FunctionProps, n *Network) {
+	role.AddToPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Sid: jsii.String("AttachToVpc"),
+		Actions: jsii.Strings("ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets",
+			"ec2:DeleteNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"),
+		Resources: jsii.Strings("*"),
+	}))
+	nag.Accept(role, nag.Exception{
+		Rule:      "AwsSolutions-IAM5",
+		Reason:    "Lambda attaches a function to its VPC with EC2 network-interface actions that accept no resource.",
+		AppliesTo: []string{"Resource::*"},
+	})
+	props.Vpc = n.VPC
+	props.VpcSubnets = n.Subnets
+	props.SecurityGroups = &[]awsec2.ISecurityGroup{n.SecurityGroup}
+}
+
+func (p Props) withDefaults() Props {
+	if p.MemoryMiB == 0 {
+		p.MemoryMiB = 128
+	}
+	if p.Timeout == 0 {
+		p.Timeout = 10 * time.Second
+	}
+	if p.Environment == nil {
+		p.Environment = map[string]*string{}
+	}
+	return p
+}
+
+func (p Props) validate(root string) {
+	if info, err := os.Stat(filepath.Join(root, p.Source)); p.Source == "" || err != nil || !info.IsDir() {
+		panic(fmt.Sprintf("golambda: Source must be a package directory below the module's root, got %q; name it like lambda/transform", p.Source))
+	}
+	if p.MemoryMiB < 128 || p.MemoryMiB > 10240 {
+		panic(fmt.Sprintf("golambda: MemoryMiB must be 128 to 10240, got %d; see the Lambda quotas", p.MemoryMiB))
+	}
+	if p.Timeout < time.Second || p.Timeout > 15*time.Minute || p.Timeout%time.Second != 0 {
+		panic(fmt.Sprintf("golambda: Timeout must be whole seconds from 1s to 15m, got %s; see the Lambda quotas", p.Timeout))
+	}
+	if p.LogRetention == "" {
+		panic(fmt.Sprintf("golambda: LogRetention is required, got none for %s; logs would be kept for ever", p.Source))
+	}
+	for name := range p.Environment {
+		if strings.Contains(name, "PASSWORD") || strings.HasSuffix(name, "_SECRET") {
+			panic(fmt.Sprintf("golambda: no secret belongs in the environment, got %s; pass the secret's ARN and read it at start", name))
+		}
+	}
+}
+
+func (f *Function) rules(p Props) []alarm.Rule {
+	fiveMinutes := awscdk.Duration_Minutes(jsii.Number(5))
+	return []alarm.Rule{{
+		ID:          "ErrorRate",
+		Description: p.Source + " fails in more than 1 % of its invocations: read its log first.",
+		Metric: awscloudwatch.NewMathExpression(&awscloudwatch.MathExpressionProps{
+			Expression: jsii.String("100 * errors / MAX([errors, invocations])"),
+			Label:      jsii.String("Errors, % of invocations"),
+			Period:     fiveMinutes,
+			UsingMetrics: &map[string]awscloudwatch.IMetric{
+				"errors":      f.function.MetricErrors(&awscloudwatch.MetricOptions{Period: fiveMinutes}),
+				"invocations": f.function.MetricInvocations(&awscloudwatch.MetricOptions{Period: fiveMinutes}),
+			},
+		}),
+		Threshold: 1, Periods: 3, Breaching: 2,
+	}, {
+		ID:          "Throttles",
+		Description: p.Source + " is refused concurrency: compare the account's and the function's limits with capacity.eventsPerSecond.",
+		Metric:      f.function.MetricThrottles(&awscloudwatch.MetricOptions{Period: fiveMinutes}),
+		Threshold:   0, Periods: 3, Breaching: 2,
+	}, {
+		ID:          "Slow",
+		Description: p.Source + " comes close to its time-out: 99th percentile over 80 % of it.",
+		Metric: f.function.MetricDuration(&awscloudwatch.MetricOptions{
+			Period: fiveMinutes, Statistic: jsii.String("p99"),
+		}),
+		Threshold: 0.8 * float64(p.Timeout.Milliseconds()), Periods: 3, Breaching: 2,
+	}}
+}
+
+// Function is the CDK function, for event sources and grants.
+func (f *Function) Function() awslambda.Function { return f.function }
+
+// Role is what the function may do.
+func (f *Function) Role() awsiam.Role { return f.role }
+
+// Name is the generated function name, known at deployment.
+func (f *Function) Name() *string { return f.function.FunctionName() }
+
+// Allow adds one least-privilege statement to the function's role.
+func (f *Function) Allow(sid string, actions []string, resources ...*string) {
+	f.role.AddToPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Sid: jsii.String(sid), Actions: jsii.Strings(actions...), Resources: &resources,
+	}))
+}
+
+// AllowObjects adds a statement about the objects of a bucket whose key begins
+// with prefix.
+func (f *Function) AllowObjects(sid string, actions []string, bucket *securebucket.Bucket, prefix string) {
+	f.Allow(sid, actions, bucket.ObjectsARN(prefix))
+	nag.Accept(f.role, nag.ObjectsBelow(prefix))
+}
+
+// AllowInvoke lets this function invoke callee.
+func (f *Function) AllowInvoke(callee *Function) {
+	f.Allow("InvokeFunction", []string{"lambda:InvokeFunction"}, callee.function.FunctionArn())
+}
+
+// Alarms are the function's alarms, for a dashboard.
+func (f *Function) Alarms() []awscloudwatch.Alarm { return f.alarms }

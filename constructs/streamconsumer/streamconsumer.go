@@ -1,0 +1,132 @@
+// Package streamconsumer feeds a Kinesis stream to a function in batches, with
+// bounded retries and with S3 for what could not be handled, so that one bad
+// record never blocks a shard. It must not know the records.
+package streamconsumer
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambdaeventsources"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+
+	"diecast/constructs/alarm"
+	"diecast/constructs/eventstream"
+	"diecast/constructs/golambda"
+	"diecast/constructs/nag"
+	"diecast/constructs/securebucket"
+)
+
+// FailurePrefix is where Lambda puts invocation records below an S3 on-failure
+// destination; it cannot be chosen (Lambda developer guide, "Retain discarded
+// batches").
+const FailurePrefix = "aws/lambda/"
+
+// Props configures a consumer.
+type Props struct {
+	// Stream is read from its oldest record on. Required.
+	Stream *eventstream.Stream
+	// Function handles a batch and reports the failed items. Required.
+	Function *golambda.Function
+	// Failures receives the invocation records of batches that were given up, below FailurePrefix. Required.
+	Failures *securebucket.Bucket
+	// BatchSize is the most records in an invocation, 1 to 10,000.
+	BatchSize int
+	// BatchWindow is how long a batch waits to fill, 0 to 300 whole seconds.
+	// Default 0: a batch is what has arrived.
+	BatchWindow time.Duration
+	// Parallelization is how many batches of one shard are handled at a time, 1 to
+	// 10; order is kept for each partition key. Default 1.
+	Parallelization int
+	// RetryAttempts is how often a failing batch is tried again, 0 to 10,000.
+	RetryAttempts int
+	// MaxRecordAge gives a record up, 60 s to 7 days.
+	MaxRecordAge time.Duration
+	// LateAfter is the iterator age that alarms. Default 1 min.
+	LateAfter time.Duration
+	// AlarmTopic hears of a consumer that falls behind. Default nil: only the console shows it.
+	AlarmTopic awssns.ITopic
+}
+
+// Consumer is an event source mapping.
+type Consumer struct {
+	mapping awslambdaeventsources.KinesisEventSource
+	alarms  []awscloudwatch.Alarm
+}
+
+// New makes a consumer; its mapping belongs to the function, its alarms stand at
+// id in scope.
+func New(scope constructs.Construct, id string, p Props) *Consumer {
+	p = p.withDefaults()
+	p.validate()
+	this := constructs.NewConstruct(scope, jsii.String(id))
+	source := awslambdaeventsources.NewKinesisEventSource(p.Stream.Stream(), &awslambdaeventsources.KinesisEventSourceProps{
+		// What arrived before the mapping existed is not lost.
+		StartingPosition:        awslambda.StartingPosition_TRIM_HORIZON,
+		BatchSize:               jsii.Number(p.BatchSize),
+		MaxBatchingWindow:       awscdk.Duration_Seconds(jsii.Number(p.BatchWindow.Seconds())),
+		ParallelizationFactor:   jsii.Number(p.Parallelization),
+		BisectBatchOnError:      jsii.Bool(true),
+		ReportBatchItemFailures: jsii.Bool(true),
+		RetryAttempts:           jsii.Number(p.RetryAttempts),
+		MaxRecordAge:            awscdk.Duration_Seconds(jsii.Number(p.MaxRecordAge.Seconds())),
+		OnFailure:               awslambdaeventsources.NewS3OnFailureDestination(p.Failures.Bucket()),
+	})
+	p.Function.Function().AddEventSource(source)
+	nag.Accept(p.Function.Role(), nag.Exception{
+		Rule:      "AwsSolutions-IAM5",
+		Reason:    "CDK's grant for an S3 on-failure destination: writes in the one bucket, whose keys Lambda chooses.",
+		AppliesTo: []string{"Action::s3:Abort*", "Action::s3:DeleteObject*", "Action::s3:GetBucket*", "Action::s3:GetObject*", "Action::s3:List*"},
+		Matching:  []string{`^Resource::.+/\*$`},
+	})
+	c := &Consumer{mapping: source}
+	c.alarms = alarm.New(this, p.AlarmTopic, alarm.Rule{
+		ID: "FallsBehind",
+		Description: fmt.Sprintf("The consumer is more than %s behind the stream: read its function's log; a batch may be failing again and again.",
+			p.LateAfter),
+		Metric: p.Function.Function().Metric(jsii.String("IteratorAge"), &awscloudwatch.MetricOptions{
+			Period: awscdk.Duration_Minutes(jsii.Number(1)), Statistic: jsii.String("Maximum"),
+		}),
+		Threshold: float64(p.LateAfter.Milliseconds()), Periods: 5, Breaching: 3,
+	})
+	return c
+}
+
+func (p Props) withDefaults() Props {
+	if p.Parallelization == 0 {
+		p.Parallelization = 1
+	}
+	if p.LateAfter == 0 {
+		p.LateAfter = time.Minute
+	}
+	return p
+}
+
+func (p Props) validate() {
+	if p.BatchSize < 1 || p.BatchSize > 10000 {
+		panic(fmt.Sprintf("streamconsumer: BatchSize must be 1 to 10000, got %d; see the Lambda quotas", p.BatchSize))
+	}
+	if p.BatchWindow < 0 || p.BatchWindow > 300*time.Second || p.BatchWindow%time.Second != 0 {
+		panic(fmt.Sprintf("streamconsumer: BatchWindow must be 0 to 300 whole seconds, got %s; see the Lambda quotas", p.BatchWindow))
+	}
+	if p.Parallelization < 1 || p.Parallelization > 10 {
+		panic(fmt.Sprintf("streamconsumer: Parallelization must be 1 to 10, got %d; see the Lambda quotas", p.Parallelization))
+	}
+	if p.RetryAttempts < 0 || p.RetryAttempts > 10000 {
+		panic(fmt.Sprintf("streamconsumer: RetryAttempts must be 0 to 10000, got %d; endless retries block a shard", p.RetryAttempts))
+	}
+	if p.MaxRecordAge < time.Minute || p.MaxRecordAge > 7*24*time.Hour {
+		panic(fmt.Sprintf("streamconsumer: MaxRecordAge must be 60s to 7 days, got %s; an endless age blocks a shard", p.MaxRecordAge))
+	}
+}
+
+// MappingID is the event source mapping's UUID, known at deployment.
+func (c *Consumer) MappingID() *string { return c.mapping.EventSourceMappingId() }
+
+// Alarms are the consumer's alarms, for a dashboard.
+func (c *Consumer) Alarms() []awscloudwatch.Alarm { return c.alarms }

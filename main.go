@@ -1,0 +1,41 @@
+// Command diecast is the CDK app: it reads the configuration, builds the
+// platform's stacks and writes their templates. The CDK CLI runs it.
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/jsii-runtime-go"
+
+	"diecast/config"
+	"diecast/stacks"
+)
+
+func main() {
+	os.Exit(run())
+}
+
+// run returns the exit code. CDK reports its errors as panics; they are caught
+// here, once, and told in one message without a stack trace.
+func run() (code int) {
+	defer jsii.Close()
+	defer func() {
+		if failure := recover(); failure != nil {
+			fmt.Fprintln(os.Stderr, "diecast:", strings.TrimSpace(fmt.Sprint(failure)))
+			code = 1
+		}
+	}()
+	app := awscdk.NewApp(nil)
+	context, _ := app.Node().GetAllContext(nil).(map[string]any)
+	cfg, err := config.Load(context)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "diecast:", err)
+		return 1
+	}
+	stacks.New(app, cfg)
+	app.Synth(nil)
+	return 0
+}

@@ -1,0 +1,50 @@
+package stacks
+
+import (
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
+	"github.com/aws/constructs-go/constructs/v10"
+
+	"diecast/config"
+	"diecast/constructs/alarmtopic"
+	"diecast/constructs/privatenetwork"
+	"diecast/constructs/securebucket"
+)
+
+// Network is the VPC that the platform lives in, and what every other stack
+// shares: the alarm topic and the bucket of access logs.
+type Network struct {
+	Stack      awscdk.Stack
+	Network    *privatenetwork.Network
+	AlarmTopic awssns.ITopic
+	// AccessLogs is nil where the profile keeps no access logs.
+	AccessLogs awss3.IBucket
+}
+
+// NewNetwork adds the stack.
+func NewNetwork(app constructs.Construct, cfg config.Config) *Network {
+	stack := newStack(app, cfg, "Network", "VPC, endpoints, flow log and the alarm topic")
+	n := &Network{Stack: stack}
+	n.Network = privatenetwork.New(stack, "Network", privatenetwork.Props{
+		CIDR:             cfg.Network.CIDR,
+		NAT:              privatenetwork.NAT(cfg.Network.NAT),
+		NATGateways:      cfg.Network.NATGateways,
+		SessionManager:   cfg.Network.SessionManager,
+		FlowLogRetention: logRetention(cfg.Network.FlowLogRetentionDays),
+	})
+	topic := alarmtopic.New(stack, "Alarms", alarmtopic.Props{Email: cfg.Alarms.Email})
+	n.AlarmTopic = topic.Topic()
+	output(stack, "VpcId", n.Network.VPC().VpcId(), "The VPC of the platform")
+	output(stack, "AlarmTopicArn", n.AlarmTopic.TopicArn(), "Every alarm is published here; alarms.email subscribes to it")
+	if cfg.Data.AccessLogs {
+		logs := securebucket.New(stack, "AccessLogs", securebucket.Props{
+			Expiries:           []securebucket.Expiry{{After: days(cfg.Data.AccessLogRetentionDays)}},
+			Destroy:            cfg.DestroysData(),
+			ReceivesAccessLogs: true,
+		})
+		n.AccessLogs = logs.Bucket()
+		output(stack, "AccessLogsBucketName", logs.Name(), "Server access logs of the other buckets")
+	}
+	return n
+}

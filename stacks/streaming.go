@@ -1,0 +1,175 @@
+package stacks
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+
+	"diecast/config"
+	"diecast/constructs/deliverystream"
+	"diecast/constructs/eventstream"
+	"diecast/constructs/golambda"
+	"diecast/constructs/recommendationtable"
+	"diecast/constructs/securebucket"
+	"diecast/constructs/streamconsumer"
+	"diecast/sql"
+)
+
+const (
+	// recommendationsPrefix begins the archive's keys, errorsPrefix those of
+	// records that were refused.
+	recommendationsPrefix = "recommendations/"
+	errorsPrefix          = "errors/"
+)
+
+// Streaming takes activity events in and gives recommendations out: archived in
+// S3 by way of Firehose, and in a table that the shop reads within seconds.
+type Streaming struct {
+	Stack     awscdk.Stack
+	Events    *eventstream.Stream
+	Archive   *securebucket.Bucket
+	Delivery  *deliverystream.DeliveryStream
+	Table     *recommendationtable.Table
+	Inference *golambda.Function
+	Transform *golambda.Function
+	Deliver   *golambda.Function
+}
+
+// NewStreaming adds the stack.
+func NewStreaming(app constructs.Construct, cfg config.Config, network *Network, vectors *Vectors) *Streaming {
+	stack := newStack(app, cfg, "Streaming", "Kinesis, Firehose, the functions that recommend, and the table that the shop reads")
+	s := &Streaming{Stack: stack}
+	stream := eventstream.Props{
+		OnDemand:   cfg.Streaming.OnDemand(),
+		Shards:     cfg.Streaming.Shards,
+		Retention:  time.Duration(cfg.Streaming.RetentionHours) * time.Hour,
+		Destroy:    cfg.DestroysData(),
+		AlarmTopic: network.AlarmTopic,
+	}
+	if stream.OnDemand {
+		stream.Shards = 0
+	}
+	s.Events = eventstream.New(stack, "Events", stream)
+	s.Archive = securebucket.New(stack, "Archive", securebucket.Props{
+		Expiries: []securebucket.Expiry{
+			{Prefix: recommendationsPrefix, After: days(cfg.Streaming.ArchiveRetentionDays)},
+			{Prefix: errorsPrefix, After: days(cfg.Streaming.ErrorRetentionDays)},
+			{Prefix: streamconsumer.FailurePrefix, After: days(cfg.Streaming.ErrorRetentionDays)},
+		},
+		Destroy:    cfg.DestroysData(),
+		AccessLogs: network.AccessLogs,
+	})
+	s.Table = recommendationtable.New(stack, "Recommendations", recommendationtable.Props{
+		PointInTimeRecovery: cfg.Streaming.PointInTimeRecovery,
+		Destroy:             cfg.DestroysData(),
+		AlarmTopic:          network.AlarmTopic,
+	})
+	inferenceURL := s.addInference(cfg, network, vectors)
+	s.addArchive(cfg, network)
+	s.addDelivery(cfg, network)
+
+	output(stack, "StreamName", s.Events.Stream().StreamName(), "Kinesis stream that takes activity events in")
+	output(stack, "DeliveryStreamName", s.Delivery.Name(), "Firehose delivery stream that archives recommendations")
+	output(stack, "DeliveryLogGroupName", s.Delivery.LogGroup().LogGroupName(), "Log group of Firehose's delivery errors")
+	output(stack, "RecommendationsBucketName", s.Archive.Name(), "Bucket of archived recommendations, errors and given-up batches")
+	output(stack, "RecommendationsTableName", s.Table.Name(), "DynamoDB table of each session's latest recommendations")
+	output(stack, "TransformFunctionName", s.Transform.Name(), "Function that Firehose calls for each batch")
+	output(stack, "DeliverFunctionName", s.Deliver.Name(), "Function that writes recommendations for the shop")
+	output(stack, "InferenceFunctionName", s.Inference.Name(), "Function that recommends")
+	output(stack, "InferenceUrl", inferenceURL, "Inference over HTTPS, for callers with IAM credentials")
+	return s
+}
+
+// addInference adds the one function that recommends, with its place in the
+// network and its HTTPS address.
+func (s *Streaming) addInference(cfg config.Config, network *Network, vectors *Vectors) *string {
+	group := awsec2.NewSecurityGroup(s.Stack, jsii.String("InferenceSecurityGroup"), &awsec2.SecurityGroupProps{
+		Vpc:              network.Network.VPC(),
+		Description:      jsii.String("Inference: to the vector store and to AWS"),
+		AllowAllOutbound: jsii.Bool(false),
+	})
+	// Its secret-free login needs no interface endpoint: S3 is all it calls.
+	group.AddEgressRule(awsec2.Peer_AnyIpv4(), awsec2.Port_Tcp(jsii.Number(443)), jsii.String("S3, by the gateway endpoint"), nil)
+	vectors.Database.Admit(group)
+	environment := databaseEnvironment(vectors.Database, sql.ReaderRole, "iam")
+	environment["ARTIFACTS_BUCKET"] = vectors.Artifacts.Name()
+	s.Inference = golambda.New(s.Stack, "Inference", golambda.Props{
+		Source:              "lambda/inference",
+		Description:         "Recommends items for a batch of events or over HTTPS",
+		MemoryMiB:           cfg.Inference.MemoryMiB,
+		Timeout:             seconds(15),
+		Environment:         environment,
+		LogRetention:        logRetention(cfg.Functions.LogRetentionDays),
+		ReservedConcurrency: cfg.Inference.ReservedConcurrency,
+		Network: &golambda.Network{
+			VPC: network.Network.VPC(), Subnets: network.Network.ApplicationSubnets(), SecurityGroup: group,
+		},
+		AlarmTopic: network.AlarmTopic,
+	})
+	vectors.Database.AllowLogin(s.Inference, sql.ReaderRole)
+	s.Inference.AllowObjects("ReadModels", []string{"s3:GetObject"}, vectors.Artifacts, modelsPrefix)
+	url := s.Inference.Function().AddFunctionUrl(&awslambda.FunctionUrlOptions{AuthType: awslambda.FunctionUrlAuthType_AWS_IAM})
+	return url.Url()
+}
+
+// addArchive adds the way to S3: Firehose with the transform function.
+func (s *Streaming) addArchive(cfg config.Config, network *Network) {
+	s.Transform = golambda.New(s.Stack, "Transform", golambda.Props{
+		Source:       "lambda/transform",
+		Description:  "Turns a Firehose batch of activity events into recommendation records",
+		MemoryMiB:    256,
+		Timeout:      seconds(60),
+		Environment:  map[string]*string{"INFERENCE_FUNCTION": s.Inference.Name()},
+		LogRetention: logRetention(cfg.Functions.LogRetentionDays),
+		AlarmTopic:   network.AlarmTopic,
+	})
+	s.Transform.AllowInvoke(s.Inference)
+	s.Delivery = deliverystream.New(s.Stack, "Delivery", deliverystream.Props{
+		Source:                  s.Events,
+		Processor:               s.Transform,
+		Bucket:                  s.Archive,
+		Prefix:                  recommendationsPrefix,
+		ErrorPrefix:             errorsPrefix,
+		BufferSize:              cfg.Streaming.BufferMiB,
+		BufferInterval:          seconds(cfg.Streaming.BufferSeconds),
+		ProcessorBufferBytes:    int(cfg.Streaming.ProcessorBufferMiB * (1 << 20)),
+		ProcessorBufferInterval: seconds(cfg.Streaming.ProcessorBufferSeconds),
+		LogRetention:            logRetention(cfg.Functions.LogRetentionDays),
+		AlarmTopic:              network.AlarmTopic,
+	})
+}
+
+// addDelivery adds the way to the shop: the deliver function and its table.
+func (s *Streaming) addDelivery(cfg config.Config, network *Network) {
+	s.Deliver = golambda.New(s.Stack, "Deliver", golambda.Props{
+		Source:      "lambda/deliver",
+		Description: "Writes each session's latest recommendations to the table that the shop reads",
+		MemoryMiB:   256,
+		Timeout:     seconds(30),
+		Environment: map[string]*string{
+			"INFERENCE_FUNCTION":         s.Inference.Name(),
+			"RECOMMENDATIONS_TABLE":      s.Table.Name(),
+			"RECOMMENDATION_TTL_SECONDS": jsii.String(strconv.Itoa(cfg.Streaming.RecommendationTTLHours * 3600)),
+		},
+		LogRetention: logRetention(cfg.Functions.LogRetentionDays),
+		AlarmTopic:   network.AlarmTopic,
+	})
+	s.Deliver.AllowInvoke(s.Inference)
+	s.Deliver.Allow("WriteRecommendations", []string{"dynamodb:PutItem"}, s.Table.Table().TableArn())
+	streamconsumer.New(s.Stack, "DeliverConsumer", streamconsumer.Props{
+		Stream:          s.Events,
+		Function:        s.Deliver,
+		Failures:        s.Archive,
+		BatchSize:       cfg.Streaming.BatchSize,
+		BatchWindow:     seconds(cfg.Streaming.BatchWindowSeconds),
+		Parallelization: cfg.Streaming.Parallelization,
+		RetryAttempts:   cfg.Streaming.RetryAttempts,
+		MaxRecordAge:    seconds(cfg.Streaming.MaxRecordAgeSeconds),
+		AlarmTopic:      network.AlarmTopic,
+	})
+}

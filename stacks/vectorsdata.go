@@ -1,0 +1,33 @@
+package stacks
+
+import (
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/constructs-go/constructs/v10"
+
+	"diecast/config"
+	"diecast/constructs/dataload"
+	"diecast/sql"
+)
+
+// VectorsData runs the vector loader at deployment, apart from the database, so
+// that a failing load never rolls the database back.
+type VectorsData struct {
+	Stack awscdk.Stack
+}
+
+// NewVectorsData adds the stack.
+func NewVectorsData(app constructs.Construct, cfg config.Config, vectors *Vectors) *VectorsData {
+	stack := newStack(app, cfg, "VectorsData", "Runs the vector loader: schema, roles and the first model")
+	load := dataload.New(stack, "Load", dataload.Props{
+		ResourceType: "Custom::VectorLoad",
+		Loader:       vectors.Loader,
+		Properties: map[string]string{
+			// A change of the SQL runs the loader again.
+			"SchemaHash": sql.VectorHash(),
+		},
+		Timeout:      seconds(loaderTimeoutSeconds + 60),
+		LogRetention: logRetention(cfg.Functions.LogRetentionDays),
+	})
+	output(stack, "SchemaVersion", load.Attribute("SchemaVersion"), "Version of the vector store's schema after the load")
+	return &VectorsData{Stack: stack}
+}
