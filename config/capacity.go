@@ -14,8 +14,14 @@ const (
 	// eventBytes is an activity event with its optional fields, rounded up from
 	// the 400 bytes of those without.
 	eventBytes = 600
+	// onDemandShards is what a new on-demand stream holds, 4,000 records or 4 MB a
+	// second; it grows only with what it has seen (Kinesis developer guide, "Choose
+	// the right mode").
+	onDemandShards = 4
 	// shardUse is how full a shard may be at the stated peak: partition keys do
-	// not spread evenly, and the records of one session share a shard.
+	// not spread evenly, and the records of one session share a shard. AWS's own
+	// example adds shards at 0.80 (Big Data Blog, "Scale your Amazon Kinesis stream
+	// capacity with UpdateShardCount"); ours is a fixed number, so it starts earlier.
 	shardUse = 0.75
 
 	// invocationSeconds is how long a batch holds a function: one inference with
@@ -24,8 +30,20 @@ const (
 
 	// connectionsPerExecution is the pool of one inference execution (internal/awsdb).
 	connectionsPerExecution = 2
+	// deploymentOverlap counts executions twice: for a while after a deployment,
+	// Lambda keeps the old ones and their connections beside the new.
+	deploymentOverlap = 2
 	// reservedConnections are kept for RDS itself, the loader and a person.
 	reservedConnections = 10
+
+	// otherExecutions run beside the stream's: the vector loader, the provider
+	// framework that waits for it, and one HTTP request to inference.
+	otherExecutions = 3
+	// unreservedExecutions is what Lambda leaves to functions without a
+	// reservation (Lambda developer guide, "Configuring reserved concurrency").
+	unreservedExecutions = 100
+	// mostParallelization is the most that Lambda allows for a shard (CreateEventSourceMapping).
+	mostParallelization = 10
 )
 
 // instanceMemoryGiB is the memory of the database classes that the platform was
@@ -47,10 +65,11 @@ func instanceClasses() []string {
 }
 
 // MaxConnections is how many connections the instance class takes: RDS's default
-// of LEAST(DBInstanceClassMemory/9531392, 5000) for PostgreSQL, with a tenth of
-// the memory taken off for what the operating system and RDS keep of it.
+// of LEAST(DBInstanceClassMemory/9531392, 5000) for PostgreSQL, with a quarter of
+// the memory taken off for what the operating system and RDS keep of it: an
+// instance of 1 GiB allows some 80, not the 112 of the formula.
 func (v Vectors) MaxConnections() int {
-	memory := float64(instanceMemoryGiB[v.InstanceClass]) * (1 << 30) * 0.9
+	memory := float64(instanceMemoryGiB[v.InstanceClass]) * (1 << 30) * 0.75
 	return min(int(memory/9531392), 5000)
 }
 
@@ -70,7 +89,7 @@ func (c Config) neededBatches() int {
 // shards is how many shards deliver in parallel at the stated peak.
 func (c Config) shards() int {
 	if c.Streaming.OnDemand() {
-		return neededShards(c.Capacity.EventsPerSecond)
+		return max(onDemandShards, neededShards(c.Capacity.EventsPerSecond))
 	}
 	return c.Streaming.Shards
 }
@@ -95,33 +114,74 @@ func (c Config) capacityProblems() []Problem {
 		problems = append(problems, Problem{Key: key, Value: fmt.Sprint(value), Allowed: fmt.Sprintf(format, args...)})
 	}
 	events := c.Capacity.EventsPerSecond
-	if needed := neededShards(events); !c.Streaming.OnDemand() && c.Streaming.Shards < needed {
-		refuse("streaming.shards", c.Streaming.Shards, "at least %d for capacity.eventsPerSecond=%d, or streaming.mode=on-demand", needed, events)
+	needed := neededShards(events)
+	switch {
+	case c.Streaming.OnDemand() && needed > onDemandShards:
+		refuse("streaming.mode", c.Streaming.Mode,
+			"must be provisioned with at least %d shards for capacity.eventsPerSecond=%d: a new on-demand stream holds %d shards' worth and grows only with what it has seen",
+			needed, events, onDemandShards)
+	case !c.Streaming.OnDemand() && c.Streaming.Shards < needed:
+		refuse("streaming.shards", c.Streaming.Shards, "must be at least %d for capacity.eventsPerSecond=%d, %.0f events a second for each",
+			needed, events, shardRecordsPerSecond*shardUse)
 	}
-	deliver, transform, inference := c.executions()
-	if needed := c.neededBatches(); deliver < needed {
+
+	// Too few shards are refused above; the rest is reckoned with enough.
+	c.Streaming.Shards = max(c.Streaming.Shards, needed)
+	if perShard := (c.neededBatches() + c.shards() - 1) / c.shards(); perShard > mostParallelization {
+		refuse("streaming.batchSize", c.Streaming.BatchSize, "must be at least %d for capacity.eventsPerSecond=%d with %d shards, even with streaming.parallelization=%d",
+			ceil(float64(events)*invocationSeconds/float64(c.shards()*mostParallelization)), events, c.shards(), mostParallelization)
+	} else if c.Streaming.Parallelization < perShard {
 		refuse("streaming.parallelization", c.Streaming.Parallelization,
-			"%d shards and batches of %d events need %d batches at a time for capacity.eventsPerSecond=%d; raise it, streaming.shards or streaming.batchSize",
-			c.shards(), c.Streaming.BatchSize, needed, events)
+			"must be at least %d for capacity.eventsPerSecond=%d with %d shards and batches of %d events; larger batches or more shards need less",
+			perShard, events, c.shards(), c.Streaming.BatchSize)
 	}
-	if reserved := c.Inference.ReservedConcurrency; reserved > 0 && reserved < deliver+transform {
-		refuse("inference.reservedConcurrency", reserved, "0, or at least %d: that many executions of deliver and transform call it at a time", deliver+transform)
+
+	deliver, transform, inference := c.executions()
+	account := c.Capacity.AccountConcurrency
+	if reserved := c.Inference.ReservedConcurrency; reserved > 0 {
+		least, most := deliver+transform, account-unreservedExecutions
+		switch {
+		case most < least:
+			refuse("inference.reservedConcurrency", reserved, "must be 0: deliver and transform call it %d at a time, and of capacity.accountConcurrency=%d Lambda leaves %d unreserved",
+				least, account, unreservedExecutions)
+		case reserved < least || reserved > most:
+			refuse("inference.reservedConcurrency", reserved, "must be 0 or from %d, the calls of deliver and transform at a time, to %d, capacity.accountConcurrency less the %d that Lambda leaves unreserved",
+				least, most, unreservedExecutions)
+		}
 	}
-	if reserved := c.Inference.ReservedConcurrency; reserved > 0 && reserved > c.Capacity.AccountConcurrency-100 {
-		// Lambda keeps 100 executions unreserved in every account (Lambda quotas).
-		refuse("inference.reservedConcurrency", reserved, "0, or at most capacity.accountConcurrency less 100, which is %d", c.Capacity.AccountConcurrency-100)
+	if total := deliver + transform + inference + otherExecutions; total > account {
+		refuse("capacity.accountConcurrency", account,
+			"must be at least %d: %d deliver, %d transform, %d inference and %d other executions at a time; lower streaming.parallelization%s or ask AWS for more",
+			total, deliver, transform, inference, otherExecutions, c.parallelizationThatFits())
 	}
-	if total := deliver + transform + inference; total > c.Capacity.AccountConcurrency {
-		refuse("capacity.accountConcurrency", c.Capacity.AccountConcurrency,
-			"at least %d: %d deliver, %d transform and %d inference executions at a time; lower streaming.parallelization or ask AWS for more",
-			total, deliver, transform, inference)
-	}
-	if needed := inference*connectionsPerExecution + reservedConnections; needed > c.Vectors.MaxConnections() {
+	if needed := inference*connectionsPerExecution*deploymentOverlap + reservedConnections; needed > c.Vectors.MaxConnections() {
 		refuse("vectors.instanceClass", c.Vectors.InstanceClass,
-			"a class with at least %d connections (this one has %d) for %d inference executions at a time",
-			needed, c.Vectors.MaxConnections(), inference)
+			"must be a class with %d connections (this one has %d) for %d inference executions at a time%s",
+			needed, c.Vectors.MaxConnections(), inference, classFor(needed))
 	}
 	return problems
+}
+
+// parallelizationThatFits names the most that the account holds, where any does.
+func (c Config) parallelizationThatFits() string {
+	for p := c.Streaming.Parallelization - 1; p >= 1; p-- {
+		c.Streaming.Parallelization = p
+		deliver, transform, inference := c.executions()
+		if deliver+transform+inference+otherExecutions <= c.Capacity.AccountConcurrency {
+			return fmt.Sprintf(" to %d", p)
+		}
+	}
+	return ""
+}
+
+// classFor names the smallest class with so many connections, where one has.
+func classFor(connections int) string {
+	for _, class := range instanceClasses() {
+		if (Vectors{InstanceClass: class}).MaxConnections() >= connections {
+			return ", such as " + class
+		}
+	}
+	return ""
 }
 
 func ceil(f float64) int {

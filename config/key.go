@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/mail"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -15,6 +16,8 @@ import (
 type Key struct {
 	// Name is the dotted key.
 	Name string
+	// Type is string, boolean, integer, number, CIDR or list of CIDRs.
+	Type string
 	// Allowed says in words what a value may be.
 	Allowed string
 	// Meaning says in a sentence what it does and what follows.
@@ -28,8 +31,11 @@ type Key struct {
 // Default is the key's value in a profile, as it would be written after -c.
 func (k Key) Default(profile string) string { return k.defaults[profile] }
 
-// Keys lists every key but profile, in the order of the documentation.
+// Keys lists every key, in the order of the documentation.
 func Keys() []Key { return slices.Clone(keys) }
+
+// Profiles lists the profiles, in the order of the documentation.
+func Profiles() []string { return slices.Clone(profiles) }
 
 // byProfile is a value for each of profiles, in that order.
 type byProfile[T any] [4]T
@@ -45,7 +51,7 @@ var errNotAllowed = errors.New("not allowed")
 
 // newKey makes a key from the one function that reads its text.
 func newKey[T any](name, allowed, meaning string, defaults byProfile[T], field func(*Config) *T, read func(string) (T, error)) Key {
-	k := Key{Name: name, Allowed: allowed, Meaning: meaning, defaults: map[string]string{}}
+	k := Key{Name: name, Type: typeOf[T](), Allowed: allowed, Meaning: meaning, defaults: map[string]string{}}
 	for i, profile := range profiles {
 		k.defaults[profile] = written(defaults[i])
 	}
@@ -60,6 +66,26 @@ func newKey[T any](name, allowed, meaning string, defaults byProfile[T], field f
 	return k
 }
 
+// typeOf is T in the documentation's words.
+func typeOf[T any]() string {
+	switch any(*new(T)).(type) {
+	case bool:
+		return "boolean"
+	case int:
+		return "integer"
+	case float64:
+		return "number"
+	case netip.Prefix:
+		return "CIDR"
+	case []netip.Prefix:
+		return listOfCIDRs
+	}
+	return "string"
+}
+
+// listOfCIDRs is the only type that a JSON list may give.
+const listOfCIDRs = "list of CIDRs"
+
 // written is how a default stands on the command line.
 func written(value any) string {
 	if prefixes, ok := value.([]netip.Prefix); ok {
@@ -73,12 +99,26 @@ func written(value any) string {
 }
 
 func text(name, meaning string, syntax *regexp.Regexp, allowed string, d byProfile[string], field func(*Config) *string) Key {
-	emptyAllowed := d[0] == ""
 	return newKey(name, allowed, meaning, d, field, func(s string) (string, error) {
-		if s == "" && emptyAllowed || syntax.MatchString(s) {
+		if !syntax.MatchString(s) {
+			return "", errNotAllowed
+		}
+		return s, nil
+	})
+}
+
+// email reads the endpoint of an SNS subscription: a bare address, or nothing.
+func email(name, meaning string, d byProfile[string], field func(*Config) *string) Key {
+	return newKey(name, "one e-mail address such as team@example.com, or empty", meaning, d, field, func(s string) (string, error) {
+		if s == "" {
 			return s, nil
 		}
-		return "", errNotAllowed
+		address, err := mail.ParseAddress(s)
+		// A display name, a comment or a host without a domain parses, too.
+		if err != nil || address.Address != s || !strings.Contains(s[strings.LastIndex(s, "@"):], ".") {
+			return "", errNotAllowed
+		}
+		return s, nil
 	})
 }
 

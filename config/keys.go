@@ -16,22 +16,22 @@ const (
 var profiles = []string{Lean, Standard, Prod, Course}
 
 // logRetentionDays are the periods that CloudWatch Logs offers (API reference,
-// PutRetentionPolicy), as far as a log of ours could want them.
+// PutRetentionPolicy).
 var logRetentionDays = []int{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 
-var (
-	nameSyntax  = regexp.MustCompile(`^[a-z][a-z0-9-]{0,18}[a-z0-9]$`)
-	emailSyntax = regexp.MustCompile(`^[^\s@,]+@[^\s@,]+\.[^\s@,.]+$`)
-)
+// A name that ends in a hyphen would give stacks named "x--Network".
+var nameSyntax = regexp.MustCompile(`^[a-z][a-z0-9-]{0,18}[a-z0-9]$`)
 
 // keys is every key there is, in the order of documentation. A key's values
 // stand by profile: lean, standard, prod, course.
 var keys = []Key{
+	choice("profile", "The table of values for all keys that are not set; each key still overrides its own.",
+		profiles, same(Lean), func(c *Config) *string { return &c.Profile }),
 	text("name", "Begins the stacks' names, <name>-<Stack>; another name is another platform beside this one.",
-		nameSyntax, "2 to 20 lower-case letters, digits or hyphens, beginning with a letter",
+		nameSyntax, "2 to 20 lower-case letters, digits or hyphens, beginning with a letter and not ending with a hyphen",
 		same("diecast"), func(c *Config) *string { return &c.Name }),
-	text("alarms.email", "Is told of every alarm once it has confirmed SNS's first message; empty tells nobody.",
-		emailSyntax, "an e-mail address, or empty", same(""), func(c *Config) *string { return &c.Alarms.Email }),
+	email("alarms.email", "Is told of every alarm once it has confirmed SNS's first message; empty tells nobody.",
+		same(""), func(c *Config) *string { return &c.Alarms.Email }),
 
 	choice("data.removal", "What removing a stack does to its data: retain keeps buckets, table and stream, and a final snapshot of databases; destroy asks for data.destroy too.",
 		[]string{RemovalRetain, RemovalDestroy}, by(RemovalDestroy, RemovalRetain, RemovalRetain, RemovalDestroy),
@@ -60,7 +60,7 @@ var keys = []Key{
 		by(7, 30, 365, 7), func(c *Config) *int { return &c.Network.FlowLogRetentionDays }),
 
 	instanceClass("vectors.instanceClass", "The vector store's size; its memory bounds the connections and so the concurrency of inference.",
-		by("db.t4g.micro", "db.t4g.small", "db.m7g.large", "db.t4g.micro"), func(c *Config) *string { return &c.Vectors.InstanceClass }),
+		by("db.t4g.micro", "db.t4g.small", "db.m7g.large", "db.t3.micro"), func(c *Config) *string { return &c.Vectors.InstanceClass }),
 	integer("vectors.storageGiB", "The vector store's disk, which grows by itself to double.", 20, 16384,
 		by(20, 20, 100, 20), func(c *Config) *int { return &c.Vectors.StorageGiB }),
 	boolean("vectors.multiAz", "Keeps a standby of the vector store in the other zone, at twice the price.",
@@ -97,7 +97,7 @@ var keys = []Key{
 		same(900), func(c *Config) *int { return &c.Streaming.MaxRecordAgeSeconds }),
 	integer("streaming.archiveRetentionDays", "How long archived recommendations, which name customers, are kept.", 1, 3650,
 		by(30, 90, 365, 30), func(c *Config) *int { return &c.Streaming.ArchiveRetentionDays }),
-	integer("streaming.errorRetentionDays", "How long refused events and given-up batches can be redriven; erasure relies on at most 14.", 1, 14,
+	integer("streaming.errorRetentionDays", "How long refused events and given-up batches can be redriven; erasure waits until they are gone.", 7, 14,
 		by(7, 14, 14, 7), func(c *Config) *int { return &c.Streaming.ErrorRetentionDays }),
 	integer("streaming.recommendationTtlHours", "How long a session's recommendations stay in the table.", 1, 8760,
 		by(24, 72, 168, 24), func(c *Config) *int { return &c.Streaming.RecommendationTTLHours }),
@@ -111,8 +111,8 @@ var keys = []Key{
 	oneOf("functions.logRetentionDays", "How long the logs of functions and of delivery are kept.", logRetentionDays,
 		by(7, 30, 90, 7), func(c *Config) *int { return &c.Functions.LogRetentionDays }),
 
-	integer("capacity.eventsPerSecond", "The peak of events that the platform must hold; a combination that cannot is refused.", 1, 100000,
+	integer("capacity.eventsPerSecond", "The peak of events that the platform must hold for minutes; a combination that cannot is refused.", 1, 100000,
 		by(10, 100, 1000, 10), func(c *Config) *int { return &c.Capacity.EventsPerSecond }),
-	integer("capacity.accountConcurrency", "The account's limit of parallel Lambda executions: 10 in new accounts, 1,000 in others.", 10, 100000,
+	integer("capacity.accountConcurrency", "The account's limit of parallel Lambda executions: 10 in new accounts, 1,000 in others; more than it really has means throttling.", 10, 100000,
 		by(10, 1000, 1000, 10), func(c *Config) *int { return &c.Capacity.AccountConcurrency }),
 }

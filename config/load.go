@@ -14,39 +14,41 @@ import (
 // -c gives them. The error is a *Problems with everything that is wrong.
 func Load(context map[string]any) (Config, error) {
 	problems := &Problems{}
-	profile := Lean
-	if value, ok := context["profile"]; ok {
-		profile = fmt.Sprint(value)
-	}
-	if !slices.Contains(profiles, profile) {
-		problems.add("profile", profile, "one of "+strings.Join(profiles, ", "))
-		// The other keys are still worth checking.
-		profile = Lean
-	}
 	for _, name := range slices.Sorted(maps.Keys(context)) {
-		if name != "profile" && !foreign(name) && !known(name) {
+		if !foreign(name) && !known(name) {
 			problems.unknown(name, context[name])
 		}
 	}
 
-	c := Config{Profile: profile}
+	// After a bad profile the other keys are still worth checking.
+	profile := Lean
+	if name, ok := context["profile"].(string); ok && slices.Contains(profiles, strings.TrimSpace(name)) {
+		profile = strings.TrimSpace(name)
+	}
+	var c Config
+	bad := map[string]bool{}
 	for _, k := range keys {
 		value := k.Default(profile)
 		if given, ok := context[k.Name]; ok {
 			text, err := asText(given)
-			if err != nil {
-				problems.add(k.Name, fmt.Sprint(given), k.Allowed)
+			_, isList := given.([]any)
+			if err != nil || isList && k.Type != listOfCIDRs {
+				bad[k.Name] = true
+				problems.add(k.Name, fmt.Sprint(given), "must be "+k.Allowed)
 				continue
 			}
 			value = text
 		}
 		if err := k.parse(&c, value); err != nil {
+			bad[k.Name] = true
 			problems.refused(k, value, err)
 		}
 	}
-	if len(problems.List) == 0 {
-		// Combinations mean something only between values that are right by themselves.
-		problems.List = append(problems.List, c.combinationProblems()...)
+	for _, combination := range combinations {
+		// It means something only between values that are right by themselves, over the profile that was meant.
+		if !bad["profile"] && !slices.ContainsFunc(combination.keys, func(name string) bool { return bad[name] }) {
+			problems.List = append(problems.List, combination.check(c)...)
+		}
 	}
 	if len(problems.List) > 0 {
 		slices.SortStableFunc(problems.List, func(a, b Problem) int { return strings.Compare(a.Key, b.Key) })
@@ -55,18 +57,30 @@ func Load(context map[string]any) (Config, error) {
 	return c, nil
 }
 
-// foreign tells keys that belong to CDK: feature flags and look-ups, the CLI's
-// own, and those that CDK libraries write into an app's context.
+// foreignPrefixes begin the keys that CDK's library and CLI read or write themselves.
+var foreignPrefixes = []string{
+	"aws:",      // how the CLI hands its options to the app: aws:cdk:enable-path-metadata
+	"aws-cdk:",  // the CLI's older switches: aws-cdk:enableDiffNoFail
+	"@aws-cdk/", // the library's feature flags
+	"@aws-cdk-", // those of its sister packages: @aws-cdk-containers/...
+	"cdk-",      // marks that commands leave: cdk-migrate
+	"cli:",      // the CLI's own settings
+
+	// Cached look-ups, <provider>:account=...:region=..., of the cloud assembly schema's context providers.
+	"ami:", "availability-zones:", "cc-api-provider:", "endpoint-service-availability-zones:", "hosted-zone:",
+	"key-provider:", "load-balancer:", "load-balancer-listener:", "plugin:", "security-group:", "ssm:", "vpc-provider:",
+}
+
+// foreignKeys are whole keys that the CLI keeps in the context.
+var foreignKeys = []string{
+	"acknowledged-issue-numbers", // cdk acknowledge: notices not to show again
+	"cli-telemetry",              // cdk cli-telemetry --disable
+}
+
+// foreign tells keys that belong to CDK.
 func foreign(name string) bool {
-	for _, prefix := range []string{"aws:", "@aws-cdk/", "@aws-cdk-", "aws-cdk:", "cdk:", "cli:", "constructs:",
-		// Cached look-ups of cdk.context.json.
-		"availability-zones:", "vpc-provider:", "ssm:", "hosted-zone:", "ami:", "key-provider:", "load-balancer:",
-		"load-balancer-listener:", "security-group:", "endpoint-service-availability-zones:", "plugin:", "acknowledged-issue-numbers"} {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(foreignKeys, name) ||
+		slices.ContainsFunc(foreignPrefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
 func known(name string) bool {
@@ -100,21 +114,47 @@ func asText(value any) (string, error) {
 	return "", errNotAllowed
 }
 
-func (c Config) combinationProblems() []Problem {
-	problems := c.capacityProblems()
+// combinations are the rules between keys.
+var combinations = []struct {
+	keys  []string
+	check func(Config) []Problem
+}{
+	{[]string{"capacity.eventsPerSecond", "capacity.accountConcurrency", "streaming.mode", "streaming.shards", "streaming.batchSize",
+		"streaming.parallelization", "inference.reservedConcurrency", "vectors.instanceClass"}, Config.capacityProblems},
+	{[]string{"network.cidr", "network.reservedCidrs"}, Config.networkProblems},
+	{[]string{"data.destroy", "data.removal", "vectors.deletionProtection"}, Config.dataProblems},
+	{[]string{"streaming.maxRecordAgeSeconds", "streaming.retentionHours"}, Config.retryProblems},
+}
+
+func (c Config) networkProblems() []Problem {
+	var problems []Problem
 	for _, reserved := range c.Network.ReservedCIDRs {
 		if reserved.Overlaps(c.Network.CIDR) {
 			problems = append(problems, Problem{Key: "network.cidr", Value: c.Network.CIDR.String(),
-				Allowed: fmt.Sprintf("a range that does not overlap %s of network.reservedCidrs", reserved)})
+				Allowed: fmt.Sprintf("must be a range that does not overlap %s of network.reservedCidrs: peered networks cannot route to the same addresses", reserved)})
 		}
 	}
+	return problems
+}
+
+func (c Config) dataProblems() []Problem {
+	var problems []Problem
 	if c.DestroysData() && c.Vectors.DeletionProtection {
 		problems = append(problems, Problem{Key: "vectors.deletionProtection", Value: "true",
-			Allowed: "false where data.removal=destroy and data.destroy=true; they contradict each other"})
+			Allowed: "must be false where data.removal=destroy and data.destroy=true: RDS would refuse halfway through the stacks"})
 	}
 	if c.Data.Destroy && c.Data.Removal == RemovalRetain {
 		problems = append(problems, Problem{Key: "data.destroy", Value: "true",
-			Allowed: "false where data.removal=retain; set data.removal=destroy too if the data may go"})
+			Allowed: "must be false where data.removal=retain; set data.removal=destroy too if the data may go"})
 	}
 	return problems
+}
+
+func (c Config) retryProblems() []Problem {
+	retention := c.Streaming.RetentionHours * 3600
+	if c.Streaming.MaxRecordAgeSeconds <= retention {
+		return nil
+	}
+	return []Problem{{Key: "streaming.maxRecordAgeSeconds", Value: strconv.Itoa(c.Streaming.MaxRecordAgeSeconds),
+		Allowed: fmt.Sprintf("must be at most %d, the %d hours of streaming.retentionHours: an expired record is not kept in S3", retention, c.Streaming.RetentionHours)}}
 }

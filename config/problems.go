@@ -3,7 +3,9 @@ package config
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Problem is one thing that is wrong with the configuration.
@@ -48,10 +50,18 @@ func (p *Problems) Error() string {
 const shownValue = 60
 
 func (p *Problems) add(key, value, allowed string) {
-	if runes := []rune(value); len(runes) > shownValue {
-		value = string(runes[:shownValue]) + "…"
+	p.List = append(p.List, Problem{Key: shown(key), Value: shown(value), Allowed: allowed})
+}
+
+// shown shortens a text, and quotes one that would break the line or the terminal.
+func shown(s string) string {
+	if runes := []rune(s); len(runes) > shownValue {
+		s = string(runes[:shownValue]) + "…"
 	}
-	p.List = append(p.List, Problem{Key: key, Value: value, Allowed: allowed})
+	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		s = strconv.Quote(s)
+	}
+	return s
 }
 
 func (p *Problems) refused(k Key, value string, err error) {
@@ -63,7 +73,11 @@ func (p *Problems) refused(k Key, value string, err error) {
 }
 
 func (p *Problems) unknown(name string, value any) {
-	p.add(name, fmt.Sprint(value), "unknown key; README.md lists every key")
+	allowed := "unknown key; README.md lists every key"
+	if _, nested := value.(map[string]any); nested {
+		allowed = "unknown key; keys are flat and have dots, such as streaming.shards"
+	}
+	p.add(name, fmt.Sprint(value), allowed)
 	if near := nearest(name); near != "" {
 		p.List[len(p.List)-1].Suggestion = near
 	}
@@ -72,8 +86,11 @@ func (p *Problems) unknown(name string, value any) {
 // nearest is the known key with the least edit distance, if at most a third of
 // the key would have to change.
 func nearest(name string) string {
+	if len(name) > shownValue {
+		return ""
+	}
 	best, bestDistance := "", len(name)/3+1
-	for _, candidate := range append([]string{"profile"}, names()...) {
+	for _, candidate := range names() {
 		if d := distance(strings.ToLower(name), strings.ToLower(candidate)); d < bestDistance {
 			best, bestDistance = candidate, d
 		}

@@ -1,0 +1,392 @@
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// problemsOf loads a context that must be refused.
+func problemsOf(t *testing.T, context map[string]any) []Problem {
+	t.Helper()
+	c, err := Load(context)
+	var problems *Problems
+	require.ErrorAs(t, err, &problems)
+	require.NotEmpty(t, problems.List)
+	assert.Zero(t, c, "a refused configuration must not be usable")
+	return problems.List
+}
+
+func TestEachProfileLoadsWithItsOwnDefaults(t *testing.T) {
+	for _, profile := range Profiles() {
+		t.Run(profile, func(t *testing.T) {
+			c, err := Load(map[string]any{"profile": profile})
+			require.NoError(t, err)
+			assert.Equal(t, profile, c.Profile)
+
+			// Every default, written out as -c would take it, gives the same configuration.
+			written := map[string]any{}
+			for _, k := range Keys() {
+				written[k.Name] = k.Default(profile)
+			}
+			written["profile"] = profile
+			again, err := Load(written)
+			require.NoError(t, err)
+			assert.Equal(t, c, again)
+		})
+	}
+}
+
+func TestLeanIsTheDefaultAndTheCheapest(t *testing.T) {
+	c, err := Load(nil)
+	require.NoError(t, err)
+	assert.Equal(t, Lean, c.Profile)
+	assert.Equal(t, "diecast", c.Name)
+	assert.Equal(t, netip.MustParsePrefix("10.42.0.0/16"), c.Network.CIDR)
+	assert.Equal(t, NATNone, c.Network.NAT)
+	assert.False(t, c.Network.SessionManager)
+	assert.False(t, c.Vectors.MultiAZ)
+	assert.Equal(t, 1, c.Streaming.Shards)
+	assert.Zero(t, c.Inference.ReservedConcurrency)
+	assert.LessOrEqual(t, c.Streaming.Parallelization, 2)
+}
+
+func TestNoProfileDestroysDataByItself(t *testing.T) {
+	for _, profile := range Profiles() {
+		c, err := Load(map[string]any{"profile": profile})
+		require.NoError(t, err)
+		assert.False(t, c.DestroysData(), profile)
+	}
+}
+
+func TestDestroysDataTakesBothKeys(t *testing.T) {
+	for _, removal := range []string{RemovalRetain, RemovalDestroy} {
+		for _, destroy := range []bool{false, true} {
+			c := Config{Data: Data{Removal: removal, Destroy: destroy}}
+			assert.Equal(t, removal == RemovalDestroy && destroy, c.DestroysData(), "%s %t", removal, destroy)
+		}
+	}
+	c, err := Load(map[string]any{"data.destroy": true, "data.removal": "destroy"})
+	require.NoError(t, err)
+	assert.True(t, c.DestroysData())
+}
+
+func TestJSONValuesAndCommandLineTextMeanTheSame(t *testing.T) {
+	var fromFile map[string]any
+	require.NoError(t, json.Unmarshal([]byte(`{"vectors.multiAz": true, "streaming.shards": 3, "streaming.processorBufferMiB": 0.7,
+		"network.reservedCidrs": ["10.0.0.0/16", "10.1.0.0/16"], "name": "shop"}`), &fromFile))
+	fromText := map[string]any{"vectors.multiAz": "true", "streaming.shards": " 3", "streaming.processorBufferMiB": "0.7",
+		"network.reservedCidrs": "10.0.0.0/16, 10.1.0.0/16", "name": "shop", "capacity.accountConcurrency": 1000}
+	fromFile["capacity.accountConcurrency"] = "1000"
+	file, err := Load(fromFile)
+	require.NoError(t, err)
+	text, err := Load(fromText)
+	require.NoError(t, err)
+	assert.Equal(t, file, text)
+	assert.True(t, file.Vectors.MultiAZ)
+	assert.Equal(t, 3, file.Streaming.Shards)
+	assert.Equal(t, 0.7, file.Streaming.ProcessorBufferMiB)
+	assert.Len(t, file.Network.ReservedCIDRs, 2)
+}
+
+// badValues holds values that each key must refuse by itself.
+var badValues = map[string][]any{
+	"profile":                          {"large", "", 1.0, nil, []any{"lean"}},
+	"name":                             {"", "a", "Diecast", "9lives", "under_score", "ends-", strings.Repeat("a", 21), []any{"shop"}},
+	"alarms.email":                     {"nobody", "a@b", "Ann <ann@example.com>", "a@example.com,b@example.com", "a\n@example.com", true},
+	"data.removal":                     {"delete", "", true},
+	"data.destroy":                     {"yes", "", 1.0, []any{"true"}},
+	"data.accessLogs":                  {"on"},
+	"data.accessLogRetentionDays":      {0.0, 3651.0},
+	"network.cidr":                     {"10.0.0.0/15", "10.0.0.0/23", "10.0.0.1/16", "11.0.0.0/16", "fd00::/16", "10.0.0.0", ""},
+	"network.reservedCidrs":            {"10.0.0.0/33", "10.0.0.1/16", "10.0.0.0/16,", []any{16.0}, []any{nil}, 10.0},
+	"network.nat":                      {"nat", true},
+	"network.natGateways":              {0.0, 3.0},
+	"network.sessionManager":           {"TRUE"},
+	"network.endpointPerZone":          {"2"},
+	"network.flowLogRetentionDays":     {0.0, 2.0, -1.0, 4000.0},
+	"vectors.instanceClass":            {"t4g.micro", "db.t4g.nano", "db.x9.large", ""},
+	"vectors.storageGiB":               {19.0, 16385.0, 20.5},
+	"vectors.multiAz":                  {"no"},
+	"vectors.backupRetentionDays":      {-1.0, 36.0},
+	"vectors.deletionProtection":       {nil},
+	"streaming.mode":                   {"ondemand"},
+	"streaming.shards":                 {0.0, 501.0, 1.5, "1e2", "two", "", true, []any{"2"}, map[string]any{"a": 1.0}},
+	"streaming.retentionHours":         {23.0, 8761.0},
+	"streaming.bufferMiB":              {0.0, 129.0, 0.5},
+	"streaming.bufferSeconds":          {-1.0, 901.0},
+	"streaming.processorBufferMiB":     {0.1, 3.1, "NaN", "Inf"},
+	"streaming.processorBufferSeconds": {-1.0, 901.0},
+	"streaming.batchSize":              {0.0, 10001.0},
+	"streaming.batchWindowSeconds":     {-1.0, 301.0},
+	"streaming.parallelization":        {0.0, 11.0},
+	"streaming.retryAttempts":          {-1.0, 10001.0},
+	"streaming.maxRecordAgeSeconds":    {59.0, 604801.0},
+	"streaming.archiveRetentionDays":   {0.0, 3651.0},
+	"streaming.errorRetentionDays":     {6.0, 15.0},
+	"streaming.recommendationTtlHours": {0.0, 8761.0},
+	"streaming.pointInTimeRecovery":    {"1"},
+	"inference.memoryMiB":              {127.0, 10241.0},
+	"inference.reservedConcurrency":    {-1.0, 1001.0},
+	"functions.logRetentionDays":       {0.0, 31.0},
+	"capacity.eventsPerSecond":         {0.0, 100001.0},
+	"capacity.accountConcurrency":      {9.0, 100001.0},
+}
+
+func TestEachKeyRefusesBadValuesOnceByName(t *testing.T) {
+	for _, k := range Keys() {
+		require.NotEmpty(t, badValues[k.Name], "%s has no bad value in this test", k.Name)
+		for _, value := range badValues[k.Name] {
+			t.Run(fmt.Sprintf("%s=%v", k.Name, value), func(t *testing.T) {
+				problems := problemsOf(t, map[string]any{k.Name: value})
+				require.Len(t, problems, 1)
+				assert.Equal(t, k.Name, problems[0].Key)
+				assert.Contains(t, problems[0].Allowed, k.Allowed)
+			})
+		}
+	}
+	assert.Len(t, badValues, len(Keys()), "a bad value stands here for a key that is gone")
+}
+
+func TestRangesIncludeTheirEnds(t *testing.T) {
+	for name, values := range map[string][]any{
+		"network.cidr":                     {"10.0.0.0/16", "192.168.0.0/22", "172.31.0.0/16"},
+		"name":                             {"ab", "a" + strings.Repeat("b", 19)},
+		"streaming.bufferMiB":              {1.0, 128.0},
+		"streaming.processorBufferMiB":     {0.2, 3.0},
+		"streaming.maxRecordAgeSeconds":    {60.0, 86400.0},
+		"streaming.errorRetentionDays":     {7.0, 14.0},
+		"vectors.backupRetentionDays":      {0.0, 35.0},
+		"alarms.email":                     {"", "team@example.com"},
+		"network.reservedCidrs":            {"", []any{}, "0.0.0.0/32"},
+		"functions.logRetentionDays":       {1.0, 3653.0},
+		"streaming.bufferSeconds":          {0.0, 900.0},
+		"streaming.recommendationTtlHours": {1.0, 8760.0},
+	} {
+		for _, value := range values {
+			_, err := Load(map[string]any{name: value})
+			assert.NoError(t, err, "%s=%v", name, value)
+		}
+	}
+}
+
+func TestKeysOfCDKAreIgnored(t *testing.T) {
+	want, err := Load(nil)
+	require.NoError(t, err)
+	for _, key := range []string{
+		"aws:cdk:enable-path-metadata", "aws:cdk:bundling-stacks", "aws-cdk:enableDiffNoFail", "@aws-cdk/core:newStyleStackSynthesis",
+		"@aws-cdk-containers/ecs-service-extensions:enableDefaultLogDriver", "cdk-migrate", "cli-telemetry", "acknowledged-issue-numbers",
+		"availability-zones:account=123456789012:region=eu-west-1", "ami:account=1", "ssm:account=1", "cc-api-provider:account=1",
+	} {
+		c, err := Load(map[string]any{key: []any{1.0}})
+		require.NoError(t, err, key)
+		assert.Equal(t, want, c, key)
+	}
+}
+
+func TestUnknownKeysAreRefusedWithTheNearestOne(t *testing.T) {
+	for name, test := range map[string]struct{ key, suggestion string }{
+		"two letters swapped": {"streaming.shrads", "streaming.shards"},
+		"one letter missing":  {"network.cdr", "network.cidr"},
+		"wrong case":          {"Vectors.MultiAZ", "vectors.multiAz"},
+		"profile itself":      {"profil", "profile"},
+		"nothing near":        {"completely.different", ""},
+		"empty":               {"", ""},
+		"a novel":             {strings.Repeat("streaming.shards", 1000), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			problems := problemsOf(t, map[string]any{test.key: "1"})
+			require.Len(t, problems, 1)
+			assert.Equal(t, test.suggestion, problems[0].Suggestion)
+		})
+	}
+	nested := problemsOf(t, map[string]any{"inventory": map[string]any{"shards": 1.0}})
+	assert.Contains(t, nested[0].Allowed, "flat")
+}
+
+func TestEditDistance(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"abc", "", 3}, {"", "abc", 3}, {"kitten", "sitting", 3}, {"name", "name", 0}, {"shrads", "shards", 2}} {
+		assert.Equal(t, test.want, distance(test.a, test.b), "%q %q", test.a, test.b)
+	}
+}
+
+func TestAllProblemsComeInOneMessageSortedByKey(t *testing.T) {
+	_, err := Load(map[string]any{
+		"streaming.shards": "many", "network.cidr": "8.0.0.0/16", "netwrok.nat": "none",
+		// A combination of keys that are right by themselves.
+		"data.destroy": true, "data.removal": "retain",
+	})
+	require.Error(t, err)
+	lines := strings.Split(err.Error(), "\n")
+	require.Len(t, lines, 5)
+	assert.Equal(t, "4 configuration problems:", lines[0])
+	for i, start := range []string{"data.destroy=true: ", "network.cidr=8.0.0.0/16: not a private range", "netwrok.nat=none: unknown key; did you mean network.nat?", "streaming.shards=many: must be a whole number from 1 to 500"} {
+		assert.True(t, strings.HasPrefix(lines[i+1], "  "+start), lines[i+1])
+	}
+
+	_, err = Load(map[string]any{"name": "X"})
+	assert.True(t, strings.HasPrefix(err.Error(), "1 configuration problem:\n"))
+}
+
+func TestMessagesStayOnTheirLine(t *testing.T) {
+	for _, context := range []map[string]any{
+		{"name": "a\nb\x1b[31m"}, {"x\ny": "1"}, {"streaming.shards": strings.Repeat("9", 5000)},
+	} {
+		_, err := Load(context)
+		require.Error(t, err)
+		assert.Equal(t, 1, strings.Count(err.Error(), "\n"))
+		assert.NotContains(t, err.Error(), "\x1b")
+		assert.Less(t, len(err.Error()), 500)
+	}
+}
+
+func TestABadProfileIsNotBlamedOnItsDefaults(t *testing.T) {
+	problems := problemsOf(t, map[string]any{"profile": "prd", "capacity.eventsPerSecond": 5000.0, "streaming.shards": "x"})
+	require.Len(t, problems, 2)
+	assert.Equal(t, "profile", problems[0].Key)
+	assert.Equal(t, "streaming.shards", problems[1].Key)
+}
+
+func TestCombinations(t *testing.T) {
+	for name, test := range map[string]struct {
+		context map[string]any
+		key     string // empty where it must load
+		says    string
+	}{
+		"reserved network overlaps":        {map[string]any{"network.reservedCidrs": "192.168.0.0/16,10.0.0.0/8"}, "network.cidr", "10.0.0.0/8"},
+		"reserved network lies inside":     {map[string]any{"network.reservedCidrs": "10.42.7.0/24"}, "network.cidr", "10.42.7.0/24"},
+		"reserved network is a neighbour":  {map[string]any{"network.reservedCidrs": "10.43.0.0/16"}, "", ""},
+		"destroy without the policy":       {map[string]any{"profile": "standard", "data.destroy": true}, "data.destroy", "data.removal=destroy"},
+		"destroy what is protected":        {map[string]any{"profile": "prod", "data.destroy": true, "data.removal": "destroy"}, "vectors.deletionProtection", "false"},
+		"destroy what is not protected":    {map[string]any{"profile": "prod", "data.destroy": true, "data.removal": "destroy", "vectors.deletionProtection": false}, "", ""},
+		"retries outlive the stream":       {map[string]any{"streaming.maxRecordAgeSeconds": 86401.0}, "streaming.maxRecordAgeSeconds", "86400"},
+		"retries within a longer stream":   {map[string]any{"streaming.maxRecordAgeSeconds": 86401.0, "streaming.retentionHours": 25.0}, "", ""},
+		"one shard, 750 events":            {map[string]any{"profile": "standard", "capacity.eventsPerSecond": 750.0, "streaming.parallelization": 8.0}, "", ""},
+		"one shard, 751 events":            {map[string]any{"profile": "standard", "capacity.eventsPerSecond": 751.0, "streaming.parallelization": 8.0}, "streaming.shards", "at least 2 "},
+		"one shard, 2,500 events":          {map[string]any{"profile": "standard", "capacity.eventsPerSecond": 2500.0, "streaming.parallelization": 10.0}, "streaming.shards", "at least 4 "},
+		"on-demand within its start":       {map[string]any{"profile": "prod", "capacity.eventsPerSecond": 3000.0}, "", ""},
+		"on-demand beyond its start":       {map[string]any{"profile": "prod", "capacity.eventsPerSecond": 3001.0}, "streaming.mode", "at least 5 shards"},
+		"too few batches at a time":        {map[string]any{"profile": "standard", "capacity.eventsPerSecond": 700.0}, "streaming.parallelization", "at least 7 "},
+		"batches too small for any number": {map[string]any{"profile": "standard", "capacity.eventsPerSecond": 700.0, "streaming.batchSize": 10.0}, "streaming.batchSize", "at least 70 "},
+		"new account, 2 batches at a time": {map[string]any{"streaming.parallelization": 2.0}, "", ""},
+		"new account, 3 batches at a time": {map[string]any{"streaming.parallelization": 3.0}, "capacity.accountConcurrency", "to 2 or"},
+		"new account, on-demand":           {map[string]any{"streaming.mode": "on-demand"}, "capacity.accountConcurrency", "at least 19"},
+		"new account, any reservation":     {map[string]any{"inference.reservedConcurrency": 4.0}, "inference.reservedConcurrency", "must be 0:"},
+		"reservation below its callers":    {map[string]any{"profile": "standard", "inference.reservedConcurrency": 2.0}, "inference.reservedConcurrency", "from 3,"},
+		"reservation of its callers":       {map[string]any{"profile": "standard", "inference.reservedConcurrency": 3.0}, "", ""},
+		"reservation of the whole account": {map[string]any{"profile": "prod", "vectors.instanceClass": "db.r7g.2xlarge", "inference.reservedConcurrency": 901.0}, "inference.reservedConcurrency", "to 900,"},
+		"database too small":               {map[string]any{"profile": "prod", "vectors.instanceClass": "db.t4g.small"}, "vectors.instanceClass", "such as db.t3.medium"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if test.key == "" {
+				_, err := Load(test.context)
+				require.NoError(t, err)
+				return
+			}
+			for _, problem := range problemsOf(t, test.context) {
+				if problem.Key == test.key {
+					assert.Contains(t, problem.Allowed, test.says)
+					return
+				}
+			}
+			require.Fail(t, "no problem with "+test.key)
+		})
+	}
+}
+
+func TestMaxConnectionsFollowMemory(t *testing.T) {
+	for class, want := range map[string]int{"db.t4g.micro": 84, "db.t4g.small": 168, "db.m7g.large": 675, "db.r7g.2xlarge": 5000, "unknown": 0} {
+		assert.Equal(t, want, Vectors{InstanceClass: class}.MaxConnections(), class)
+	}
+}
+
+func TestMarkdownShowsEveryKeyOnceInWholeRows(t *testing.T) {
+	lines := strings.Split(strings.TrimSpace(Markdown()), "\n")
+	require.Len(t, lines, len(Keys())+2)
+	for i, line := range lines {
+		assert.Equal(t, strings.Count(lines[0], "|"), strings.Count(line, "|"), line)
+		if i >= 2 {
+			k := Keys()[i-2]
+			assert.True(t, strings.HasPrefix(line, "| `"+k.Name+"` | "+k.Type+" |"), line)
+			assert.Contains(t, line, k.Meaning)
+		}
+	}
+}
+
+func TestKeysAreCopied(t *testing.T) {
+	Keys()[0].Name = "changed"
+	Profiles()[0] = "changed"
+	assert.Equal(t, "profile", Keys()[0].Name)
+	assert.Equal(t, Lean, Profiles()[0])
+}
+
+// FuzzLoad: whatever cdk.json holds, Load neither panics nor returns a
+// configuration whose data goes without both keys, nor an error without reasons.
+func FuzzLoad(f *testing.F) {
+	for _, seed := range []string{
+		`{}`, `null`, `{"profile":"prod"}`, `{"streaming.shards":1e400}`, `{"network.reservedCidrs":["10.0.0.0/8",null]}`,
+		`{"network.reservedCidrs":"0.0.0.0/0"}`, `{"profile":["prod"],"name":{"a":[]}}`, `{"capacity.eventsPerSecond":100000,"streaming.batchSize":1}`,
+		`{"inference.reservedConcurrency":1000,"streaming.mode":"on-demand"}`, `{"":"","@aws-cdk/x":1,"data.destroy":"true"}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var context map[string]any
+		if json.Unmarshal(data, &context) != nil {
+			return
+		}
+		c, err := Load(context)
+		if err == nil {
+			if c.Network.CIDR.Bits() < 16 || c.Network.CIDR.Bits() > 22 || len(c.capacityProblems()) > 0 {
+				t.Fatalf("accepted %+v", c)
+			}
+			return
+		}
+		var problems *Problems
+		if !errors.As(err, &problems) || len(problems.List) == 0 {
+			t.Fatalf("no reasons: %v", err)
+		}
+		if strings.Count(err.Error(), "\n") != len(problems.List) {
+			t.Fatalf("not one line a problem: %q", err)
+		}
+	})
+}
+
+// FuzzCapacity: an accepted configuration holds its load by plain arithmetic.
+func FuzzCapacity(f *testing.F) {
+	f.Add(uint16(10), uint8(1), uint16(100), uint8(1), uint16(0), uint16(10), false)
+	f.Add(uint16(2500), uint8(4), uint16(200), uint8(4), uint16(50), uint16(1000), true)
+	f.Fuzz(func(t *testing.T, events uint16, shards uint8, batch uint16, parallel uint8, reserved, account uint16, onDemand bool) {
+		mode := ModeProvisioned
+		if onDemand {
+			mode = ModeOnDemand
+		}
+		c, err := Load(map[string]any{"capacity.eventsPerSecond": int(events), "streaming.shards": int(shards), "streaming.batchSize": int(batch),
+			"streaming.parallelization": int(parallel), "inference.reservedConcurrency": int(reserved), "capacity.accountConcurrency": int(account), "streaming.mode": mode})
+		if err != nil {
+			return
+		}
+		n := int(shards)
+		if onDemand {
+			n = 4
+		}
+		if int(events) > n*750 || int(events) > n*int(parallel)*int(batch) {
+			t.Fatalf("%d shards cannot hold %d events", n, events)
+		}
+		if reserved > 0 && (int(account)-int(reserved) < 100 || int(reserved) < n*int(parallel)+n) {
+			t.Fatalf("reservation %d does not fit", reserved)
+		}
+		if inference := max(n*int(parallel)+n, int(reserved)); inference*4+10 > c.Vectors.MaxConnections() || n*int(parallel)+n+inference+3 > int(account) {
+			t.Fatalf("%d inference executions do not fit", inference)
+		}
+	})
+}
