@@ -1,0 +1,227 @@
+package embeddings
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/mod/semver"
+
+	"diecast/sql"
+)
+
+const (
+	// indexedItems is the number of items from which on an index pays: below, an exact search takes about a millisecond.
+	indexedItems = 10_000
+	// indexVersion is the first pgvector whose HNSW builds are sound: earlier ones overflow or corrupt the index.
+	indexVersion = "v0.8.4"
+	// The length of a unit vector may differ from one by what float32 rounding does to 32 dimensions, with room to spare.
+	lengthTolerance = 1e-3
+)
+
+// Origin says who made a model.
+type Origin string
+
+const (
+	// Shipped models come with Diecast.
+	Shipped Origin = "shipped"
+	// Trained models are the user's own. A shipped model never takes their place.
+	Trained Origin = "trained"
+)
+
+// Activation says when a load switches to its model.
+type Activation int
+
+const (
+	// Beside never switches: the model waits for Activate.
+	Beside Activation = iota
+	// WhenNone switches only where no model is active.
+	WhenNone
+	// Switch switches to the model, unless it is a shipped one and the active one is the user's own.
+	Switch
+)
+
+// Model is what a load puts into the store.
+type Model struct {
+	// Version has 12 hexadecimal digits, from the hash over the model's files: the same version is the same model.
+	Version string
+	Origin  Origin
+	// Towers says that user vectors come from a tower and that all vectors have length one, which is then checked. Without
+	// towers the vectors are scaled to length one.
+	Towers bool
+	// Items and Users are CSV with the header id,embedding, an embedding being bracketed text of Dimension numbers. Item ids
+	// are product codes, user ids customer numbers.
+	Items, Users io.Reader
+	// ItemCount and UserCount are the rows that there must be.
+	ItemCount, UserCount int
+}
+
+// Loaded tells what a load did.
+type Loaded struct {
+	// Version is the one that was asked for.
+	Version string `json:"model_version"`
+	// New says that its embeddings were not in the store before.
+	New bool `json:"new"`
+	// Active is the version that is active now, empty where there is none.
+	Active string `json:"active_version"`
+	// Note says why the version is not active although that was asked for.
+	Note string `json:"note,omitempty"`
+}
+
+var versionPattern = regexp.MustCompile(`^[0-9a-f]{12}$`)
+
+func checkVersion(version string) error {
+	if !versionPattern.MatchString(version) {
+		return fmt.Errorf("model version %q: want 12 lower-case hexadecimal digits", version)
+	}
+	return nil
+}
+
+// Load puts a model's embeddings beside those that are there, validates them, and switches to it as the activation says, all
+// in one transaction. Loading a version that is there already only switches.
+func (s *Store) Load(ctx context.Context, model Model, activation Activation) (Loaded, error) {
+	if err := checkVersion(model.Version); err != nil {
+		return Loaded{}, err
+	}
+	loaded := Loaded{Version: model.Version}
+	err := s.changeAsOwner(ctx, func(tx pgx.Tx) error {
+		known, err := version(ctx, tx, model.Version)
+		if err != nil {
+			return err
+		}
+		active, err := active(ctx, tx)
+		if err != nil {
+			return err
+		}
+		loaded.Active = active.Version
+		if known.State == Rejected {
+			loaded.Note = "this version was rejected: " + known.Reason
+			if model.Origin == Shipped {
+				return nil // a deployment goes on with the model that it has
+			}
+			return errors.New(loaded.Note)
+		}
+		keep := model.Origin == Shipped && active.Origin == Trained
+		if keep && activation == Switch {
+			loaded.Note = fmt.Sprintf("the active model %s is the user's own, which a shipped model never replaces", active.Version)
+		}
+		if known.State != StateLoaded {
+			if err := insert(ctx, tx, model); err != nil {
+				return err
+			}
+			loaded.New = true
+		}
+		if activation == Beside || keep || (activation == WhenNone && active.Version != "") {
+			return nil
+		}
+		if _, err := tx.Exec(ctx, sql.Activate, model.Version); err != nil {
+			return fmt.Errorf("switch to it: %w", err)
+		}
+		loaded.Active = model.Version
+		return nil
+	})
+	if err != nil {
+		return Loaded{}, fmt.Errorf("load model %s: %w", model.Version, err)
+	}
+	return loaded, nil
+}
+
+func insert(ctx context.Context, tx pgx.Tx, model Model) error {
+	if model.ItemCount < 1 {
+		return fmt.Errorf("it has %d items: there must be at least one", model.ItemCount)
+	}
+	items := partition{parent: "item_embeddings", version: model.Version, rows: model.ItemCount}
+	users := partition{parent: "user_embeddings", version: model.Version, rows: model.UserCount}
+	for _, load := range []struct {
+		into partition
+		from io.Reader
+	}{{items, model.Items}, {users, model.Users}} {
+		if err := load.into.fill(ctx, tx, load.from, model.Towers); err != nil {
+			return fmt.Errorf("%s: %w", load.into.parent, err)
+		}
+	}
+	search, err := items.index(ctx, tx)
+	if err != nil {
+		return fmt.Errorf("index the items: %w", err)
+	}
+	if _, err := tx.Exec(ctx, sql.InsertVersion, model.Version, model.Origin, model.Towers, search, model.ItemCount, model.UserCount); err != nil {
+		return fmt.Errorf("record the version: %w", err)
+	}
+	return nil
+}
+
+// partition holds one model's rows of a table.
+type partition struct {
+	parent, version string
+	rows            int
+}
+
+// name is safe to stand in SQL: a version consists of hexadecimal digits.
+func (p partition) name() string { return "vectors." + p.parent + "_" + p.version }
+
+// fill creates the table, copies and checks the rows, and only then makes it a partition: no reader sees it before.
+func (p partition) fill(ctx context.Context, tx pgx.Tx, rows io.Reader, unit bool) error {
+	if err := execute(ctx, tx,
+		fmt.Sprintf("CREATE TABLE %s (LIKE vectors.%s INCLUDING CONSTRAINTS)", p.name(), p.parent),
+		fmt.Sprintf("ALTER TABLE %s ALTER COLUMN model_version SET DEFAULT '%s'", p.name(), p.version)); err != nil {
+		return err
+	}
+	copied, err := tx.Conn().PgConn().CopyFrom(ctx, rows, fmt.Sprintf("COPY %s (id, embedding) FROM STDIN WITH (FORMAT csv, HEADER match)", p.name()))
+	if err != nil {
+		return fmt.Errorf("copy the rows: %w", place(err))
+	}
+	if copied.RowsAffected() != int64(p.rows) {
+		return fmt.Errorf("there are %d rows, the manifest says %d", copied.RowsAffected(), p.rows)
+	}
+	if err := p.checkLengths(ctx, tx, unit); err != nil {
+		return err
+	}
+	return execute(ctx, tx,
+		fmt.Sprintf("ALTER TABLE %s ADD PRIMARY KEY (model_version, id)", p.name()),
+		fmt.Sprintf("ALTER TABLE vectors.%s ATTACH PARTITION %s FOR VALUES IN ('%s')", p.parent, p.name(), p.version),
+		"ANALYZE "+p.name())
+}
+
+func (p partition) checkLengths(ctx context.Context, tx pgx.Tx, unit bool) error {
+	var zero, other int
+	err := tx.QueryRow(ctx, fmt.Sprintf(
+		"SELECT count(*) FILTER (WHERE length = 0), count(*) FILTER (WHERE abs(length - 1) > $1) FROM (SELECT public.vector_norm(embedding) AS length FROM %s) AS l",
+		p.name()), lengthTolerance).Scan(&zero, &other)
+	if err != nil {
+		return fmt.Errorf("measure the vectors: %w", err)
+	}
+	switch {
+	case unit && other > 0:
+		return fmt.Errorf("%d of %d vectors do not have length one, as those of a model with towers must", other, p.rows)
+	case zero > 0:
+		return fmt.Errorf("%d of %d vectors have length zero and so no direction", zero, p.rows)
+	case other > 0:
+		return execute(ctx, tx, fmt.Sprintf("UPDATE %s SET embedding = public.l2_normalize(embedding)", p.name()))
+	}
+	return nil
+}
+
+// index builds an HNSW index where it pays and the extension builds sound ones, and returns how the items are searched.
+func (p partition) index(ctx context.Context, tx pgx.Tx) (string, error) {
+	var extension string
+	if err := tx.QueryRow(ctx, "SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'vector'").Scan(&extension); err != nil {
+		return "", fmt.Errorf("read the version of the extension: %w", err)
+	}
+	if p.rows < indexedItems || semver.Compare("v"+extension, indexVersion) < 0 {
+		return "exact", nil
+	}
+	return "hnsw", execute(ctx, tx,
+		fmt.Sprintf("CREATE INDEX ON %s USING hnsw (embedding public.vector_ip_ops) WITH (m = 16, ef_construction = 64)", p.name()))
+}
+
+func execute(ctx context.Context, tx pgx.Tx, statements ...string) error {
+	for _, statement := range statements {
+		if _, err := tx.Exec(ctx, statement, pgx.QueryExecModeExec); err != nil {
+			return fmt.Errorf("statement %q: %w", statement, err)
+		}
+	}
+	return nil
+}

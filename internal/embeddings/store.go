@@ -1,0 +1,124 @@
+// Package embeddings is the vector store: the embeddings of every loaded model side by side, the one row that says which of
+// them is active, and the nearest items by inner product. Store keeps them in PostgreSQL with pgvector; Exact computes the
+// same answers in memory.
+//
+// The package does not know where a model comes from, what its towers do, or for whom it is asked.
+package embeddings
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"diecast/sql"
+)
+
+// Dimension of every embedding: the course's model has 32.
+const Dimension = 32
+
+// writers is the key of the advisory lock that every change of the store holds, so that two loaders never interleave.
+const writers = 0x6469656361737401
+
+// Store is a vector store in PostgreSQL. Every method may be called concurrently, also from several processes.
+type Store struct {
+	pool *pgxpool.Pool
+}
+
+// NewStore uses a pool, which stays the caller's to close. Reading needs the login sql.ReaderRole, everything else one that
+// may become sql.OwnerRole.
+func NewStore(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
+
+// Migrate creates or upgrades extension, roles, schema, tables and views, and returns the version that the schema has
+// afterwards. A schema newer than this program's (sql.VectorSchemaVersion) is left alone, and its version returned: after a
+// failed deployment CloudFormation runs the old program on what the new one made.
+func (s *Store) Migrate(ctx context.Context) (int, error) {
+	version := sql.VectorSchemaVersion
+	err := s.change(ctx, func(tx pgx.Tx) error {
+		deployed, err := deployedSchema(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if deployed > version {
+			version = deployed
+			return nil
+		}
+		for _, script := range sql.VectorSchema() {
+			for _, statement := range script.Statements {
+				// This mode takes one statement at a time, so that an error belongs to it.
+				if _, err := tx.Exec(ctx, statement, pgx.QueryExecModeExec); err != nil {
+					return fmt.Errorf("sql/%s: statement %q: %w", script.Name, firstLine(statement), err)
+				}
+			}
+		}
+		if _, err := tx.Exec(ctx, sql.RecordSchemaVersion, version); err != nil {
+			return fmt.Errorf("record the schema's version: %w", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("migrate the vector store to schema version %d: %w", sql.VectorSchemaVersion, err)
+	}
+	return version, nil
+}
+
+// deployedSchema is the version of the schema in the database, 0 where there is none.
+func deployedSchema(ctx context.Context, tx pgx.Tx) (int, error) {
+	var exists bool
+	if err := tx.QueryRow(ctx, "SELECT to_regclass('vectors.schema_version') IS NOT NULL").Scan(&exists); err != nil || !exists {
+		return 0, err
+	}
+	var version int
+	err := tx.QueryRow(ctx, sql.DeployedSchemaVersion).Scan(&version)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read the schema's version: %w", err)
+	}
+	return version, nil
+}
+
+// change runs a function in a transaction that excludes every other change of the store.
+func (s *Store) change(ctx context.Context, do func(pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(writers)); err != nil {
+			return fmt.Errorf("wait for other changes of the vector store: %w", err)
+		}
+		return do(tx)
+	})
+}
+
+// changeAsOwner is change with the rights of the schema's owner.
+func (s *Store) changeAsOwner(ctx context.Context, do func(pgx.Tx) error) error {
+	return s.change(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SET LOCAL ROLE "+sql.OwnerRole, pgx.QueryExecModeExec); err != nil {
+			return fmt.Errorf("become %s: %w", sql.OwnerRole, err)
+		}
+		return do(tx)
+	})
+}
+
+// firstLine of a statement that is no comment, which is enough to find it by.
+func firstLine(statement string) string {
+	for line := range strings.Lines(statement) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "--") {
+			return line
+		}
+	}
+	return statement
+}
+
+// place says where in its input PostgreSQL found a mistake, without the values that it quotes: they may be a customer's.
+func place(err error) error {
+	var failure *pgconn.PgError
+	if !errors.As(err, &failure) || failure.Where == "" {
+		return err
+	}
+	where, _, _ := strings.Cut(failure.Where, ": \"")
+	return fmt.Errorf("%w (%s)", err, where)
+}
