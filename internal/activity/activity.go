@@ -61,10 +61,6 @@ var ReservedFields = []string{
 // The patterns are those of the JSON Schema, so that both say the same.
 var (
 	identifierPattern = regexp.MustCompile(`^[!-~]+$`)
-	uuidPattern       = regexp.MustCompile(`^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$`)
-	// Years 2000 to 2099: a clock outside them is broken, and none of them leaves the four-digit years when
-	// it is converted to UTC.
-	timePattern = regexp.MustCompile(`^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`)
 	// quantityPattern is a numeric string, as the course's live data has it.
 	quantityPattern = regexp.MustCompile(`^[0-9]{1,6}$`)
 )
@@ -143,13 +139,13 @@ func Read(object strictjson.Value) Event {
 		}
 	}
 	if field := object.Field("event_id"); !field.Missing() {
-		event.ID, _ = uuid.Parse(field.Pattern(uuidPattern, "a UUID such as 1f2e3d4c-5b6a-4789-8abc-0123456789ab"))
+		event.ID = field.UUID()
 	}
 	if field := object.Field("event_time"); !field.Missing() {
-		event.Time = readTime(field)
+		event.Time = field.Time()
 	}
 	if field := object.Field("event_type"); !field.Missing() {
-		event.Type = readType(field)
+		event.Type = field.OneOf(View, Cart, Checkout)
 	}
 	if field := object.Field("schema_version"); !field.Missing() {
 		field.Integer(SchemaVersion, SchemaVersion)
@@ -185,32 +181,6 @@ func readQuantity(field strictjson.Value) int {
 	digits := field.Pattern(quantityPattern, fmt.Sprintf("a whole number from 0 to %d, also as a string of digits", MaxQuantity))
 	quantity, _ := strconv.Atoi(digits)
 	return quantity
-}
-
-func readTime(field strictjson.Value) time.Time {
-	const allowed = "an RFC 3339 time such as 2026-03-01T09:30:00.250Z, in the years 2000 to 2099"
-	text := field.Pattern(timePattern, allowed)
-	if text == "" {
-		return time.Time{}
-	}
-	parsed, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil { // a day that the month does not have
-		field.Refuse(allowed)
-	}
-	return parsed.UTC()
-}
-
-func readType(field strictjson.Value) string {
-	text := ""
-	if field.IsText() {
-		text = field.Text(0, MaxBytes)
-	}
-	switch text {
-	case View, Cart, Checkout:
-		return text
-	}
-	field.Refuse("view, cart or checkout")
-	return ""
 }
 
 // Fields are the event's fields for a record: each as it came, unknown ones included, in the order that they

@@ -13,11 +13,14 @@ import (
 	"io"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
 )
 
 // shownLength is how many characters of a refused value an error repeats. The values are customers' data:
@@ -213,16 +216,6 @@ func (v Value) Refuse(allowed string) {
 	v.document.violations = append(v.document.violations, Violation{Field: v.path, Value: v.shown(), Allowed: allowed})
 }
 
-// Refused says whether this value or one inside it has a violation.
-func (v Value) Refused() bool {
-	for _, violation := range v.document.violations {
-		if strings.HasPrefix(violation.Field, v.path) {
-			return true
-		}
-	}
-	return false
-}
-
 func (v Value) shown() string {
 	if v.node == nil {
 		return "nothing"
@@ -387,4 +380,52 @@ func Object(members []Member) []byte {
 func String(text string) jsontext.Value {
 	quoted, _ := jsontext.AppendQuote(nil, text)
 	return quoted
+}
+
+// Index is the array's element at this position, which must be one of those that Elements returned.
+func (v Value) Index(i int) Value {
+	return Value{document: v.document, path: fmt.Sprintf("%s[%d]", v.path, i), node: v.node.elements[i]}
+}
+
+// Shown is a text from outside JSON, such as a query's, as a Violation shows it.
+func Shown(text string, present bool) string {
+	if !present {
+		return "nothing"
+	}
+	return shorten(strconv.Quote(text))
+}
+
+// OneOf requires one of the named strings.
+func (v Value) OneOf(allowed ...string) string {
+	if v.node != nil && v.node.kind == '"' && slices.Contains(allowed, v.node.text) {
+		return v.node.text
+	}
+	v.Refuse(strings.Join(allowed, " or "))
+	return ""
+}
+
+// timePattern admits the years 2000 to 2099: a clock outside them is broken, and none of them leaves the
+// four-digit years when it is converted to UTC.
+var timePattern = regexp.MustCompile(`^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`)
+
+// Time requires an RFC 3339 time in the years 2000 to 2099, and returns it in UTC.
+func (v Value) Time() time.Time {
+	const allowed = "an RFC 3339 time such as 2026-03-01T09:30:00.250Z, in the years 2000 to 2099"
+	text := v.Pattern(timePattern, allowed)
+	if text == "" {
+		return time.Time{}
+	}
+	parsed, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil { // a day that the month does not have
+		v.Refuse(allowed)
+	}
+	return parsed.UTC()
+}
+
+var uuidPattern = regexp.MustCompile(`^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$`)
+
+// UUID requires a UUID of five groups of hexadecimal digits.
+func (v Value) UUID() uuid.UUID {
+	id, _ := uuid.Parse(v.Pattern(uuidPattern, "a UUID such as 1f2e3d4c-5b6a-4789-8abc-0123456789ab"))
+	return id
 }

@@ -1,0 +1,211 @@
+// Package inference is the contract of the inference Lambda: the batch that the stream's consumers send it,
+// and the course's three HTTP routes.
+//
+// It holds wire types and their validation on both sides. It must not know how a vector or a neighbour is
+// found. The JSON Schemas of the same contracts are docs/schemas/inference_*.schema.json and
+// docs/schemas/route_*.schema.json; golden examples are in test/contracts.
+package inference
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"diecast/internal/activity"
+	"diecast/internal/recommendation"
+	"diecast/internal/strictjson"
+)
+
+// The limits of a batch. Lambda takes and returns at most 6 MB (6,291,556 bytes) in a synchronous invocation.
+const (
+	// MaxBytes bounds a request and an answer.
+	MaxBytes = 6291556
+	// MaxDepth bounds their nesting.
+	MaxDepth = 8
+	// MaxEvents bounds the events of one batch; the callers send more in several batches.
+	MaxEvents = 1000
+	// MaxLimit bounds the items per event and per product.
+	MaxLimit = recommendation.MaxItems
+)
+
+// BatchRequest asks for the recommendations of several events: one invocation, one SQL round trip.
+type BatchRequest struct {
+	// Limit is how many items each event and each product gets at most, 1 to MaxLimit.
+	Limit int `json:"limit"`
+	// Events are 1 to MaxEvents; one may appear twice, as a stream delivers at least once.
+	Events []BatchEvent `json:"events"`
+}
+
+// BatchEvent is what inference reads of an activity event.
+type BatchEvent struct {
+	EventID        uuid.UUID `json:"event_id"`
+	CustomerNumber int       `json:"customer_number"`
+	// City and Country are as the shop sent them: inference normalises.
+	City        string  `json:"city"`
+	Country     string  `json:"country"`
+	CreditLimit float64 `json:"credit_limit"`
+	// Cart are all products in the cart, which are never recommended.
+	Cart []string `json:"cart"`
+	// Browsed are the products besides Cart for which similar items are wanted.
+	Browsed []string `json:"browsed"`
+}
+
+// BatchAnswer answers a BatchRequest.
+type BatchAnswer struct {
+	// ModelVersion is the one model that all results come from.
+	ModelVersion string `json:"model_version"`
+	// Results are one for each event of the request, in its order.
+	Results []BatchResult `json:"results"`
+	// Similar are the neighbours by product code, nearest first; a product that the model does not know has
+	// no entry.
+	Similar map[string][]recommendation.Neighbour `json:"similar"`
+}
+
+// BatchResult is the answer to one event.
+type BatchResult struct {
+	EventID uuid.UUID             `json:"event_id"`
+	Items   []recommendation.Item `json:"recommended_items"`
+	// Degraded is true when the most popular products answered.
+	Degraded bool `json:"degraded"`
+}
+
+// NewBatchEvent is the part of an identified event that inference reads: its whole cart, and as many browsed
+// products as activity.MaxProducts leaves room for.
+func NewBatchEvent(event activity.Event) BatchEvent {
+	cart, products := event.Cart(), event.Products()
+	return BatchEvent{
+		EventID:        event.ID,
+		CustomerNumber: event.CustomerNumber,
+		City:           event.City,
+		Country:        event.Country,
+		CreditLimit:    event.CreditLimit,
+		Cart:           append([]string{}, cart...),
+		Browsed:        append([]string{}, products[min(len(cart), len(products)):]...),
+	}
+}
+
+// Products are the products for which similar items are wanted: activity.Event.Products of the event.
+func (e BatchEvent) Products() []string {
+	products := append(append([]string{}, e.Cart...), e.Browsed...)
+	return products[:min(len(products), activity.MaxProducts)]
+}
+
+// DecodeBatchRequest reads a request. The error is a *strictjson.Error that names every violation.
+func DecodeBatchRequest(data []byte) (BatchRequest, error) {
+	document, root, err := parse(data)
+	if err != nil {
+		return BatchRequest{}, err
+	}
+	request := BatchRequest{Limit: int(root.Field("limit").Integer(1, MaxLimit))}
+	for _, entry := range root.Field("events").Elements(1, MaxEvents) {
+		if !entry.Object() {
+			continue
+		}
+		request.Events = append(request.Events, BatchEvent{
+			EventID:        entry.Field("event_id").UUID(),
+			CustomerNumber: int(entry.Field("customer_number").Integer(0, activity.MaxCustomerNumber)),
+			City:           entry.Field("city").Text(0, activity.MaxPlace),
+			Country:        entry.Field("country").Text(0, activity.MaxPlace),
+			CreditLimit:    entry.Field("credit_limit").Number(0, activity.MaxCreditLimit),
+			Cart:           readCodes(entry.Field("cart"), activity.MaxBrowseHistory),
+			Browsed:        readCodes(entry.Field("browsed"), activity.MaxProducts),
+		})
+	}
+	if err := document.Err(); err != nil {
+		return BatchRequest{}, err
+	}
+	return request, nil
+}
+
+// Encode writes the request as JSON.
+func (r BatchRequest) Encode() ([]byte, error) { return json.Marshal(r) }
+
+// DecodeBatchAnswer reads the answer to a request and checks that it answers this request: a result for each
+// event, in order, none with more items than the limit, none with an item of the event's cart. The error is a
+// *strictjson.Error that names every violation.
+func DecodeBatchAnswer(data []byte, request BatchRequest) (BatchAnswer, error) {
+	document, root, err := parse(data)
+	if err != nil {
+		return BatchAnswer{}, err
+	}
+	answer := readAnswer(root)
+	if results := root.Field("results"); document.Err() == nil {
+		if len(answer.Results) != len(request.Events) {
+			results.Refuse(fmt.Sprintf("one result for each of the %d events", len(request.Events)))
+		} else {
+			for i, event := range request.Events {
+				checkResult(results.Index(i), answer.Results[i], event, request.Limit)
+			}
+		}
+	}
+	if err := document.Err(); err != nil {
+		return BatchAnswer{}, err
+	}
+	return answer, nil
+}
+
+// Encode writes the answer as JSON.
+func (a BatchAnswer) Encode() ([]byte, error) { return json.Marshal(a) }
+
+func readAnswer(root strictjson.Value) BatchAnswer {
+	answer := BatchAnswer{
+		ModelVersion: recommendation.ReadModelVersion(root.Field("model_version")),
+		Results:      []BatchResult{},
+		Similar:      map[string][]recommendation.Neighbour{},
+	}
+	for _, entry := range root.Field("results").Elements(1, MaxEvents) {
+		if !entry.Object() {
+			continue
+		}
+		answer.Results = append(answer.Results, BatchResult{
+			EventID:  entry.Field("event_id").UUID(),
+			Items:    recommendation.ReadItems(entry.Field("recommended_items")),
+			Degraded: entry.Field("degraded").Bool(),
+		})
+	}
+	similar := root.Field("similar")
+	if similar.Object() {
+		for _, member := range similar.Members() {
+			neighbours := similar.Field(member.Name)
+			if !recommendation.IsProductCode(member.Name) {
+				neighbours.Refuse("a name that is a product code")
+			}
+			answer.Similar[member.Name] = recommendation.ReadNeighbours(neighbours)
+		}
+	}
+	return answer
+}
+
+func checkResult(field strictjson.Value, result BatchResult, event BatchEvent, limit int) {
+	if result.EventID != event.EventID {
+		field.Field("event_id").Refuse(event.EventID.String() + ", the event at this position of the request")
+	}
+	if len(result.Items) > limit {
+		field.Field("recommended_items").Refuse(fmt.Sprintf("at most %d items", limit))
+	}
+	allowed := recommendation.NotInCart(result.Items, event.Cart, len(result.Items))
+	if len(allowed) < len(result.Items) {
+		field.Field("recommended_items").Refuse("no product of the cart")
+	}
+}
+
+func parse(data []byte) (*strictjson.Document, strictjson.Value, error) {
+	document, err := strictjson.Parse(data, strictjson.Limits{MaxBytes: MaxBytes, MaxDepth: MaxDepth})
+	if err != nil {
+		return nil, strictjson.Value{}, err
+	}
+	root := document.Root()
+	if !root.Object() {
+		return nil, strictjson.Value{}, document.Err()
+	}
+	return document, root, nil
+}
+
+func readCodes(field strictjson.Value, most int) []string {
+	codes := []string{}
+	for _, entry := range field.Elements(0, most) {
+		codes = append(codes, recommendation.ReadProductCode(entry))
+	}
+	return codes
+}

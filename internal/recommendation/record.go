@@ -1,0 +1,277 @@
+// Package recommendation is the contract of what the platform answers to an activity event: one JSON line
+// that holds the event and what is recommended for it.
+//
+// The archive in S3 and the row that the shop reads are both written from a Record, by two consumers of one
+// stream. The package holds the rules that both obey, and the rules by which they are read and compared. It
+// must not know how the items were found or where a record is stored. The JSON Schema of the same contract is
+// docs/schemas/recommendation_record.schema.json; the golden examples are in
+// test/contracts/recommendation_record.json.
+package recommendation
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
+
+	"diecast/internal/activity"
+	"diecast/internal/strictjson"
+)
+
+// The limits of a record.
+const (
+	// MaxBytes bounds one record with its newline. A record that has shed its similar items is always below
+	// it, and it is below the 400 KB of a DynamoDB item.
+	MaxBytes = 256 << 10
+	// MaxItems bounds the recommended items, and the similar items of one product.
+	MaxItems = 100
+)
+
+// Item is a recommended product.
+type Item struct {
+	// ID is the product code.
+	ID string `json:"id"`
+	// Score is the inner product of the customer's and the product's unit vectors; in a degraded record the
+	// popularity, on the scale of the model's ranking. Higher is better.
+	Score float64 `json:"score"`
+}
+
+// Neighbour is a product similar to another one.
+type Neighbour struct {
+	// ID is the product code.
+	ID string `json:"id"`
+	// Distance is 1 minus the inner product of both products' unit vectors. Lower is nearer.
+	Distance float64 `json:"distance"`
+}
+
+// Similar are the neighbours of one product of the event, nearest first.
+type Similar struct {
+	ProductCode string      `json:"product_code"`
+	Items       []Neighbour `json:"similar_items"`
+}
+
+// Record is an event and its recommendations.
+type Record struct {
+	// Event has its identity and time: see activity.Event.Identify.
+	Event activity.Event
+	// Items are the recommended products, best first, none of them in the cart, at most MaxItems.
+	Items []Item
+	// Similar has at most activity.MaxProducts entries, in the order of activity.Event.Products.
+	Similar []Similar
+	// ModelVersion is the version of the model, or of the popularity ranking, that answered.
+	ModelVersion string
+	// Degraded is true when the most popular products answered in the model's stead.
+	Degraded bool
+	// Truncated is true when similar items were shed for size.
+	Truncated bool
+	// RecommendedAt is when the answer was made; written to the millisecond, in UTC.
+	RecommendedAt time.Time
+}
+
+var (
+	modelVersionPattern = regexp.MustCompile(`^[0-9a-f]{12}$`)
+	productCodePattern  = regexp.MustCompile(`^[!-~]{1,64}$`)
+	timePattern         = regexp.MustCompile(`^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z$`)
+)
+
+const timeLayout = "2006-01-02T15:04:05.000Z"
+
+// Encode writes the record as one line of compact JSON that ends in a newline (Firehose puts nothing between
+// records): the event's fields as they came, then ours.
+func (r Record) Encode() []byte {
+	members := append(r.Event.Fields(),
+		strictjson.Member{Name: "recommended_items", Value: appendItems(nil, r.Items)},
+		strictjson.Member{Name: "similar_items", Value: r.similarJSON()},
+		strictjson.Member{Name: "model_version", Value: strictjson.String(r.ModelVersion)},
+		strictjson.Member{Name: "degraded", Value: boolean(r.Degraded)},
+		strictjson.Member{Name: "truncated", Value: boolean(r.Truncated)},
+		strictjson.Member{Name: "recommended_at", Value: strictjson.String(r.RecommendedAt.UTC().Format(timeLayout))},
+	)
+	return append(strictjson.Object(members), '\n')
+}
+
+// Fit sheds similar items, the last products' first, until the encoded record has at most most bytes, and
+// marks it truncated. Nothing else is ever shed: a record can stay larger than most, never than MaxBytes when
+// most is MaxBytes.
+func (r Record) Fit(most int) Record {
+	excess := len(r.Encode()) - most
+	for excess > 0 && len(r.Similar) > 0 {
+		last := len(r.Similar) - 1
+		excess -= len(Record{Similar: r.Similar[last:]}.similarJSON()) - len("[]")
+		r.Similar = r.Similar[:last]
+		r.Truncated = true
+	}
+	return r
+}
+
+// Decode reads one record, with or without its newline. The error is a *strictjson.Error that names every
+// field that breaks a rule. Fields that it does not know belong to the event.
+func Decode(line []byte) (Record, error) {
+	document, err := strictjson.Parse(line, strictjson.Limits{MaxBytes: MaxBytes, MaxDepth: activity.MaxDepth})
+	if err != nil {
+		return Record{}, err
+	}
+	root := document.Root()
+	if !root.Object() {
+		return Record{}, document.Err()
+	}
+	record := Record{
+		Event:        activity.Read(root),
+		Items:        ReadItems(root.Field("recommended_items")),
+		ModelVersion: ReadModelVersion(root.Field("model_version")),
+		Degraded:     root.Field("degraded").Bool(),
+		Truncated:    root.Field("truncated").Bool(),
+	}
+	if id := root.Field("event_id"); id.Missing() || string(id.Raw()) == `"`+uuid.Nil.String()+`"` {
+		id.Refuse("the event's identity")
+	}
+	if root.Field("event_time").Missing() {
+		root.Field("event_time").Refuse("the event's time")
+	}
+	record.readSimilar(root.Field("similar_items"))
+	record.refuseCart(root.Field("recommended_items"))
+	record.readTime(root.Field("recommended_at"))
+	if err := document.Err(); err != nil {
+		return Record{}, err
+	}
+	return record, nil
+}
+
+func (r *Record) readTime(field strictjson.Value) {
+	const allowed = "a UTC time to the millisecond such as 2026-03-01T09:30:00.250Z, in the years 2000 to 2099"
+	text := field.Pattern(timePattern, allowed)
+	if text == "" {
+		return
+	}
+	parsed, err := time.Parse(timeLayout, text)
+	if err != nil { // a day that the month does not have
+		field.Refuse(allowed)
+	}
+	r.RecommendedAt = parsed
+}
+
+func (r *Record) readSimilar(field strictjson.Value) {
+	seen := map[string]bool{}
+	for _, entry := range field.Elements(0, activity.MaxProducts) {
+		if !entry.Object() {
+			continue
+		}
+		similar := Similar{
+			ProductCode: ReadProductCode(entry.Field("product_code")),
+			Items:       ReadNeighbours(entry.Field("similar_items")),
+		}
+		if seen[similar.ProductCode] && similar.ProductCode != "" {
+			entry.Field("product_code").Refuse("each product once")
+		}
+		seen[similar.ProductCode] = true
+		r.Similar = append(r.Similar, similar)
+	}
+}
+
+func (r *Record) refuseCart(field strictjson.Value) {
+	cart := r.Event.Cart()
+	for i, item := range r.Items {
+		if slices.Contains(cart, item.ID) {
+			field.Index(i).Field("id").Refuse("a product that is not in the cart")
+		}
+	}
+}
+
+// ReadItems reads recommended items: at most MaxItems, each product once, best first.
+func ReadItems(field strictjson.Value) []Item {
+	items := []Item{}
+	readRanked(field, "score", func(id string, score float64) { items = append(items, Item{id, score}) },
+		func(before, after float64) bool { return before >= after })
+	return items
+}
+
+// ReadNeighbours reads similar items: at most MaxItems, each product once, nearest first.
+func ReadNeighbours(field strictjson.Value) []Neighbour {
+	neighbours := []Neighbour{}
+	readRanked(field, "distance", func(id string, distance float64) { neighbours = append(neighbours, Neighbour{id, distance}) },
+		func(before, after float64) bool { return before <= after })
+	return neighbours
+}
+
+func readRanked(field strictjson.Value, measure string, add func(string, float64), ordered func(before, after float64) bool) {
+	seen := map[string]bool{}
+	var before *float64
+	for _, entry := range field.Elements(0, MaxItems) {
+		if !entry.Object() {
+			add("", 0) // keeps positions, and so the paths of later violations
+			continue
+		}
+		id := ReadProductCode(entry.Field("id"))
+		value := entry.Field(measure).Number(-math.MaxFloat64, math.MaxFloat64)
+		if id != "" && seen[id] {
+			entry.Field("id").Refuse("each product once")
+		}
+		seen[id] = true
+		if before != nil && !ordered(*before, value) {
+			entry.Field(measure).Refuse("the best first")
+		}
+		before = &value
+		add(id, value)
+	}
+}
+
+// ReadModelVersion reads a model version: twelve lower-case hexadecimal digits.
+func ReadModelVersion(field strictjson.Value) string {
+	return field.Pattern(modelVersionPattern, "a model version: 12 lower-case hexadecimal digits")
+}
+
+// ReadProductCode reads a product code under the same rule as an activity event's.
+func ReadProductCode(field strictjson.Value) string {
+	return field.Pattern(productCodePattern,
+		fmt.Sprintf("a product code: 1 to %d visible ASCII characters without spaces", activity.MaxProductCode))
+}
+
+func (r Record) similarJSON() []byte {
+	buffer := []byte{'['}
+	for i, similar := range r.Similar {
+		if i > 0 {
+			buffer = append(buffer, ',')
+		}
+		buffer = append(buffer, `{"product_code":`...)
+		buffer = append(buffer, strictjson.String(similar.ProductCode)...)
+		buffer = append(buffer, `,"similar_items":[`...)
+		for j, neighbour := range similar.Items {
+			buffer = appendRanked(buffer, j, neighbour.ID, "distance", neighbour.Distance)
+		}
+		buffer = append(buffer, `]}`...)
+	}
+	return append(buffer, ']')
+}
+
+func appendItems(buffer []byte, items []Item) []byte {
+	buffer = append(buffer, '[')
+	for i, item := range items {
+		buffer = appendRanked(buffer, i, item.ID, "score", item.Score)
+	}
+	return append(buffer, ']')
+}
+
+func appendRanked(buffer []byte, index int, id, measure string, value float64) []byte {
+	if index > 0 {
+		buffer = append(buffer, ',')
+	}
+	buffer = append(buffer, `{"id":`...)
+	buffer = append(buffer, strictjson.String(id)...)
+	buffer = append(buffer, `,"`+measure+`":`...)
+	buffer = append(buffer, jsontext.Float(value).String()...)
+	return append(buffer, '}')
+}
+
+func boolean(value bool) jsontext.Value {
+	if value {
+		return jsontext.Value("true")
+	}
+	return jsontext.Value("false")
+}
+
+// IsProductCode says whether a text obeys the rule for product codes.
+func IsProductCode(text string) bool { return productCodePattern.MatchString(text) }
