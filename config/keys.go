@@ -80,7 +80,7 @@ var keys = []Key{
 	integer("streaming.bufferMiB", "Size at which Firehose ends an archived object.", 1, 128,
 		by(5, 64, 128, 5), func(c *Config) *int { return &c.Streaming.BufferMiB }),
 	integer("streaming.bufferSeconds", "Age at which Firehose ends an archived object: longer makes fewer, larger, later ones.", 0, 900,
-		by(300, 300, 60, 300), func(c *Config) *int { return &c.Streaming.BufferSeconds }),
+		by(60, 300, 60, 300), func(c *Config) *int { return &c.Streaming.BufferSeconds }),
 	number("streaming.processorBufferMiB", "Size at which Firehose ends a batch for the transform function; a record grows about six times, and its answer must stay below 6 MB.", 0.2, 3,
 		by(0.5, 0.5, 0.5, 1.0), func(c *Config) *float64 { return &c.Streaming.ProcessorBufferMiB }),
 	integer("streaming.processorBufferSeconds", "Age at which Firehose ends a batch for the transform function: longer makes fewer invocations.", 0, 900,

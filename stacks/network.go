@@ -31,6 +31,7 @@ func NewNetwork(app constructs.Construct, cfg config.Config) *Network {
 		NAT:              privatenetwork.NAT(cfg.Network.NAT),
 		NATGateways:      cfg.Network.NATGateways,
 		SessionManager:   cfg.Network.SessionManager,
+		EndpointPerZone:  cfg.Network.EndpointPerZone,
 		FlowLogRetention: logRetention(cfg.Network.FlowLogRetentionDays),
 	})
 	topic := alarmtopic.New(stack, "Alarms", alarmtopic.Props{Email: cfg.Alarms.Email})

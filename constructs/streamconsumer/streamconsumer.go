@@ -87,8 +87,8 @@ func New(scope constructs.Construct, id string, p Props) *Consumer {
 	c := &Consumer{mapping: source}
 	c.alarms = alarm.New(this, p.AlarmTopic, alarm.Rule{
 		ID: "FallsBehind",
-		Description: fmt.Sprintf("The consumer is more than %s behind the stream: read its function's log; a batch may be failing again and again.",
-			p.LateAfter),
+		Description: fmt.Sprintf("The consumer is more than %g s behind the stream: read its function's log; a batch may be failing again and again.",
+			p.LateAfter.Seconds()),
 		Metric: p.Function.Function().Metric(jsii.String("IteratorAge"), &awscloudwatch.MetricOptions{
 			Period: awscdk.Duration_Minutes(jsii.Number(1)), Statistic: jsii.String("Maximum"),
 		}),

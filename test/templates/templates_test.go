@@ -78,6 +78,8 @@ type output struct {
 type assembly struct {
 	dir       string
 	templates map[string]template
+	// dependencies are the stacks that each stack waits for.
+	dependencies map[string][]string
 	// findings are cdk-nag's, unsuppressed, one line each.
 	findings []string
 }
@@ -137,7 +139,36 @@ func read(t *testing.T, dir string) assembly {
 		done.findings = append(done.findings, findings(t, filepath.Join(dir, one.Stack+".metadata.json"))...)
 	}
 	slices.Sort(done.findings)
+	done.dependencies = dependencies(t, dir)
 	return done
+}
+
+// dependencies reads from the assembly's manifest which stacks wait for which.
+func dependencies(t *testing.T, dir string) map[string][]string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, "manifest.json"))
+	require.NoError(t, err)
+	var manifest struct {
+		Artifacts map[string]struct {
+			Type         string
+			Dependencies []string
+		}
+	}
+	require.NoError(t, json.Unmarshal(data, &manifest))
+	all := map[string][]string{}
+	for name, artifact := range manifest.Artifacts {
+		if artifact.Type != "aws:cloudformation:stack" {
+			continue
+		}
+		all[name] = nil
+		for _, other := range artifact.Dependencies {
+			if manifest.Artifacts[other].Type == artifact.Type {
+				all[name] = append(all[name], other)
+			}
+		}
+		slices.Sort(all[name])
+	}
+	return all
 }
 
 // findings reads the errors and warnings that aspects left in a stack's metadata.

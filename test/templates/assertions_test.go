@@ -1,0 +1,302 @@
+package templates
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// statefulIDs are the logical ids of what holds data. A change replaces the
+// resource and loses its data: it must never happen by renaming a construct.
+var statefulIDs = []string{
+	"Streaming/ArchiveBucket49F1AC64 (AWS::S3::Bucket)",
+	"Streaming/EventsStreamA348795C (AWS::Kinesis::Stream)",
+	"Streaming/RecommendationsTable055167EC (AWS::DynamoDB::GlobalTable)",
+	"Vectors/ArtifactsBucket88671897 (AWS::S3::Bucket)",
+	"Vectors/DatabaseInstanceAA8A5FDE (AWS::RDS::DBInstance)",
+}
+
+var statefulTypes = []string{"AWS::S3::Bucket", "AWS::Kinesis::Stream", "AWS::DynamoDB::GlobalTable", "AWS::RDS::DBInstance"}
+
+func TestStatefulResources_keepTheirLogicalIDs(t *testing.T) {
+	for _, profile := range profiles {
+		var found []string
+		for id, r := range synth(t, "profile="+profile).all {
+			if slices.Contains(statefulTypes, r.Type) {
+				found = append(found, fmt.Sprintf("%s (%s)", id, r.Type))
+			}
+		}
+		want := statefulIDs
+		if profile == "standard" || profile == "prod" {
+			want = append([]string{"Network/AccessLogsBucketCD784A59 (AWS::S3::Bucket)"}, want...)
+		}
+		assert.ElementsMatch(t, want, found, profile)
+	}
+}
+
+// TestData_goesOnlyWithBothKeys covers every resource that holds data, in every
+// combination of the two keys.
+func TestData_goesOnlyWithBothKeys(t *testing.T) {
+	combinations := []struct {
+		settings []string
+		goes     bool
+	}{
+		{[]string{"profile=lean", "data.removal=retain"}, false},
+		{[]string{"profile=lean", "data.removal=destroy"}, false},
+		{[]string{"profile=lean", "data.removal=destroy", "data.destroy=true"}, true},
+	}
+	for _, combination := range combinations {
+		t.Run(strings.Join(combination.settings, " "), func(t *testing.T) {
+			built := synth(t, combination.settings...)
+			for id, r := range built.all {
+				if !slices.Contains(statefulTypes, r.Type) {
+					continue
+				}
+				if combination.goes {
+					assert.Equal(t, "Delete", r.DeletionPolicy, id)
+				} else {
+					assert.Contains(t, []string{"Retain", "Snapshot"}, r.DeletionPolicy, id)
+				}
+				assert.Equal(t, r.DeletionPolicy, r.UpdateReplace, "%s: replacing it must not lose more than deleting it", id)
+			}
+			emptied := built.count("Custom::S3AutoDeleteObjects")
+			assert.Equal(t, combination.goes, emptied > 0, "buckets are emptied only with both keys")
+		})
+	}
+}
+
+func TestNetwork_wayOutFollowsNAT(t *testing.T) {
+	for nat, want := range map[string]struct{ gateways, instances, endpoints, routes int }{
+		"none":     {0, 0, 1, 0},
+		"instance": {0, 1, 0, 2},
+		"gateway":  {1, 0, 0, 2},
+	} {
+		t.Run(nat, func(t *testing.T) {
+			built := synth(t, "profile=lean", "network.nat="+nat)
+			assert.Equal(t, want.gateways, built.count("AWS::EC2::NatGateway"))
+			assert.Equal(t, want.instances, built.count("AWS::EC2::Instance"))
+			routes := 0
+			for id, r := range built.all {
+				if r.Type == "AWS::EC2::Route" && strings.Contains(id, "Application") {
+					routes++
+				}
+			}
+			assert.Equal(t, want.routes, routes, "routes out of the application subnets")
+			interfaces := 0
+			for _, r := range built.templates["Network"].Resources {
+				if r.Type == "AWS::EC2::VPCEndpoint" && r.Properties["VpcEndpointType"] == "Interface" {
+					interfaces++
+					assert.Len(t, r.Properties["SubnetIds"], 1, "one zone in lean")
+					assert.Contains(t, string(compact(r.Properties["ServiceName"])), "secretsmanager")
+				}
+			}
+			assert.Equal(t, want.endpoints, interfaces)
+		})
+	}
+}
+
+func TestNetwork_hasTwoZonesAndGatewayEndpoints(t *testing.T) {
+	network := synth(t, "profile=lean").templates["Network"]
+	zones := map[string]int{}
+	var gateways []string
+	for _, r := range network.Resources {
+		switch r.Type {
+		case "AWS::EC2::Subnet":
+			zones[string(compact(r.Properties["AvailabilityZone"]))]++
+			assert.NotEqual(t, true, r.Properties["MapPublicIpOnLaunch"], "no subnet hands out public addresses by itself")
+		case "AWS::EC2::VPCEndpoint":
+			if r.Properties["VpcEndpointType"] == "Gateway" {
+				gateways = append(gateways, string(compact(r.Properties["ServiceName"])))
+			}
+		}
+	}
+	assert.Equal(t, []int{3, 3}, slices.Collect(maps.Values(zones)), "three subnets in each of two zones")
+	assert.Len(t, gateways, 2)
+	joined := strings.Join(gateways, " ")
+	assert.Contains(t, joined, ".s3")
+	assert.Contains(t, joined, ".dynamodb")
+}
+
+func TestNetwork_databaseSubnetsTalkToApplicationSubnetsOnly(t *testing.T) {
+	network := synth(t, "profile=lean").templates["Network"]
+	application := map[any]bool{}
+	for id, r := range network.Resources {
+		if r.Type == "AWS::EC2::Subnet" && strings.Contains(id, "Application") {
+			application[r.Properties["CidrBlock"]] = true
+		}
+	}
+	require.Len(t, application, 2)
+	entries := 0
+	for id, r := range network.Resources {
+		if r.Type != "AWS::EC2::NetworkAclEntry" {
+			continue
+		}
+		entries++
+		assert.True(t, application[r.Properties["CidrBlock"]], "%s admits %v", id, r.Properties["CidrBlock"])
+		from := r.Properties["PortRange"].(map[string]any)["From"]
+		if r.Properties["Egress"] == true {
+			assert.EqualValues(t, 1024, from, id)
+		} else {
+			assert.EqualValues(t, 5432, from, id)
+		}
+	}
+	assert.Equal(t, 4, entries, "in and out for each of two zones")
+}
+
+func TestVectors_databaseIsPrivateAndForcesTLS(t *testing.T) {
+	for _, profile := range profiles {
+		vectors := synth(t, "profile="+profile).templates["Vectors"]
+		db := one(t, vectors, "AWS::RDS::DBInstance").Properties
+		assert.Equal(t, false, db["PubliclyAccessible"])
+		assert.Equal(t, true, db["EnableIAMDatabaseAuthentication"])
+		assert.Equal(t, true, db["ManageMasterUserPassword"])
+		assert.Nil(t, db["MasterUserPassword"])
+		assert.Equal(t, "18.3", db["EngineVersion"])
+		assert.Equal(t, profile == "prod", db["MultiAZ"])
+		parameters := one(t, vectors, "AWS::RDS::DBParameterGroup").Properties["Parameters"].(map[string]any)
+		assert.Equal(t, "1", parameters["rds.force_ssl"])
+	}
+}
+
+// TestSecurityGroups_databaseAdmitsItsClientsOnly walks every rule of every stack
+// that opens a way into the database.
+func TestSecurityGroups_databaseAdmitsItsClientsOnly(t *testing.T) {
+	built := synth(t, "profile=lean")
+	var admitted []string
+	for id, r := range built.all {
+		if r.Type == "AWS::EC2::SecurityGroupIngress" && strings.Contains(string(compact(r.Properties["GroupId"])), "DatabaseSecurityGroup") {
+			assert.EqualValues(t, 5432, r.Properties["FromPort"], id)
+			assert.EqualValues(t, 5432, r.Properties["ToPort"], id)
+			stack, _, _ := strings.Cut(id, "/")
+			admitted = append(admitted, stack+" "+string(compact(r.Properties["SourceSecurityGroupId"])))
+		}
+	}
+	slices.Sort(admitted)
+	require.Len(t, admitted, 2)
+	assert.Contains(t, admitted[0], "Streaming")
+	assert.Contains(t, admitted[0], "InferenceSecurityGroup")
+	assert.Contains(t, admitted[1], "Vectors")
+	assert.Contains(t, admitted[1], "LoaderSecurityGroup")
+}
+
+func TestStreaming_consumerNeverBlocksAShard(t *testing.T) {
+	for _, profile := range profiles {
+		mapping := one(t, synth(t, "profile="+profile).templates["Streaming"], "AWS::Lambda::EventSourceMapping").Properties
+		assert.Equal(t, true, mapping["BisectBatchOnFunctionError"])
+		assert.Equal(t, []any{"ReportBatchItemFailures"}, mapping["FunctionResponseTypes"])
+		assert.EqualValues(t, 5, mapping["MaximumRetryAttempts"])
+		assert.EqualValues(t, 900, mapping["MaximumRecordAgeInSeconds"])
+		assert.Equal(t, "TRIM_HORIZON", mapping["StartingPosition"])
+		destination := string(compact(mapping["DestinationConfig"]))
+		assert.Contains(t, destination, "ArchiveBucket", "SQS and SNS would receive metadata only")
+	}
+}
+
+func TestStreaming_deliveryStreamFollowsTheContract(t *testing.T) {
+	streaming := synth(t, "profile=lean").templates["Streaming"]
+	stream := one(t, streaming, "AWS::KinesisFirehose::DeliveryStream")
+	s3 := stream.Properties["ExtendedS3DestinationConfiguration"].(map[string]any)
+	const byHour = "year=!{timestamp:yyyy}/month=!{timestamp:MM}/day=!{timestamp:dd}/hour=!{timestamp:HH}/"
+	assert.Equal(t, "recommendations/"+byHour, s3["Prefix"])
+	assert.Equal(t, "errors/!{firehose:error-output-type}/"+byHour, s3["ErrorOutputPrefix"])
+	assert.Equal(t, map[string]any{"IntervalInSeconds": 60.0, "SizeInMBs": 5.0}, s3["BufferingHints"])
+	assert.Equal(t, true, s3["CloudWatchLoggingOptions"].(map[string]any)["Enabled"])
+
+	processors := s3["ProcessingConfiguration"].(map[string]any)["Processors"].([]any)
+	require.Len(t, processors, 1)
+	parameters := map[string]any{}
+	for _, parameter := range processors[0].(map[string]any)["Parameters"].([]any) {
+		entry := parameter.(map[string]any)
+		parameters[entry["ParameterName"].(string)] = entry["ParameterValue"]
+	}
+	assert.Equal(t, "0.5", parameters["BufferSizeInMBs"])
+	assert.Equal(t, "60", parameters["BufferIntervalInSeconds"])
+	assert.Equal(t, "3", parameters["NumberOfRetries"])
+	assert.Contains(t, string(compact(parameters["LambdaArn"])), "Transform")
+
+	// Firehose checks its rights when it is created.
+	assert.Contains(t, string(compact(stream.DependsOn)), "DefaultPolicy")
+}
+
+func TestStreaming_tableIsKeyedByTheContract(t *testing.T) {
+	table := one(t, synth(t, "profile=lean").templates["Streaming"], "AWS::DynamoDB::GlobalTable").Properties
+	assert.Equal(t, []any{map[string]any{"AttributeName": "session_id", "KeyType": "HASH"}}, table["KeySchema"])
+	assert.Equal(t, map[string]any{"AttributeName": "expires_at", "Enabled": true}, table["TimeToLiveSpecification"])
+	index := table["GlobalSecondaryIndexes"].([]any)[0].(map[string]any)
+	assert.Equal(t, "customer_number-event_time", index["IndexName"])
+}
+
+func TestStreaming_inferenceIsReachedWithIAMOnly(t *testing.T) {
+	for _, profile := range profiles {
+		streaming := synth(t, "profile="+profile).templates["Streaming"]
+		assert.Equal(t, "AWS_IAM", one(t, streaming, "AWS::Lambda::Url").Properties["AuthType"])
+		for id, r := range streaming.Resources {
+			if r.Type == "AWS::Lambda::Permission" {
+				assert.NotEqual(t, "*", r.Properties["Principal"], "%s opens a function to everyone", id)
+			}
+		}
+	}
+}
+
+// TestFunctions_onlyThoseThatMustLiveInTheVPC: each function in the VPC delays
+// the removal of its stack.
+func TestFunctions_onlyThoseThatMustLiveInTheVPC(t *testing.T) {
+	var inside []string
+	for _, r := range synth(t, "profile=lean").all {
+		if r.Type == "AWS::Lambda::Function" && r.Properties["VpcConfig"] != nil {
+			inside = append(inside, fmt.Sprint(r.Metadata["diecast:source"]))
+		}
+	}
+	assert.ElementsMatch(t, []string{"lambda/vectorloader", "lambda/inference"}, inside)
+}
+
+func TestFunctions_eachHasItsOwnRole(t *testing.T) {
+	roles := map[string]string{}
+	for id, r := range synth(t, "profile=lean").all {
+		if r.Type == "AWS::Lambda::Function" {
+			role := string(compact(r.Properties["Role"]))
+			assert.Empty(t, roles[role], "%s shares the role of %s", id, roles[role])
+			roles[role] = id
+		}
+	}
+}
+
+func TestStacks_dependOneWay(t *testing.T) {
+	built := synth(t, "profile=lean")
+	want := map[string][]string{
+		"Network":     nil,
+		"Vectors":     {"Network"},
+		"VectorsData": {"Vectors"},
+		"Streaming":   {"Network", "Vectors", "VectorsData"},
+	}
+	assert.Equal(t, want, built.dependencies)
+}
+
+// count is how many resources of a type all stacks have.
+func (a assembly) count(kind string) int {
+	n := 0
+	for _, r := range a.all {
+		if r.Type == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// one is the only resource of a type in a stack.
+func one(t *testing.T, stack template, kind string) resource {
+	t.Helper()
+	var found []resource
+	for _, r := range stack.Resources {
+		if r.Type == kind {
+			found = append(found, r)
+		}
+	}
+	require.Len(t, found, 1, "%s in %s", kind, stack.Stack)
+	return found[0]
+}

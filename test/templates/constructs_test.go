@@ -1,0 +1,285 @@
+package templates
+
+import (
+	"bytes"
+	"debug/elf"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/assertions"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
+	"github.com/aws/jsii-runtime-go"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"diecast/constructs/alarm"
+	"diecast/constructs/alarmtopic"
+	"diecast/constructs/database"
+	"diecast/constructs/dataload"
+	"diecast/constructs/deliverystream"
+	"diecast/constructs/eventstream"
+	"diecast/constructs/golambda"
+	"diecast/constructs/nag"
+	"diecast/constructs/privatenetwork"
+	"diecast/constructs/recommendationtable"
+	"diecast/constructs/securebucket"
+	"diecast/constructs/streamconsumer"
+)
+
+const (
+	day  = 24 * time.Hour
+	week = awslogs.RetentionDays_ONE_WEEK
+)
+
+// newStack makes an empty stack whose functions are not compiled.
+func newStack() awscdk.Stack {
+	app := awscdk.NewApp(&awscdk.AppProps{Context: &map[string]any{"aws:cdk:bundling-stacks": []string{}}})
+	return awscdk.NewStack(app, jsii.String("Test"), nil)
+}
+
+// parts are the smallest valid props of each construct, over a shared network.
+type parts struct {
+	stack   awscdk.Stack
+	network *privatenetwork.Network
+	topic   *alarmtopic.Topic
+}
+
+func newParts() parts {
+	stack := newStack()
+	return parts{
+		stack:   stack,
+		network: privatenetwork.New(stack, "Network", privatenetwork.Props{CIDR: netip.MustParsePrefix("10.0.0.0/16"), FlowLogRetention: week}),
+		topic:   alarmtopic.New(stack, "Alarms", alarmtopic.Props{}),
+	}
+}
+
+func (p parts) function(id string) *golambda.Function {
+	return golambda.New(p.stack, id, golambda.Props{Source: "lambda/transform", LogRetention: week, AlarmTopic: p.topic.Topic()})
+}
+
+func (p parts) database() database.Props {
+	return database.Props{
+		Engine: database.PostgreSQL(), VPC: p.network.VPC(), Subnets: p.network.DatabaseSubnets(), Name: "vectors",
+		MasterUser: "postgres", InstanceClass: "db.t4g.micro", StorageGiB: 20, MaxConnections: 80,
+	}
+}
+
+func (p parts) delivery(id string) deliverystream.Props {
+	return deliverystream.Props{
+		Source: eventstream.New(p.stack, id+"Source", eventstream.Props{Shards: 1}), Processor: p.function(id + "Processor"),
+		Bucket: securebucket.New(p.stack, id+"Bucket", securebucket.Props{}), Prefix: "records/", ErrorPrefix: "errors/",
+		BufferSize: 5, BufferInterval: time.Minute, ProcessorBufferBytes: 1 << 19, ProcessorBufferInterval: time.Second, LogRetention: week,
+	}
+}
+
+func (p parts) consumer(id string) streamconsumer.Props {
+	return streamconsumer.Props{
+		Stream: eventstream.New(p.stack, id+"Stream", eventstream.Props{Shards: 1}), Function: p.function(id + "Function"),
+		Failures:  securebucket.New(p.stack, id+"Failures", securebucket.Props{}),
+		BatchSize: 100, RetryAttempts: 5, MaxRecordAge: 15 * time.Minute,
+	}
+}
+
+// TestConstructs_twoInstancesInOneStack: children stand below their own
+// construct, so that a second instance collides with nothing.
+func TestConstructs_twoInstancesInOneStack(t *testing.T) {
+	p := newParts()
+	for _, id := range []string{"First", "Second"} {
+		privatenetwork.New(p.stack, id+"Network", privatenetwork.Props{CIDR: netip.MustParsePrefix("10.0.0.0/22"), FlowLogRetention: week})
+		alarmtopic.New(p.stack, id+"Alarms", alarmtopic.Props{Email: "someone@example.com"})
+		database.New(p.stack, id+"Database", p.database())
+		dataload.New(p.stack, id+"Load", dataload.Props{ResourceType: "Custom::Load", Loader: p.function(id + "Loader"), Timeout: time.Minute, LogRetention: week})
+		deliverystream.New(p.stack, id+"Delivery", p.delivery(id+"Delivery"))
+		streamconsumer.New(p.stack, id+"Consumer", p.consumer(id+"Consumer"))
+		recommendationtable.New(p.stack, id+"Table", recommendationtable.Props{})
+	}
+	template := assertions.Template_FromStack(p.stack, nil)
+	template.ResourceCountIs(jsii.String("AWS::EC2::VPC"), jsii.Number(3))
+	template.ResourceCountIs(jsii.String("AWS::SNS::Topic"), jsii.Number(3))
+	for _, kind := range []string{"AWS::RDS::DBInstance", "Custom::Load", "AWS::KinesisFirehose::DeliveryStream",
+		"AWS::Lambda::EventSourceMapping", "AWS::DynamoDB::GlobalTable"} {
+		template.ResourceCountIs(jsii.String(kind), jsii.Number(2))
+	}
+}
+
+// TestConstructs_refuseBadProps: one failed check is one line that names the
+// construct, the rule, the value and the remedy.
+func TestConstructs_refuseBadProps(t *testing.T) {
+	p := newParts()
+	stack := p.stack
+	with := func(change func(*database.Props)) func() {
+		props := p.database()
+		change(&props)
+		return func() { database.New(stack, "Bad", props) }
+	}
+	delivery, consumer := p.delivery("Good"), p.consumer("GoodConsumer")
+	deliver := func(change func(*deliverystream.Props)) func() {
+		props := delivery
+		change(&props)
+		return func() { deliverystream.New(stack, "Bad", props) }
+	}
+	consume := func(change func(*streamconsumer.Props)) func() {
+		props := consumer
+		change(&props)
+		return func() { streamconsumer.New(stack, "Bad", props) }
+	}
+	loader := p.function("Loader")
+	cases := map[string]struct {
+		build func()
+		want  string
+	}{
+		"alarm without description": {func() { alarm.New(stack, nil, alarm.Rule{ID: "Bad"}) }, "alarm: Bad has no description"},
+		"alarm that cannot breach": {func() { alarm.New(stack, nil, alarm.Rule{ID: "Bad", Description: "d", Periods: 1, Breaching: 2}) },
+			"alarm: Bad must breach within its periods, got 2 of 1; raise Periods"},
+		"exception for a whole IAM rule": {func() { nag.Accept(p.topic.Topic(), nag.Exception{Rule: "AwsSolutions-IAM5", Reason: "r"}) },
+			"needs AppliesTo, got none; name each granular finding"},
+		"bucket that expires by the hour": {func() { securebucket.New(stack, "Bad", securebucket.Props{Expiries: []securebucket.Expiry{{After: time.Hour}}}) },
+			"securebucket: S3 expires objects by whole days, got 1h0m0s"},
+		"bucket that expires at once": {func() { securebucket.New(stack, "Bad", securebucket.Props{Expiries: []securebucket.Expiry{{Prefix: "x/"}}}) },
+			`securebucket: an expiry must be at least one day, got 0 for prefix "x/"`},
+		"bucket without versions to expire": {func() { securebucket.New(stack, "Bad", securebucket.Props{NoncurrentExpiry: day}) },
+			"securebucket: NoncurrentExpiry needs a versioned bucket, got 24h0m0s"},
+		"network too small": {func() {
+			privatenetwork.New(stack, "Bad", privatenetwork.Props{CIDR: netip.MustParsePrefix("10.0.0.0/24"), FlowLogRetention: week})
+		}, "privatenetwork: CIDR must be an IPv4 range from /16 to /22, got 10.0.0.0/24"},
+		"network with three gateways": {func() {
+			privatenetwork.New(stack, "Bad", privatenetwork.Props{CIDR: netip.MustParsePrefix("10.0.0.0/16"), NATGateways: 3, FlowLogRetention: week})
+		}, "privatenetwork: NATGateways must be 1 to 2, got 3"},
+		"network without retention": {func() { privatenetwork.New(stack, "Bad", privatenetwork.Props{CIDR: netip.MustParsePrefix("10.0.0.0/16")}) },
+			"privatenetwork: FlowLogRetention is required"},
+		"function without source": {func() { golambda.New(stack, "Bad", golambda.Props{LogRetention: week}) },
+			`golambda: Source must be a package directory below the module's root, got ""`},
+		"function without retention": {func() { golambda.New(stack, "Bad", golambda.Props{Source: "lambda/transform"}) },
+			"golambda: LogRetention is required"},
+		"function with little memory": {func() { golambda.New(stack, "Bad", golambda.Props{Source: "lambda/transform", MemoryMiB: 64, LogRetention: week}) },
+			"golambda: MemoryMiB must be 128 to 10240, got 64"},
+		"function that runs an hour": {func() {
+			golambda.New(stack, "Bad", golambda.Props{Source: "lambda/transform", Timeout: time.Hour, LogRetention: week})
+		}, "golambda: Timeout must be whole seconds from 1s to 15m, got 1h0m0s"},
+		"function with a password": {func() {
+			golambda.New(stack, "Bad", golambda.Props{Source: "lambda/transform", LogRetention: week,
+				Environment: map[string]*string{"DATABASE_PASSWORD": jsii.String("x")}})
+		}, "golambda: no secret belongs in the environment, got DATABASE_PASSWORD"},
+		"database without engine":       {with(func(p *database.Props) { p.Engine = database.Engine{} }), "database: Engine is required"},
+		"database without name":         {with(func(p *database.Props) { p.Name = "" }), "database: Name and MasterUser are required"},
+		"database of no class":          {with(func(p *database.Props) { p.InstanceClass = "t4g.micro" }), `database: InstanceClass must begin with db., got "t4g.micro"`},
+		"database on a small disk":      {with(func(p *database.Props) { p.StorageGiB = 5 }), "database: StorageGiB must be 20 to 16384, got 5"},
+		"database with old backups":     {with(func(p *database.Props) { p.BackupRetention = 36 * day }), "database: BackupRetention must be whole days from 0 to 35"},
+		"database without connections":  {with(func(p *database.Props) { p.MaxConnections = 0 }), "database: MaxConnections is required, got 0"},
+		"database at odds with itself":  {with(func(p *database.Props) { p.Destroy, p.DeletionProtection = true, true }), "database: Destroy and DeletionProtection exclude each other"},
+		"database without TLS":          {with(func(p *database.Props) { p.Parameters = map[string]string{"rds.force_ssl": "0"} }), "database: parameter rds.force_ssl belongs to the engine"},
+		"table at odds with itself":     {func() { recommendationtable.New(stack, "Bad", recommendationtable.Props{Destroy: true, DeletionProtection: true}) }, "recommendationtable: Destroy and DeletionProtection exclude each other"},
+		"stream without shards":         {func() { eventstream.New(stack, "Bad", eventstream.Props{}) }, "eventstream: Shards must be at least 1, got 0; or choose OnDemand"},
+		"on-demand stream with shards":  {func() { eventstream.New(stack, "Bad", eventstream.Props{OnDemand: true, Shards: 2}) }, "eventstream: an on-demand stream has no shard count, got 2"},
+		"stream that forgets":           {func() { eventstream.New(stack, "Bad", eventstream.Props{Shards: 1, Retention: time.Hour}) }, "eventstream: Retention must be whole hours from 24h to 8760h, got 1h0m0s"},
+		"delivery without a slash":      {deliver(func(p *deliverystream.Props) { p.Prefix = "records" }), `deliverystream: a prefix must end in a slash and not begin with one, got "records"`},
+		"delivery with a huge buffer":   {deliver(func(p *deliverystream.Props) { p.BufferSize = 129 }), "deliverystream: the S3 buffer must be 1 to 128 MiB"},
+		"delivery that overwhelms":      {deliver(func(p *deliverystream.Props) { p.ProcessorBufferBytes = 4 << 20 }), "deliverystream: the processor's buffer must be 0.2 to 3 MiB"},
+		"delivery that logs for ever":   {deliver(func(p *deliverystream.Props) { p.LogRetention = "" }), "deliverystream: LogRetention is required"},
+		"consumer of empty batches":     {consume(func(p *streamconsumer.Props) { p.BatchSize = 0 }), "streamconsumer: BatchSize must be 1 to 10000, got 0"},
+		"consumer that waits":           {consume(func(p *streamconsumer.Props) { p.BatchWindow = time.Hour }), "streamconsumer: BatchWindow must be 0 to 300 whole seconds"},
+		"consumer that is too parallel": {consume(func(p *streamconsumer.Props) { p.Parallelization = 11 }), "streamconsumer: Parallelization must be 1 to 10, got 11"},
+		"consumer that never gives up":  {consume(func(p *streamconsumer.Props) { p.RetryAttempts = -1 }), "streamconsumer: RetryAttempts must be 0 to 10000, got -1"},
+		"consumer that never forgets":   {consume(func(p *streamconsumer.Props) { p.MaxRecordAge = 0 }), "streamconsumer: MaxRecordAge must be 60s to 7 days"},
+		"load without loader":           {func() { dataload.New(stack, "Bad", dataload.Props{Timeout: time.Minute, LogRetention: week}) }, "dataload: Loader is required"},
+		"load without time":             {func() { dataload.New(stack, "Bad", dataload.Props{Loader: loader, LogRetention: week}) }, "dataload: Timeout must be whole seconds from 1s to 1h, got 0s"},
+		"load that logs for ever":       {func() { dataload.New(stack, "Bad", dataload.Props{Loader: loader, Timeout: time.Minute}) }, "dataload: LogRetention is required"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			message := panicOf(c.build)
+			assert.Contains(t, message, c.want)
+			assert.NotContains(t, message, "\n")
+		})
+	}
+}
+
+// panicOf is what build panics with, or "".
+func panicOf(build func()) (message string) {
+	defer func() {
+		if failure := recover(); failure != nil {
+			message, _ = failure.(string)
+		}
+	}()
+	build()
+	return ""
+}
+
+// TestAlarms_withoutTopicShowInTheConsoleOnly covers what a nil topic promises.
+func TestAlarms_withoutTopicShowInTheConsoleOnly(t *testing.T) {
+	stack := newStack()
+	stream := eventstream.New(stack, "Stream", eventstream.Props{Shards: 1})
+	require.Len(t, stream.Alarms(), 1)
+	assertions.Template_FromStack(stack, nil).HasResourceProperties(jsii.String("AWS::CloudWatch::Alarm"),
+		map[string]any{"AlarmActions": assertions.Match_Absent()})
+}
+
+// TestNetwork_openHTTPSReachesEndpointsOnly: a group opened for AWS can be
+// reached by nobody because of it.
+func TestNetwork_openHTTPSReachesEndpointsOnly(t *testing.T) {
+	p := newParts()
+	group := awsec2.NewSecurityGroup(p.stack, jsii.String("Client"), &awsec2.SecurityGroupProps{Vpc: p.network.VPC(), AllowAllOutbound: jsii.Bool(false)})
+	p.network.OpenHTTPS(group)
+	template := assertions.Template_FromStack(p.stack, nil)
+	template.ResourceCountIs(jsii.String("AWS::EC2::SecurityGroupIngress"), jsii.Number(1))
+	template.HasResourceProperties(jsii.String("AWS::EC2::SecurityGroupIngress"), map[string]any{"FromPort": 443, "ToPort": 443})
+}
+
+// TestBuild_isReproducible compiles one function in two directories and compares
+// the bytes: the asset's hash must not depend on where and when it was built.
+func TestBuild_isReproducible(t *testing.T) {
+	root, err := golambda.ModuleRoot()
+	require.NoError(t, err)
+	elsewhere := filepath.Join(t.TempDir(), "elsewhere")
+	require.NoError(t, os.MkdirAll(filepath.Join(elsewhere, "lambda"), 0o755))
+	for _, name := range []string{"go.mod", "go.sum", "internal", "sql", "lambda/transform"} {
+		copyTree(t, filepath.Join(root, name), filepath.Join(elsewhere, name))
+	}
+	// The environment's flags would change the result if they were let in.
+	t.Setenv("GOFLAGS", "-race")
+	first, second := t.TempDir(), t.TempDir()
+	require.NoError(t, golambda.Build(root, "lambda/transform", first))
+	require.NoError(t, golambda.Build(elsewhere, "lambda/transform", second))
+
+	one, err := os.ReadFile(filepath.Join(first, golambda.Executable))
+	require.NoError(t, err)
+	two, err := os.ReadFile(filepath.Join(second, golambda.Executable))
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(one, two), "the same source built twice differs: %d and %d bytes", len(one), len(two))
+
+	executable, err := elf.NewFile(bytes.NewReader(one))
+	require.NoError(t, err)
+	assert.Equal(t, elf.EM_AARCH64, executable.Machine)
+	libraries, err := executable.ImportedLibraries()
+	require.NoError(t, err)
+	assert.Empty(t, libraries, "provided.al2023 promises no libraries")
+}
+
+func TestBuild_reportsTheCompilersMessage(t *testing.T) {
+	root := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "lambda", "broken"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(root, "go.mod"), []byte("module broken\n\ngo 1.26\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(root, "lambda", "broken", "main.go"), []byte("package main\n\nfunc main() { undefinedName() }\n"), 0o600))
+	err := golambda.Build(root, "lambda/broken", t.TempDir())
+	require.Error(t, err)
+	assert.Contains(t, err.Error(), "golambda: compiling ./lambda/broken for linux/arm64 failed")
+	assert.Contains(t, err.Error(), "undefined: undefinedName")
+}
+
+func copyTree(t *testing.T, from, to string) {
+	t.Helper()
+	info, err := os.Stat(from)
+	require.NoError(t, err)
+	if info.IsDir() {
+		require.NoError(t, os.CopyFS(to, os.DirFS(from)))
+		return
+	}
+	data, err := os.ReadFile(from)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(to, data, 0o600))
+}
