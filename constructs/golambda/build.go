@@ -67,13 +67,16 @@ func ModuleRoot() (string, error) {
 type compiler struct {
 	moduleRoot string
 	source     string
+	failure    error
 }
 
-// TryBundle never answers false: CDK would then look for Docker and hide the
-// compiler's message behind its own.
+// TryBundle is called back from within jsii's kernel. It never answers false,
+// for CDK would then look for Docker, nor panics, for that would end the kernel
+// in the middle of a call and bury the compiler's message under a stack trace:
+// a failure is kept for New, and its text stands in for the executable.
 func (c *compiler) TryBundle(outputDir *string, _ *awscdk.BundlingOptions) *bool {
-	if err := Build(c.moduleRoot, c.source, *outputDir); err != nil {
-		panic(err)
+	if c.failure = Build(c.moduleRoot, c.source, *outputDir); c.failure != nil {
+		c.failure = errors.Join(c.failure, os.WriteFile(filepath.Join(*outputDir, "failure.txt"), []byte(c.failure.Error()), 0o600))
 	}
 	return jsii.Bool(true)
 }

@@ -92,6 +92,7 @@ func New(scope constructs.Construct, id string, p Props) *Function {
 		Actions:   jsii.Strings("logs:CreateLogStream", "logs:PutLogEvents"),
 		Resources: &[]*string{logs.LogGroupArn()},
 	}))
+	build := &compiler{moduleRoot: root, source: p.Source}
 	props := &awslambda.FunctionProps{
 		Code: awslambda.Code_FromAsset(jsii.String(filepath.Join(root, p.Source)), &awss3assets.AssetOptions{
 			AssetHashType: awscdk.AssetHashType_OUTPUT,
@@ -99,7 +100,7 @@ func New(scope constructs.Construct, id string, p Props) *Function {
 			Bundling: &awscdk.BundlingOptions{
 				// Never pulled: the local compiler below either succeeds or ends the synthesis.
 				Image: awscdk.DockerImage_FromRegistry(jsii.String("scratch")),
-				Local: &compiler{moduleRoot: root, source: p.Source},
+				Local: build,
 			},
 		}),
 		Handler:       jsii.String(Executable),
@@ -120,6 +121,9 @@ func New(scope constructs.Construct, id string, p Props) *Function {
 		joinNetwork(role, props, p.Network)
 	}
 	function := awslambda.NewFunction(this, jsii.String("Function"), props)
+	if build.failure != nil {
+		panic(build.failure)
+	}
 	function.Node().DefaultChild().(awslambda.CfnFunction).AddMetadata(jsii.String(SourceMetadata), p.Source)
 
 	f := &Function{function: function, role: role}
