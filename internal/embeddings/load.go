@@ -73,7 +73,8 @@ type Loaded struct {
 
 var versionPattern = regexp.MustCompile(`^[0-9a-f]{12}$`)
 
-func checkVersion(version string) error {
+// CheckVersion says whether a text can be a model version.
+func CheckVersion(version string) error {
 	if !versionPattern.MatchString(version) {
 		return fmt.Errorf("model version %q: want 12 lower-case hexadecimal digits", version)
 	}
@@ -83,7 +84,7 @@ func checkVersion(version string) error {
 // Load puts a model's embeddings beside those that are there, validates them, and switches to it as the activation says, all
 // in one transaction. Loading a version that is there already only switches.
 func (s *Store) Load(ctx context.Context, model Model, activation Activation) (Loaded, error) {
-	if err := checkVersion(model.Version); err != nil {
+	if err := CheckVersion(model.Version); err != nil {
 		return Loaded{}, err
 	}
 	loaded := Loaded{Version: model.Version}

@@ -1,0 +1,128 @@
+// Package recommender asks the inference function for the recommendations of a stream's events. Both consumers of the stream
+// use it, so that for the same answer they make the same records. It does not know where a record goes.
+package recommender
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+
+	"diecast/internal/activity"
+	"diecast/internal/inference"
+	"diecast/internal/recommendation"
+)
+
+const (
+	// limit is how many items an event and a product get: the course's five.
+	limit = 5
+	// batchEvents bounds one invocation so that both ways stay below inference.MaxBytes in the worst case: 14 KB of request
+	// for an event with a full cart, and 11 KB of answer for one with activity.MaxProducts products.
+	batchEvents = 250
+)
+
+// Invoker is the part of the Lambda client that is used.
+type Invoker interface {
+	Invoke(context.Context, *lambda.InvokeInput, ...func(*lambda.Options)) (*lambda.InvokeOutput, error)
+}
+
+// Recommender asks one inference function.
+type Recommender struct {
+	Invoker Invoker
+	// Function is its name or ARN.
+	Function string
+	// Clock tells when an answer was made.
+	Clock func() time.Time
+}
+
+// Recommend returns the record of each event, in their order. The events must have their identity. An error, also that of
+// the function itself, is one that a later try may not meet.
+func (r Recommender) Recommend(ctx context.Context, events []activity.Event) ([]recommendation.Record, error) {
+	records := make([]recommendation.Record, 0, len(events))
+	for len(events) > 0 {
+		batch := events[:min(batchEvents, len(events))]
+		events = events[len(batch):]
+		answer, err := r.ask(ctx, batch)
+		if err != nil {
+			return nil, fmt.Errorf("inference function %s: %w", r.Function, err)
+		}
+		at := r.Clock()
+		for i, event := range batch {
+			records = append(records, record(event, answer, i, at))
+		}
+	}
+	return records, nil
+}
+
+func (r Recommender) ask(ctx context.Context, events []activity.Event) (inference.BatchAnswer, error) {
+	request := inference.BatchRequest{Limit: limit, Events: make([]inference.BatchEvent, len(events))}
+	for i, event := range events {
+		request.Events[i] = inference.NewBatchEvent(event)
+	}
+	payload, err := request.Encode()
+	if err != nil {
+		return inference.BatchAnswer{}, err
+	}
+	output, err := r.Invoker.Invoke(ctx, &lambda.InvokeInput{FunctionName: &r.Function, Payload: payload})
+	if err != nil {
+		return inference.BatchAnswer{}, err
+	}
+	if output.FunctionError != nil {
+		return inference.BatchAnswer{}, functionError(aws.ToString(output.FunctionError), output.Payload)
+	}
+	answer, err := inference.DecodeBatchAnswer(output.Payload, request)
+	if err != nil {
+		return inference.BatchAnswer{}, fmt.Errorf("its answer breaks the contract: %w", err)
+	}
+	return answer, nil
+}
+
+// functionError takes the message out of Lambda's error document and leaves its stack trace.
+func functionError(kind string, payload []byte) error {
+	var document struct {
+		Message string `json:"errorMessage"`
+	}
+	if json.Unmarshal(payload, &document) != nil || document.Message == "" {
+		return fmt.Errorf("it failed (%s) and did not say why", kind)
+	}
+	return fmt.Errorf("it failed: %s", strings.TrimSpace(document.Message))
+}
+
+func record(event activity.Event, answer inference.BatchAnswer, position int, at time.Time) recommendation.Record {
+	result := answer.Results[position]
+	record := recommendation.Record{
+		Event: event, Items: result.Items, ModelVersion: answer.ModelVersion, Degraded: result.Degraded, RecommendedAt: at,
+	}
+	for _, product := range event.Products() {
+		if neighbours, known := answer.Similar[product]; known {
+			record.Similar = append(record.Similar, recommendation.Similar{ProductCode: product, Items: neighbours})
+		}
+	}
+	return record.Fit(recommendation.MaxBytes)
+}
+
+// StreamName is the name in the ARN of a Kinesis stream.
+func StreamName(arn string) (string, error) {
+	_, name, found := strings.Cut(arn, ":stream/")
+	if !found || name == "" {
+		return "", fmt.Errorf("%q is not the ARN of a Kinesis stream", arn)
+	}
+	return name, nil
+}
+
+// Reasons tells which rules an event breaks without repeating its values, which are a customer's.
+func Reasons(err *activity.Error) []string {
+	reasons := make([]string, len(err.Violations))
+	for i, violation := range err.Violations {
+		field := violation.Field
+		if field == "" {
+			field = "document"
+		}
+		reasons[i] = field + ": want " + violation.Allowed
+	}
+	return reasons
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"diecast/internal/activity"
+	"diecast/internal/recommendation"
+	"diecast/lambda/internal/function"
+	"diecast/lambda/internal/recommender"
+)
+
+// Recommender makes the records of events, in their order.
+type Recommender interface {
+	Recommend(context.Context, []activity.Event) ([]recommendation.Record, error)
+}
+
+// Handler answers the batches of a delivery stream.
+type Handler struct {
+	Recommender Recommender
+	Logger      *slog.Logger
+	Metrics     function.Metrics
+}
+
+// Handle answers every record exactly once: Ok with one line of JSON, or ProcessingFailed with the original data where the
+// record breaks the contract. It returns an error only when the recommender fails, because only then Firehose should try the
+// batch again.
+func (h Handler) Handle(ctx context.Context, request Request) (Response, error) {
+	stream, err := recommender.StreamName(request.StreamARN)
+	if err != nil {
+		return Response{}, fmt.Errorf("sourceKinesisStreamArn: %w", err)
+	}
+	results := make([]result, len(request.Records))
+	var events []activity.Event
+	var accepted []int // position in results of each event
+	for i, record := range request.Records {
+		results[i].source = record
+		event, err := decode(stream, record)
+		if err != nil {
+			h.refuse(ctx, request.InvocationID, record.RecordID, err)
+			continue
+		}
+		events, accepted = append(events, event), append(accepted, i)
+	}
+	if len(events) > 0 {
+		records, err := h.Recommender.Recommend(ctx, events)
+		if err != nil {
+			return Response{}, fmt.Errorf("%d events of invocation %s: %w", len(events), request.InvocationID, err)
+		}
+		for i, record := range records {
+			results[accepted[i]].record = &record
+		}
+	}
+	for _, id := range fit(results, maxResponse) {
+		h.refuse(ctx, request.InvocationID, id, fmt.Errorf("the answer to its batch would exceed %d bytes: lower the processor's buffer", maxResponse))
+	}
+	response, counts := respond(results)
+	if err := h.Metrics.Emit(counts); err != nil {
+		h.Logger.ErrorContext(ctx, "counts are lost", slog.Any("error", err))
+	}
+	return response, nil
+}
+
+// refuse logs why a record goes to the error output, without its content.
+func (h Handler) refuse(ctx context.Context, invocation, id string, err error) {
+	attributes := []any{slog.String("invocation_id", invocation), slog.String("record_id", id)}
+	var violations *activity.Error
+	if errors.As(err, &violations) {
+		attributes = append(attributes, slog.Any("reasons", recommender.Reasons(violations)))
+	} else {
+		attributes = append(attributes, slog.String("reasons", err.Error()))
+	}
+	h.Logger.WarnContext(ctx, "record refused", attributes...)
+}
+
+func decode(stream string, record RequestRecord) (activity.Event, error) {
+	data, err := base64.StdEncoding.DecodeString(record.Data)
+	if err != nil {
+		return activity.Event{}, errors.New("its data is not base64")
+	}
+	if record.Source.ShardID == "" || record.Source.SequenceNumber == "" {
+		return activity.Event{}, errors.New("it has no kinesisRecordMetadata, from which an event gets its identity")
+	}
+	event, err := activity.Decode(data)
+	if err != nil {
+		return activity.Event{}, err
+	}
+	arrival := time.UnixMilli(record.Source.Arrival)
+	return event.Identify(activity.FromStream(stream, record.Source.ShardID, record.Source.SequenceNumber, arrival)), nil
+}
+
+// result of one record: Ok with a recommendation record, ProcessingFailed without.
+type result struct {
+	source RequestRecord
+	record *recommendation.Record
+}
+
+func (r result) size() int {
+	if r.record == nil {
+		return size(r.source.RecordID, processingFailed, len(r.source.Data))
+	}
+	return encodedSize(r.source.RecordID, len(r.record.Encode()))
+}
+
+// fit makes the response smaller than most bytes. First the records share what is left for similar items, in their order.
+// Where even that is too much the last records are refused, and their ids returned: refused, a record takes less than it took
+// in the request, which had the same limit.
+func fit(results []result, most int) (refused []string) {
+	total := envelope
+	for _, result := range results {
+		total += result.size()
+	}
+	if total <= most {
+		return nil
+	}
+	least := envelope
+	bare := make([]int, len(results))
+	for i, result := range results {
+		bare[i] = result.size()
+		if result.record != nil {
+			bare[i] = encodedSize(result.source.RecordID, len(result.record.Fit(0).Encode()))
+		}
+		least += bare[i]
+	}
+	for i := len(results) - 1; i >= 0 && least > most; i-- {
+		if results[i].record != nil {
+			results[i].record = nil
+			least += results[i].size() - bare[i]
+			refused = append(refused, results[i].source.RecordID)
+		}
+	}
+	spare := most - least
+	for i, result := range results {
+		if result.record == nil {
+			continue
+		}
+		// Four characters carry three bytes.
+		allowed := base64.StdEncoding.DecodedLen(bare[i]+spare-encodedSize(result.source.RecordID, 0)) / 3 * 3
+		fitted := result.record.Fit(allowed)
+		results[i].record = &fitted
+		spare -= results[i].size() - bare[i]
+	}
+	return refused
+}
+
+func respond(results []result) (Response, function.Counts) {
+	response := Response{Records: make([]ResponseRecord, len(results))}
+	counts := function.Counts{function.EventsIn: len(results), function.Delivered: 0, function.Failed: 0, function.Degraded: 0}
+	for i, result := range results {
+		if result.record == nil {
+			response.Records[i] = ResponseRecord{RecordID: result.source.RecordID, Result: processingFailed, Data: result.source.Data}
+			counts[function.Failed]++
+			continue
+		}
+		response.Records[i] = ResponseRecord{
+			RecordID: result.source.RecordID, Result: ok, Data: base64.StdEncoding.EncodeToString(result.record.Encode()),
+		}
+		counts[function.Delivered]++
+		if result.record.Degraded {
+			counts[function.Degraded]++
+		}
+	}
+	return response, counts
+}
