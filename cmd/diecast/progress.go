@@ -83,3 +83,17 @@ func (f countedFile) Write(b []byte) (int, error) {
 	f.shown.count.Add(int64(n))
 	return n, err
 }
+
+// reader adds what is read to the progress.
+func (p *progress) reader(from io.Reader) io.Reader { return countedReader{from, p} }
+
+type countedReader struct {
+	io.Reader
+	shown *progress
+}
+
+func (r countedReader) Read(b []byte) (int, error) {
+	n, err := r.Reader.Read(b)
+	r.shown.count.Add(int64(n))
+	return n, err
+}

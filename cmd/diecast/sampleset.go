@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,16 +18,16 @@ const recordName = "diecast-sample.json"
 
 // record says what a sample set is and which files belong to it.
 type record struct {
-	SchemaVersion int     `json:"schema_version"`
-	Format        string  `json:"format"`
-	Source        string  `json:"source"` // generated or dump
-	Detail        string  `json:"detail"`
-	Seed          uint64  `json:"seed"`
-	Scale         float64 `json:"scale"`
-	Strength      float64 `json:"strength"`
-	AdvanceDays   int     `json:"advance_days"`
+	SchemaVersion int    `json:"schema_version"`
+	Format        string `json:"format"`
+	Source        string `json:"source"` // generated or dump
+	Detail        string `json:"detail"`
+	// Options of a generated set; nil for a dump's.
+	Options *classicmodels.Options `json:"options,omitempty"`
 	// Files are all that belongs to the set, but for this record itself.
 	Files []classicmodels.File `json:"files"`
+	// Broken counts the broken ones of events by kind.
+	Broken map[string]int `json:"broken,omitempty"`
 }
 
 // readRecord returns nil where there is no folder yet, and refuses a folder that holds anything that generate did not write.
@@ -104,6 +105,29 @@ func keepFile(from, to, name string) error {
 		return err
 	}
 	return os.Link(filepath.Join(from, filepath.FromSlash(name)), target)
+}
+
+// newFile fills a file in one step and refuses one that exists.
+func newFile(target string, fill func(create classicmodels.Create) error) (err error) {
+	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+		return err
+	}
+	temporary, err := os.MkdirTemp(filepath.Dir(target), "."+filepath.Base(target)+"-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(temporary)) }()
+	fresh := filepath.Join(temporary, "new")
+	if err := fill(func(string) (io.WriteCloser, error) { return os.Create(fresh) }); err != nil {
+		return err
+	}
+	// Unlike a rename, a link never replaces what is there.
+	if err := os.Link(fresh, target); errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("--out %s: the file exists; name one that does not, or remove it", target)
+	} else if err != nil {
+		return err
+	}
+	return nil
 }
 
 func (r *record) write(folder string) error {

@@ -42,16 +42,16 @@ var (
 // Options of the generated shop. Equal options give equal bytes.
 type Options struct {
 	// Seed selects one of the possible shops. Default 0.
-	Seed uint64
+	Seed uint64 `json:"seed"`
 	// Scale multiplies customers, products, sales representatives and all that follows from them. 1 has the sample database's
 	// counts. From MinScale to MaxScale, in tenths.
-	Scale float64
+	Scale float64 `json:"scale"`
 	// Strength of the planted preferences, from 0 (ratings are pure chance) to 1 (no chance at all): the correlation between a
 	// customer's affinity to a product and the score behind the rating. Counted in thousandths.
-	Strength float64
+	Strength float64 `json:"strength"`
 	// AdvanceDays continues the shop's life after 2005-05-31: new orders, first ratings of what they bring, changed ratings of
 	// what was rated before. What lies before stays as it was. From 0 to MaxAdvanceDays.
-	AdvanceDays int
+	AdvanceDays int `json:"advance_days"`
 }
 
 // DefaultOptions are scale 1 and a strength of 0.8.

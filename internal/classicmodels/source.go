@@ -2,6 +2,7 @@ package classicmodels
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -35,28 +36,28 @@ func (s *Shop) Scan(ctx context.Context, visit Visit) error {
 	for block := 0; block < s.blocks() && v.err == nil; block++ {
 		from, to := s.share(customersPerBlock, block)
 		v.each(Customers, to-from, func(i int) []Value { return s.customer(from + i) })
-		s.block(block).scan(&v, s.options.AdvanceDays)
+		s.block(block).scan(&v, 0)
 	}
 	return v.err
 }
 
 // ScanAdvance visits what the shop's last days brought: the new rows of orders, orderdetails and payments, and the ratings
 // that are new or changed, which replace the pair's earlier ones.
+// Days are 1 to those of the advance.
 func (s *Shop) ScanAdvance(ctx context.Context, days int, visit Visit) error {
+	if days < 1 || days > s.options.AdvanceDays {
+		return fmt.Errorf("%d days: the shop was advanced by %d", days, s.options.AdvanceDays)
+	}
 	v := visitor{ctx: ctx, visit: visit}
 	for block := 0; block < s.blocks() && v.err == nil; block++ {
-		s.block(block).scan(&v, days)
+		s.block(block).scan(&v, baseDays+s.options.AdvanceDays-days)
 	}
 	return v.err
 }
 
-// scan visits what the block's last days brought; all days of the advance or more bring the past, too.
-func (b *block) scan(v *visitor, days int) {
+// scan visits what the block's customers did from a day on.
+func (b *block) scan(v *visitor, since int) {
 	s := b.shop
-	since := 0
-	if days < s.options.AdvanceDays {
-		since = baseDays + s.options.AdvanceDays - days
-	}
 	for i := range b.orders {
 		if o := &b.orders[i]; o.day >= since {
 			v.row(Orders, o.row(s))
