@@ -47,11 +47,11 @@ func Verify(folder fs.FS) (Model, error) {
 	}
 	model := Model{Manifest: manifest}
 	model.Items, err = readFile(folder, ItemEmbeddings, ReadItems)
-	if err := problems.join(err); err != nil {
+	if err := problems.join(err); err != nil && !errors.Is(err, fs.ErrNotExist) { // CompareFiles named it
 		return Model{}, err
 	}
 	model.Users, err = readFile(folder, UserEmbeddings, ReadUsers)
-	if err := problems.join(err); err != nil {
+	if err := problems.join(err); err != nil && !errors.Is(err, fs.ErrNotExist) { // CompareFiles named it
 		return Model{}, err
 	}
 	if len(problems.Problems) == 0 {
@@ -174,7 +174,7 @@ func isManifest(path string) bool { return path == ManifestName }
 func readFile[Row any](folder fs.FS, path string, read func(io.Reader, string) ([]Row, error)) ([]Row, error) {
 	file, err := folder.Open(path)
 	if err != nil {
-		return nil, &Error{Problems: []Problem{{File: path, Reason: fmt.Sprintf("not readable: %v", err)}}}
+		return nil, fmt.Errorf("opening %s: %w", path, err)
 	}
 	defer file.Close()
 	return read(file, path)

@@ -8,6 +8,7 @@
 package trainingset
 
 import (
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"regexp"
@@ -58,42 +59,48 @@ const (
 
 // Manifest names what a run holds.
 type Manifest struct {
-	RunID     string
-	CreatedAt time.Time
-	Strategy  Strategy
-	Format    Format
-	Ratings   Table
-	Products  Table
-	Customers Table
-	Source    Source
+	SchemaVersion int       `json:"schema_version"`
+	RunID         string    `json:"run_id"`
+	CreatedAt     time.Time `json:"created_at"`
+	Strategy      Strategy  `json:"strategy"`
+	Format        Format    `json:"format"`
+	Tables        Tables    `json:"tables"`
+	Source        Source    `json:"source"`
+}
+
+// Tables are the tables of a run.
+type Tables struct {
+	Ratings   Table `json:"ratings"`
+	Products  Table `json:"products"`
+	Customers Table `json:"customers"`
 }
 
 // Table is one table of a run.
 type Table struct {
-	Rows    int64
-	Columns []Column
-	Files   []File
+	Rows    int64    `json:"rows"`
+	Columns []Column `json:"columns"`
+	Files   []File   `json:"files"`
 }
 
 // Column is a column by its name and Hive type, as the Glue catalogue spells it.
 type Column struct {
-	Name string
-	Type string
+	Name string `json:"name"`
+	Type string `json:"type"`
 }
 
 // File is one file of a table; Path is relative to the run's folder.
 type File struct {
-	Path   string
-	SHA256 string
-	Bytes  int64
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256"`
+	Bytes  int64  `json:"bytes"`
 }
 
 // Source is where the ratings came from.
 type Source struct {
 	// Kind is generated, mysql or dump.
-	Kind string
+	Kind string `json:"kind"`
 	// Detail is for people; it holds no secret.
-	Detail string
+	Detail string `json:"detail"`
 }
 
 var (
@@ -142,12 +149,12 @@ func Decode(data []byte) (Manifest, error) {
 	if !root.Object() {
 		return Manifest{}, document.Err()
 	}
-	root.Field("schema_version").Integer(1, 1)
 	manifest := Manifest{
-		RunID:     root.Field("run_id").Pattern(runIDPattern, "a run id: 1 to 128 letters, digits, dots, dashes and underscores, the first a letter or digit"),
-		CreatedAt: root.Field("created_at").Time(),
-		Strategy:  Strategy(root.Field("strategy").OneOf(string(Replace), string(Latest), string(Average))),
-		Format:    Format(root.Field("format").OneOf(string(Parquet), string(CSV))),
+		SchemaVersion: int(root.Field("schema_version").Integer(1, 1)),
+		RunID:         root.Field("run_id").Pattern(runIDPattern, "a run id: 1 to 128 letters, digits, dots, dashes and underscores, the first a letter or digit"),
+		CreatedAt:     root.Field("created_at").Time(),
+		Strategy:      Strategy(root.Field("strategy").OneOf(string(Replace), string(Latest), string(Average))),
+		Format:        Format(root.Field("format").OneOf(string(Parquet), string(CSV))),
 	}
 	if tables := root.Field("tables"); tables.Object() {
 		rating := "int"
@@ -155,9 +162,9 @@ func Decode(data []byte) (Manifest, error) {
 			rating = "double"
 		}
 		tables.Only("ratings", "products", "customers")
-		manifest.Ratings = readTable(tables, "ratings", rating, manifest.Format)
-		manifest.Products = readTable(tables, "products", rating, manifest.Format)
-		manifest.Customers = readTable(tables, "customers", rating, manifest.Format)
+		manifest.Tables.Ratings = readTable(tables, "ratings", rating, manifest.Format)
+		manifest.Tables.Products = readTable(tables, "products", rating, manifest.Format)
+		manifest.Tables.Customers = readTable(tables, "customers", rating, manifest.Format)
 	}
 	if source := root.Field("source"); source.Object() {
 		manifest.Source = Source{
@@ -169,6 +176,15 @@ func Decode(data []byte) (Manifest, error) {
 		return Manifest{}, err
 	}
 	return manifest, nil
+}
+
+// Encode writes the manifest as indented JSON that ends in a newline.
+func (m Manifest) Encode() ([]byte, error) {
+	data, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encoding the training set's manifest: %w", err)
+	}
+	return append(data, '\n'), nil
 }
 
 func readTable(tables strictjson.Value, name, rating string, format Format) Table {
@@ -211,7 +227,7 @@ func readTable(tables strictjson.Value, name, rating string, format Format) Tabl
 
 // Verify reads the manifest of a run's folder and compares every file with it. A file that is listed and
 // absent, has another size or another sha256, or is there and not listed is a problem; all are reported at
-// once, in an *artifacts.Error. Empty files and names that begin with a dot or an underscore (Spark's
+// once, in an *artifacts.Error. Names that begin with a dot or an underscore (Spark's
 // markers, such as _SUCCESS) need not be listed.
 func Verify(run fs.FS) (Manifest, error) {
 	data, err := fs.ReadFile(run, ManifestName)
@@ -223,7 +239,7 @@ func Verify(run fs.FS) (Manifest, error) {
 		return Manifest{}, fmt.Errorf("%s: %w", ManifestName, err)
 	}
 	listed := map[string]artifacts.File{}
-	for _, table := range []Table{manifest.Ratings, manifest.Products, manifest.Customers} {
+	for _, table := range []Table{manifest.Tables.Ratings, manifest.Tables.Products, manifest.Tables.Customers} {
 		for _, file := range table.Files {
 			listed[file.Path] = artifacts.File{SHA256: file.SHA256, Bytes: file.Bytes}
 		}

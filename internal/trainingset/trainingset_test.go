@@ -1,0 +1,89 @@
+package trainingset_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"testing"
+	"testing/fstest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"diecast/internal/artifacts"
+	"diecast/internal/trainingset"
+	"diecast/test/contracts"
+)
+
+const suiteName = "training_set_manifest"
+
+func TestContract(t *testing.T) {
+	contracts.Check(t, suiteName, func(data []byte) error {
+		_, err := trainingset.Decode(data)
+		return err
+	})
+}
+
+func FuzzDecode(f *testing.F) {
+	suite := contracts.Load(f, suiteName)
+	suite.Seed(f)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		manifest, err := trainingset.Decode(data)
+		suite.Agree(t, data, err)
+		if err == nil {
+			encoded, err := manifest.Encode()
+			require.NoError(t, err)
+			again, err := trainingset.Decode(encoded)
+			require.NoError(t, err)
+			require.Equal(t, manifest, again)
+		}
+	})
+}
+
+// run is a folder that obeys its manifest.
+func run(t *testing.T) fstest.MapFS {
+	var manifest map[string]any
+	require.NoError(t, json.Unmarshal(contracts.Load(t, suiteName).Example(t, "csv_latest"), &manifest))
+	folder := fstest.MapFS{"_SUCCESS": {}, "ratings/.part-00000.csv.crc": {Data: []byte("x")}}
+	for _, table := range manifest["tables"].(map[string]any) {
+		for _, entry := range table.(map[string]any)["files"].([]any) {
+			file := entry.(map[string]any)
+			data := []byte("rows of " + file["path"].(string))
+			sum := sha256.Sum256(data)
+			file["sha256"], file["bytes"] = hex.EncodeToString(sum[:]), len(data)
+			folder[file["path"].(string)] = &fstest.MapFile{Data: data}
+		}
+	}
+	data, err := json.Marshal(manifest)
+	require.NoError(t, err)
+	folder["manifest.json"] = &fstest.MapFile{Data: data}
+	return folder
+}
+
+func TestVerifyAcceptsARunThatObeysItsManifest(t *testing.T) {
+	manifest, err := trainingset.Verify(run(t))
+	require.NoError(t, err)
+	assert.EqualValues(t, 2532, manifest.Tables.Ratings.Rows)
+	assert.Equal(t, "2026-03-01T09-00-00Z", manifest.RunID)
+	assert.Len(t, manifest.Tables.Ratings.Columns, 15)
+}
+
+func TestVerifyNamesEveryFileThatDiffers(t *testing.T) {
+	folder := run(t)
+	folder["ratings/part-00000.csv"].Data[0] ^= 1
+	delete(folder, "products/part-00000.csv")
+	folder["customers/part-00001.csv"] = &fstest.MapFile{Data: []byte("left over")}
+	_, err := trainingset.Verify(folder)
+	var refused *artifacts.Error
+	require.ErrorAs(t, err, &refused)
+	files := []string{}
+	for _, problem := range refused.Problems {
+		files = append(files, problem.File)
+	}
+	assert.ElementsMatch(t, []string{"ratings/part-00000.csv", "products/part-00000.csv", "customers/part-00001.csv"}, files)
+}
+
+func TestVerifyWithoutAManifestSaysSo(t *testing.T) {
+	_, err := trainingset.Verify(fstest.MapFS{})
+	assert.ErrorContains(t, err, "manifest")
+}
