@@ -27,7 +27,7 @@ var nameSyntax = regexp.MustCompile(`^[a-z][a-z0-9-]{0,18}[a-z0-9]$`)
 var keys = []Key{
 	choice("profile", "The table of values for all keys that are not set; each key still overrides its own.",
 		profiles, same(Lean), func(c *Config) *string { return &c.Profile }),
-	text("name", "Begins the stacks' names, <name>-<Stack>; another name is another platform beside this one.",
+	text("name", "Begins the stacks' names, as in diecast-Network; another name is another platform beside this one.",
 		nameSyntax, "2 to 20 lower-case letters, digits or hyphens, beginning with a letter and not ending with a hyphen",
 		same("diecast"), func(c *Config) *string { return &c.Name }),
 	email("alarms.email", "Is told of every alarm once it has confirmed SNS's first message; empty tells nobody.",
