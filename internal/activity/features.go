@@ -24,7 +24,20 @@ func (e Event) Features() Features {
 // and a category that the two spell differently would be an unknown one. Features only; records keep what was
 // sent.
 func Normalise(text string) string {
-	return cases.Fold().String(strings.TrimFunc(text, isSpace))
+	return strings.Map(foldCherokee, cases.Fold().String(strings.TrimFunc(text, isSpace)))
+}
+
+// foldCherokee corrects golang.org/x/text, which folds Cherokee capitals to small letters. They were encoded
+// long before the small ones and fold to themselves (Unicode, CaseFolding.txt). Small letters that are left
+// after x/text come from capitals only: it folds the small ones rightly.
+func foldCherokee(r rune) rune {
+	switch {
+	case 0xAB70 <= r && r <= 0xABBF:
+		return r - 0xAB70 + 0x13A0
+	case 0x13F8 <= r && r <= 0x13FD:
+		return r - 0x13F8 + 0x13F0
+	}
+	return r
 }
 
 // isSpace is Python's str.isspace: Unicode's white space, and the four information separators.

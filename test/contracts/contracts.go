@@ -14,6 +14,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -279,4 +281,22 @@ func repeated(t testing.TB, value any, length int) any {
 	}
 	require.Failf(t, "only strings and arrays can be repeated", "%v", value)
 	return nil
+}
+
+// Python is the interpreter with the packages of requirements.txt: DIECAST_PYTHON, or the one that `make
+// setup` installed.
+func Python(t testing.TB) string {
+	t.Helper()
+	if python := os.Getenv("DIECAST_PYTHON"); python != "" {
+		return python
+	}
+	cache := os.Getenv("DIECAST_CACHE")
+	if cache == "" {
+		base, err := os.UserCacheDir()
+		require.NoError(t, err)
+		cache = filepath.Join(base, "diecast")
+	}
+	python := filepath.Join(cache, "python", "bin", "python")
+	require.FileExists(t, python, "run `make setup` first, or set DIECAST_PYTHON")
+	return python
 }
