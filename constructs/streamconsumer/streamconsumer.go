@@ -18,7 +18,6 @@ import (
 	"diecast/constructs/alarm"
 	"diecast/constructs/eventstream"
 	"diecast/constructs/golambda"
-	"diecast/constructs/nag"
 	"diecast/constructs/securebucket"
 )
 
@@ -75,15 +74,13 @@ func New(scope constructs.Construct, id string, p Props) *Consumer {
 		ReportBatchItemFailures: jsii.Bool(true),
 		RetryAttempts:           jsii.Number(p.RetryAttempts),
 		MaxRecordAge:            awscdk.Duration_Seconds(jsii.Number(p.MaxRecordAge.Seconds())),
-		OnFailure:               awslambdaeventsources.NewS3OnFailureDestination(p.Failures.Bucket()),
+		OnFailure:               &failureBucket{bucket: p.Failures},
 	})
 	p.Function.Function().AddEventSource(source)
-	nag.Accept(p.Function.Role(), nag.Exception{
-		Rule:      "AwsSolutions-IAM5",
-		Reason:    "CDK's grant for an S3 on-failure destination: writes in the one bucket, whose keys Lambda chooses.",
-		AppliesTo: []string{"Action::s3:Abort*", "Action::s3:DeleteObject*", "Action::s3:GetBucket*", "Action::s3:GetObject*", "Action::s3:List*"},
-		Matching:  []string{`^Resource::.+/\*$`},
-	})
+	// What Lambda's guide asks of the role for an S3 destination, and no more: CDK's
+	// own destination grants reading and deleting the whole bucket.
+	p.Function.AllowObjects("KeepFailures", []string{"s3:PutObject"}, p.Failures, FailurePrefix)
+	p.Function.Allow("FindFailures", []string{"s3:ListBucket"}, p.Failures.Bucket().BucketArn())
 	c := &Consumer{mapping: source}
 	c.alarms = alarm.New(this, p.AlarmTopic, alarm.Rule{
 		ID: "FallsBehind",
@@ -130,3 +127,14 @@ func (c *Consumer) MappingID() *string { return c.mapping.EventSourceMappingId()
 
 // Alarms are the consumer's alarms, for a dashboard.
 func (c *Consumer) Alarms() []awscloudwatch.Alarm { return c.alarms }
+
+// failureBucket is an S3 on-failure destination that grants nothing by itself.
+// Its field is unexported, or jsii would serialise it.
+type failureBucket struct {
+	bucket *securebucket.Bucket
+}
+
+// Bind names the destination to the mapping.
+func (f *failureBucket) Bind(_ awslambda.IEventSourceMapping, _ awslambda.IFunction) *awslambda.DlqDestinationConfig {
+	return &awslambda.DlqDestinationConfig{Destination: f.bucket.Bucket().BucketArn()}
+}

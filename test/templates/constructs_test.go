@@ -138,9 +138,13 @@ func TestConstructs_refuseBadProps(t *testing.T) {
 			"alarm: Bad must breach within its periods, got 2 of 1; raise Periods"},
 		"exception for a whole IAM rule": {func() { nag.Accept(p.topic.Topic(), nag.Exception{Rule: "AwsSolutions-IAM5", Reason: "r"}) },
 			"needs AppliesTo, got none; name each granular finding"},
-		"bucket that expires by the hour": {func() { securebucket.New(stack, "Bad", securebucket.Props{Expiries: []securebucket.Expiry{{After: time.Hour}}}) },
+		"bucket that expires by the hour": {func() {
+			securebucket.New(stack, "Bad", securebucket.Props{Expiries: []securebucket.Expiry{{After: time.Hour}}})
+		},
 			"securebucket: S3 expires objects by whole days, got 1h0m0s"},
-		"bucket that expires at once": {func() { securebucket.New(stack, "Bad", securebucket.Props{Expiries: []securebucket.Expiry{{Prefix: "x/"}}}) },
+		"bucket that expires at once": {func() {
+			securebucket.New(stack, "Bad", securebucket.Props{Expiries: []securebucket.Expiry{{Prefix: "x/"}}})
+		},
 			`securebucket: an expiry must be at least one day, got 0 for prefix "x/"`},
 		"bucket without versions to expire": {func() { securebucket.New(stack, "Bad", securebucket.Props{NoncurrentExpiry: day}) },
 			"securebucket: NoncurrentExpiry needs a versioned bucket, got 24h0m0s"},
@@ -150,13 +154,17 @@ func TestConstructs_refuseBadProps(t *testing.T) {
 		"network with three gateways": {func() {
 			privatenetwork.New(stack, "Bad", privatenetwork.Props{CIDR: netip.MustParsePrefix("10.0.0.0/16"), NATGateways: 3, FlowLogRetention: week})
 		}, "privatenetwork: NATGateways must be 1 to 2, got 3"},
-		"network without retention": {func() { privatenetwork.New(stack, "Bad", privatenetwork.Props{CIDR: netip.MustParsePrefix("10.0.0.0/16")}) },
+		"network without retention": {func() {
+			privatenetwork.New(stack, "Bad", privatenetwork.Props{CIDR: netip.MustParsePrefix("10.0.0.0/16")})
+		},
 			"privatenetwork: FlowLogRetention is required"},
 		"function without source": {func() { golambda.New(stack, "Bad", golambda.Props{LogRetention: week}) },
 			`golambda: Source must be a package directory below the module's root, got ""`},
 		"function without retention": {func() { golambda.New(stack, "Bad", golambda.Props{Source: "lambda/transform"}) },
 			"golambda: LogRetention is required"},
-		"function with little memory": {func() { golambda.New(stack, "Bad", golambda.Props{Source: "lambda/transform", MemoryMiB: 64, LogRetention: week}) },
+		"function with little memory": {func() {
+			golambda.New(stack, "Bad", golambda.Props{Source: "lambda/transform", MemoryMiB: 64, LogRetention: week})
+		},
 			"golambda: MemoryMiB must be 128 to 10240, got 64"},
 		"function that runs an hour": {func() {
 			golambda.New(stack, "Bad", golambda.Props{Source: "lambda/transform", Timeout: time.Hour, LogRetention: week})
@@ -165,15 +173,17 @@ func TestConstructs_refuseBadProps(t *testing.T) {
 			golambda.New(stack, "Bad", golambda.Props{Source: "lambda/transform", LogRetention: week,
 				Environment: map[string]*string{"DATABASE_PASSWORD": jsii.String("x")}})
 		}, "golambda: no secret belongs in the environment, got DATABASE_PASSWORD"},
-		"database without engine":       {with(func(p *database.Props) { p.Engine = database.Engine{} }), "database: Engine is required"},
-		"database without name":         {with(func(p *database.Props) { p.Name = "" }), "database: Name and MasterUser are required"},
-		"database of no class":          {with(func(p *database.Props) { p.InstanceClass = "t4g.micro" }), `database: InstanceClass must begin with db., got "t4g.micro"`},
-		"database on a small disk":      {with(func(p *database.Props) { p.StorageGiB = 5 }), "database: StorageGiB must be 20 to 16384, got 5"},
-		"database with old backups":     {with(func(p *database.Props) { p.BackupRetention = 36 * day }), "database: BackupRetention must be whole days from 0 to 35"},
-		"database without connections":  {with(func(p *database.Props) { p.MaxConnections = 0 }), "database: MaxConnections is required, got 0"},
-		"database at odds with itself":  {with(func(p *database.Props) { p.Destroy, p.DeletionProtection = true, true }), "database: Destroy and DeletionProtection exclude each other"},
-		"database without TLS":          {with(func(p *database.Props) { p.Parameters = map[string]string{"rds.force_ssl": "0"} }), "database: parameter rds.force_ssl belongs to the engine"},
-		"table at odds with itself":     {func() { recommendationtable.New(stack, "Bad", recommendationtable.Props{Destroy: true, DeletionProtection: true}) }, "recommendationtable: Destroy and DeletionProtection exclude each other"},
+		"database without engine":      {with(func(p *database.Props) { p.Engine = database.Engine{} }), "database: Engine is required"},
+		"database without name":        {with(func(p *database.Props) { p.Name = "" }), "database: Name and MasterUser are required"},
+		"database of no class":         {with(func(p *database.Props) { p.InstanceClass = "t4g.micro" }), `database: InstanceClass must begin with db., got "t4g.micro"`},
+		"database on a small disk":     {with(func(p *database.Props) { p.StorageGiB = 5 }), "database: StorageGiB must be 20 to 16384, got 5"},
+		"database with old backups":    {with(func(p *database.Props) { p.BackupRetention = 36 * day }), "database: BackupRetention must be whole days from 0 to 35"},
+		"database without connections": {with(func(p *database.Props) { p.MaxConnections = 0 }), "database: MaxConnections is required, got 0"},
+		"database at odds with itself": {with(func(p *database.Props) { p.Destroy, p.DeletionProtection = true, true }), "database: Destroy and DeletionProtection exclude each other"},
+		"database without TLS":         {with(func(p *database.Props) { p.Parameters = map[string]string{"rds.force_ssl": "0"} }), "database: parameter rds.force_ssl belongs to the engine"},
+		"table at odds with itself": {func() {
+			recommendationtable.New(stack, "Bad", recommendationtable.Props{Destroy: true, DeletionProtection: true})
+		}, "recommendationtable: Destroy and DeletionProtection exclude each other"},
 		"stream without shards":         {func() { eventstream.New(stack, "Bad", eventstream.Props{}) }, "eventstream: Shards must be at least 1, got 0; or choose OnDemand"},
 		"on-demand stream with shards":  {func() { eventstream.New(stack, "Bad", eventstream.Props{OnDemand: true, Shards: 2}) }, "eventstream: an on-demand stream has no shard count, got 2"},
 		"stream that forgets":           {func() { eventstream.New(stack, "Bad", eventstream.Props{Shards: 1, Retention: time.Hour}) }, "eventstream: Retention must be whole hours from 24h to 8760h, got 1h0m0s"},
