@@ -39,16 +39,16 @@ type rating struct {
 
 // block is everything that happened to the customers of one block, in the order of events.
 type block struct {
-	shop     *Shop
-	index    int
-	buyers   []int // customers with orders
-	orders   []order
-	payments []payment
-	ratings  []rating // one for each (customer, product) pair that was ever ordered
-	rated    map[[2]int]int
-	ratedBy  [][]int                    // by customer, in the block's order: positions in ratings
-	checks   map[check]bool             // in use
-	base     struct{ orders, pays int } // counts before the first day of the advance
+	shop            *Shop
+	index           int
+	buyers          []int // customers with orders
+	orders          []order
+	payments        []payment
+	ratings         []rating // one for each (customer, product) pair that was ever ordered
+	rated           map[[2]int]int
+	ratedBy         [][]int        // by customer, in the block's order: positions in ratings
+	checks          map[check]bool // in use
+	ordersOfThePast int            // before the first day of the advance
 }
 
 const maxLines = 18
@@ -65,7 +65,7 @@ func (s *Shop) block(index int) *block {
 		}
 	}
 	b.past()
-	b.base.orders, b.base.pays = len(b.orders), len(b.payments)
+	b.ordersOfThePast = len(b.orders)
 	for day := range s.options.AdvanceDays {
 		b.live(day)
 	}
@@ -318,7 +318,7 @@ func (b *block) live(day int) {
 	d := roll(s.options.Seed, streamAdvance, uint64(b.index), uint64(day))
 	today := baseDays + day
 	for range b.arrivals(ordersPerBlock, day) {
-		sequence := len(b.orders) - b.base.orders
+		sequence := len(b.orders) - b.ordersOfThePast
 		o := order{
 			// Numbers of the blocks interleave, after all those of the past.
 			number:   10100 + s.scaled(ordersPerBlock) + sequence*s.blocks() + b.index,

@@ -8,10 +8,9 @@ import (
 	"fmt"
 	"path"
 	"time"
-)
 
-// TrainingFolder is where training sets are published, one folder for each run.
-const TrainingFolder = "ratings_ml_training"
+	"diecast/internal/trainingset"
+)
 
 // TrainingSchema is the three parts of a training set: the course's 13 columns with ratedAt and ratingCount, and snapshots
 // of all products and all customers. Types are the catalogue's.
@@ -97,43 +96,6 @@ func (s *Shop) ScanTraining(ctx context.Context, visit Visit) error {
 	return v.err
 }
 
-// Manifest of one training run, in the folder beside the parts.
-type Manifest struct {
-	SchemaVersion int                      `json:"schema_version"`
-	RunID         string                   `json:"run_id"`
-	CreatedAt     time.Time                `json:"created_at"`
-	Strategy      string                   `json:"strategy"`
-	Format        string                   `json:"format"`
-	Tables        map[string]ManifestTable `json:"tables"`
-	Source        ManifestSource           `json:"source"`
-}
-
-// ManifestTable is one part of the training set.
-type ManifestTable struct {
-	Rows    int64            `json:"rows"`
-	Columns []ManifestColumn `json:"columns"`
-	Files   []ManifestFile   `json:"files"`
-}
-
-// ManifestColumn has the catalogue's type.
-type ManifestColumn struct {
-	Name string `json:"name"`
-	Type string `json:"type"`
-}
-
-// ManifestFile is relative to the run's folder.
-type ManifestFile struct {
-	Path   string `json:"path"`
-	SHA256 string `json:"sha256"`
-	Bytes  int64  `json:"bytes"`
-}
-
-// ManifestSource says where the rows come from.
-type ManifestSource struct {
-	Kind   string `json:"kind"`
-	Detail string `json:"detail"`
-}
-
 // RunID names the training run of a source: its moment and eight digits of its origin, so that runs sort by time and the
 // same source always gives the same run.
 func RunID(source Source) string {
@@ -144,40 +106,46 @@ func RunID(source Source) string {
 
 // WriteTraining writes a training set as it would be published with strategy replace: below
 // ratings_ml_training/<run>/ a CSV file for each part (UTF-8, header, RFC 4180 with LF, empty for null, times in RFC 3339),
-// and last the manifest. A generated source's truth goes to truth/ (see WriteTruth).
+// and last the manifest (package trainingset).
 func WriteTraining(ctx context.Context, source Source, create Create) ([]File, error) {
 	run := RunID(source)
-	folder := path.Join(TrainingFolder, run)
+	folder := path.Join(trainingset.Prefix, run)
 	parts, err := writeTables(ctx, TrainingSchema, source.ScanTraining, create, time.RFC3339, func(table string) string {
-		return path.Join(folder, table, "part-00000.csv")
+		return path.Join(folder, partName(table))
 	})
 	if err != nil {
 		return nil, err
 	}
 	kind, detail := source.Origin()
-	manifest := Manifest{
-		SchemaVersion: 1, RunID: run, CreatedAt: source.Now().UTC(), Strategy: "replace", Format: "csv",
-		Tables: map[string]ManifestTable{}, Source: ManifestSource{Kind: kind, Detail: detail},
-	}
-	for i, part := range TrainingSchema {
-		table := ManifestTable{
-			Rows:  parts[i].Rows,
-			Files: []ManifestFile{{Path: path.Join(part.Name, "part-00000.csv"), SHA256: parts[i].SHA256, Bytes: parts[i].Bytes}},
-		}
-		for _, column := range part.Columns {
-			table.Columns = append(table.Columns, ManifestColumn{column.Name, column.Type})
-		}
-		manifest.Tables[part.Name] = table
+	manifest := trainingset.Manifest{
+		SchemaVersion: 1, RunID: run, CreatedAt: source.Now().UTC(), Strategy: trainingset.Replace, Format: trainingset.CSV,
+		Tables: trainingset.Tables{Ratings: manifestTable(0, parts), Products: manifestTable(1, parts), Customers: manifestTable(2, parts)},
+		Source: trainingset.Source{Kind: kind, Detail: detail},
 	}
 	text, err := json.MarshalIndent(manifest, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)
 	}
-	out, err := open(create, path.Join(folder, "manifest.json"), "")
+	out, err := open(create, path.Join(folder, trainingset.ManifestName), "")
 	if err != nil {
 		return nil, err
 	}
 	out.write(append(text, '\n'))
 	written, err := out.close()
 	return append(parts, written), err
+}
+
+func partName(table string) string { return path.Join(table, "part-00000.csv") }
+
+// manifestTable describes the part of TrainingSchema at index.
+func manifestTable(index int, written []File) trainingset.Table {
+	part, file := TrainingSchema[index], written[index]
+	table := trainingset.Table{
+		Rows:  file.Rows,
+		Files: []trainingset.File{{Path: partName(part.Name), SHA256: file.SHA256, Bytes: file.Bytes}},
+	}
+	for _, column := range part.Columns {
+		table.Columns = append(table.Columns, trainingset.Column{Name: column.Name, Type: column.Type})
+	}
+	return table
 }
