@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"strings"
 	"time"
@@ -74,7 +73,7 @@ func (h Handler) decode(ctx context.Context, batch events.KinesisEvent) []arriva
 	for i, record := range batch.Records {
 		event, err := decode(record)
 		if err != nil {
-			h.drop(ctx, record, err)
+			recommender.LogRefusal(ctx, h.Logger, "event dropped", record.EventID, err)
 			continue
 		}
 		accepted = append(accepted, arrival{event, i})
@@ -83,32 +82,11 @@ func (h Handler) decode(ctx context.Context, batch events.KinesisEvent) []arriva
 }
 
 func decode(record events.KinesisEventRecord) (activity.Event, error) {
-	stream, err := recommender.StreamName(record.EventSourceArn)
-	if err != nil {
-		return activity.Event{}, err
-	}
-	// An event id is shard:sequence number.
-	shard, _, found := strings.Cut(record.EventID, ":")
-	if !found {
-		return activity.Event{}, errors.New("its eventID does not name the shard")
-	}
-	event, err := activity.Decode(record.Kinesis.Data)
-	if err != nil {
-		return activity.Event{}, err
-	}
-	return event.Identify(activity.FromStream(stream, shard, record.Kinesis.SequenceNumber, record.Kinesis.ApproximateArrivalTimestamp.Time)), nil
-}
-
-// drop logs why an event is passed over, without its content.
-func (h Handler) drop(ctx context.Context, record events.KinesisEventRecord, err error) {
-	attributes := []any{slog.String("record_id", record.EventID)}
-	var violations *activity.Error
-	if errors.As(err, &violations) {
-		attributes = append(attributes, slog.Any("reasons", recommender.Reasons(violations)))
-	} else {
-		attributes = append(attributes, slog.String("reasons", err.Error()))
-	}
-	h.Logger.WarnContext(ctx, "event dropped", attributes...)
+	shard, _, _ := strings.Cut(record.EventID, ":") // an event id is shard:sequence number
+	return recommender.Decode(record.Kinesis.Data, recommender.Source{
+		StreamARN: record.EventSourceArn, ShardID: shard, SequenceNumber: record.Kinesis.SequenceNumber,
+		Arrival: record.Kinesis.ApproximateArrivalTimestamp.Time,
+	})
 }
 
 // deliver returns the position of the first event that was not delivered; past the end of the batch when all were.

@@ -14,6 +14,9 @@ import (
 	"diecast/lambda/internal/recommender"
 )
 
+// refusal is what the log says of a record that goes to the error output.
+const refusal = "record refused"
+
 // Recommender makes the records of events, in their order.
 type Recommender interface {
 	Recommend(context.Context, []activity.Event) ([]recommendation.Record, error)
@@ -30,18 +33,14 @@ type Handler struct {
 // record breaks the contract. It returns an error only when the recommender fails, because only then Firehose should try the
 // batch again.
 func (h Handler) Handle(ctx context.Context, request Request) (Response, error) {
-	stream, err := recommender.StreamName(request.StreamARN)
-	if err != nil {
-		return Response{}, fmt.Errorf("sourceKinesisStreamArn: %w", err)
-	}
 	results := make([]result, len(request.Records))
 	var events []activity.Event
 	var accepted []int // position in results of each event
 	for i, record := range request.Records {
 		results[i].source = record
-		event, err := decode(stream, record)
+		event, err := decode(request.StreamARN, record)
 		if err != nil {
-			h.refuse(ctx, request.InvocationID, record.RecordID, err)
+			recommender.LogRefusal(ctx, h.Logger, refusal, record.RecordID, err)
 			continue
 		}
 		events, accepted = append(events, event), append(accepted, i)
@@ -56,7 +55,7 @@ func (h Handler) Handle(ctx context.Context, request Request) (Response, error) 
 		}
 	}
 	for _, id := range fit(results, maxResponse) {
-		h.refuse(ctx, request.InvocationID, id, fmt.Errorf("the answer to its batch would exceed %d bytes: lower the processor's buffer", maxResponse))
+		recommender.LogRefusal(ctx, h.Logger, refusal, id, fmt.Errorf("the answer to its batch would exceed %d bytes: lower the processor's buffer", maxResponse))
 	}
 	response, counts := respond(results)
 	if err := h.Metrics.Emit(counts); err != nil {
@@ -65,32 +64,15 @@ func (h Handler) Handle(ctx context.Context, request Request) (Response, error) 
 	return response, nil
 }
 
-// refuse logs why a record goes to the error output, without its content.
-func (h Handler) refuse(ctx context.Context, invocation, id string, err error) {
-	attributes := []any{slog.String("invocation_id", invocation), slog.String("record_id", id)}
-	var violations *activity.Error
-	if errors.As(err, &violations) {
-		attributes = append(attributes, slog.Any("reasons", recommender.Reasons(violations)))
-	} else {
-		attributes = append(attributes, slog.String("reasons", err.Error()))
-	}
-	h.Logger.WarnContext(ctx, "record refused", attributes...)
-}
-
-func decode(stream string, record RequestRecord) (activity.Event, error) {
+func decode(streamARN string, record RequestRecord) (activity.Event, error) {
 	data, err := base64.StdEncoding.DecodeString(record.Data)
 	if err != nil {
 		return activity.Event{}, errors.New("its data is not base64")
 	}
-	if record.Source.ShardID == "" || record.Source.SequenceNumber == "" {
-		return activity.Event{}, errors.New("it has no kinesisRecordMetadata, from which an event gets its identity")
-	}
-	event, err := activity.Decode(data)
-	if err != nil {
-		return activity.Event{}, err
-	}
-	arrival := time.UnixMilli(record.Source.Arrival)
-	return event.Identify(activity.FromStream(stream, record.Source.ShardID, record.Source.SequenceNumber, arrival)), nil
+	return recommender.Decode(data, recommender.Source{
+		StreamARN: streamARN, ShardID: record.Source.ShardID, SequenceNumber: record.Source.SequenceNumber,
+		Arrival: time.UnixMilli(record.Source.Arrival),
+	})
 }
 
 // result of one record: Ok with a recommendation record, ProcessingFailed without.

@@ -104,25 +104,3 @@ func record(event activity.Event, answer inference.BatchAnswer, position int, at
 	}
 	return record.Fit(recommendation.MaxBytes)
 }
-
-// StreamName is the name in the ARN of a Kinesis stream.
-func StreamName(arn string) (string, error) {
-	_, name, found := strings.Cut(arn, ":stream/")
-	if !found || name == "" {
-		return "", fmt.Errorf("%q is not the ARN of a Kinesis stream", arn)
-	}
-	return name, nil
-}
-
-// Reasons tells which rules an event breaks without repeating its values, which are a customer's.
-func Reasons(err *activity.Error) []string {
-	reasons := make([]string, len(err.Violations))
-	for i, violation := range err.Violations {
-		field := violation.Field
-		if field == "" {
-			field = "document"
-		}
-		reasons[i] = field + ": want " + violation.Allowed
-	}
-	return reasons
-}

@@ -179,23 +179,3 @@ func TestLargestBatchFitsAnInvocation(t *testing.T) {
 	require.NoError(t, err)
 	assert.Less(t, len(payload), inference.MaxBytes)
 }
-
-func TestStreamName(t *testing.T) {
-	name, err := StreamName("arn:aws-cn:kinesis:cn-north-1:123456789012:stream/activity")
-	require.NoError(t, err)
-	assert.Equal(t, "activity", name)
-	for _, arn := range []string{"", "activity", "arn:aws:kinesis:us-east-1:1:stream/"} {
-		_, err := StreamName(arn)
-		require.Error(t, err, arn)
-	}
-}
-
-func TestReasonsDoNotRepeatValues(t *testing.T) {
-	_, err := activity.Decode([]byte(`{"session_id":"","customer_number":"Jean King","city":5}`))
-	var violations *activity.Error
-	require.ErrorAs(t, err, &violations)
-	reasons := Reasons(violations)
-	assert.Len(t, reasons, len(violations.Violations))
-	assert.NotContains(t, fmt.Sprint(reasons), "Jean King")
-	assert.Contains(t, fmt.Sprint(reasons), "customer_number: want a whole number")
-}

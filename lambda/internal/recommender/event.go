@@ -1,0 +1,52 @@
+package recommender
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"diecast/internal/activity"
+)
+
+// Source says where an event lay in a Kinesis stream, from which it gets the identity and the time that it does not bring.
+type Source struct {
+	StreamARN, ShardID, SequenceNumber string
+	Arrival                            time.Time
+}
+
+// Decode reads an event and identifies it. The error is an *activity.Error where the event breaks the contract.
+func Decode(data []byte, source Source) (activity.Event, error) {
+	_, stream, _ := strings.Cut(source.StreamARN, ":stream/")
+	if stream == "" || source.ShardID == "" || source.SequenceNumber == "" {
+		return activity.Event{}, fmt.Errorf("it has no place in a stream, from which an event gets its identity: stream %q, shard %q, sequence number %q",
+			source.StreamARN, source.ShardID, source.SequenceNumber)
+	}
+	if year := source.Arrival.UTC().Year(); year < 2000 || year > 2099 {
+		return activity.Event{}, fmt.Errorf("its arrival, %s, lies outside the years 2000 to 2099", source.Arrival.UTC().Format(time.RFC3339))
+	}
+	event, err := activity.Decode(data)
+	if err != nil {
+		return activity.Event{}, err
+	}
+	return event.Identify(activity.FromStream(stream, source.ShardID, source.SequenceNumber, source.Arrival)), nil
+}
+
+// LogRefusal writes which rules an event breaks, without its values, which are a customer's.
+func LogRefusal(ctx context.Context, logger *slog.Logger, message, record string, err error) {
+	reasons := []string{err.Error()}
+	var violations *activity.Error
+	if errors.As(err, &violations) {
+		reasons = reasons[:0]
+		for _, violation := range violations.Violations {
+			field := violation.Field
+			if field == "" {
+				field = "document"
+			}
+			reasons = append(reasons, field+": want "+violation.Allowed)
+		}
+	}
+	logger.WarnContext(ctx, message, slog.String("record_id", record), slog.Any("reasons", reasons))
+}
