@@ -3,9 +3,7 @@ package sqldump
 import (
 	"bufio"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
 	"strings"
 )
 
@@ -86,11 +84,8 @@ func (l *lexer) next() (token, error) {
 	}
 	line := l.line
 	c, err := l.read()
-	if errors.Is(err, io.EOF) {
+	if err != nil { // the end of the file: see sourceReader
 		return token{kind: tokenEnd, line: line}, nil
-	}
-	if err != nil {
-		return token{}, l.errorf(line, "cannot be read: %v", err)
 	}
 	switch {
 	case c == '\'' || c == '"':

@@ -5,6 +5,7 @@ package sqldump
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -66,10 +67,33 @@ type Handler struct {
 	Row   func(Row) error
 }
 
-// Read reads a dump in memory bounded by the longest row. Errors in it are *Error with the file's name, the line and the reason.
+// Read reads a dump in memory bounded by the longest row. Errors in it are *Error with the file's name, the line and the
+// reason; those of the source and the handler are returned as they are.
 func Read(file string, source io.Reader, handler Handler) error {
-	p := &parser{lexer: lexer{file: file, reader: bufio.NewReaderSize(source, 64<<10), line: 1}, handler: handler}
-	return p.run()
+	checked := &sourceReader{source: source}
+	p := &parser{lexer: lexer{file: file, reader: bufio.NewReaderSize(checked, 64<<10), line: 1}, handler: handler}
+	err := p.run()
+	if checked.err != nil {
+		return fmt.Errorf("%s:%d: cannot be read: %w", file, p.line, checked.err)
+	}
+	return err
+}
+
+// sourceReader keeps the source's failure, which looks like the end of the file to the lexer.
+type sourceReader struct {
+	source io.Reader
+	err    error
+}
+
+func (r *sourceReader) Read(b []byte) (int, error) {
+	if r.err != nil {
+		return 0, io.EOF
+	}
+	n, err := r.source.Read(b)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.err, err = err, io.EOF
+	}
+	return n, err
 }
 
 type parser struct {
