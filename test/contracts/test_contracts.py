@@ -100,7 +100,7 @@ def all_cases() -> list[Any]:
 
 
 def test_every_schema_has_its_cases() -> None:
-    assert SUITES == sorted(path.name.removesuffix(".schema.json") for path in SCHEMAS.glob("*.schema.json"))
+    assert sorted(path.name.removesuffix(".schema.json") for path in SCHEMAS.glob("*.schema.json")) == SUITES
 
 
 @pytest.mark.parametrize("name", SUITES)
