@@ -95,6 +95,12 @@ func New(scope constructs.Construct, id string, p Props) *DeliveryStream {
 	// A bucket that is emptied at removal must be emptied after the last delivery.
 	stream.Node().AddDependency(p.Bucket.Bucket())
 	acceptGrants(stream)
+	// CDK adds the address ranges of Firehose to every stack with a delivery
+	// stream; only destinations in a VPC use them.
+	awscdk.Validations_Of(awscdk.Stack_Of(this)).Acknowledge(&awscdk.Acknowledgment{
+		Id:     jsii.String("CloudFormation-Validate::W7001"),
+		Reason: jsii.String("The mapping of Firehose's address ranges is CDK's; a delivery to S3 does not use it."),
+	})
 
 	d := &DeliveryStream{stream: stream, logs: logs}
 	d.alarms = alarm.New(this, p.AlarmTopic, d.rules(p)...)
