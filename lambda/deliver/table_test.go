@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"diecast/internal/activity"
+	"diecast/internal/recommendation"
+)
+
+// python is that of the engines which `make setup` installs.
+func python(t *testing.T) string {
+	t.Helper()
+	if path := os.Getenv("DIECAST_PYTHON"); path != "" {
+		return path
+	}
+	cache := os.Getenv("DIECAST_CACHE")
+	if cache == "" {
+		base := os.Getenv("XDG_CACHE_HOME")
+		if base == "" {
+			home, err := os.UserHomeDir()
+			require.NoError(t, err)
+			base = filepath.Join(home, ".cache")
+		}
+		cache = filepath.Join(base, "diecast")
+	}
+	return filepath.Join(cache, "python", "bin", "python")
+}
+
+// startDynamoDB runs an emulator of DynamoDB that evaluates conditions, with an empty table.
+func startDynamoDB(t *testing.T) *dynamodb.Client {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := listener.Addr().(*net.TCPAddr)
+	require.NoError(t, listener.Close())
+	ctx, cancel := context.WithCancel(context.Background())
+	server := exec.CommandContext(ctx, python(t), "-m", "moto.server", "-H", "127.0.0.1", "-p", fmt.Sprint(address.Port))
+	require.NoError(t, server.Start(), "run `make setup`")
+	t.Cleanup(func() {
+		cancel()
+		_ = server.Wait() // killed
+	})
+	require.Eventually(t, func() bool {
+		connection, err := net.Dial("tcp", address.String())
+		return err == nil && connection.Close() == nil
+	}, 30*time.Second, 20*time.Millisecond, "the emulator does not answer: run `make setup`")
+	client := dynamodb.New(dynamodb.Options{
+		Region: "us-east-1", BaseEndpoint: aws.String("http://" + address.String()), Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""),
+	})
+	_, err = client.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+		TableName: aws.String("recommendations"), BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("session_id"), AttributeType: types.ScalarAttributeTypeS}},
+		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("session_id"), KeyType: types.KeyTypeHash}},
+	})
+	require.NoError(t, err)
+	return client
+}
+
+// The condition says the same as recommendation.Record.Supersedes, and so a row never goes back in event time.
+func TestConditionAgreesWithSupersedes(t *testing.T) {
+	client := startDynamoDB(t)
+	table := Table{Client: client, Name: "recommendations", Keep: time.Hour}
+	random := rand.New(rand.NewPCG(4, 2))
+	var row recommendation.Record
+	replaced, kept := 0, 0
+	for round := range 150 {
+		event, err := activity.Decode([]byte(payload("a", random.IntN(4))))
+		require.NoError(t, err)
+		// Few times and few identities, so that equal ones meet.
+		from := activity.FromStream("activity", "shard", fmt.Sprint(random.IntN(3)), at.Add(time.Duration(random.IntN(2+round/15))*time.Second))
+		record := recommendation.Record{
+			Event: event.Identify(from), Items: []recommendation.Item{}, ModelVersion: "0123456789ab", Degraded: random.IntN(2) == 0,
+			RecommendedAt: at.Add(time.Duration(round) * time.Millisecond),
+		}
+		require.NoError(t, table.Put(t.Context(), record))
+		if round == 0 || record.Supersedes(row) {
+			row = record
+			replaced++
+		} else {
+			kept++
+		}
+		output, err := client.GetItem(t.Context(), &dynamodb.GetItemInput{
+			TableName: aws.String("recommendations"), Key: map[string]types.AttributeValue{"session_id": &types.AttributeValueMemberS{Value: "a"}},
+		})
+		require.NoError(t, err)
+		stored, err := recommendation.Decode([]byte(output.Item["record"].(*types.AttributeValueMemberS).Value))
+		require.NoError(t, err)
+		require.Equal(t, row.RecommendedAt, stored.RecommendedAt, "round %d", round)
+	}
+	assert.Greater(t, replaced, 10)
+	assert.Greater(t, kept, 10)
+}
