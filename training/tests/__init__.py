@@ -1,0 +1,1 @@
+"""Tests of the trainer; they need its own environment (requirements.txt)."""
