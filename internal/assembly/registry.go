@@ -1,0 +1,176 @@
+package assembly
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Fate is what becomes of a resource on a laptop.
+type Fate string
+
+const (
+	// Run: an engine of the laptop stands in for it, held to the properties that the typed form names.
+	Run Fate = "run"
+	// Checked: nothing is created; cfn-lint validates its properties, its intrinsics are evaluated, and a stand-in answers
+	// Ref and Fn::GetAtt.
+	Checked Fate = "checked"
+)
+
+// kind is what the registry knows of a resource type.
+type kind struct {
+	fate Fate
+	// reason says why a checked type is not executed.
+	reason string
+	// arn says that Ref of a checked type is an ARN.
+	arn bool
+	// attributes are those that the laptop knows of a type that runs; open ones are the handler's own.
+	attributes []string
+	open       bool
+	decode     func(*object) any
+}
+
+func (k kind) hasAttribute(name string) bool { return k.open || slices.Contains(k.attributes, name) }
+
+func run(decode func(*object) any, attributes ...string) kind {
+	return kind{fate: Run, decode: decode, attributes: attributes}
+}
+
+func checked(reason string) kind { return kind{fate: Checked, reason: reason} }
+
+// checkedARN is for types whose Ref is an ARN.
+func checkedARN(reason string) kind { return kind{fate: Checked, reason: reason, arn: true} }
+
+const (
+	noNetwork     = "a laptop has no VPC: every process listens on 127.0.0.1 only"
+	noPermissions = "the laptop's engines check no permissions"
+	noMetrics     = "nothing publishes CloudWatch metrics on a laptop"
+	noLogService  = "functions and engines log into files of the run"
+	ownServer     = "the laptop's database server has settings of its own"
+	noBalancer    = "a laptop runs one web server, without a load balancer"
+	noAlarms      = "a laptop raises no alarms"
+
+	functionType       = "AWS::Lambda::Function"
+	customResourceType = "AWS::CloudFormation::CustomResource"
+	customResourceMark = "Custom::"
+)
+
+// registry gives every resource type its fate. A type that is not here is a problem that Plan names: decide what it means on
+// a laptop, and add a line.
+var registry = map[string]kind{
+	"AWS::DynamoDB::GlobalTable":           run(decodeTable, "Arn"),
+	"AWS::Kinesis::Stream":                 run(decodeStream, "Arn"),
+	"AWS::KinesisFirehose::DeliveryStream": run(decodeDeliveryStream, "Arn"),
+	"AWS::Lambda::EventSourceMapping":      run(decodeEventSourceMapping, "Id", "EventSourceMappingArn"),
+	functionType:                           run(decodeFunction, "Arn"),
+	"AWS::Lambda::Url":                     run(decodeFunctionURL, "FunctionArn", "FunctionUrl"),
+	"AWS::RDS::DBInstance": run(decodeDatabase,
+		"DBInstanceArn", "DbiResourceId", "Endpoint.Address", "Endpoint.Port", "MasterUserSecret.SecretArn"),
+	"AWS::S3::Bucket":             run(decodeBucket, "Arn", "DomainName", "RegionalDomainName"),
+	"AWS::SecretsManager::Secret": run(decodeSecret, "Id"),
+
+	customResourceType:             {fate: Run, decode: decodeCustomResource, open: true},
+	customResourceMark:             {fate: Run, decode: decodeCustomResource, open: true}, // all of Custom::*, but for these:
+	"Custom::S3AutoDeleteObjects":  checked("the laptop's buckets go with the run's folder"),
+	"Custom::VpcRestrictDefaultSG": checked(noNetwork),
+
+	"AWS::CloudWatch::Alarm":          checked(noMetrics),
+	"AWS::CloudWatch::CompositeAlarm": checked(noMetrics),
+	"AWS::CloudWatch::Dashboard":      checked(noMetrics),
+	"AWS::SNS::Subscription":          checkedARN(noAlarms),
+	"AWS::SNS::Topic":                 checkedARN(noAlarms),
+	"AWS::SNS::TopicPolicy":           checked(noAlarms),
+	"AWS::Logs::LogGroup":             checked(noLogService),
+	"AWS::Logs::LogStream":            checked(noLogService),
+	"AWS::Logs::MetricFilter":         checked(noMetrics),
+
+	"AWS::IAM::InstanceProfile":           checked(noPermissions),
+	"AWS::IAM::ManagedPolicy":             checkedARN(noPermissions),
+	"AWS::IAM::Policy":                    checked(noPermissions),
+	"AWS::IAM::Role":                      checked(noPermissions),
+	"AWS::Lambda::Permission":             checked(noPermissions),
+	"AWS::S3::BucketPolicy":               checked(noPermissions),
+	"AWS::SecretsManager::ResourcePolicy": checked(noPermissions),
+
+	"AWS::EC2::EIP":                             checked(noNetwork),
+	"AWS::EC2::FlowLog":                         checked(noNetwork),
+	"AWS::EC2::Instance":                        checked(noNetwork),
+	"AWS::EC2::InternetGateway":                 checked(noNetwork),
+	"AWS::EC2::NatGateway":                      checked(noNetwork),
+	"AWS::EC2::NetworkAcl":                      checked(noNetwork),
+	"AWS::EC2::NetworkAclEntry":                 checked(noNetwork),
+	"AWS::EC2::Route":                           checked(noNetwork),
+	"AWS::EC2::RouteTable":                      checked(noNetwork),
+	"AWS::EC2::SecurityGroup":                   checked(noNetwork),
+	"AWS::EC2::SecurityGroupEgress":             checked(noNetwork),
+	"AWS::EC2::SecurityGroupIngress":            checked(noNetwork),
+	"AWS::EC2::Subnet":                          checked(noNetwork),
+	"AWS::EC2::SubnetNetworkAclAssociation":     checked(noNetwork),
+	"AWS::EC2::SubnetRouteTableAssociation":     checked(noNetwork),
+	"AWS::EC2::VPC":                             checked(noNetwork),
+	"AWS::EC2::VPCEndpoint":                     checked(noNetwork),
+	"AWS::EC2::VPCGatewayAttachment":            checked(noNetwork),
+	"AWS::RDS::DBParameterGroup":                checked(ownServer),
+	"AWS::RDS::DBSubnetGroup":                   checked(noNetwork),
+	"AWS::ElasticLoadBalancingV2::Listener":     checkedARN(noBalancer),
+	"AWS::ElasticLoadBalancingV2::LoadBalancer": checkedARN(noBalancer),
+	"AWS::ElasticLoadBalancingV2::TargetGroup":  checkedARN(noBalancer),
+}
+
+// settle gives a resource its fate.
+func (r *Resource) settle() {
+	found, ok := registry[r.Type]
+	if !ok && strings.HasPrefix(r.Type, customResourceMark) {
+		found, ok = registry[customResourceMark]
+	}
+	if !ok {
+		r.Reason = fmt.Sprintf("the resource type %s has no fate: say in internal/assembly/registry.go whether it is run or only checked", r.Type)
+		return
+	}
+	if r.Type == functionType {
+		if reason := ownFunction(r); reason != "" {
+			found = checked(reason)
+		}
+	}
+	r.kind, r.Fate, r.Reason = found, found.fate, found.reason
+}
+
+// standInPrefix begins every stand-in that is not an ARN.
+const standInPrefix = "checked:"
+
+var (
+	arnAttribute = regexp.MustCompile(`(^|\.)[A-Za-z]*(Arn|ARN)$`)
+	// arnServices are the services whose name in an ARN is not their name in resource types, in lower case.
+	arnServices = map[string]string{
+		"certificatemanager": "acm", "elasticloadbalancingv2": "elasticloadbalancing", "kinesisfirehose": "firehose", "stepfunctions": "states",
+	}
+)
+
+// standIn is what answers Ref (attribute is empty) and Fn::GetAtt of a resource that is only checked: a readable value, the
+// same every time.
+//
+//	checked:Network/NetworkVpc7FB7348F                                   Ref
+//	checked:Network/NetworkVpc7FB7348F.CidrBlock                         an attribute
+//	arn:aws:iam::000000000000:checked/Streaming/DeliverRole40EE88B9      an attribute that is an ARN, or a Ref that is one
+//
+// ARNs have the partition, region (IAM has none) and account of the stack.
+func standIn(resource *Resource, attribute string, environment Environment) string {
+	if attribute == "" && !resource.kind.arn || attribute != "" && !arnAttribute.MatchString(attribute) {
+		name := standInPrefix + resource.String()
+		if attribute != "" {
+			name += "." + attribute
+		}
+		return name
+	}
+	parts := strings.Split(resource.Type, "::")
+	service := strings.ToLower(parts[min(1, len(parts)-1)])
+	if other, ok := arnServices[service]; ok {
+		service = other
+	}
+	region := environment.Region
+	if service == "iam" {
+		region = ""
+	}
+	return strings.Join([]string{"arn", environment.Partition, service, region, environment.AccountID, "checked/" + resource.String()}, ":")
+}

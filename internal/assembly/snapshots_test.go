@@ -1,0 +1,176 @@
+package assembly
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// snapshots hold the reviewed templates, one folder per profile.
+const snapshots = "../../test/templates/snapshots"
+
+// snapshot makes an assembly of a profile's reviewed templates: a snapshot keeps neither manifest nor assets.
+func snapshot(t *testing.T, profile string) fstest.MapFS {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(profile, "*.template.json"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files, "%s holds no template", profile)
+	result := fstest.MapFS{}
+	artifacts := map[string]any{"Assets": map[string]any{"type": assetsArtifact, "properties": map[string]any{"file": "Assets.assets.json"}}}
+	assets := map[string]any{}
+	for _, file := range files {
+		id := strings.TrimSuffix(filepath.Base(file), ".template.json")
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
+		result[filepath.Base(file)] = &fstest.MapFile{Data: data}
+		artifacts[id] = map[string]any{
+			"type": stackArtifact, "environment": "aws://unknown-account/unknown-region",
+			"properties": map[string]any{
+				"templateFile": filepath.Base(file), "stackName": "diecast-" + id,
+				"requiresBootstrapStackVersion": 6, "bootstrapStackVersionSsmParameter": "/cdk-bootstrap/hnb659fds/version",
+			},
+		}
+		var template struct {
+			Resources map[string]struct {
+				Properties struct {
+					Code struct{ S3Key any }
+				}
+			}
+		}
+		// Other types' Code need not have this shape; those are passed over.
+		_ = json.Unmarshal(data, &template)
+		for _, resource := range template.Resources {
+			if key, ok := resource.Properties.Code.S3Key.(string); ok {
+				result["asset."+key+"/bootstrap"] = &fstest.MapFile{}
+				assets[key] = map[string]any{
+					"source": map[string]any{"path": "asset." + key},
+					"destinations": map[string]any{
+						"here": map[string]any{"bucketName": "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}", "objectKey": key},
+					},
+				}
+			}
+		}
+	}
+	result["Assets.assets.json"] = &fstest.MapFile{Data: encode(t, map[string]any{"files": assets})}
+	result["manifest.json"] = &fstest.MapFile{Data: encode(t, map[string]any{"version": "54.0.0", "artifacts": artifacts})}
+	return result
+}
+
+func encode(t testing.TB, value any) []byte {
+	t.Helper()
+	data, err := json.Marshal(value)
+	require.NoError(t, err)
+	return data
+}
+
+// deploy creates every resource of a plan with invented values, as a laptop run would.
+func deploy(t *testing.T, plan *Plan) map[*Resource]any {
+	t.Helper()
+	result := map[*Resource]any{}
+	for i, resource := range plan.Resources() {
+		typed, err := plan.Decode(resource)
+		require.NoError(t, err)
+		properties, err := plan.Evaluate(resource)
+		require.NoError(t, err)
+		assertResolved(t, resource.String(), properties)
+		if resource.Fate == Checked {
+			assert.Nil(t, typed, resource)
+			continue
+		}
+		require.NotNil(t, typed, resource)
+		result[resource] = typed
+		attributes := map[string]any{}
+		for _, name := range resource.kind.attributes {
+			attributes[name] = fmt.Sprintf("%s-of-%s", name, resource)
+		}
+		if resource.kind.open {
+			attributes["SchemaVersion"] = "1"
+		}
+		require.NoError(t, plan.Created(resource, fmt.Sprintf("ref-%d", i), attributes))
+	}
+	return result
+}
+
+// assertResolved walks a value: nothing unresolved may be left in it.
+func assertResolved(t *testing.T, place string, value any) {
+	t.Helper()
+	switch value := value.(type) {
+	case map[string]any:
+		for name, member := range value {
+			assert.False(t, strings.HasPrefix(name, "Fn::") || name == "Ref", "%s holds an unresolved %s", place, name)
+			assertResolved(t, place+"."+name, member)
+		}
+	case []any:
+		for i, element := range value {
+			assertResolved(t, fmt.Sprintf("%s[%d]", place, i), element)
+		}
+	case string, bool, json.Number:
+	default:
+		assert.Fail(t, "unresolved", "%s is %T", place, value)
+	}
+}
+
+// mustRun are the types that a laptop has to execute.
+var mustRun = []string{
+	"AWS::DynamoDB::GlobalTable", "AWS::Kinesis::Stream", "AWS::KinesisFirehose::DeliveryStream", "AWS::Lambda::EventSourceMapping",
+	"AWS::Lambda::Function", "AWS::Lambda::Url", "AWS::RDS::DBInstance", "AWS::S3::Bucket", "AWS::SecretsManager::Secret",
+	"AWS::CloudFormation::CustomResource", "Custom::",
+}
+
+func TestRegistry_typesThatMustRun(t *testing.T) {
+	for _, name := range mustRun {
+		assert.Equal(t, Run, registry[name].fate, name)
+		assert.NotNil(t, registry[name].decode, name)
+	}
+	for name, entry := range registry {
+		if entry.fate == Checked {
+			assert.NotEmpty(t, entry.reason, "%s is not executed: the registry says why", name)
+		}
+	}
+}
+
+func TestSnapshots_everyTypeHasAFateAndEveryStackDeploys(t *testing.T) {
+	profiles, err := filepath.Glob(filepath.Join(snapshots, "*"))
+	require.NoError(t, err)
+	require.NotEmpty(t, profiles, "no snapshots below %s", snapshots)
+	for _, profile := range profiles {
+		t.Run(filepath.Base(profile), func(t *testing.T) {
+			assembled, err := read(snapshot(t, profile), "cdk.out")
+			require.NoError(t, err)
+			total := 0
+			for _, stack := range assembled.stacks {
+				for _, resource := range stack.resources {
+					total++
+					assert.NotEmpty(t, resource.Fate, "%s: %s", resource, resource.Reason)
+				}
+			}
+			plan, err := assembled.Plan(Environment{})
+			require.NoError(t, err)
+			assert.Len(t, plan.Resources(), total, "nothing is left out")
+
+			created := deploy(t, plan)
+			outputs, err := plan.Outputs()
+			require.NoError(t, err)
+			for _, stack := range assembled.stacks {
+				assert.ElementsMatch(t, slices.Collect(maps.Keys(stack.section("Outputs"))), slices.Collect(maps.Keys(outputs[stack.Name])), stack.ID)
+			}
+			for resource, typed := range created {
+				if custom, ok := typed.(*CustomResource); ok {
+					handler, err := plan.Handler(resource)
+					require.NoError(t, err)
+					assert.True(t, strings.HasPrefix(handler.Source(), "lambda/"), "%s is answered by %s, built from %q", resource, handler, handler.Source())
+					assert.NotEmpty(t, custom.Properties["ServiceToken"])
+				}
+			}
+		})
+	}
+}
