@@ -12,7 +12,8 @@ cache=$1
 target=$cache/mariadb-$version
 [ -x "$target/bin/mariadbd" ] && exit 0
 
-command -v mvn >/dev/null || { echo "mariadb: Maven (mvn) is needed to fetch $artifact: install it, or set DIECAST_MARIADB_BIN to a MariaDB $version of your own" >&2; exit 1; }
+[ "$(uname -s) $(uname -m)" = "Linux x86_64" ] || { echo "mariadb: $artifact is for Linux on x86-64: install MariaDB $version yourself and set DIECAST_MARIADB_BIN to its bin folder" >&2; exit 1; }
+command -v mvn >/dev/null || { echo "mariadb: Maven (mvn) is needed to fetch $artifact: install it, or set DIECAST_MARIADB_BIN to the bin folder of a MariaDB $version of your own" >&2; exit 1; }
 mkdir -p "$cache"
 work=$(mktemp -d "$cache/.mariadb-XXXXXX")
 trap 'rm -rf "$work"' EXIT

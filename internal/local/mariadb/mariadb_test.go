@@ -188,3 +188,31 @@ func TestMissingBinariesNameTheRemedy(t *testing.T) {
 		})
 	}
 }
+
+func TestInstallerLeavesAnInstallationAlone(t *testing.T) {
+	base, err := findInstallation()
+	require.NoError(t, err)
+	cache := t.TempDir()
+	require.NoError(t, os.Symlink(base, filepath.Join(cache, "mariadb-"+Version)))
+	command := exec.CommandContext(t.Context(), "/bin/sh", "install.sh", cache)
+	command.Env = []string{"PATH=/nowhere"} // nothing is fetched or unpacked
+	output, err := command.CombinedOutput()
+	require.NoError(t, err, string(output))
+	assert.Empty(t, output)
+}
+
+func TestInstallerSaysWhatIsMissing(t *testing.T) {
+	tools := t.TempDir()
+	path, err := exec.LookPath("uname")
+	require.NoError(t, err)
+	require.NoError(t, os.Symlink(path, filepath.Join(tools, "uname")))
+	cache := filepath.Join(t.TempDir(), "cache")
+	command := exec.CommandContext(t.Context(), "/bin/sh", "install.sh", cache)
+	command.Env = []string{"PATH=" + tools}
+	output, err := command.CombinedOutput()
+	require.Error(t, err)
+	assert.Contains(t, string(output), "Maven (mvn) is needed")
+	assert.Contains(t, string(output), "DIECAST_MARIADB_BIN")
+	assert.Equal(t, 1, strings.Count(string(output), "\n"))
+	assert.NoDirExists(t, cache)
+}
