@@ -11,7 +11,7 @@ from training.run import RefusedError, find_run
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the trainer; the exit status is 0, 1 where the input is refused, 2 for wrong arguments."""
+    """Runs the trainer; the exit status is 0, 1 (input refused), 2 (wrong arguments) or 130 (Ctrl-C)."""
     options = _parse(arguments)
     progress = _Progress()
     try:
@@ -25,6 +25,10 @@ def main(arguments: list[str] | None = None) -> int:
         for line in str(error).splitlines():
             print(f"training: {line}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        progress.clear()
+        print("training: stopped; nothing was written", file=sys.stderr)
+        return 130
     progress.clear()
     print(_summary(data, artifacts, written))
     return 0
@@ -69,21 +73,14 @@ def _summary(data: dataset.Dataset, artifacts: pipeline.Artifacts, written: Path
         f"{len(data.ratings.values):,} ratings of run {data.run.run_id}"
     ]
     if metrics:
-        lines += [
-            f"{metrics['holdout_ratings']:,.0f} held-out ratings   concordance     RMSE",
-            *(
-                f"  {name:<20}"
-                + f"{metrics[f'holdout_concordance_{name}']:>14.3f}"
-                + f"{metrics[f'holdout_rmse_{rmse}']:>9.3f}"
-                for name, rmse in (("towers", "towers"), ("popularity", "popularity"), ("random", "mean"))
-            ),
-            *(
-                f"  gain over {name:<10} "
-                f"{metrics[f'holdout_gain_over_{name}_low']:+.3f} to "
-                f"{metrics[f'holdout_gain_over_{name}_high']:+.3f} (95 %)"
-                for name in ("popularity", "random")
-            ),
-        ]
+        lines.append(f"{metrics['holdout_ratings']:,.0f} held-out ratings   concordance     RMSE")
+        for name in ("towers", "popularity", "random", "mean"):
+            cells = [metrics.get(f"holdout_{measure}_{name}") for measure in ("concordance", "rmse")]
+            shown = ["" if cell is None else f"{cell:.3f}" for cell in cells]
+            lines.append(f"  {name:<20}{shown[0]:>14}{shown[1]:>9}".rstrip())
+        for name in ("popularity", "random"):
+            low, high = (metrics[f"holdout_gain_over_{name}_{end}"] for end in ("low", "high"))
+            lines.append(f"  gain over {name:<10} {low:+.3f} to {high:+.3f} (95 %)")
     else:
         lines.append("too few ratings to hold any out: nothing is known of its quality")
     return "\n".join([*lines, f"written to {written}"])

@@ -243,7 +243,7 @@ class _Reader:
     problems: Problems
 
     def refuse(self, where: str, value: object, allowed: str) -> None:
-        shown = "nothing" if value is None else json.dumps(value, ensure_ascii=False)[:60]
+        shown = "nothing" if value is None else json.dumps(value)[:60]
         self.problems.add(f"{self.name}: {where}" if where else self.name, f"got {shown}, want {allowed}")
 
     def object(self, value: object, where: str) -> dict[str, Any]:
@@ -273,10 +273,10 @@ class _Reader:
 
     def integer(self, parent: dict[str, Any], key: str, least: int, most: int, at: str = "") -> int:
         value = parent.get(key)
-        # JSON Schema knows no difference between 1 and 1.0; true is a number in Python only.
-        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-        if whole and not isinstance(value, bool) and least <= value <= most:  # type: ignore[operator]
-            return int(value)  # type: ignore[arg-type]
+        # To JSON Schema 1.0 is a whole number too, and true is none; infinity modulo 1 is not a number.
+        number = value if isinstance(value, int | float) and not isinstance(value, bool) else least - 1
+        if number % 1 == 0 and least <= number <= most:
+            return int(number)
         self.refuse(at + key, value, f"a whole number from {least} to {most}")
         return 0
 

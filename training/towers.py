@@ -116,7 +116,7 @@ def train(
         predicted = log_scale.exp() * (left * right).sum(dim=1)
         loss = nn.functional.mse_loss(predicted, targets[batch])
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # PyTorch leaves it untyped
         optimizer.step()
         schedule.step()
         progress(step + 1, STEPS)
