@@ -1,0 +1,90 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// PIDFilePattern is what CleanUp looks for.
+const PIDFilePattern = "*.pid"
+
+// writePIDFile tells who runs: its number and, because numbers are used again, when it started.
+func (p *Process) writePIDFile() error {
+	if p.command.PIDFile == "" {
+		return nil
+	}
+	started, err := startTime(p.pid)
+	if err != nil {
+		return err
+	}
+	fresh := p.command.PIDFile + ".new" // a half-written file would be of no use to CleanUp
+	if err := os.WriteFile(fresh, []byte(strconv.Itoa(p.pid)+"\n"+started+"\n"), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(fresh, p.command.PIDFile)
+}
+
+// CleanUp kills the processes, each with its group, that the PID files (PIDFilePattern) of a folder name and that still run,
+// and removes the files. It returns the process ids that it killed. A folder that does not exist is clean.
+//
+// A process whose start time is another than the file's is not the one that was meant and is left alone.
+func CleanUp(folder string) ([]int, error) {
+	files, err := filepath.Glob(filepath.Join(folder, PIDFilePattern))
+	if err != nil {
+		return nil, fmt.Errorf("look for PID files in %s: %w", folder, err)
+	}
+	var killed []int
+	var problems []error
+	for _, file := range files {
+		pid, err := cleanUp(file)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("clean up after %s: %w", file, err))
+		}
+		if pid != 0 {
+			killed = append(killed, pid)
+		}
+	}
+	return killed, errors.Join(problems...)
+}
+
+// cleanUp returns the number of the process that it killed, 0 where none ran.
+func cleanUp(file string) (killed int, err error) {
+	content, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil // the process ended while we looked
+	}
+	if err != nil {
+		return 0, err
+	}
+	number, started, _ := strings.Cut(strings.TrimSpace(string(content)), "\n")
+	pid, err := strconv.Atoi(number)
+	if err != nil || pid < 2 {
+		return 0, fmt.Errorf("%q is no process id: remove the file", number)
+	}
+	if runs(pid, started) {
+		if err := syscall.Kill(-pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return 0, fmt.Errorf("kill process %d: %w", pid, err)
+		}
+		// A killed process still holds its port and its files for a moment.
+		for deadline := time.Now().Add(DefaultGrace); runs(pid, started); time.Sleep(pollEvery) {
+			if time.Now().After(deadline) {
+				return 0, fmt.Errorf("process %d was killed and still runs", pid)
+			}
+		}
+		killed = pid
+	}
+	return killed, os.Remove(file)
+}
+
+// runs tells whether the process that started then is there and not a zombie.
+func runs(pid int, started string) bool {
+	now, err := startTime(pid)
+	return err == nil && now == started
+}

@@ -1,0 +1,46 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// attributes make the kernel kill the child when the thread that started it ends.
+func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
+
+// awaitEnd returns when the child has ended, and leaves its number taken: until it is waited for, nobody else can have it.
+func awaitEnd(pid int) {
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
+}
+
+// startTime is the boot's id and the clock tick after it at which the process started: field 22 of /proc/<pid>/stat, proc(5).
+func startTime(pid int) (string, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return "", err
+	}
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", err
+	}
+	// The second field is the name in parentheses, which may hold anything.
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	const state, started = 3 - 3, 22 - 3
+	if len(fields) <= started {
+		return "", fmt.Errorf("/proc/%d/stat has %d fields after the name, %d are needed", pid, len(fields), started+1)
+	}
+	if fields[state] == "Z" {
+		return "", fmt.Errorf("process %d has ended", pid)
+	}
+	return strings.TrimSpace(string(boot)) + " " + fields[started], nil
+}
