@@ -10,6 +10,11 @@ PYTHON_KEY := $(shell cksum < requirements.txt | cut -d ' ' -f 1)
 PYTHON_HOME := $(DIECAST_CACHE)/python-$(PYTHON_KEY)
 export DIECAST_PYTHON ?= $(PYTHON_HOME)/bin/python
 PYTHON_BIN := $(dir $(DIECAST_PYTHON))
+# PyTorch brings gigabytes: only `train` and the trainer's tests install it.
+TRAINING_KEY := $(shell cksum < training/requirements.txt | cut -d ' ' -f 1)
+TRAINING_HOME := $(DIECAST_CACHE)/python-training-$(TRAINING_KEY)
+export DIECAST_TRAINING_PYTHON ?= $(TRAINING_HOME)/bin/python
+MARIADB_HOME := $(DIECAST_CACHE)/mariadb-11.4.5
 
 # One set of build flags for everything: other flags compile the million lines of CDK anew.
 export GOFLAGS :=
@@ -22,7 +27,7 @@ PROFILES := lean standard prod course
 # Packages that import CDK link 100 MB and start a Node kernel; those that start engines take seconds each.
 CDK_PACKAGES := diecast diecast/stacks diecast/constructs/% diecast/test/templates
 ENGINE_PACKAGES := diecast/internal/awsdb diecast/internal/classicmodels diecast/internal/embeddings diecast/internal/onnx \
-	diecast/internal/local/% diecast/lambda/% diecast/cmd/% diecast/test/contracts
+	diecast/internal/local/% diecast/lambda/% diecast/cmd/% diecast/test/contracts diecast/internal/activity
 ALL_PACKAGES = $(shell go list ./...)
 PLAIN_PACKAGES = $(filter-out $(CDK_PACKAGES),$(ALL_PACKAGES))
 FAST_PACKAGES = $(filter-out $(ENGINE_PACKAGES),$(PLAIN_PACKAGES))
@@ -32,7 +37,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: $(PYTHON_HOME)/.complete node_modules/.complete ## Install what the tests and the laptop run need (once; `test` does it too)
+setup: $(PYTHON_HOME)/.complete node_modules/.complete $(MARIADB_HOME) ## Install what the tests and the laptop run need (once; `test` does it too)
 
 $(PYTHON_HOME)/.complete: requirements.txt
 	@echo "setup: Python tools and engines -> $(PYTHON_HOME)"
@@ -41,6 +46,18 @@ $(PYTHON_HOME)/.complete: requirements.txt
 	@"$(PYTHON_HOME)/bin/python" -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	@ln -sfn "python-$(PYTHON_KEY)" "$(DIECAST_CACHE)/python"
 	@touch $@
+
+$(TRAINING_HOME)/.complete: training/requirements.txt
+	@echo "setup: PyTorch, 5.8 GB -> $(TRAINING_HOME)"
+	@rm -rf "$(TRAINING_HOME)" && mkdir -p "$(DIECAST_CACHE)"
+	@python3 -m venv "$(TRAINING_HOME)"
+	@"$(TRAINING_HOME)/bin/python" -m pip install --quiet --disable-pip-version-check --requirement training/requirements.txt
+	@ln -sfn "python-training-$(TRAINING_KEY)" "$(DIECAST_CACHE)/python-training"
+	@touch $@
+
+$(MARIADB_HOME):
+	@echo "setup: MariaDB -> $@"
+	@internal/local/mariadb/install.sh "$(DIECAST_CACHE)"
 
 node_modules/.complete: package-lock.json
 	@echo "setup: Node tools -> node_modules"
@@ -72,7 +89,13 @@ test: check ## Everything that must hold: `check`, every engine, every template,
 	go tool staticcheck $(filter $(CDK_PACKAGES),$(ALL_PACKAGES))
 	go test -timeout 20m $(filter $(ENGINE_PACKAGES),$(PLAIN_PACKAGES))
 	CDK_VALIDATION=false go test -timeout 20m ./test/templates
-	@$(MAKE) --no-print-directory validate
+	$(PYTHON_BIN)python -m pytest -q test/contracts
+	@$(MAKE) --no-print-directory test-training validate
+
+.PHONY: test-training
+test-training: $(TRAINING_HOME)/.complete
+	$(DIECAST_TRAINING_PYTHON) -m mypy --config-file training/pyproject.toml training
+	$(DIECAST_TRAINING_PYTHON) -m pytest -q training
 
 .PHONY: validate
 validate: node_modules/.complete
@@ -86,9 +109,16 @@ validate: node_modules/.complete
 snapshots: ## Accept the templates as they are now, printing what changed
 	@CDK_VALIDATION=false go test ./test/templates -run '^TestSnapshots$$' -update -count=1 -v | grep -v -E '^(=== |--- |    --- |PASS|ok )' || true
 
+.PHONY: train
+train: $(TRAINING_HOME)/.complete ## Train the shipped model anew on the generated sample at scale 1
+	rm -rf .local/train
+	go run ./cmd/diecast generate --format training-set --seed 1 --scale 1 --out .local/train/set
+	$(DIECAST_TRAINING_PYTHON) -m training --data .local/train/set --out .local/train/out --seed 1 --origin shipped
+	rm -rf training/artifacts/models && cp -R .local/train/out/models training/artifacts/models
+
 .PHONY: bench
 bench: setup ## Measure and print a table with the machine's description
-	@go run ./test/bench
+	@go run ./test/bench ./internal/onnx ./internal/classicmodels ./internal/activity ./internal/embeddings ./lambda/...
 
 .PHONY: clean
 clean: ## Remove what was built here; installed tools stay in the cache

@@ -95,7 +95,9 @@ func (v *Vectors) newLoader(cfg config.Config, network *Network) *golambda.Funct
 		AlarmTopic: network.AlarmTopic,
 	})
 	loader.Allow("ReadMasterSecret", []string{"secretsmanager:GetSecretValue"}, secret.SecretArn())
-	loader.AllowObjects("ReadModels", []string{"s3:GetObject"}, v.Artifacts, modelsPrefix)
+	// It puts the model that came with it where all others lie.
+	loader.AllowObjects("KeepModels", []string{"s3:GetObject", "s3:PutObject"}, v.Artifacts, modelsPrefix)
+	// Without it S3 answers 403 for a model that does not exist.
 	loader.Allow("ListModels", []string{"s3:ListBucket"}, v.Artifacts.Bucket().BucketArn())
 	return loader
 }

@@ -7,6 +7,7 @@ import (
 	"diecast/config"
 	"diecast/constructs/dataload"
 	"diecast/sql"
+	shipped "diecast/training/artifacts"
 )
 
 // VectorsData runs the vector loader at deployment, apart from the database, so
@@ -18,16 +19,23 @@ type VectorsData struct {
 // NewVectorsData adds the stack.
 func NewVectorsData(app constructs.Construct, cfg config.Config, vectors *Vectors) *VectorsData {
 	stack := newStack(app, cfg, "VectorsData", "Runs the vector loader: schema, roles and the first model")
+	_, model, err := shipped.Model()
+	if err != nil {
+		panic(err)
+	}
 	load := dataload.New(stack, "Load", dataload.Props{
 		ResourceType: "Custom::VectorLoad",
 		Loader:       vectors.Loader,
 		Properties: map[string]string{
 			// A change of the SQL runs the loader again.
 			"SchemaHash": sql.VectorHash(),
+			// The model that came with the loader: it replaces only another such.
+			"ModelVersion": model,
 		},
 		Timeout:      seconds(loaderTimeoutSeconds + 60),
 		LogRetention: logRetention(cfg.Functions.LogRetentionDays),
 	})
 	output(stack, "SchemaVersion", load.Attribute("SchemaVersion"), "Version of the vector store's schema after the load")
+	output(stack, "ModelVersion", load.Attribute("ModelVersion"), "Model that was active after the load")
 	return &VectorsData{Stack: stack}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -24,13 +25,17 @@ const physicalID = "vector-store"
 type Backend struct {
 	Store  *embeddings.Store
 	Bucket modelstore.Bucket
+	// Upload writes into the bucket.
+	Upload modelstore.Putter
 }
 
 // Handler answers the events of the custom resource and the requests of operators.
 type Handler struct {
 	// Open connects to the backend; it is not called where nothing is to be done.
-	Open   func(context.Context) (Backend, error)
-	Logger *slog.Logger
+	Open func(context.Context) (Backend, error)
+	// Shipped is the model that came with this program, and its version.
+	Shipped func() (fs.FS, string, error)
+	Logger  *slog.Logger
 }
 
 // ResourceEvent is what the custom-resource provider framework of CDK sends.
@@ -121,6 +126,9 @@ func (h Handler) ship(ctx context.Context, backend Backend, event ResourceEvent,
 		}
 		return status.Version, err
 	}
+	if err := h.uploadShipped(ctx, backend, wanted); err != nil {
+		return "", err
+	}
 	activation := embeddings.Switch
 	if event.RequestType == "Update" && event.OldResourceProperties.ModelVersion == wanted {
 		// Only something else has changed: who went back to another model meanwhile meant it.
@@ -128,6 +136,16 @@ func (h Handler) ship(ctx context.Context, backend Backend, event ResourceEvent,
 	}
 	loaded, err := h.load(ctx, backend, wanted, activation)
 	return loaded.Active, err
+}
+
+// uploadShipped puts the model that came with this program into the bucket, where everything else finds it. Another version
+// must be there already.
+func (h Handler) uploadShipped(ctx context.Context, backend Backend, wanted string) error {
+	folder, version, err := h.Shipped()
+	if err != nil || version != wanted {
+		return err
+	}
+	return backend.Bucket.Upload(ctx, backend.Upload, version, folder)
 }
 
 const allowedActions = "status, load, approve, reject and rollback are allowed"

@@ -17,6 +17,7 @@ import (
 	"diecast/internal/embeddings"
 	"diecast/internal/local/postgres/postgrestest"
 	"diecast/lambda/internal/modelstore/modelstoretest"
+	shipped "diecast/training/artifacts"
 )
 
 func TestMain(m *testing.M) { os.Exit(postgrestest.Run(m)) }
@@ -37,9 +38,10 @@ func newLoader(t *testing.T) loader {
 	l := loader{objects: modelstoretest.New(), store: embeddings.NewStore(pool), pool: pool}
 	l.Handler = Handler{
 		Open: func(context.Context) (Backend, error) {
-			return Backend{Store: l.store, Bucket: l.objects.Bucket()}, nil
+			return Backend{Store: l.store, Bucket: l.objects.Bucket(), Upload: l.objects}, nil
 		},
-		Logger: slog.New(slog.DiscardHandler),
+		Shipped: shipped.Model,
+		Logger:  slog.New(slog.DiscardHandler),
 	}
 	return l
 }
@@ -87,6 +89,27 @@ func TestCreateWithoutAModelSucceedsTwice(t *testing.T) {
 	}
 	_, err := l.store.Active(t.Context())
 	require.ErrorIs(t, err, embeddings.ErrNoActiveModel)
+}
+
+// The shipped model needs nobody to upload it, and goes the same way as any other: by the bucket.
+func TestCreateLoadsTheShippedModel(t *testing.T) {
+	l := newLoader(t)
+	_, version, err := shipped.Model()
+	require.NoError(t, err)
+	for range 2 {
+		assert.Equal(t, version, l.resource(t, "Create", version, "").Data["ModelVersion"])
+	}
+	assert.Equal(t, version, l.activeVersion(t))
+	manifest, err := l.objects.Bucket().Manifest(t.Context(), version)
+	require.NoError(t, err, "inference reads the towers from the bucket")
+	assert.Equal(t, artifacts.Towers, manifest.Mode)
+}
+
+func TestAModelThatIsNotInTheBucketIsRefused(t *testing.T) {
+	l := newLoader(t)
+	var answer ResourceAnswer
+	err := l.call(t, `{"RequestType":"Create","ResourceProperties":{"ModelVersion":"0123456789ab"}}`, &answer)
+	require.ErrorContains(t, err, "models/0123456789ab/manifest.json does not exist")
 }
 
 func TestDeleteOpensNothing(t *testing.T) {

@@ -18,13 +18,18 @@ import (
 	"diecast/internal/embeddings"
 	"diecast/lambda/internal/function"
 	"diecast/lambda/internal/modelstore"
+	shipped "diecast/training/artifacts"
 )
 
 func main() {
 	logger := function.NewLogger()
 	// Opened by the first event that needs it: deleting the stack must succeed whatever is wrong here.
 	connect := sync.OnceValues(func() (Backend, error) { return open(os.Getenv) })
-	runtime.Start(Handler{Open: func(context.Context) (Backend, error) { return connect() }, Logger: logger}.Handle)
+	runtime.Start(Handler{
+		Open:    func(context.Context) (Backend, error) { return connect() },
+		Shipped: shipped.Model,
+		Logger:  logger,
+	}.Handle)
 }
 
 // open returns clients that live as long as the process.
@@ -46,8 +51,10 @@ func open(getenv func(string) string) (Backend, error) {
 	if err != nil {
 		return Backend{}, err
 	}
+	client := s3.NewFromConfig(configuration)
 	return Backend{
 		Store:  embeddings.NewStore(pool),
-		Bucket: modelstore.Bucket{Client: s3.NewFromConfig(configuration), Name: bucket},
+		Bucket: modelstore.Bucket{Client: client, Name: bucket},
+		Upload: client,
 	}, nil
 }

@@ -1,15 +1,17 @@
-// Package modelstore reads models from the artifacts bucket, where each has the folder models/<model version>/. It checks
-// every file that it hands out against the manifest, and the manifest against the version. It does not know what the files
-// are for.
+// Package modelstore reads models from the artifacts bucket and writes them there, each in the folder
+// models/<model version>/. It checks every file that it hands out against the manifest, and the manifest against the
+// version. It does not know what the files are for.
 package modelstore
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path"
@@ -25,15 +27,44 @@ import (
 // Prefix of all models in the bucket.
 const Prefix = "models/"
 
-// Getter is the part of the S3 client that is used.
+// Getter is the part of the S3 client that reading uses.
 type Getter interface {
 	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+}
+
+// Putter is the part of the S3 client that writing uses.
+type Putter interface {
+	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
 }
 
 // Bucket holds models.
 type Bucket struct {
 	Client Getter
 	Name   string
+}
+
+// Upload copies a model's folder into the bucket, the manifest last: a model without one is not there yet. Doing it again
+// writes the same objects.
+func (b Bucket) Upload(ctx context.Context, client Putter, version string, folder fs.FS) error {
+	data, err := fs.ReadFile(folder, artifacts.ManifestName)
+	if err != nil {
+		return err
+	}
+	manifest, err := artifacts.DecodeManifest(data)
+	if err != nil {
+		return err
+	}
+	for _, name := range append(slices.Sorted(maps.Keys(manifest.Files)), artifacts.ManifestName) {
+		data, err := fs.ReadFile(folder, name)
+		if err != nil {
+			return err
+		}
+		key := path.Join(Prefix, version, name)
+		if _, err := client.PutObject(ctx, &s3.PutObjectInput{Bucket: &b.Name, Key: &key, Body: bytes.NewReader(data)}); err != nil {
+			return fmt.Errorf("%s: %w", b.address(version, name), err)
+		}
+	}
+	return nil
 }
 
 // Manifest reads the manifest of a model and checks that it is that model's.

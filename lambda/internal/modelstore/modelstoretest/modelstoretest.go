@@ -49,6 +49,21 @@ func (o *Objects) GetObject(_ context.Context, input *s3.GetObjectInput, _ ...fu
 	return &s3.GetObjectOutput{Body: io.NopCloser(bytes.NewReader(content))}, nil
 }
 
+// PutObject stores as S3 does.
+func (o *Objects) PutObject(_ context.Context, input *s3.PutObjectInput, _ ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
+	content, err := io.ReadAll(input.Body)
+	if err != nil {
+		return nil, err
+	}
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	if *input.Bucket != BucketName {
+		return nil, &types.NoSuchBucket{}
+	}
+	o.contents[*input.Key] = content
+	return &s3.PutObjectOutput{}, nil
+}
+
 // Bucket reads models from these objects.
 func (o *Objects) Bucket() modelstore.Bucket { return modelstore.Bucket{Client: o, Name: BucketName} }
 
