@@ -2,6 +2,12 @@ module diecast
 
 go 1.26.0
 
+// npm packages ship Go templates that are no packages of ours.
+ignore (
+	./cdk.out
+	./node_modules
+)
+
 require (
 	filippo.io/edwards25519 v1.2.0 // indirect
 	github.com/BurntSushi/toml v1.4.1-0.20240526193622-a339e1f7089c // indirect
