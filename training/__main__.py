@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -60,10 +61,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _seed(text: str) -> int:
-    seed = int(text)
-    if not 0 <= seed <= 2**53:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 2^53")
-    return seed
+    if re.fullmatch(r"\d{1,16}", text, re.ASCII) is None or int(text) > 2**53:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 2^53")
+    return int(text)
 
 
 def _summary(data: dataset.Dataset, artifacts: pipeline.Artifacts, written: Path) -> str:

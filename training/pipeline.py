@@ -147,7 +147,7 @@ def _golden_rows(side: Side, encoder: Encoder, snapshot: Features) -> Features:
     rows = len(next(iter(snapshot.texts.values())))
     some = snapshot.take(np.unique(np.linspace(0, rows - 1, GOLDEN).astype(np.int64)))
     return Features(
-        {name: np.append(some.texts[name], _UNKNOWN) for name in side.texts},
+        {name: np.append(some.texts[name], _unknown(encoder.categories[name])) for name in side.texts},
         {
             name: np.append(
                 np.where(np.isnan(some.numbers[name]), encoder.scaling[name].mean, some.numbers[name]),
@@ -156,6 +156,14 @@ def _golden_rows(side: Side, encoder: Encoder, snapshot: Features) -> Features:
             for name in side.numbers
         },
     )
+
+
+def _unknown(categories: tuple[str, ...]) -> str:
+    """A text that is none of the categories, whatever a shop's are."""
+    text = _UNKNOWN
+    while text in categories:
+        text += "?"
+    return text
 
 
 def _golden(features: Features, vectors: Matrix) -> list[dict[str, Any]]:

@@ -71,8 +71,11 @@ def test_the_newest_run_below_a_folder_is_taken(
     assert json.loads(manifest.read_text())["training"]["run_id"] == "test-run"
 
 
-@pytest.mark.parametrize("seed", ["-1", "x", str(2**53 + 1)])
-def test_a_seed_that_the_manifest_cannot_hold_is_refused(seed: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", ["-1", "x", "", "1.5", str(2**53 + 1)])
+def test_a_seed_that_the_manifest_cannot_hold_is_refused(
+    seed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stopped:
-        main(["--data", str(tmp_path), "--out", str(tmp_path), "--seed", seed])
+        main(["--data", str(tmp_path), "--out", str(tmp_path), f"--seed={seed}"])
     assert stopped.value.code == 2
+    assert f"--seed: {seed!r} is not a whole number from 0 to 2^53" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,16 @@ def test_golden_vectors_are_the_graphs_and_include_unknown_texts(artifacts: Arti
         )
         assert cases[-1]["input"][unknown] == "atlantis"
         np.testing.assert_allclose(np.linalg.norm(answered, axis=1), 1, atol=1e-6)
+
+
+def test_the_unknown_text_is_unknown_to_every_shop(shop: Shop, tmp_path: Path) -> None:
+    legendary = deepcopy(shop)
+    for row in (*legendary.tables["customers"], *legendary.tables["ratings"]):
+        row["city"] = {"City 0": "Atlantis", "City 1": "Atlantis?"}.get(row["city"], row["city"])
+    built = pipeline.build(dataset.load(legendary.write(tmp_path)), seed=3, origin="trained")
+    known = json.loads(built.files["scalers/user.json"])["categories"]["city"]
+    assert {"atlantis", "atlantis?"} <= set(known)
+    assert built.manifest["golden"]["user"][-1]["input"]["city"] not in known
 
 
 def test_the_same_input_and_seed_give_the_same_bytes(
