@@ -1,0 +1,84 @@
+// Package aws runs moto on this machine in the place of S3, Secrets Manager, STS, SSM, SNS and SQS, on 127.0.0.1 and in memory:
+// what is stored is gone when the server ends. Kinesis, DynamoDB, Lambda and Firehose are served elsewhere, because moto loses
+// records, is slow or does less than AWS there.
+//
+// moto is a Python package that `make setup` installs. The package knows nothing of what is stored.
+package aws
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"diecast/internal/local/aws/engine"
+)
+
+//go:embed serve.py
+var serve string
+
+// Options of a server.
+type Options = engine.Options
+
+// Server is a running moto.
+type Server struct{ *engine.Server }
+
+// Start starts moto and returns once it listens. It fails with engine.ErrNotInstalled where Python or moto is missing. The
+// context bounds the start only.
+func Start(ctx context.Context, options Options) (*Server, error) {
+	server, err := engine.Start(ctx, options, func(options Options) (engine.Program, error) {
+		python, err := engine.Python()
+		return engine.Program{
+			Name: "moto", Path: python,
+			// Isolated: neither variables nor packages of the user's change what runs.
+			Arguments:   []string{"-I", "-c", serve},
+			Environment: []string{"MOTO_ACCOUNT_ID=" + options.Account, "LANG=C.UTF-8"},
+		}, err
+	})
+	if err != nil && strings.Contains(err.Error(), "No module named 'moto") {
+		return nil, errors.Join(fmt.Errorf("the Python package moto is %w", engine.ErrNotInstalled), err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Server{server}, nil
+}
+
+// S3 is a client of the server. Buckets are in the path: an address has no subdomains.
+func (s *Server) S3() *s3.Client {
+	return s3.NewFromConfig(s.Config(), func(options *s3.Options) { options.UsePathStyle = true })
+}
+
+// SecretsManager is a client of the server.
+func (s *Server) SecretsManager() *secretsmanager.Client {
+	return secretsmanager.NewFromConfig(s.Config())
+}
+
+// CreateBucket makes an empty bucket. One that is there already, with what is in it, is left as it is.
+func (s *Server) CreateBucket(ctx context.Context, name string) error {
+	input := &s3.CreateBucketInput{Bucket: aws.String(name)}
+	if region := s.Config().Region; region != engine.DefaultRegion { // the one region that may not be named
+		input.CreateBucketConfiguration = &s3types.CreateBucketConfiguration{LocationConstraint: s3types.BucketLocationConstraint(region)}
+	}
+	_, err := s.S3().CreateBucket(ctx, input)
+	var owned *s3types.BucketAlreadyOwnedByYou
+	if err != nil && !errors.As(err, &owned) {
+		return fmt.Errorf("create bucket %s: %w", name, err)
+	}
+	return nil
+}
+
+// CreateSecret makes a secret and returns its ARN. A secret of that name must not be there.
+func (s *Server) CreateSecret(ctx context.Context, name, value string) (arn string, err error) {
+	output, err := s.SecretsManager().CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: aws.String(name), SecretString: aws.String(value)})
+	if err != nil {
+		return "", fmt.Errorf("create secret %s: %w", name, err)
+	}
+	return aws.ToString(output.ARN), nil
+}

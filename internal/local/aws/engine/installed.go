@@ -1,0 +1,95 @@
+package engine
+
+import (
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// ErrNotInstalled says that a program that the servers need is missing.
+var ErrNotInstalled = errors.New("not installed: run `make setup`")
+
+//go:embed listen.js
+var listenScript string
+
+// Node is the program that serves an npm package whose export makes an HTTP server of options. The command lines of such
+// packages would listen on every interface.
+//
+// The package is looked for in DIECAST_NODE_MODULES, by default node_modules beside the nearest go.mod above the working
+// directory; the error is ErrNotInstalled where it or Node.js is missing.
+func Node(name string, settings map[string]any, environment ...string) (Program, error) {
+	node, err := exec.LookPath("node")
+	if err != nil {
+		return Program{}, fmt.Errorf("no Node.js: install version 20 or later and put `node` in PATH: %w", err)
+	}
+	if node, err = filepath.Abs(node); err != nil {
+		return Program{}, err
+	}
+	modules, err := nodeModules()
+	if err != nil {
+		return Program{}, err
+	}
+	folder := filepath.Join(modules, name)
+	if _, err := os.Stat(filepath.Join(folder, "package.json")); err != nil {
+		return Program{}, fmt.Errorf("the npm package %s is %w (looked in %s)", name, ErrNotInstalled, modules)
+	}
+	encoded, err := json.Marshal(settings)
+	if err != nil {
+		return Program{}, err
+	}
+	return Program{Name: name, Path: node, Arguments: []string{"--eval", listenScript, folder, string(encoded)}, Environment: environment}, nil
+}
+
+func nodeModules() (string, error) {
+	const variable = "DIECAST_NODE_MODULES"
+	if folder := os.Getenv(variable); folder != "" {
+		return filepath.Abs(folder)
+	}
+	start, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for folder := start; ; folder = filepath.Dir(folder) {
+		if _, err := os.Stat(filepath.Join(folder, "go.mod")); err == nil {
+			return filepath.Join(folder, "node_modules"), nil
+		}
+		if folder == filepath.Dir(folder) {
+			return "", fmt.Errorf("no go.mod above %s: start there, or name the folder of npm packages in %s", start, variable)
+		}
+	}
+}
+
+// Python is the interpreter with the packages of requirements.txt: DIECAST_PYTHON, by default python/bin/python in
+// DIECAST_CACHE, by default diecast in the user's cache folder. The error is ErrNotInstalled where there is none.
+func Python() (string, error) {
+	python := os.Getenv("DIECAST_PYTHON")
+	if python == "" {
+		cache, err := cacheFolder()
+		if err != nil {
+			return "", err
+		}
+		python = filepath.Join(cache, "python", "bin", "python")
+	}
+	if info, err := os.Stat(python); err != nil || info.IsDir() {
+		return "", fmt.Errorf("the Python environment is %w (no interpreter at %s)", ErrNotInstalled, python)
+	}
+	return filepath.Abs(python)
+}
+
+func cacheFolder() (string, error) {
+	if cache := os.Getenv("DIECAST_CACHE"); cache != "" {
+		return cache, nil
+	}
+	if base := os.Getenv("XDG_CACHE_HOME"); base != "" {
+		return filepath.Join(base, "diecast"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("find the cache folder (set DIECAST_CACHE): %w", err)
+	}
+	return filepath.Join(home, ".cache", "diecast"), nil
+}

@@ -1,0 +1,59 @@
+package dynamodb_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"diecast/internal/local/dynamodb"
+)
+
+func text(value string) types.AttributeValue { return &types.AttributeValueMemberS{Value: value} }
+
+func number(value string) types.AttributeValue { return &types.AttributeValueMemberN{Value: value} }
+
+func TestTableWithIndexKeepsConditionalWrites(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	server, err := dynamodb.Start(ctx, dynamodb.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, server.Stop(context.Background())) })
+
+	session := dynamodb.Attribute{Name: "session_id"}
+	customer := dynamodb.Attribute{Name: "customer_number", Type: types.ScalarAttributeTypeN}
+	require.NoError(t, server.CreateTable(ctx, dynamodb.Table{
+		Name: "latest", Key: dynamodb.Key{Partition: session, Sort: customer},
+		Indexes: []dynamodb.Index{{
+			Name: "by_customer", Key: dynamodb.Key{Partition: customer, Sort: session},
+			Projection: types.ProjectionTypeInclude, Include: []string{"city"},
+		}},
+	}))
+	var taken *types.ResourceInUseException
+	require.ErrorAs(t, server.CreateTable(ctx, dynamodb.Table{Name: "latest", Key: dynamodb.Key{Partition: session}}), &taken)
+
+	client := server.Client()
+	put := &sdk.PutItemInput{
+		TableName: aws.String("latest"), ConditionExpression: aws.String("attribute_not_exists(session_id)"),
+		Item: map[string]types.AttributeValue{"session_id": text("s-1"), "customer_number": number("103"), "city": text("Nantes"), "hidden": text("x")},
+	}
+	_, err = client.PutItem(ctx, put)
+	require.NoError(t, err)
+	var refused *types.ConditionalCheckFailedException
+	_, err = client.PutItem(ctx, put)
+	require.ErrorAs(t, err, &refused)
+
+	found, err := client.Query(ctx, &sdk.QueryInput{
+		TableName: aws.String("latest"), IndexName: aws.String("by_customer"), KeyConditionExpression: aws.String("customer_number = :c"),
+		ExpressionAttributeValues: map[string]types.AttributeValue{":c": number("103")},
+	})
+	require.NoError(t, err)
+	require.Len(t, found.Items, 1)
+	assert.Equal(t, text("Nantes"), found.Items[0]["city"])
+	assert.NotContains(t, found.Items[0], "hidden", "the index holds what it projects")
+}
