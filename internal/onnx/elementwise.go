@@ -472,7 +472,7 @@ func buildGelu(c *call) error {
 			return 0.5 * x * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+float64(0.044715*x*x*x))))
 		})(c.in[0].kind)
 	default:
-		return fmt.Errorf("attribute \"approximate\" is %q, not none or tanh", approximate)
+		return fmt.Errorf("attribute \"approximate\" is %.40q, not none or tanh", approximate)
 	}
 	c.result(0, c.in[0].kind, c.in[0].shape)
 	return nil

@@ -86,7 +86,7 @@ func buildNormalizer(c *call) error {
 	case "L2":
 		measure = func(norm, x float64) float64 { return norm + float64(x*x) }
 	default:
-		return fmt.Errorf("attribute \"norm\" is %q, not MAX, L1 or L2", norm)
+		return fmt.Errorf("attribute \"norm\" is %.40q, not MAX, L1 or L2", norm)
 	}
 	c.result(0, Float32, c.in[0].shape)
 	c.kernel = pick(c.in[0].kind, normalizer[float32](norm, measure), normalizer[float64](norm, measure),
@@ -172,7 +172,7 @@ func positions[T int64 | string](categories []T) (map[T]int, error) {
 	index := make(map[T]int, len(categories))
 	for i, category := range categories {
 		if _, twice := index[category]; twice {
-			return nil, fmt.Errorf("category %q is given twice", fmt.Sprint(category))
+			return nil, fmt.Errorf("category %.40q is given twice", fmt.Sprint(category))
 		}
 		index[category] = i
 	}

@@ -73,7 +73,7 @@ func load(file []byte) (*Model, error) {
 	c := compiler{
 		versions: versions,
 		values:   make(map[string]*value, len(proto.graph.initializers)+len(proto.graph.inputs)+len(proto.graph.nodes)),
-		budget:   foldFactor * len(file),
+		budget:   foldBudget(len(file)),
 	}
 	return c.compile(&proto.graph)
 }
@@ -139,8 +139,7 @@ func checkNode(n *nodeProto, versions map[string]int) error {
 	if version < op.since {
 		return fmt.Errorf("operator %s is not in opset %d; it came with %d", n.title(), version, op.since)
 	}
-	seen := make(map[string]bool, len(n.attributes))
-	for _, a := range n.attributes {
+	for i, a := range n.attributes {
 		rule := op.attribute(a.name)
 		if rule == nil || version < rule.since || rule.until > 0 && version > rule.until {
 			return fmt.Errorf("attribute %q is not supported in opset %d", a.name, version)
@@ -148,10 +147,9 @@ func checkNode(n *nodeProto, versions map[string]int) error {
 		if a.kind != rule.kind {
 			return fmt.Errorf("attribute %q has type %s, not %s", a.name, a.kind, rule.kind)
 		}
-		if seen[a.name] {
+		if slices.ContainsFunc(n.attributes[:i], func(earlier attributeProto) bool { return earlier.name == a.name }) {
 			return fmt.Errorf("attribute %q is given twice", a.name)
 		}
-		seen[a.name] = true
 	}
 	if len(n.inputs) < op.minInputs || len(n.inputs) > op.maxInputs {
 		return fmt.Errorf("it has %d inputs, not %s", len(n.inputs), between(op.minInputs, op.maxInputs))

@@ -27,7 +27,7 @@ type attributeRule struct {
 }
 
 // variadic is the greatest number of inputs of an operator that takes any number.
-const variadic = 1 << 16
+const variadic = MaxArguments
 
 const mlDomain = "ai.onnx.ml"
 

@@ -159,6 +159,23 @@ func (m *message) each(b []byte, visit func(f field) error) error {
 	return nil
 }
 
+// text is the field as a name, refused where it is too long to be one.
+func (f field) text() (string, error) {
+	if len(f.bytes) > MaxNameBytes {
+		return "", fmt.Errorf("a name has %d bytes, more than %d", len(f.bytes), MaxNameBytes)
+	}
+	return string(f.bytes), nil
+}
+
+// capacity is the count of a field, refused where it exceeds a limit.
+func (m *message) capacity(b []byte, number protowire.Number, limit int) (int, error) {
+	n := m.count(b, number)
+	if n > limit {
+		return 0, fmt.Errorf("%s: there are %d of field %s, more than %d", m.name, n, m.fields[number].name, limit)
+	}
+	return n, nil
+}
+
 // count is the number of occurrences of a field, so that memory is taken once and for what is really there.
 func (m *message) count(b []byte, number protowire.Number) int {
 	total := 0
@@ -280,13 +297,13 @@ func readModel(b []byte) (*modelProto, error) {
 				return fmt.Errorf("ModelProto: more than %d operator sets are imported", maxDomains)
 			}
 			var o opsetProto
-			if err := opsetMessage.each(f.bytes, func(f field) error {
+			if err := opsetMessage.each(f.bytes, func(f field) (err error) {
 				if f.number == 1 {
-					o.domain = string(f.bytes)
+					o.domain, err = f.text()
 				} else {
 					o.version = int64(f.varint)
 				}
-				return nil
+				return err
 			}); err != nil {
 				return err
 			}
@@ -307,14 +324,17 @@ func readModel(b []byte) (*modelProto, error) {
 const maxDomains = 64
 
 func (g *graphProto) read(b []byte) error {
-	nodes := graphMessage.count(b, 1)
-	if nodes > MaxNodes {
-		return fmt.Errorf("the graph has %d nodes, more than %d", nodes, MaxNodes)
+	nodes, err1 := graphMessage.capacity(b, 1, MaxNodes)
+	initializers, err2 := graphMessage.capacity(b, 5, MaxValues)
+	inputs, err3 := graphMessage.capacity(b, 11, MaxValues)
+	outputs, err4 := graphMessage.capacity(b, 12, MaxValues)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		return err
 	}
 	g.nodes = make([]nodeProto, 0, nodes)
-	g.initializers = make([]initializer, 0, graphMessage.count(b, 5))
-	g.inputs = make([]valueProto, 0, graphMessage.count(b, 11))
-	g.outputs = make([]valueProto, 0, graphMessage.count(b, 12))
+	g.initializers = make([]initializer, 0, initializers)
+	g.inputs = make([]valueProto, 0, inputs)
+	g.outputs = make([]valueProto, 0, outputs)
 	return graphMessage.each(b, func(f field) error {
 		switch f.number {
 		case 1:
@@ -348,25 +368,28 @@ func (g *graphProto) read(b []byte) error {
 }
 
 func (n *nodeProto) read(b []byte) error {
-	if count := nodeMessage.count(b, 1); count > 0 {
-		n.inputs = make([]string, 0, count)
+	inputs, err1 := nodeMessage.capacity(b, 1, MaxArguments)
+	outputs, err2 := nodeMessage.capacity(b, 2, MaxArguments)
+	attributes, err3 := nodeMessage.capacity(b, 5, MaxAttributes)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return err
 	}
-	if count := nodeMessage.count(b, 2); count > 0 {
-		n.outputs = make([]string, 0, count)
-	}
-	if count := nodeMessage.count(b, 5); count > 0 {
-		n.attributes = make([]attributeProto, 0, count)
-	}
-	err := nodeMessage.each(b, func(f field) error {
+	n.inputs = make([]string, 0, inputs)
+	n.outputs = make([]string, 0, outputs)
+	n.attributes = make([]attributeProto, 0, attributes)
+	err := nodeMessage.each(b, func(f field) (err error) {
+		var name string
 		switch f.number {
 		case 1:
-			n.inputs = append(n.inputs, string(f.bytes))
+			name, err = f.text()
+			n.inputs = append(n.inputs, name)
 		case 2:
-			n.outputs = append(n.outputs, string(f.bytes))
+			name, err = f.text()
+			n.outputs = append(n.outputs, name)
 		case 3:
-			n.name = string(f.bytes)
+			n.name, err = f.text()
 		case 4:
-			n.operator = string(f.bytes)
+			n.operator, err = f.text()
 		case 5:
 			a := attributeProto{body: f.bytes}
 			if err := a.read(); err != nil {
@@ -374,9 +397,9 @@ func (n *nodeProto) read(b []byte) error {
 			}
 			n.attributes = append(n.attributes, a)
 		case 7:
-			n.domain = string(f.bytes)
+			n.domain, err = f.text()
 		}
-		return nil
+		return err
 	})
 	if err == nil && n.operator == "" {
 		err = errors.New("there is no operator (op_type)")
@@ -407,10 +430,10 @@ func (n *nodeProto) title() string {
 func (a *attributeProto) read() error {
 	var kind uint64
 	var value attributeKind
-	err := attributeMessage.each(a.body, func(f field) error {
+	err := attributeMessage.each(a.body, func(f field) (err error) {
 		switch f.number {
 		case 1:
-			a.name = string(f.bytes)
+			a.name, err = f.text()
 		case 20:
 			kind = f.varint
 		default:
@@ -419,7 +442,7 @@ func (a *attributeProto) read() error {
 			}
 			value = valueFields[f.number]
 		}
-		return nil
+		return err
 	})
 	if err != nil {
 		return err
@@ -577,12 +600,12 @@ func readTensor(b []byte) (string, *Tensor, error) {
 	var raw []byte
 	hasRaw, external := false, false
 	var typed protowire.Number
-	err := tensorMessage.each(b, func(f field) error {
+	err := tensorMessage.each(b, func(f field) (err error) {
 		switch f.number {
 		case 2:
 			code = f.varint
 		case 8:
-			name = string(f.bytes)
+			name, err = f.text()
 		case 9:
 			raw, hasRaw = f.bytes, len(f.bytes) > 0
 		case 14:
@@ -594,7 +617,7 @@ func readTensor(b []byte) (string, *Tensor, error) {
 			}
 			typed = f.number
 		}
-		return nil
+		return err
 	})
 	if err != nil {
 		return name, nil, err
@@ -717,13 +740,13 @@ func (t *Tensor) readTyped(b []byte, typed protowire.Number, count int) error {
 
 func (v *valueProto) read(b []byte) error {
 	var declared []byte
-	if err := valueMessage.each(b, func(f field) error {
+	if err := valueMessage.each(b, func(f field) (err error) {
 		if f.number == 1 {
-			v.name = string(f.bytes)
+			v.name, err = f.text()
 		} else {
 			declared = f.bytes
 		}
-		return nil
+		return err
 	}); err != nil {
 		return err
 	}
@@ -755,10 +778,10 @@ func (v *valueProto) read(b []byte) error {
 			return fmt.Errorf("it has more than %d dimensions", MaxRank)
 		}
 		d := dimProto{size: -1}
-		if err := dimMessage.each(f.bytes, func(f field) error {
+		if err := dimMessage.each(f.bytes, func(f field) (err error) {
 			if f.number == 2 {
-				d.name = string(f.bytes)
-				return nil
+				d.name, err = f.text()
+				return err
 			}
 			d.size = int64(f.varint)
 			if d.size < 0 {

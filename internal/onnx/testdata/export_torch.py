@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from tensors import Array, encode_case, evaluate
 from torch import Tensor, nn
@@ -63,7 +64,9 @@ class TwoTower(nn.Module):
         self.user = nn.Sequential(nn.Linear(5, 9), nn.LeakyReLU(0.1), nn.Linear(9, 6))
         self.item = nn.Sequential(nn.Linear(5, 9), nn.ELU(), nn.Linear(9, 6))
 
-    def forward(self, city: Tensor, credit: Tensor, line: Tensor, prices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, city: Tensor, credit: Tensor, line: Tensor, prices: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         user = functional.normalize(self.user(torch.cat([self.city(city), credit], dim=1)))
         item = functional.normalize(self.item(torch.cat([self.line(line), prices], dim=1)))
         return user, item, torch.sigmoid((user * item).sum(dim=1, keepdim=True) * 5)
@@ -121,20 +124,58 @@ MODULES = {
 EXPORTS = [("torchscript", 13), ("torchscript", 17), ("torchscript", 20), ("dynamo", 18), ("dynamo", 21)]
 
 
-def export(module: nn.Module, example: tuple[Tensor, ...], inputs: list[str], outputs: list[str],
-           exporter: str, opset: int, path: Path) -> None:
+def export(
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    inputs: list[str],
+    outputs: list[str],
+    exporter: str,
+    opset: int,
+    path: Path,
+) -> None:
     """Exports with a free batch."""
     if exporter == "torchscript":
         torch.onnx.export(
-            module, example, str(path), input_names=inputs, output_names=outputs, opset_version=opset, dynamo=False,
+            module,
+            example,
+            str(path),
+            input_names=inputs,
+            output_names=outputs,
+            opset_version=opset,
+            dynamo=False,
             dynamic_axes={name: {0: "batch"} for name in inputs + outputs},
         )
         return
     batch = torch.export.Dim("batch", min=1, max=4096)
     torch.onnx.export(
-        module, example, str(path), input_names=inputs, output_names=outputs, opset_version=opset, dynamo=True,
-        dynamic_shapes=tuple({0: batch} for _ in inputs), external_data=False, verbose=False,
+        module,
+        example,
+        str(path),
+        input_names=inputs,
+        output_names=outputs,
+        opset_version=opset,
+        dynamo=True,
+        dynamic_shapes=tuple({0: batch} for _ in inputs),
+        external_data=False,
+        verbose=False,
     )
+
+
+def without_traces(model: bytes) -> bytes:
+    """The model without metadata: the exporter notes Python stack traces there, with the machine's paths."""
+    loaded = onnx.load_from_string(model)
+    graph = loaded.graph
+    for part in [
+        loaded,
+        graph,
+        *graph.node,
+        *graph.input,
+        *graph.output,
+        *graph.value_info,
+        *graph.initializer,
+    ]:
+        del part.metadata_props[:]
+    return bytes(loaded.SerializeToString())
 
 
 def arrays(names: list[str], tensors: tuple[Tensor, ...]) -> dict[str, Array]:
@@ -152,6 +193,7 @@ def main() -> None:
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / "model.onnx"
             export(module, draw(3), inputs, outputs, exporter, opset, path)
+            path.write_bytes(without_traces(path.read_bytes()))
             lines = []
             for batch in BATCHES:
                 example = draw(batch)

@@ -10,21 +10,24 @@ import json
 import logging
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
-from numpy.random import Generator
 from onnx import TensorProto, helper, numpy_helper
 from pipelines import draw_inputs, make_pipelines
 from tensors import Array, encode_case, evaluate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.random import Generator
 
 OPSETS = range(13, 22)
 # The version of the file format that the newest of them came with.
 IR_VERSION = 10
 
-# Inputs that decide a shape, or whether a request can fail: the evaluator wants them constant, a node test feeds them.
+# Inputs that decide a shape, or whether a request can fail: the evaluator wants constants, a node test feeds them.
 SETTLED = {
     "ConstantOfShape": (0,),
     "Div": (1,),
@@ -72,7 +75,13 @@ def unknown_types(model: onnx.ModelProto, inputs: dict[str, Array], outputs: dic
     for value in [*inputs.values(), *outputs.values()]:
         if not isinstance(value, np.ndarray):
             return True
-        if value.dtype.kind not in "OUST" and value.dtype.name not in ("float32", "float64", "int32", "int64", "bool"):
+        if value.dtype.kind not in "OUST" and value.dtype.name not in (
+            "float32",
+            "float64",
+            "int32",
+            "int64",
+            "bool",
+        ):
             return True
     return False
 
@@ -89,7 +98,7 @@ def named(values: Iterable[onnx.ValueInfoProto], data: Iterable[Any]) -> dict[st
 
 
 def node_cases(operators: set[str]) -> Iterator[str]:
-    """The ONNX project's node tests of the listed operators, in every supported opset in which they are valid."""
+    """The ONNX project's node tests of the listed operators, in every supported opset where they are valid."""
     from onnx.backend.test.case.node import collect_testcases
 
     for case in collect_testcases():
@@ -132,17 +141,26 @@ def value(name: str, array: Array, batch: bool = False) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, kind, shape)
 
 
-def build(nodes: list[onnx.NodeProto], inputs: list[onnx.ValueInfoProto], outputs: list[tuple[str, int]],
-          initializers: list[onnx.TensorProto], opset: int) -> bytes:
+def build(
+    nodes: list[onnx.NodeProto],
+    inputs: list[onnx.ValueInfoProto],
+    outputs: list[tuple[str, int]],
+    initializers: list[onnx.TensorProto],
+    opset: int,
+) -> bytes:
     graph = helper.make_graph(
-        nodes, "drawn", inputs, [helper.make_tensor_value_info(name, kind, None) for name, kind in outputs], initializers
+        nodes,
+        "drawn",
+        inputs,
+        [helper.make_tensor_value_info(name, kind, None) for name, kind in outputs],
+        initializers,
     )
     imports = [helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", 3)]
-    return helper.make_model(graph, opset_imports=imports, ir_version=8).SerializeToString()
+    return bytes(helper.make_model(graph, opset_imports=imports, ir_version=8).SerializeToString())
 
 
 def draw_tower(rng: Generator) -> tuple[bytes, dict[str, Array]]:
-    """A tower: texts to one-hot columns, numbers standardised, two layers, unit length in one of three spellings."""
+    """A tower: one-hot texts, standardised numbers, two layers, unit length in one of three spellings."""
     opset = int(rng.integers(13, 22))
     batch = int(rng.integers(1, 9))
     nodes, inputs, parts, initializers = [], [], [], []
@@ -157,7 +175,9 @@ def draw_tower(rng: Generator) -> tuple[bytes, dict[str, Array]]:
         known = [f"word {j}" for j in range(rng.integers(1, 30))]
         name = f"text{i}"
         given[name] = rng.choice([*known, "unknown", ""], size=(batch, 1)).astype(object)
-        nodes.append(helper.make_node("OneHotEncoder", [name], [f"{name}_3"], domain="ai.onnx.ml", cats_strings=known))
+        nodes.append(
+            helper.make_node("OneHotEncoder", [name], [f"{name}_3"], domain="ai.onnx.ml", cats_strings=known)
+        )
         initializers.append(numpy_helper.from_array(np.array([-1, len(known)]), f"{name}_shape"))
         nodes.append(helper.make_node("Reshape", [f"{name}_3", f"{name}_shape"], [f"{name}_hot"]))
         parts.append(f"{name}_hot")
@@ -166,9 +186,16 @@ def draw_tower(rng: Generator) -> tuple[bytes, dict[str, Array]]:
         name = f"number{i}"
         given[name] = rng.normal(100, 50, size=(batch, 1)).astype(np.float32)
         if rng.random() < 0.5:
-            nodes.append(helper.make_node("Scaler", [name], [f"{name}_scaled"], domain="ai.onnx.ml", offset=[99.5], scale=[0.02]))
+            nodes.append(
+                helper.make_node(
+                    "Scaler", [name], [f"{name}_scaled"], domain="ai.onnx.ml", offset=[99.5], scale=[0.02]
+                )
+            )
         else:
-            mean, deviation = weights(f"{name}_mean", np.array([98.0])), weights(f"{name}_std", np.array([47.0]))
+            mean, deviation = (
+                weights(f"{name}_mean", np.array([98.0])),
+                weights(f"{name}_std", np.array([47.0])),
+            )
             nodes.append(helper.make_node("Sub", [name, mean], [f"{name}_centred"]))
             nodes.append(helper.make_node("Div", [f"{name}_centred", deviation], [f"{name}_scaled"]))
         parts.append(f"{name}_scaled")
@@ -178,7 +205,14 @@ def draw_tower(rng: Generator) -> tuple[bytes, dict[str, Array]]:
     hidden, size = int(rng.integers(1, 70)), int(rng.integers(1, 40))
     transposed = int(rng.integers(0, 2))
     first = rng.normal(size=(hidden, width) if transposed else (width, hidden))
-    nodes.append(helper.make_node("Gemm", ["x", weights("w1", first), weights("b1", rng.normal(size=hidden))], ["h"], transB=transposed))
+    nodes.append(
+        helper.make_node(
+            "Gemm",
+            ["x", weights("w1", first), weights("b1", rng.normal(size=hidden))],
+            ["h"],
+            transB=transposed,
+        )
+    )
     activation = str(rng.choice(["Relu", "Tanh", "Sigmoid", "LeakyRelu", "Elu"]))
     nodes.append(helper.make_node(activation, ["h"], ["a"]))
     nodes.append(helper.make_node("MatMul", ["a", weights("w2", rng.normal(size=(hidden, size)))], ["m"]))
@@ -228,7 +262,7 @@ def draw_node(rng: Generator) -> tuple[bytes, dict[str, Array]]:
     constants: list[onnx.TensorProto] = []
     attributes: dict[str, Any] = {}
     inputs: list[str] = []
-    kind = TensorProto.FLOAT
+    kind: int = TensorProto.FLOAT
     shape = draw_shape(rng)
 
     def give(array: Array) -> None:
@@ -242,13 +276,62 @@ def draw_node(rng: Generator) -> tuple[bytes, dict[str, Array]]:
         inputs.append(name)
 
     dtype: Any = rng.choice([np.float32, np.float64, np.int32, np.int64])
-    operator = str(rng.choice([
-        "Add", "Sub", "Mul", "Div", "Max", "Min", "Pow", "Where", "Equal", "Greater", "LessOrEqual", "And",
-        "Gemm", "MatMul", "ReduceSum", "ReduceMean", "ReduceL1", "ReduceL2", "ReduceMax", "ReduceMin", "ReduceSumSquare", "ArgMax",
-        "Softmax", "LogSoftmax", "LpNormalization", "LayerNormalization", "BatchNormalization", "Transpose", "Slice",
-        "Concat", "Gather", "Expand", "Cast", "Clip", "Flatten", "Squeeze", "Unsqueeze", "Reshape", "Gelu", "Erf", "Shape",
-        "Abs", "Neg", "Sqrt", "Exp", "Log", "Reciprocal", "Tanh", "Sigmoid", "Relu",
-    ]))
+    operator = str(
+        rng.choice(
+            [
+                "Add",
+                "Sub",
+                "Mul",
+                "Div",
+                "Max",
+                "Min",
+                "Pow",
+                "Where",
+                "Equal",
+                "Greater",
+                "LessOrEqual",
+                "And",
+                "Gemm",
+                "MatMul",
+                "ReduceSum",
+                "ReduceMean",
+                "ReduceL1",
+                "ReduceL2",
+                "ReduceMax",
+                "ReduceMin",
+                "ReduceSumSquare",
+                "ArgMax",
+                "Softmax",
+                "LogSoftmax",
+                "LpNormalization",
+                "LayerNormalization",
+                "BatchNormalization",
+                "Transpose",
+                "Slice",
+                "Concat",
+                "Gather",
+                "Expand",
+                "Cast",
+                "Clip",
+                "Flatten",
+                "Squeeze",
+                "Unsqueeze",
+                "Reshape",
+                "Gelu",
+                "Erf",
+                "Shape",
+                "Abs",
+                "Neg",
+                "Sqrt",
+                "Exp",
+                "Log",
+                "Reciprocal",
+                "Tanh",
+                "Sigmoid",
+                "Relu",
+            ]
+        )
+    )
     match operator:
         case "Add" | "Sub" | "Mul" | "Equal" | "Greater" | "LessOrEqual":
             give(draw_array(narrowed(shape, rng), dtype, rng))
@@ -275,8 +358,12 @@ def draw_node(rng: Generator) -> tuple[bytes, dict[str, Array]]:
             give(draw_array(shape, np.float32, rng))
         case "Gemm":
             m, k, n = (int(v) for v in rng.integers(1, 7, size=3))
-            attributes = {"transA": int(rng.integers(0, 2)), "transB": int(rng.integers(0, 2)),
-                          "alpha": float(rng.normal()), "beta": float(rng.normal())}
+            attributes = {
+                "transA": int(rng.integers(0, 2)),
+                "transB": int(rng.integers(0, 2)),
+                "alpha": float(rng.normal()),
+                "beta": float(rng.normal()),
+            }
             give(draw_array([k, m] if attributes["transA"] else [m, k], np.float32, rng))
             give(draw_array([n, k] if attributes["transB"] else [k, n], np.float32, rng))
             if rng.random() < 0.7:
@@ -289,7 +376,15 @@ def draw_node(rng: Generator) -> tuple[bytes, dict[str, Array]]:
                 left, right = right, left
             give(draw_array([k] if rng.random() < 0.15 else [*left, m, k], np.float32, rng))
             give(draw_array([k] if rng.random() < 0.15 else [*right, k, n], np.float32, rng))
-        case "ReduceSum" | "ReduceMean" | "ReduceL1" | "ReduceL2" | "ReduceMax" | "ReduceMin" | "ReduceSumSquare":
+        case (
+            "ReduceSum"
+            | "ReduceMean"
+            | "ReduceL1"
+            | "ReduceL2"
+            | "ReduceMax"
+            | "ReduceMin"
+            | "ReduceSumSquare"
+        ):
             shape = draw_shape(rng, 1)
             give(draw_array(shape, np.float32, rng))
             axes = [int(a) for a in rng.permutation(len(shape))[: rng.integers(0, len(shape) + 1)]]
@@ -298,8 +393,11 @@ def draw_node(rng: Generator) -> tuple[bytes, dict[str, Array]]:
         case "ArgMax":
             shape = draw_shape(rng, 1)
             give(draw_array(shape, np.float32, rng))
-            attributes = {"axis": int(rng.integers(-len(shape), len(shape))), "keepdims": int(rng.integers(0, 2)),
-                          "select_last_index": int(rng.integers(0, 2))}
+            attributes = {
+                "axis": int(rng.integers(-len(shape), len(shape))),
+                "keepdims": int(rng.integers(0, 2)),
+                "select_last_index": int(rng.integers(0, 2)),
+            }
             kind = TensorProto.INT64
         case "Softmax" | "LogSoftmax" | "LpNormalization":
             shape = draw_shape(rng, 1)
@@ -332,7 +430,7 @@ def draw_node(rng: Generator) -> tuple[bytes, dict[str, Array]]:
             axes = [int(a) for a in rng.permutation(len(shape))[: rng.integers(1, len(shape) + 1)]]
             settle_integers([int(v) for v in rng.integers(-6, 7, size=len(axes))])
             steps = [int(v) for v in rng.choice([-3, -2, -1, 1, 2, 3], size=len(axes))]
-            # "To the end" is the greatest integer forwards and the least one backwards, as the specification advises.
+            # The specification's "to the end" is the greatest integer forwards and the least one backwards.
             ends = [-(2**63) if step < 0 else 2**63 - 1 for step in steps]
             settle_integers([end if rng.random() < 0.3 else int(rng.integers(-6, 7)) for end in ends])
             settle_integers(axes)
@@ -341,7 +439,13 @@ def draw_node(rng: Generator) -> tuple[bytes, dict[str, Array]]:
             shape = draw_shape(rng, 1)
             axis = int(rng.integers(0, len(shape)))
             for _ in range(rng.integers(1, 4)):
-                give(draw_array([int(rng.integers(1, 4)) if a == axis else n for a, n in enumerate(shape)], np.float32, rng))
+                give(
+                    draw_array(
+                        [int(rng.integers(1, 4)) if a == axis else n for a, n in enumerate(shape)],
+                        np.float32,
+                        rng,
+                    )
+                )
             attributes = {"axis": axis - (len(shape) if rng.random() < 0.5 else 0)}
         case "Gather":
             shape = draw_shape(rng, 1)
@@ -359,8 +463,22 @@ def draw_node(rng: Generator) -> tuple[bytes, dict[str, Array]]:
                 target[int(rng.integers(0, len(target)))] = -1
             settle_integers(target)
         case "Cast":
-            give(np.trunc(rng.normal(0, 3, size=shape) * 10).astype(dtype) if dtype not in (np.int32, np.int64) else draw_array(shape, dtype, rng))
-            kind = int(rng.choice([TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL]))
+            give(
+                np.trunc(rng.normal(0, 3, size=shape) * 10).astype(dtype)
+                if dtype not in (np.int32, np.int64)
+                else draw_array(shape, dtype, rng)
+            )
+            kind = int(
+                rng.choice(
+                    [
+                        TensorProto.FLOAT,
+                        TensorProto.DOUBLE,
+                        TensorProto.INT32,
+                        TensorProto.INT64,
+                        TensorProto.BOOL,
+                    ]
+                )
+            )
             attributes = {"to": kind}
         case "Clip":
             give(draw_array(shape, np.float32, rng))
@@ -389,7 +507,9 @@ def draw_node(rng: Generator) -> tuple[bytes, dict[str, Array]]:
         case _:
             give(draw_array(shape, np.float32, rng))
     node = helper.make_node(operator, inputs, ["y"], **attributes)
-    return build([node], [value(name, array) for name, array in given.items()], [("y", kind)], constants, opset), given
+    return build(
+        [node], [value(name, array) for name, array in given.items()], [("y", kind)], constants, opset
+    ), given
 
 
 def random_cases(seed: int, count: int) -> Iterator[str]:
@@ -401,7 +521,9 @@ def random_cases(seed: int, count: int) -> Iterator[str]:
     for pipeline in make_pipelines(seed):
         model = pipeline.convert(int(rng.integers(13, 22)))
         inputs = draw_inputs(pipeline.columns, int(rng.integers(1, 20)), rng)
-        yield encode_case(f"seed {seed}, {pipeline.name}", inputs, evaluate(model, inputs), model, tolerance=1e-4)
+        yield encode_case(
+            f"seed {seed}, {pipeline.name}", inputs, evaluate(model, inputs), model, tolerance=1e-4
+        )
 
 
 def main() -> None:

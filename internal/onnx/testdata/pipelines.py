@@ -1,28 +1,36 @@
-"""scikit-learn pipelines of the kinds that the evaluator supports, fitted on random tables and converted by skl2onnx."""
+"""scikit-learn pipelines of the supported kinds, fitted on random tables and converted by skl2onnx."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.random import Generator
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
 from sklearn.compose import ColumnTransformer
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import Pipeline as Steps
 from sklearn.preprocessing import Normalizer, OneHotEncoder, StandardScaler
-from tensors import Array
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.random import Generator
+    from tensors import Array
 
 TEXTS = ("city", "country")
 NUMBERS = ("credit", "price")
 COUNTS = ("shelf",)
 CITIES = ("nantes", "oslo", "reims", "são paulo", "tokyo", "york")
 COUNTRIES = ("france", "japan", "norway")
-TENSOR_TYPES = {"text": StringTensorType, "float": FloatTensorType, "double": DoubleTensorType, "int": Int64TensorType}
+TENSOR_TYPES = {
+    "text": StringTensorType,
+    "float": FloatTensorType,
+    "double": DoubleTensorType,
+    "int": Int64TensorType,
+}
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,7 @@ class Pipeline:
         model = to_onnx(
             self.fitted, initial_types=types, target_opset={"": opset, "ai.onnx.ml": 3}, options=self.options
         )
-        return model.SerializeToString()
+        return bytes(model.SerializeToString())
 
 
 def draw_column(kind: str, name: str, rows: int, rng: Generator) -> Array:
@@ -104,7 +112,9 @@ def make_pipelines(seed: int) -> Iterator[Pipeline]:
     def classifier() -> MLPClassifier:
         return MLPClassifier(hidden_layer_sizes=layers(), max_iter=8, random_state=seed)
 
-    def fit(name: str, steps: list[tuple[str, Any]], columns: dict[str, str], target: Callable[[], Array] | None) -> Pipeline:
+    def fit(
+        name: str, steps: list[tuple[str, Any]], columns: dict[str, str], target: Callable[[], Array] | None
+    ) -> Pipeline:
         table = training_table(columns, rng)
         pipeline = Steps(steps)
         pipeline.fit(table, target() if target else None)
@@ -119,9 +129,30 @@ def make_pipelines(seed: int) -> Iterator[Pipeline]:
     for norm in ("l1", "l2"):
         yield fit(f"encode_{norm}", [("encode", encoder(few)), ("unit", Normalizer(norm))], few, None)
     for activation in ("relu", "tanh", "logistic", "identity"):
-        yield fit(f"regressor_{activation}", [("encode", encoder(all_floats)), ("model", regressor(activation))], all_floats, numbers(4))
-    yield fit("regressor_double", [("encode", encoder(doubles)), ("model", regressor("relu"))], doubles, numbers(1))
-    yield fit("classifier_two", [("encode", encoder(few)), ("model", classifier())], few, lambda: rng.integers(0, 2, size=80))
-    yield fit("classifier_texts", [("encode", encoder(all_floats)), ("model", classifier())], all_floats,
-              lambda: rng.choice(["cars", "planes", "ships"], size=80))
-    yield fit("classifier_many", [("encode", encoder(few)), ("model", classifier())], few, lambda: rng.integers(3, 9, size=80))
+        yield fit(
+            f"regressor_{activation}",
+            [("encode", encoder(all_floats)), ("model", regressor(activation))],
+            all_floats,
+            numbers(4),
+        )
+    yield fit(
+        "regressor_double", [("encode", encoder(doubles)), ("model", regressor("relu"))], doubles, numbers(1)
+    )
+    yield fit(
+        "classifier_two",
+        [("encode", encoder(few)), ("model", classifier())],
+        few,
+        lambda: rng.integers(0, 2, size=80),
+    )
+    yield fit(
+        "classifier_texts",
+        [("encode", encoder(all_floats)), ("model", classifier())],
+        all_floats,
+        lambda: rng.choice(["cars", "planes", "ships"], size=80),
+    )
+    yield fit(
+        "classifier_many",
+        [("encode", encoder(few)), ("model", classifier())],
+        few,
+        lambda: rng.integers(3, 9, size=80),
+    )
