@@ -11,8 +11,14 @@
 //	}
 //	outputs, err := plan.Outputs()                          // as `cdk deploy --outputs-file` writes them
 //
-// registry.go gives every resource type its fate. The package starts nothing, calls nothing and knows nothing of the
-// engines that stand in for AWS.
+// registry.go gives every resource type its fate. One that is only checked is answered for by a stand-in, the same every
+// time, so that what runs can refer to it:
+//
+//	checked:Network/NetworkVpc7FB7348F                                 Ref: stack and logical id
+//	checked:Network/NetworkVpc7FB7348F.CidrBlock                       an attribute
+//	arn:aws:iam::000000000000:checked/Streaming/DeliverRole40EE88B9    an attribute, or a Ref, that is an ARN
+//
+// The package starts nothing, calls nothing and knows nothing of the engines that stand in for AWS.
 package assembly
 
 import (
@@ -179,6 +185,11 @@ func (a *Assembly) readStack(id string, described artifact) error {
 			return fmt.Errorf("metadata of stack %s: %w", id, err)
 		}
 	}
+	for _, other := range a.stacks {
+		if other.Name == stack.Name {
+			return fmt.Errorf("stacks %s and %s have the same name, %s: their outputs could not be told apart", other.ID, id, stack.Name)
+		}
+	}
 	a.stacks = append(a.stacks, stack)
 	a.faulted = append(a.faulted, stack.readTemplate()...)
 	return nil
@@ -253,69 +264,75 @@ var resourceMembers = []string{
 
 // readTemplate gives the template's resources their shape.
 func (s *Stack) readTemplate() (problems Problems) {
-	fail := func(at *path, format string, arguments ...any) {
-		problems = append(problems, Problem{Stack: s.ID, Path: at.String(), Message: fmt.Sprintf(format, arguments...)})
+	fail := func(id string, at *path, format string, arguments ...any) {
+		problems = append(problems, Problem{Stack: s.ID, LogicalID: id, Path: at.String(), Message: fmt.Sprintf(format, arguments...)})
 	}
 	for _, section := range slices.Sorted(maps.Keys(s.template)) {
+		_, isObject := s.template[section].(map[string]any)
 		switch {
 		case section == "Transform":
-			fail(at(section), "macros and transforms run in AWS only: write the template out")
+			fail("", at(section), "macros and transforms run in AWS only: write the template out")
 		case !slices.Contains(templateSections, section):
-			fail(at(section), "unknown section; known are %s", strings.Join(templateSections, ", "))
+			fail("", at(section), "unknown section; known are %s", strings.Join(templateSections, ", "))
+		case !isObject && section != "AWSTemplateFormatVersion" && section != "Description":
+			fail("", at(section), "got %s, want an object", shown(s.template[section]))
 		}
 	}
 	resources := s.section("Resources")
 	if len(resources) == 0 {
-		fail(at("Resources"), "the template has no resources")
+		fail("", at("Resources"), "the template has no resources")
 	}
 	for _, id := range slices.Sorted(maps.Keys(resources)) {
-		here := at("Resources").field(id)
 		described, ok := resources[id].(map[string]any)
 		if !ok {
-			fail(here, "got %s, want an object", shown(resources[id]))
+			fail(id, nil, "got %s, want an object", shown(resources[id]))
 			continue
 		}
-		resource := &Resource{Stack: s, LogicalID: id, ConstructPath: s.paths[id]}
-		for _, member := range slices.Sorted(maps.Keys(described)) {
-			if !slices.Contains(resourceMembers, member) {
-				fail(here.field(member), "unknown member of a resource; known are %s", strings.Join(resourceMembers, ", "))
-			}
-		}
-		if resource.Type, ok = described["Type"].(string); !ok {
-			fail(here.field("Type"), "got %s, want the name of a resource type", shown(described["Type"]))
-			continue
-		}
-		for name, into := range map[string]*map[string]any{"Properties": &resource.properties, "Metadata": &resource.metadata} {
-			if value, present := described[name]; present {
-				if *into, ok = value.(map[string]any); !ok {
-					fail(here.field(name), "got %s, want an object", shown(value))
-				}
-			}
-		}
-		if value, present := described["Condition"]; present {
-			if resource.condition, ok = value.(string); !ok {
-				fail(here.field("Condition"), "got %s, want the name of a condition", shown(value))
-			}
-		}
-		switch value := described["DependsOn"].(type) {
-		case nil:
-		case string:
-			resource.dependsOn = []string{value}
-		case []any:
-			for i, element := range value {
-				if name, ok := element.(string); ok {
-					resource.dependsOn = append(resource.dependsOn, name)
-				} else {
-					fail(here.field("DependsOn").index(i), "got %s, want a logical id", shown(element))
-				}
-			}
-		default:
-			fail(here.field("DependsOn"), "got %s, want a logical id or a list of them", shown(value))
-		}
-		resource.settle()
-		s.resources[id] = resource
+		s.resources[id] = s.readResource(id, described, func(at *path, format string, arguments ...any) { fail(id, at, format, arguments...) })
 	}
 	return problems
+}
+
+func (s *Stack) readResource(id string, described map[string]any, fail func(at *path, format string, arguments ...any)) *Resource {
+	resource := &Resource{Stack: s, LogicalID: id, ConstructPath: s.paths[id]}
+	for _, member := range slices.Sorted(maps.Keys(described)) {
+		if !slices.Contains(resourceMembers, member) {
+			fail(at(member), "unknown member of a resource; known are %s", strings.Join(resourceMembers, ", "))
+		}
+	}
+	var ok bool
+	if resource.Type, ok = described["Type"].(string); !ok {
+		fail(at("Type"), "got %s, want the name of a resource type", shown(described["Type"]))
+	}
+	for name, into := range map[string]*map[string]any{"Properties": &resource.properties, "Metadata": &resource.metadata} {
+		if value, present := described[name]; present {
+			if *into, ok = value.(map[string]any); !ok {
+				fail(at(name), "got %s, want an object", shown(value))
+			}
+		}
+	}
+	if value, present := described["Condition"]; present {
+		if resource.condition, ok = value.(string); !ok {
+			fail(at("Condition"), "got %s, want the name of a condition", shown(value))
+		}
+	}
+	switch value := described["DependsOn"].(type) {
+	case nil:
+	case string:
+		resource.dependsOn = []string{value}
+	case []any:
+		for i, element := range value {
+			if name, ok := element.(string); ok {
+				resource.dependsOn = append(resource.dependsOn, name)
+			} else {
+				fail(at("DependsOn").index(i), "got %s, want a logical id", shown(element))
+			}
+		}
+	default:
+		fail(at("DependsOn"), "got %s, want a logical id or a list of them", shown(value))
+	}
+	resource.settle()
+	return resource
 }
 
 // section is one section of the template; empty where it is absent or not an object.

@@ -253,6 +253,9 @@ func (e *evaluator) resource(id, attribute string, at *path) any {
 			return e.fail(at, "%s (%s) has no attribute %s here; known are %s", id, target.Type, attribute, strings.Join(target.kind.attributes, ", "))
 		}
 	}
+	if e.dry && attribute != "" && target.Fate == Run {
+		e.plan.referred[target] = append(e.plan.referred[target], attribute)
+	}
 	created, ok := e.plan.created[target]
 	switch {
 	case e.dry || target.Fate == "":
@@ -358,7 +361,7 @@ func (e *evaluator) variable(name string, variables map[string]any, at *path) (s
 	}
 	text, ok := scalar(value)
 	if !ok {
-		e.fail(at, "${%s} is %s, want a string", name, shownValue(value))
+		e.fail(at, "${%s} is %s, want a string", name, shown(value))
 	}
 	return text, ok
 }
@@ -521,6 +524,11 @@ func (e *evaluator) getStackOutput(argument any, at *path) any {
 	if e.early != "" {
 		return e.fail(at, "refers to another stack: %s", e.early)
 	}
+	for _, name := range []string{"StackName", "OutputName"} {
+		if _, ok := members[name]; !ok {
+			return e.fail(at, "it has no %s", name)
+		}
+	}
 	stackName, ok := e.name(members["StackName"], at.field("StackName"))
 	if !ok {
 		return unknown{}
@@ -594,7 +602,11 @@ func (e *evaluator) outputValue(name string) (value any, included bool) {
 			return nil, false
 		}
 	}
-	text, ok := e.text(declared["Value"], here.field("Value"))
+	value, ok = declared["Value"]
+	if !ok {
+		return e.fail(here, "it has no Value"), true
+	}
+	text, ok := e.text(value, here.field("Value"))
 	if !ok {
 		return unknown{}, true
 	}

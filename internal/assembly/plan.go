@@ -22,6 +22,7 @@ type Plan struct {
 	created      map[*Resource]creation
 	handlers     map[*Resource]*Resource
 	ignored      map[*Resource][]Ignored
+	referred     map[*Resource][]string
 }
 
 type creation struct {
@@ -45,6 +46,7 @@ func (a *Assembly) Plan(environment Environment) (*Plan, error) {
 		assembly: a, environments: map[*Stack]Environment{}, parameters: map[*Stack]map[string]any{},
 		conditions: map[*Stack]map[string]verdict{}, exports: map[string]output{}, evaluating: map[output]bool{},
 		created: map[*Resource]creation{}, handlers: map[*Resource]*Resource{}, ignored: map[*Resource][]Ignored{},
+		referred: map[*Resource][]string{},
 	}
 	problems := slices.Clone(a.faulted)
 	plan.readParameters(environment, &problems)
@@ -136,7 +138,7 @@ func (p *Plan) rehearse(stack *Stack, needs map[*Resource][]*Resource, stackNeed
 		if !p.included(resource) {
 			continue
 		}
-		if resource.Fate == "" {
+		if resource.Fate == "" && resource.Type != "" {
 			e.fail(at("Type"), "%s", resource.Reason)
 		}
 		for i, name := range resource.dependsOn {
@@ -218,8 +220,13 @@ func (p *Plan) Resources() []*Resource { return slices.Clone(p.order) }
 // Ignored are the properties of a resource that runs which a laptop knowingly does not honour, with the reasons.
 func (p *Plan) Ignored(resource *Resource) []Ignored { return slices.Clone(p.ignored[resource]) }
 
-// Region is the AWS region that a stack is deployed to.
-func (p *Plan) Region(stack *Stack) string { return p.environments[stack].Region }
+// Referred are the attributes of a resource that runs which something in the assembly refers to: what Created has to tell.
+func (p *Plan) Referred(resource *Resource) []string {
+	return slices.Compact(slices.Sorted(slices.Values(p.referred[resource])))
+}
+
+// Environment is where a stack is taken to be deployed, with its account, region, partition and URL suffix.
+func (p *Plan) Environment(stack *Stack) Environment { return p.environments[stack] }
 
 // Evaluate yields a resource's properties without intrinsics. Strings, booleans, lists and objects are Go's, numbers are
 // json.Number as they were spelled. It fails where they refer to what has not been created.

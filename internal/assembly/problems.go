@@ -94,6 +94,10 @@ func shown(value any) string {
 		return fmt.Sprintf("a list of %d", len(value))
 	case json.Number:
 		return value.String()
+	case noValue:
+		return "AWS::NoValue"
+	case unknown:
+		return "a value that is not known yet"
 	case string:
 		if text := []rune(value); len(text) > shownLength {
 			value = string(text[:shownLength]) + "..."

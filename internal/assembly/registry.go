@@ -147,14 +147,8 @@ var (
 	}
 )
 
-// standIn is what answers Ref (attribute is empty) and Fn::GetAtt of a resource that is only checked: a readable value, the
-// same every time.
-//
-//	checked:Network/NetworkVpc7FB7348F                                   Ref
-//	checked:Network/NetworkVpc7FB7348F.CidrBlock                         an attribute
-//	arn:aws:iam::000000000000:checked/Streaming/DeliverRole40EE88B9      an attribute that is an ARN, or a Ref that is one
-//
-// ARNs have the partition, region (IAM has none) and account of the stack.
+// standIn is what answers Ref (attribute is empty) and Fn::GetAtt of a resource that is only checked; the package's comment
+// shows its forms. ARNs have the partition, region (IAM has none) and account of the stack.
 func standIn(resource *Resource, attribute string, environment Environment) string {
 	if attribute == "" && !resource.kind.arn || attribute != "" && !arnAttribute.MatchString(attribute) {
 		name := standInPrefix + resource.String()

@@ -89,11 +89,8 @@ func deploy(t *testing.T, plan *Plan) map[*Resource]any {
 		require.NotNil(t, typed, resource)
 		result[resource] = typed
 		attributes := map[string]any{}
-		for _, name := range resource.kind.attributes {
+		for _, name := range plan.Referred(resource) {
 			attributes[name] = fmt.Sprintf("%s-of-%s", name, resource)
-		}
-		if resource.kind.open {
-			attributes["SchemaVersion"] = "1"
 		}
 		require.NoError(t, plan.Created(resource, fmt.Sprintf("ref-%d", i), attributes))
 	}

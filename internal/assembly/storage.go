@@ -99,7 +99,7 @@ func decodeKey(o *object, types map[string]string) (key TableKey) {
 	for _, element := range o.objects("KeySchema") {
 		element.need("AttributeName", "KeyType")
 		name := element.text("AttributeName")
-		if _, ok := types[name]; !ok {
+		if _, ok := types[name]; !ok && name != "" {
 			element.refuse("AttributeName", "an attribute of AttributeDefinitions")
 		}
 		if element.oneOf("KeyType", "HASH", "RANGE") == "HASH" {

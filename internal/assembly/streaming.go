@@ -166,7 +166,7 @@ type EventSourceMapping struct {
 	BisectOnError bool
 	// ReportBatchItemFailures takes the sequence numbers in the answer as the failed ones.
 	ReportBatchItemFailures bool
-	// MaximumRetries of a failed batch, and the age beyond which its records are given up; -1 is without end.
+	// MaximumRetries of a failed batch, and the age beyond which its records are given up; negative is without end.
 	MaximumRetries   int
 	MaximumRecordAge time.Duration
 	// OnFailureARN is the bucket that takes what was given up; empty: it is dropped.
