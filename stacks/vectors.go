@@ -1,8 +1,6 @@
 package stacks
 
 import (
-	"strconv"
-
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
 	"github.com/aws/constructs-go/constructs/v10"
@@ -62,7 +60,7 @@ func NewVectors(app constructs.Construct, cfg config.Config, network *Network) *
 	v.Loader = v.newLoader(cfg, network)
 
 	output(stack, "DatabaseHost", v.Database.Host(), "Vector store: host name, reachable from the application subnets")
-	output(stack, "DatabasePort", jsii.String(strconv.Itoa(v.Database.Port())), "Vector store: port")
+	output(stack, "DatabasePort", v.Database.Port(), "Vector store: port")
 	output(stack, "DatabaseName", jsii.String(v.Database.Name()), "Vector store: database name")
 	output(stack, "DatabaseSecretArn", v.Database.MasterSecret().SecretArn(), "Vector store: secret with the administrator's user name and password, kept by RDS")
 	output(stack, "ArtifactsBucketName", v.Artifacts.Name(), "Bucket of models, one folder each below models/")
@@ -107,7 +105,7 @@ func (v *Vectors) newLoader(cfg config.Config, network *Network) *golambda.Funct
 func databaseEnvironment(db *database.Database, user, auth string) map[string]*string {
 	return map[string]*string{
 		"DATABASE_HOST": db.Host(),
-		"DATABASE_PORT": jsii.String(strconv.Itoa(db.Port())),
+		"DATABASE_PORT": db.Port(),
 		"DATABASE_NAME": jsii.String(db.Name()),
 		"DATABASE_USER": jsii.String(user),
 		"DATABASE_AUTH": jsii.String(auth),

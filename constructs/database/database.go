@@ -238,8 +238,8 @@ func (d *Database) MasterSecret() awssecretsmanager.ISecret { return d.instance.
 // Host is the endpoint's name, known at deployment.
 func (d *Database) Host() *string { return d.instance.DbInstanceEndpointAddress() }
 
-// Port is the endpoint's port.
-func (d *Database) Port() int { return d.port }
+// Port is the endpoint's port as text, known at deployment.
+func (d *Database) Port() *string { return d.instance.DbInstanceEndpointPort() }
 
 // Name is the database created with the instance.
 func (d *Database) Name() string { return d.name }
