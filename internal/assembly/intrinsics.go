@@ -366,13 +366,6 @@ func (e *evaluator) variable(name string, variables map[string]any, at *path) (s
 	return text, ok
 }
 
-func shownValue(value any) string {
-	if value == (any)(noValue{}) {
-		return "AWS::NoValue"
-	}
-	return shown(value)
-}
-
 func (e *evaluator) pick(argument any, at *path) any {
 	list, ok := e.arguments(argument, 2, 2, "[index, list]", at)
 	if !ok {

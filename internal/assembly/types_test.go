@@ -1,8 +1,8 @@
 package assembly
 
 import (
+	"encoding/json"
 	"fmt"
-	"maps"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -139,13 +139,13 @@ func TestDecode_defaults(t *testing.T) {
 // change is an example's properties with some replaced; "" removes one.
 func change(t *testing.T, kind string, changes map[string]string) string {
 	t.Helper()
-	properties := map[string]rawJSON{}
-	require.NoError(t, decodeJSON(examples[kind].properties, &properties))
+	properties := map[string]json.RawMessage{}
+	require.NoError(t, json.Unmarshal([]byte(examples[kind].properties), &properties))
 	for name, value := range changes {
 		if value == "" {
 			delete(properties, name)
 		} else {
-			properties[name] = rawJSON(value)
+			properties[name] = json.RawMessage(value)
 		}
 	}
 	return string(encode(t, properties))
@@ -257,7 +257,7 @@ func TestCustomResource(t *testing.T) {
 	}
 	assert.Equal(t, map[string]Fate{
 		"User": Run, "Load": Run, "Framework": Checked, "Empty": Checked, "CustomS3AutoDeleteObjectsCustomResourceProviderHandler9D90184F": Checked,
-	}, maps.Clone(fates))
+	}, fates)
 	_, err = plan.Handler(find(t, plan, "A/Empty"))
 	assert.ErrorContains(t, err, "A/Empty (Custom::S3AutoDeleteObjects) is no custom resource that runs")
 }
