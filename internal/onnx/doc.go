@@ -7,6 +7,24 @@
 //
 // It must not know what a model is for: no customers, no products, no files, no network.
 //
+// # Operators
+//
+// Arithmetic and comparison: Abs Add And Clip Div Equal Exp Greater GreaterOrEqual Less LessOrEqual Log Max Min Mul Neg
+// Not Or Pow Reciprocal Sqrt Sub Where.
+// Activations: Elu Erf Gelu LeakyRelu LogSoftmax Relu Sigmoid Softmax Tanh.
+// Matrices and reductions: ArgMax Gemm MatMul ReduceL1 ReduceL2 ReduceMax ReduceMean ReduceMin ReduceSum
+// ReduceSumSquare.
+// Normalisation, at inference: BatchNormalization Dropout LayerNormalization LpNormalization.
+// Shape and choice: Cast Concat Constant ConstantOfShape Expand Flatten Gather Identity Reshape Shape Slice Squeeze
+// Transpose Unsqueeze.
+// Of ai.onnx.ml: ArrayFeatureExtractor Normalizer OneHotEncoder Scaler.
+//
+// That is what our towers use, what PyTorch's two exporters write for perceptrons (with embeddings, layer and batch
+// normalisation, F.normalize), and what skl2onnx writes for OneHotEncoder, StandardScaler, Normalizer, ColumnTransformer
+// and the two MLP estimators. ZipMap is left out, because its result is a sequence of maps: convert a classifier with
+// the option zipmap=False. So are casts from text (a request could fail on them) and from floats to text (the
+// specification leaves their form open).
+//
 // # Types
 //
 // float, double, int32, int64, bool and string. Half precision, 8-bit, 16-bit and unsigned integers, and complex
@@ -31,7 +49,7 @@
 // # Limits
 //
 // A file has at most [MaxFileBytes], a graph at most [MaxNodes] nodes, a tensor at most [MaxRank] dimensions, and all
-// tensors of one evaluation together at most [MaxElements] elements and [MaxWork] multiply-adds. Loading allocates at
-// most [LoadAllocationFactor] bytes for each byte of the file plus [LoadAllocationBase]: lengths and sizes that a file
-// only claims are compared with its real size before memory is taken.
+// tensors that one evaluation computes have together at most [MaxElements] elements and take [MaxWork] multiply-adds.
+// Loading allocates at most [LoadAllocationFactor] bytes for each byte of the file plus [LoadAllocationBase]: lengths
+// and sizes that a file only claims are compared with its real size before memory is taken.
 package onnx

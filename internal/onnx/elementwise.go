@@ -59,19 +59,8 @@ func less[T number](x, y T) bool           { return x < y }
 func lessOrEqual[T number](x, y T) bool    { return x <= y }
 
 // larger and smaller keep NaN, as numpy and ONNX Runtime do.
-func larger[T number](x, y T) T {
-	if x != x || x > y {
-		return x
-	}
-	return y
-}
-
-func smaller[T number](x, y T) T {
-	if x != x || x < y {
-		return x
-	}
-	return y
-}
+func larger[T number](x, y T) T  { return max(x, y) }
+func smaller[T number](x, y T) T { return min(x, y) }
 
 func absolute[T number](x T) T {
 	switch {

@@ -16,7 +16,7 @@ const (
 	MaxNameBytes = 1024
 	// MaxRank is the greatest number of dimensions of a tensor.
 	MaxRank = 8
-	// MaxElements is the greatest number of elements that all tensors of one evaluation hold together.
+	// MaxElements is the greatest number of elements that the tensors which one evaluation computes hold together.
 	MaxElements = 1 << 25
 	// MaxWork is the greatest number of multiply-adds (or element visits) of one evaluation.
 	MaxWork = 1 << 33

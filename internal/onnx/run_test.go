@@ -2,6 +2,9 @@ package onnx
 
 import (
 	"context"
+	"math"
+	"os"
+	"strings"
 	"sync"
 	"testing"
 
@@ -128,6 +131,70 @@ func TestRunAllocatesForItsOutputsOnly(t *testing.T) {
 	inputs := towerInputs(1)
 	// The map, the tensor, its shape and its data, and the map's own memory.
 	assert.LessOrEqual(t, testing.AllocsPerRun(200, func() { _, _ = m.Run(t.Context(), inputs) }), 6.0)
+}
+
+// TestSpecialValues fixes what the random models rarely meet. The expected values are ONNX Runtime's, except the casts
+// out of range, which ONNX leaves undefined.
+func TestSpecialValues(t *testing.T) {
+	infinity, nan := float32(math.Inf(1)), float32(math.NaN())
+	one := func(x *Tensor, domain, operator string, output Type, attributes ...attribute) *graph {
+		return newGraph().input("x", x.kind, x.shape...).node(domain, operator, []string{"x"}, "y", attributes...).output("y", output)
+	}
+	rows := Floats([]int{3, 2}, []float32{0, 0, 3, -4, -1, -2})
+	weights := newGraph().input("x", Float32, 1, 2).constant("w", Floats([]int{2, 1}, []float32{1, infinity})).
+		node("", "Gemm", []string{"x", "w"}, "y").output("y", Float32)
+	tests := map[string]struct {
+		graph   *graph
+		x, want *Tensor
+	}{
+		"rows of zeros keep their zeros, L2": {one(rows, mlDomain, "Normalizer", Float32, textAttribute("norm", "L2")), rows,
+			Floats([]int{3, 2}, []float32{0, 0, 0.6, -0.8, -0.4472136, -0.8944272})},
+		"rows of zeros keep their zeros, L1": {one(rows, mlDomain, "Normalizer", Float32, textAttribute("norm", "L1")), rows,
+			Floats([]int{3, 2}, []float32{0, 0, 3. / 7, -4. / 7, -1. / 3, -2. / 3})},
+		"the MAX norm is the largest value, not magnitude": {one(rows, mlDomain, "Normalizer", Float32), rows,
+			Floats([]int{3, 2}, []float32{0, 0, 1, -4. / 3, 1, 2})},
+		"a lane of zeros keeps its zeros": {one(rows, "", "LpNormalization", Float32), rows,
+			Floats([]int{3, 2}, []float32{0, 0, 0.6, -0.8, -0.4472136, -0.8944272})},
+		"zero times an infinite weight is not skipped": {weights, Floats([]int{1, 2}, []float32{1, 0}), Floats([]int{1, 1}, []float32{nan})},
+		"a not-a-number passes Relu": {one(Floats([]int{2}, nil), "", "Relu", Float32), Floats([]int{2}, []float32{nan, -1}),
+			Floats([]int{2}, []float32{nan, 0})},
+		"casts out of range are the nearest in range": {one(Floats([]int{4}, nil), "", "Cast", Int32, intAttribute("to", 6)),
+			Floats([]int{4}, []float32{1e20, -1e20, nan, -2.9}), Int32s([]int{4}, []int32{math.MaxInt32, math.MinInt32, 0, -2})},
+		"floats are truncated to categories": {one(Floats([]int{2}, nil), mlDomain, "OneHotEncoder", Float32,
+			varintField(varintField(newAttribute("cats_int64s", intsKind), 8, 1), 8, 2)),
+			Floats([]int{2}, []float32{1.7, -0.5}), Floats([]int{2, 2}, []float32{1, 0, 0, 0})},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			m, err := Load(test.graph.bytes())
+			require.NoError(t, err)
+			out, err := m.Run(t.Context(), map[string]*Tensor{"x": test.x})
+			require.NoError(t, err)
+			assert.Empty(t, difference(test.want, out["y"], 1e-6))
+		})
+	}
+}
+
+func TestPackageCommentListsTheOperators(t *testing.T) {
+	comment, err := os.ReadFile("doc.go")
+	require.NoError(t, err)
+	_, list, found := strings.Cut(string(comment), "// # Operators\n//\n")
+	require.True(t, found)
+	list, _, found = strings.Cut(list, "\n//\n")
+	require.True(t, found)
+	var named []string
+	for line := range strings.Lines(list) {
+		line = strings.TrimPrefix(line, "// ")
+		if _, names, titled := strings.Cut(line, ": "); titled {
+			line = names
+		}
+		named = append(named, strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '.' || r == '\n' })...)
+	}
+	var known []string
+	for _, name := range Operators() {
+		known = append(known, strings.TrimPrefix(name, mlDomain+"."))
+	}
+	assert.ElementsMatch(t, known, named)
 }
 
 func TestDescription(t *testing.T) {

@@ -1,6 +1,6 @@
 """Writes the models in testdata/torch with PyTorch's two exporters, and ONNX Runtime's answers beside them.
 
-Run with the trainer's environment plus onnxscript:  python export_torch.py
+Run with the trainer's environment plus onnxscript 0.7.2:  python export_torch.py
 """
 
 from __future__ import annotations
