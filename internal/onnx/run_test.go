@@ -129,8 +129,13 @@ func TestConcurrentRunsOfSeveralBatches(t *testing.T) {
 func TestRunAllocatesForItsOutputsOnly(t *testing.T) {
 	m := loadTower(t)
 	inputs := towerInputs(1)
-	// The map, the tensor, its shape and its data, and the map's own memory.
-	assert.LessOrEqual(t, testing.AllocsPerRun(200, func() { _, _ = m.Run(t.Context(), inputs) }), 6.0)
+	// The least of many: a pool forgets its memory now and then, under the race detector even on purpose.
+	least := math.Inf(1)
+	for range 50 {
+		least = min(least, testing.AllocsPerRun(1, func() { _, _ = m.Run(t.Context(), inputs) }))
+	}
+	// The map and its own memory, the tensor, its shape and its data.
+	assert.LessOrEqual(t, least, 5.0)
 }
 
 // TestSpecialValues fixes what the random models rarely meet. The expected values are ONNX Runtime's, except the casts
