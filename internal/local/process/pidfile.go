@@ -20,7 +20,7 @@ func (p *Process) writePIDFile() error {
 	if p.command.PIDFile == "" {
 		return nil
 	}
-	started, err := startTime(p.pid)
+	started, _, err := startTime(p.pid)
 	if err != nil {
 		return err
 	}
@@ -80,11 +80,14 @@ func cleanUp(file string) (killed int, err error) {
 		}
 		killed = pid
 	}
-	return killed, os.Remove(file)
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) { // whoever waits for the process removes it, too
+		return killed, err
+	}
+	return killed, nil
 }
 
 // runs tells whether the process that started then is there and not a zombie.
 func runs(pid int, started string) bool {
-	now, err := startTime(pid)
-	return err == nil && now == started
+	now, ended, err := startTime(pid)
+	return err == nil && !ended && now == started
 }

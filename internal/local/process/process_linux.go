@@ -24,23 +24,21 @@ func awaitEnd(pid int) {
 }
 
 // startTime is the boot's id and the clock tick after it at which the process started: field 22 of /proc/<pid>/stat, proc(5).
-func startTime(pid int) (string, error) {
+// A process that has ended and was not waited for has one, too.
+func startTime(pid int) (started string, ended bool, err error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	// The second field is the name in parentheses, which may hold anything.
 	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	const state, started = 3 - 3, 22 - 3
-	if len(fields) <= started {
-		return "", fmt.Errorf("/proc/%d/stat has %d fields after the name, %d are needed", pid, len(fields), started+1)
+	const stateField, startField = 3 - 3, 22 - 3
+	if len(fields) <= startField {
+		return "", false, fmt.Errorf("/proc/%d/stat has %d fields after the name, %d are needed", pid, len(fields), startField+1)
 	}
-	if fields[state] == "Z" {
-		return "", fmt.Errorf("process %d has ended", pid)
-	}
-	return strings.TrimSpace(string(boot)) + " " + fields[started], nil
+	return strings.TrimSpace(string(boot)) + " " + fields[startField], fields[stateField] == "Z", nil
 }

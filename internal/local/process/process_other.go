@@ -16,17 +16,17 @@ func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{} }
 // awaitEnd cannot wait without reaping here; the wait that follows does.
 func awaitEnd(int) {}
 
-// startTime is what ps(1) tells.
-func startTime(pid int) (string, error) {
+// startTime is what ps(1) tells. A process that has ended and was not waited for has one, too.
+func startTime(pid int) (started string, ended bool, err error) {
 	command := exec.Command("ps", "-o", "stat=,lstart=", "-p", strconv.Itoa(pid))
 	command.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"}
 	output, err := command.Output()
 	if err != nil {
-		return "", fmt.Errorf("ask ps about process %d: %w", pid, err)
+		return "", false, fmt.Errorf("ask ps about process %d: %w", pid, err)
 	}
 	state, started, found := strings.Cut(strings.TrimSpace(string(output)), " ")
-	if !found || strings.HasPrefix(state, "Z") {
-		return "", fmt.Errorf("process %d has ended", pid)
+	if !found {
+		return "", false, fmt.Errorf("ps tells nothing of process %d", pid)
 	}
-	return strings.TrimSpace(started), nil
+	return strings.TrimSpace(started), strings.HasPrefix(state, "Z"), nil
 }
