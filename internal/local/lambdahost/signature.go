@@ -63,7 +63,7 @@ func (v verifier) verify(r *http.Request, body []byte) *refusal {
 	if len(scope) != 5 || parts["Signature"] == "" {
 		return errIncomplete
 	}
-	if scope[0] != v.credentials.AccessKeyID {
+	if scope[0] != v.credentials.AccessKeyID || r.Header.Get("X-Amz-Security-Token") != v.credentials.SessionToken {
 		return errUnknownKey
 	}
 	if !slices.Equal(scope[1:], []string{date.Format("20060102"), v.region, "lambda", "aws4_request"}) {
@@ -81,7 +81,8 @@ func (v verifier) verify(r *http.Request, body []byte) *refusal {
 
 // sign returns the signature of the request with the named headers.
 func (v verifier) sign(r *http.Request, signed []string, date time.Time, body []byte) (string, error) {
-	again := &http.Request{Method: r.Method, URL: r.URL, Host: r.Host, Header: http.Header{}}
+	target := *r.URL // the signer puts the query in its own order
+	again := &http.Request{Method: r.Method, URL: &target, Host: r.Host, Header: http.Header{}}
 	for _, name := range signed {
 		switch name {
 		case "host": // not a header for net/http

@@ -34,11 +34,11 @@ func startTime(pid int) (started string, ended bool, err error) {
 	if err != nil {
 		return "", false, err
 	}
-	// The second field is the name in parentheses, which may hold anything.
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	const stateField, startField = 3 - 3, 22 - 3
-	if len(fields) <= startField {
-		return "", false, fmt.Errorf("/proc/%d/stat has %d fields after the name, %d are needed", pid, len(fields), startField+1)
+	// The second field is the name in parentheses, which may hold anything; after it comes the third.
+	rest := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	field := func(number int) string { return rest[number-3] }
+	if len(rest) < 22-3+1 {
+		return "", false, fmt.Errorf("/proc/%d/stat ends after %d fields, 22 are needed", pid, len(rest)+2)
 	}
-	return strings.TrimSpace(string(boot)) + " " + fields[startField], fields[stateField] == "Z", nil
+	return strings.TrimSpace(string(boot)) + " " + field(22), field(3) == "Z", nil
 }
