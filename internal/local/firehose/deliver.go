@@ -1,0 +1,129 @@
+package firehose
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/google/uuid"
+)
+
+// putTimeout bounds one attempt to write an object.
+const putTimeout = time.Minute
+
+// object is one that is being filled.
+type object struct {
+	prefix    prefix
+	extension string
+	body      bytes.Buffer
+	oldest    time.Time // arrival of its oldest record
+	outcomes  []outcome
+	due       <-chan time.Time
+}
+
+// deliver gathers outcomes into objects and writes them until the outcomes end or the context does. The error says that an
+// object could not be written.
+func (p *Pump) deliver(ctx context.Context, outcomes <-chan []outcome) error {
+	data := &object{prefix: p.prefix, extension: p.config.FileExtension}
+	refused := &object{prefix: p.errorPrefix}
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-data.due:
+			if err := p.put(ctx, data); err != nil {
+				return err
+			}
+		case <-refused.due:
+			if err := p.put(ctx, refused); err != nil {
+				return err
+			}
+		case batch, open := <-outcomes:
+			for _, o := range batch {
+				if err := p.add(ctx, o, data, refused); err != nil {
+					return err
+				}
+			}
+			for _, filled := range []*object{data, refused} {
+				if !open || p.config.Buffer.Interval == 0 {
+					if err := p.put(ctx, filled); err != nil {
+						return err
+					}
+				}
+			}
+			if !open {
+				return nil
+			}
+		}
+	}
+}
+
+// add puts an outcome where it belongs, and writes the object that is full then. Records are concatenated as they are.
+func (p *Pump) add(ctx context.Context, o outcome, data, refused *object) error {
+	into, content := data, o.output
+	switch o.result {
+	case dropped:
+		p.statistics.settled(o, o.ended)
+		return nil
+	case failed:
+		line, err := p.errorLine(o)
+		if err != nil {
+			return err
+		}
+		into, content = refused, line
+	}
+	if len(into.outcomes) == 0 && p.config.Buffer.Interval > 0 {
+		into.due = time.After(p.config.Buffer.Interval)
+	}
+	if into.oldest.IsZero() || o.arrival.Before(into.oldest) {
+		into.oldest = o.arrival
+	}
+	into.body.Write(content)
+	o.data, o.output = nil, nil // only what the figures need is kept
+	into.outcomes = append(into.outcomes, o)
+	if into.body.Len() < p.config.Buffer.Bytes {
+		return nil
+	}
+	return p.put(ctx, into)
+}
+
+// put writes an object and empties it. Every attempt writes the same key: one that only seemed to fail is written over.
+func (p *Pump) put(ctx context.Context, o *object) error {
+	if len(o.outcomes) == 0 {
+		return nil
+	}
+	key := p.key(o)
+	for attempts := 1; ; attempts++ {
+		attempt, cancel := context.WithTimeout(ctx, putTimeout)
+		_, err := p.store.PutObject(attempt, &s3.PutObjectInput{
+			Bucket: aws.String(p.config.Bucket), Key: aws.String(key), Body: bytes.NewReader(o.body.Bytes()), ContentLength: aws.Int64(int64(o.body.Len())),
+		})
+		cancel()
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("write s3://%s/%s: %w", p.config.Bucket, key, context.Cause(ctx))
+		}
+		if attempts >= p.config.Attempts {
+			return fmt.Errorf("write s3://%s/%s with %d records, %d attempts: %w", p.config.Bucket, key, len(o.outcomes), attempts, err)
+		}
+		p.statistics.count(func(s *Statistics) { s.DeliveryRetries++ })
+		if err := p.pause(ctx, attempts); err != nil {
+			return fmt.Errorf("write s3://%s/%s: %w", p.config.Bucket, key, err)
+		}
+	}
+	p.statistics.written(o, time.Now())
+	*o = object{prefix: o.prefix, extension: o.extension}
+	return nil
+}
+
+// key is prefix, stream, version, time in UTC and a UUID ("Configure Amazon S3 object name format"). The time is that of the
+// oldest record, as in the prefix. Only delivered objects have the extension.
+func (p *Pump) key(o *object) string {
+	at := o.oldest.UTC().Format("2006-01-02-15-04-05")
+	return fmt.Sprintf("%s%s-%d-%s-%s%s", o.prefix.evaluate(o.oldest), p.config.Name, p.config.Version, at, uuid.NewString(), o.extension)
+}
