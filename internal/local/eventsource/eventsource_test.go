@@ -740,9 +740,12 @@ func checkProperty(t *testing.T, seed uint64) {
 	dice := rand.New(rand.NewPCG(seed, 7))
 	stream := newMemory()
 	stream.shards = append(stream.shards, types.Shard{ShardId: aws.String("shardId-000000000001")})
+	var mu sync.Mutex // also of the dice
 	keyOf := map[string]string{}
 	total := 50 + dice.IntN(300)
 	put := func() {
+		mu.Lock()
+		defer mu.Unlock()
 		key := fmt.Sprintf("session-%d", dice.IntN(12))
 		shard := "shardId-00000000000" + strconv.Itoa(laneOf(key, 2))
 		keyOf[stream.put(shard, key, "x")] = key
@@ -752,7 +755,6 @@ func checkProperty(t *testing.T, seed uint64) {
 	}
 	poison := func(sequence string) bool { return len(sequence)%3 == 2 && strings.HasSuffix(sequence, "7") }
 
-	var mu sync.Mutex
 	settled := map[string]int{}
 	order := map[string][]int{}
 	settle := func(sequences []string) {

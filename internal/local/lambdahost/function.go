@@ -74,6 +74,7 @@ type invocation struct {
 type outcome struct {
 	payload       []byte
 	functionError string
+	byHost        bool // the function itself could not say it
 }
 
 // Invoke runs a function and waits for its answer. The errors of no process having taken up the invocation are ErrNotFound,
@@ -93,8 +94,8 @@ func (h *Host) Invoke(ctx context.Context, name string, payload []byte) (Result,
 	return f.invoke(ctx, uuid.NewString(), payload)
 }
 
-// InvokeEvent queues an asynchronous invocation and returns its request id. The function's error is tried again as
-// RetryEventsAfter says. The errors are those of Invoke; ErrThrottled means that MaxQueuedEvents are under way.
+// InvokeEvent queues an asynchronous invocation and returns its request id. A function's error is tried again as
+// the option RetryEventsAfter says. The errors are those of Invoke; ErrThrottled means that MaxQueuedEvents are under way.
 func (h *Host) InvokeEvent(name string, payload []byte) (requestID string, err error) {
 	f, payload, err := h.admit(name, payload, MaxEventPayload)
 	if err != nil {
@@ -136,6 +137,7 @@ func (h *Host) admit(name string, payload []byte, limit int) (*function, []byte,
 }
 
 func (f *function) invokeEvent(ctx context.Context, id string, payload []byte) {
+	pauses := f.host.options.RetryEventsAfter
 	for retry := 0; ; retry++ {
 		select {
 		case f.slots <- struct{}{}:
@@ -143,11 +145,11 @@ func (f *function) invokeEvent(ctx context.Context, id string, payload []byte) {
 			return
 		}
 		result, err := f.invoke(ctx, id, payload)
-		if err != nil || result.FunctionError == "" || retry == len(RetryEventsAfter) {
+		if err != nil || result.FunctionError == "" || retry == len(pauses) {
 			return
 		}
 		select {
-		case <-time.After(RetryEventsAfter[retry]):
+		case <-time.After(pauses[retry]):
 		case <-ctx.Done():
 			return
 		}
@@ -205,6 +207,9 @@ func (f *function) run(id string, payload []byte) (Result, error) {
 	}
 	if o.functionError != "" && f.host.ctx.Err() != nil {
 		return Result{}, fmt.Errorf("invoke %s: %w", f.definition.Name, ErrStopped) // not the function's fault
+	}
+	if o.byHost {
+		_, _ = fmt.Fprintf(f.definition.Log, "%s\n", o.payload) // the caller hears of it in any case
 	}
 	result.Payload, result.FunctionError, result.Duration = o.payload, o.functionError, time.Since(begun)
 	return result, nil
@@ -268,7 +273,7 @@ func failure(kind, format string, values ...any) outcome {
 	if err != nil {
 		panic(err) // two strings always marshal
 	}
-	return outcome{payload: payload, functionError: Unhandled}
+	return outcome{payload: payload, functionError: Unhandled, byHost: true}
 }
 
 func timedOut(id string, after time.Duration) outcome {

@@ -75,7 +75,8 @@ func (f *function) start() (*instance, error) {
 
 // awaitInit returns true when the process asks for its first invocation, else why it does not.
 func (i *instance) awaitInit(id string) (outcome, bool) {
-	limit := time.NewTimer(InitTimeout)
+	timeout := i.function.host.initTimeout
+	limit := time.NewTimer(timeout)
 	defer limit.Stop()
 	select {
 	case <-i.ready:
@@ -90,7 +91,7 @@ func (i *instance) awaitInit(id string) (outcome, bool) {
 	case <-limit.C:
 		i.process.Kill()
 		<-i.process.Exited()
-		return timedOut(id, InitTimeout), false
+		return timedOut(id, timeout), false
 	}
 }
 

@@ -46,9 +46,9 @@ const (
 	maxInstances = 1000
 )
 
-// RetryEventsAfter is how long an asynchronous invocation that ended in an error waits before it is tried again: twice, as
-// AWS does by default (Lambda Developer Guide, "How Lambda handles errors and retries with asynchronous invocation").
-var RetryEventsAfter = []time.Duration{time.Minute, 2 * time.Minute}
+// eventRetries are AWS's defaults (Lambda Developer Guide, "How Lambda handles errors and retries with asynchronous
+// invocation").
+var eventRetries = []time.Duration{time.Minute, 2 * time.Minute}
 
 // Options of a host. Account, Region, Credentials and Dir are required.
 type Options struct {
@@ -57,11 +57,15 @@ type Options struct {
 	// Credentials are what the functions get, and what a request must be signed with.
 	Credentials aws.Credentials
 	// Dir holds what the host writes: build/ (executables), log/ (one file a function) and scratch/ (a folder a process,
-	// removed with it). It is made where it does not exist.
+	// removed with it). It is made where it does not exist, and belongs to one host at a time: what an earlier one left running
+	// there is killed.
 	Dir string
 	// Environment goes to every function and wins over the function's own: what differs on this machine, such as the other
 	// engines' endpoints.
 	Environment map[string]string
+	// RetryEventsAfter is how long an asynchronous invocation that ended in an error waits before each retry. Default: two,
+	// after one minute and two; an empty slice that is not nil is none.
+	RetryEventsAfter []time.Duration
 	// Port of the Lambda API. Default: a free one.
 	Port int
 }
@@ -98,6 +102,8 @@ type Host struct {
 	finished chan struct{}  // closed when all of them have ended
 	failed   error          // what went wrong then; read after finished only
 
+	initTimeout time.Duration // InitTimeout, but for a test
+
 	builds builds
 	events chan struct{} // a place for each asynchronous invocation under way
 
@@ -118,6 +124,9 @@ func Start(ctx context.Context, options Options) (*Host, error) {
 		return nil, err
 	}
 	options.Dir = dir
+	if options.RetryEventsAfter == nil {
+		options.RetryEventsAfter = eventRetries
+	}
 	// What a killed host left behind.
 	if _, err := process.CleanUp(filepath.Join(dir, "scratch")); err != nil {
 		return nil, err
@@ -136,7 +145,7 @@ func Start(ctx context.Context, options Options) (*Host, error) {
 	}
 	h := &Host{
 		options: options, listener: listener, functions: map[string]*function{}, events: make(chan struct{}, MaxQueuedEvents),
-		finished: make(chan struct{}), verifier: verifier{credentials: options.Credentials, region: options.Region},
+		finished: make(chan struct{}), initTimeout: InitTimeout, verifier: verifier{credentials: options.Credentials, region: options.Region},
 	}
 	h.ctx, h.cancel = context.WithCancel(ctx)
 	h.serve(listener, h.api())
@@ -197,8 +206,9 @@ func (h *Host) finish() {
 }
 
 // Stop takes no more requests, waits for the invocations under way, and ends every process. When the context ends first,
-// what still runs is killed, and the error says so. Asynchronous invocations that wait for a retry are given up. Stopping
-// twice does nothing.
+// what still runs is killed, and the error says so. Asynchronous invocations that wait for a retry are given up. A
+// function that calls another one is refused from now on, so whoever feeds the functions is stopped first. Stopping twice
+// does nothing.
 func (h *Host) Stop(ctx context.Context) error {
 	h.mu.Lock()
 	again := h.stopped

@@ -180,16 +180,23 @@ func TestInvoke_killsAtTheTimeout(t *testing.T) {
 	ends(t, before.PID)
 	after, _ := askSelf(t, h)
 	assert.NotEqual(t, before.PID, after.PID)
+	log, err := os.ReadFile(filepath.Join(h.options.Dir, "log", "specimen.log"))
+	require.NoError(t, err)
+	assert.Equal(t, string(result.Payload)+"\n", string(log), "the log tells what the function could not")
 }
 
 func TestInvoke_aFunctionThatCannotStart(t *testing.T) {
 	cases := map[string]string{
 		"exit":  `"errorType":"Runtime.ExitError"`,
 		"error": `{"errorType":"Specimen.Start","errorMessage":"no luck"}`,
+		"hang":  `Task timed out after 0.30 seconds`,
 	}
 	for how, expected := range cases {
 		t.Run(how, func(t *testing.T) {
 			h := start(t)
+			if how == "hang" {
+				h.initTimeout = 300 * time.Millisecond
+			}
 			add(t, h, func(f *Function) { f.Environment = map[string]string{"SPECIMEN_START": how} })
 			result := invoke(t, h, `{"do":"echo","value":1}`)
 			assert.Equal(t, Unhandled, result.FunctionError)
@@ -302,17 +309,14 @@ func TestInvoke_callerMayHangUp(t *testing.T) {
 }
 
 func TestInvokeEvent_retriesAnErrorTwice(t *testing.T) {
-	usual := RetryEventsAfter
-	RetryEventsAfter = []time.Duration{time.Millisecond, time.Millisecond}
-	t.Cleanup(func() { RetryEventsAfter = usual })
 	reader, writer := io.Pipe()
-	h := start(t)
+	h := start(t, func(o *Options) { o.RetryEventsAfter = []time.Duration{time.Millisecond, time.Millisecond} })
 	add(t, h, func(f *Function) { f.Log = writer })
 	id, err := h.InvokeEvent("specimen", []byte(`{"do":"fail","text":"again"}`))
 	require.NoError(t, err)
 	assert.NotEmpty(t, id)
 	lines := bufio.NewScanner(reader)
-	for range 1 + len(RetryEventsAfter) {
+	for range 3 {
 		require.True(t, lines.Scan())
 		assert.Contains(t, lines.Text(), "again")
 	}
@@ -415,6 +419,19 @@ func TestStop_drainsAndThenKills(t *testing.T) {
 	defer cancel()
 	require.ErrorContains(t, h.Stop(ctx), "an invocation still ran and was killed")
 	require.ErrorIs(t, <-failed, ErrStopped, "what the host killed is no error of the function")
+}
+
+func TestStart_endsWhatAKilledHostLeft(t *testing.T) {
+	dir := t.TempDir()
+	inDir := func(o *Options) { o.Dir = dir }
+	killed := start(t, inDir) // as good as killed: it does not hear of its successor
+	add(t, killed)
+	orphan, _ := askSelf(t, killed)
+	next := start(t, inDir)
+	ends(t, orphan.PID)
+	assert.NoDirExists(t, orphan.Temp)
+	add(t, next)
+	assert.Equal(t, "1", string(invoke(t, next, `{"do":"echo","value":1}`).Payload))
 }
 
 func TestAdd_refusesNamingEveryProblem(t *testing.T) {

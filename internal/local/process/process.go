@@ -48,6 +48,9 @@ type Command struct {
 	Credential *syscall.Credential
 	// StopSignal asks the child to end. Default SIGTERM.
 	StopSignal syscall.Signal
+	// DeathSignal is what the kernel sends the child when its parent dies (Linux only), for a server that cleans up after
+	// itself in no time. Default SIGKILL.
+	DeathSignal syscall.Signal
 	// Grace is how long Stop waits after StopSignal before it kills the group. Default DefaultGrace.
 	Grace time.Duration
 	// PIDFile, where given, names the running child for CleanUp; it is removed when the child has ended.
@@ -67,13 +70,16 @@ func Start(command Command) (*Process, error) {
 	if command.StopSignal == 0 {
 		command.StopSignal = syscall.SIGTERM
 	}
+	if command.DeathSignal == 0 {
+		command.DeathSignal = syscall.SIGKILL
+	}
 	if command.Grace == 0 {
 		command.Grace = DefaultGrace
 	}
 	child := exec.Command(command.Path, command.Arguments...)
 	child.Dir, child.Stdout, child.Stderr = command.Dir, command.Output, command.Output
 	child.Env = append([]string{}, command.Environment...) // nil would inherit
-	child.SysProcAttr = attributes()
+	child.SysProcAttr = attributes(command.DeathSignal)
 	child.SysProcAttr.Setpgid = true
 	child.SysProcAttr.Credential = command.Credential
 	child.WaitDelay = outputDelay

@@ -10,8 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attributes make the kernel kill the child when the thread that started it ends.
-func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
+// attributes make the kernel signal the child when the thread that started it ends.
+func attributes(death syscall.Signal) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Pdeathsig: death}
+}
 
 // awaitEnd returns when the child has ended, and leaves its number taken: until it is waited for, nobody else can have it.
 func awaitEnd(pid int) {

@@ -11,7 +11,7 @@ import (
 )
 
 // attributes cannot tie the child to its parent here: only Linux has that. The PID file stands in.
-func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{} }
+func attributes(syscall.Signal) *syscall.SysProcAttr { return &syscall.SysProcAttr{} }
 
 // awaitEnd cannot wait without reaping here; the wait that follows does.
 func awaitEnd(int) {}

@@ -22,13 +22,21 @@ import (
 
 const shell = "/bin/sh"
 
-// parentMode makes the test binary a parent that starts a child, with its own standard output, and waits to be killed.
-const parentMode = "DIECAST_TEST_PARENT"
+// parentScript makes the test binary a parent that runs the script as its child, with its own standard output, and waits to
+// be killed; parentSignal=INT gives the child that death signal.
+const (
+	parentScript = "DIECAST_TEST_PARENT_SCRIPT"
+	parentSignal = "DIECAST_TEST_PARENT_SIGNAL"
+)
 
 func TestMain(m *testing.M) {
-	if os.Getenv(parentMode) != "" {
-		_, err := Start(Command{Path: shell, Arguments: []string{"-c", "echo child $$; exec sleep 3600"}, Environment: plain, Output: os.Stdout})
-		if err != nil {
+	if script := os.Getenv(parentScript); script != "" {
+		command := sh(script)
+		command.Output = os.Stdout
+		if os.Getenv(parentSignal) == "INT" {
+			command.DeathSignal = syscall.SIGINT
+		}
+		if _, err := Start(command); err != nil {
 			fmt.Println(err)
 			os.Exit(1)
 		}
@@ -157,24 +165,36 @@ func TestGroup_endsWithItsLeader(t *testing.T) {
 	}
 }
 
-func TestParent_killedWithItsChild(t *testing.T) {
-	reader, writer, err := os.Pipe()
-	require.NoError(t, err)
-	defer reader.Close()
-	self, err := os.Executable()
-	require.NoError(t, err)
-	parent := exec.Command(self)
-	parent.Env, parent.Stdout, parent.Stderr = append(os.Environ(), parentMode+"=1"), writer, writer
-	require.NoError(t, errors.Join(parent.Start(), writer.Close()))
-	var child int
-	_, err = fmt.Fscanf(reader, "child %d\n", &child)
-	require.NoError(t, err)
-	require.NoError(t, syscall.Kill(child, 0))
+func TestParent_killedTakesItsChildAlong(t *testing.T) {
+	for name, c := range map[string]struct{ script, last string }{
+		"killed":            {"trap '' TERM INT; echo child $$; exec sleep 3600", ""},
+		"its own last word": {"trap 'echo bye; exit' INT; echo child $$; while :; do sleep 0.01; done", "bye\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			reader, writer, err := os.Pipe()
+			require.NoError(t, err)
+			defer reader.Close()
+			self, err := os.Executable()
+			require.NoError(t, err)
+			parent := exec.Command(self)
+			parent.Env = append(os.Environ(), parentScript+"="+c.script)
+			if c.last != "" {
+				parent.Env = append(parent.Env, parentSignal+"=INT")
+			}
+			parent.Stdout, parent.Stderr = writer, writer
+			require.NoError(t, errors.Join(parent.Start(), writer.Close()))
+			var child int
+			_, err = fmt.Fscanf(reader, "child %d\n", &child)
+			require.NoError(t, err)
+			require.NoError(t, syscall.Kill(child, 0))
 
-	require.NoError(t, parent.Process.Kill())
-	require.Error(t, parent.Wait())
-	_, err = io.ReadAll(reader) // ends when the child has ended
-	require.NoError(t, err)
+			require.NoError(t, parent.Process.Kill())
+			require.Error(t, parent.Wait())
+			rest, err := io.ReadAll(reader) // ends when the child has ended
+			require.NoError(t, err)
+			assert.Equal(t, c.last, string(rest))
+		})
+	}
 }
 
 func TestWaitReady(t *testing.T) {

@@ -36,6 +36,8 @@ func main() {
 	case "exit":
 		fmt.Println("cannot start")
 		os.Exit(1)
+	case "hang":
+		time.Sleep(hang)
 	case "error":
 		url := "http://" + os.Getenv("AWS_LAMBDA_RUNTIME_API") + "/2018-06-01/runtime/init/error"
 		response, err := http.Post(url, "application/json", strings.NewReader(`{"errorType":"Specimen.Start","errorMessage":"no luck"}`))
