@@ -224,6 +224,9 @@ func (s *store) refused(t require.TestingT) (entries []erroroutput.Entry) {
 	return entries
 }
 
+// settled is when every interval and delay is over, four time-outs of the processor included.
+const settled = 25 * time.Minute
+
 const functionARN = "arn:aws:lambda:us-east-1:000000000000:function:transform"
 
 func config() Config {
@@ -233,6 +236,7 @@ func config() Config {
 		Processor: &Processor{FunctionARN: functionARN, Buffer: Buffer{Bytes: 1 << 20, Interval: time.Second}, Retries: 3},
 		Bucket:    "lake", Buffer: Buffer{Bytes: 1 << 20, Interval: 10 * time.Second},
 		Prefix: "data/!{timestamp:yyyy/MM/dd/HH}/", ErrorPrefix: "errors/!{firehose:error-output-type}/", FileExtension: ".jsonl",
+		PollInterval: time.Second, // the bubble's clock is fast, but not for nothing
 	}
 }
 
@@ -271,7 +275,7 @@ func pump(t *testing.T, c Config, p processor, payloads ...string) (f *fixture, 
 	source := newStream(1)
 	source.put(0, payloads...)
 	f = start(t, c, source, p, &store{})
-	time.Sleep(time.Hour) // of the bubble's clock: every interval and delay is over
+	time.Sleep(settled) // of the bubble's clock: every interval and delay is over
 	synctest.Wait()
 	return f, f.end(t)
 }

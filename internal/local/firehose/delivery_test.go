@@ -1,0 +1,342 @@
+package firehose
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestObjectsEndBySizeOfTheProcessedRecordsOrByInterval(t *testing.T) {
+	cases := []struct {
+		name   string
+		buffer Buffer
+		want   []string
+		last   time.Duration // from the processor's answer to the last object
+	}{
+		{"by size", Buffer{Bytes: 6, Interval: time.Minute}, []string{"<a><b>", "<c><d>"}, 0},
+		{"by size, a record is never cut", Buffer{Bytes: 4, Interval: time.Minute}, []string{"<a><b>", "<c><d>"}, 0},
+		{"by interval", Buffer{Bytes: 100, Interval: 7 * time.Second}, []string{"<a><b><c><d>"}, 7 * time.Second},
+		{"the rest by interval", Buffer{Bytes: 9, Interval: 7 * time.Second}, []string{"<a><b><c>", "<d>"}, 7 * time.Second},
+		{"at once", Buffer{Bytes: 100}, []string{"<a><b><c><d>"}, 0},
+	}
+	for _, test := range cases {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := config()
+				c.Buffer, c.Processor.Buffer.Interval = test.buffer, 0
+				f, s := pump(t, c, acceptAll, "a", "b", "c", "d")
+				assert.Equal(t, test.want, f.store.under("data/"))
+				assert.Equal(t, test.last, s.Latency.Total.Max)
+				assert.Equal(t, len(test.want), s.Objects)
+				assert.Equal(t, len("<a><b><c><d>"), s.DeliveredBytes)
+			})
+		})
+	}
+}
+
+func TestTheErrorOutputHasABufferOfItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := config()
+		c.Buffer = Buffer{Bytes: 300, Interval: time.Minute} // more than one line of the error output, less than two
+		f, s := pump(t, c, func(context.Context, int, event) (any, string, error) { return `{"records":[]}`, "", nil }, "a", "b", "c", "d")
+		assert.Len(t, f.store.under("errors/"), 4)
+		assert.Equal(t, Statistics{Failed: 4, ErrorObjects: 4}, Statistics{Failed: s.Failed, ErrorObjects: s.ErrorObjects, Objects: s.Objects})
+		assert.Equal(t, map[string]int{"Lambda.MissingRecordId": 4}, s.FailedByCode)
+	})
+}
+
+func TestObjectNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := config()
+		c.Version, c.Processor.Buffer.Interval = 7, 5*time.Second
+		source := newStream(1)
+		f := start(t, c, source, func(_ context.Context, _ int, e event) (any, string, error) {
+			return reply{[]replied{accepted(e.Records[0])}}, "", nil // the second is missing
+		}, &store{})
+		// The bubble's clock begins at midnight of 2000-01-01.
+		time.Sleep(59*time.Minute + 59*time.Second + 500*time.Millisecond)
+		source.put(0, "a")
+		time.Sleep(600 * time.Millisecond)
+		source.put(0, "b")
+		time.Sleep(time.Minute)
+		f.end(t)
+		slices.Sort(f.store.keys)
+		require.Len(t, f.store.keys, 2)
+		const uuid = `[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`
+		assert.Regexp(t, `^data/2000/01/01/00/archive-7-2000-01-01-00-59-59-`+uuid+`\.jsonl$`, f.store.keys[0], "by the oldest record, in UTC")
+		assert.Regexp(t, `^errors/processing-failed/archive-7-2000-01-01-01-00-00-`+uuid+`$`, f.store.keys[1])
+	})
+}
+
+func TestWithoutAProcessorRecordsAreDeliveredAsTheyAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := config()
+		c.Processor = nil
+		f, s := pump(t, c, nil, "a", "", "b")
+		assert.Equal(t, "ab", f.store.delivered())
+		assert.Equal(t, 3, s.Delivered)
+	})
+}
+
+func TestABucketThatComesBackLosesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := newStream(1)
+		source.put(0, "a", "b")
+		f := start(t, config(), source, acceptAll, &store{failures: DefaultAttempts - 1})
+		time.Sleep(settled)
+		s := f.end(t)
+		assert.Equal(t, "<a><b>", f.store.delivered())
+		assert.Equal(t, DefaultAttempts-1, s.DeliveryRetries)
+	})
+}
+
+func TestABucketThatStaysAwayEndsThePumpAndTheLossIsCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := newStream(2)
+		source.put(0, "a", "b")
+		source.put(1, "c")
+		f := start(t, config(), source, acceptAll, &store{failures: -1})
+		err := <-f.ended
+		require.ErrorContains(t, err, "bucket lake is down")
+		require.ErrorContains(t, err, "s3://lake/data/2000/01/01/00/archive-1-")
+		require.ErrorContains(t, err, "3 records were read and neither delivered nor put into the error output")
+		assert.Equal(t, 3, f.Statistics().Pending())
+		assert.Equal(t, DefaultAttempts, f.store.calls)
+	})
+}
+
+func TestTheEndFlushesWhatWasRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := config()
+		c.Buffer.Interval, c.Processor.Buffer.Interval = 15*time.Minute, 15*time.Minute
+		source := newStream(2)
+		source.put(0, "a")
+		source.put(1, "b")
+		f := start(t, c, source, acceptAll, &store{})
+		synctest.Wait()
+		assert.Empty(t, f.store.keys)
+		f.end(t)
+		assert.ElementsMatch(t, []string{"<a>", "<b>"}, strings.SplitAfter(f.store.delivered(), ">")[:2])
+	})
+}
+
+func TestAFlushThatTakesTooLongIsEndedAndTheLossIsCounted(t *testing.T) {
+	hangs := func(ctx context.Context, _ int, _ event) (any, string, error) {
+		<-ctx.Done()
+		return nil, "", ctx.Err()
+	}
+	synctest.Test(t, func(t *testing.T) {
+		source := newStream(1)
+		source.put(0, "a", "b")
+		f := start(t, config(), source, hangs, &store{})
+		time.Sleep(2 * time.Second)
+		f.stop()
+		began := time.Now()
+		err := <-f.ended
+		require.ErrorIs(t, err, errShutdown)
+		require.ErrorContains(t, err, "2 records were read")
+		assert.Equal(t, DefaultShutdownTimeout, time.Since(began))
+	})
+}
+
+func TestOrderIsKeptByShard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := config()
+		c.Processor.Buffer.Bytes = 20
+		source := newStream(3)
+		for i := range 200 {
+			source.put(i%3, fmt.Sprintf("%d-%03d", i%3, i))
+		}
+		f := start(t, c, source, func(ctx context.Context, call int, e event) (any, string, error) {
+			time.Sleep(time.Duration(call%7) * time.Millisecond) // the shards overtake each other
+			return acceptAll(ctx, call, e)
+		}, &store{})
+		time.Sleep(settled)
+		f.end(t)
+		last := map[string]string{}
+		all := strings.Split(strings.Trim(f.store.delivered(), "<>"), "><")
+		require.Len(t, all, 200)
+		for _, record := range all {
+			require.Greater(t, record, last[record[:1]])
+			last[record[:1]] = record
+		}
+		for _, e := range f.invoker.events {
+			for _, r := range e.Records {
+				require.Equal(t, e.Records[0].Source.ShardID, r.Source.ShardID, "a batch is of one shard")
+			}
+		}
+	})
+}
+
+func TestTheStreamIsReadFromLatestUnlessFromTheTrimHorizon(t *testing.T) {
+	for _, fromTrimHorizon := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			c := config()
+			c.FromTrimHorizon = fromTrimHorizon
+			source := newStream(2)
+			source.put(0, "old")
+			f := start(t, c, source, acceptAll, &store{})
+			<-f.Ready()
+			source.put(1, "new")
+			time.Sleep(time.Minute)
+			f.end(t)
+			assert.Contains(t, f.store.delivered(), "<new>")
+			assert.Equal(t, fromTrimHorizon, strings.Contains(f.store.delivered(), "<old>"))
+		})
+	}
+}
+
+func TestShardsThatComeOfOthersAreReadAfterThem(t *testing.T) {
+	for _, whileRunning := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			c := config()
+			source := newStream(2)
+			source.put(0, "a1", "a2")
+			source.put(1, "b1")
+			reshard := func() {
+				source.mutex.Lock()
+				// The child is listed before its parents.
+				source.shards = append([]*shard{{id: "child", parents: []string{source.shards[0].id, source.shards[1].id}}}, source.shards...)
+				source.shards[1].closed, source.shards[2].closed = true, true
+				source.mutex.Unlock()
+				source.put(0, "c1", "c2")
+			}
+			if !whileRunning {
+				reshard()
+			}
+			f := start(t, c, source, func(ctx context.Context, call int, e event) (any, string, error) {
+				if strings.HasPrefix(string(e.Records[0].Data), "b") {
+					time.Sleep(time.Minute) // the other parent is done long before
+				}
+				return acceptAll(ctx, call, e)
+			}, &store{})
+			if whileRunning {
+				time.Sleep(10 * time.Second)
+				reshard()
+			}
+			time.Sleep(settled)
+			f.end(t)
+			all := f.store.delivered()
+			assert.Len(t, all, len("<a1><a2><b1><c1><c2>"))
+			assert.True(t, strings.HasSuffix(all, "<c1><c2>"), all)
+		})
+	}
+}
+
+func TestAStreamWhoseShardsAllEndedIsAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := newStream(1)
+		source.put(0, "a")
+		source.shards[0].closed = true
+		f := start(t, config(), source, acceptAll, &store{})
+		require.ErrorContains(t, <-f.ended, "stream activity has no open shard")
+		assert.Equal(t, "<a>", f.store.delivered(), "what was read is flushed")
+	})
+}
+
+func TestReadsThatFailAreTriedAgain(t *testing.T) {
+	down := errors.New("down")
+	throttled := &types.ProvisionedThroughputExceededException{}
+	expired := &types.ExpiredIteratorException{}
+	synctest.Test(t, func(t *testing.T) {
+		source := newStream(1)
+		for i := range 3 * shardSize {
+			source.put(0, fmt.Sprintf("%02d", i))
+		}
+		source.failures = []error{down, throttled, nil, expired, nil, expired, expired, down}
+		f := start(t, config(), source, acceptAll, &store{})
+		time.Sleep(settled)
+		s := f.end(t)
+		all := strings.Split(strings.Trim(f.store.delivered(), "<>"), "><")
+		require.Len(t, all, 3*shardSize)
+		assert.IsIncreasing(t, all)
+		assert.Equal(t, 4, s.SourceRetries)
+	})
+}
+
+func TestAStreamThatStaysAwayEndsThePump(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := newStream(2)
+		source.put(0, "a")
+		f := start(t, config(), source, acceptAll, &store{})
+		time.Sleep(2 * time.Second)
+		source.mutex.Lock()
+		for range 3 * DefaultAttempts {
+			source.failures = append(source.failures, errors.New("down"))
+		}
+		source.mutex.Unlock()
+		err := <-f.ended
+		require.ErrorContains(t, err, "delivery stream archive: read shard shardId-")
+		require.ErrorContains(t, err, fmt.Sprintf("attempt %d: down", DefaultAttempts))
+		assert.Equal(t, "<a>", f.store.delivered(), "what was read is flushed")
+	})
+}
+
+func TestAStreamThatIsNotThereIsNotAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := newStream(1)
+		source.failures = []error{&types.ResourceNotFoundException{}}
+		f := start(t, config(), source, acceptAll, &store{})
+		require.ErrorContains(t, <-f.ended, "attempt 1: ResourceNotFoundException")
+	})
+}
+
+func TestAConfigurationIsRefusedWithAllItsProblems(t *testing.T) {
+	_, err := New(Config{
+		Prefix: "!{timestamp:yyyy}", Buffer: Buffer{Bytes: 0, Interval: time.Hour}, PollInterval: -1, Attempts: -1,
+		Processor: &Processor{Buffer: Buffer{Interval: -1}, Retries: 301, Timeout: time.Hour},
+	}, nil, nil, nil)
+	for _, problem := range []string{
+		"Name is empty", "SourceStream is empty", "Bucket is empty", "Buffer.Bytes is 0", "Buffer.Interval is 1h0m0s", "PollInterval is -1ns",
+		"Attempts is -1", "Processor.Buffer.Bytes is 0", "Processor.Buffer.Interval is -1ns", "Processor.FunctionARN is empty",
+		"Processor.Retries is 301", "Processor.Timeout is 1h0m0s", "ErrorPrefix: it is empty",
+	} {
+		assert.ErrorContains(t, err, problem)
+	}
+}
+
+func TestLatenciesAreThoseOfTheStages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := config()
+		c.PollInterval, c.Processor.Buffer.Interval, c.Buffer.Interval = 10*time.Second, 2*time.Second, 5*time.Second
+		source := newStream(1)
+		f := start(t, c, source, func(ctx context.Context, call int, e event) (any, string, error) {
+			time.Sleep(3 * time.Second)
+			return acceptAll(ctx, call, e)
+		}, &store{})
+		time.Sleep(9 * time.Second)
+		source.put(0, "a")
+		time.Sleep(time.Minute)
+		l := f.end(t).Latency
+		for stage, want := range map[*Latency]time.Duration{
+			&l.Source: time.Second, &l.Buffer: 2 * time.Second, &l.Process: 3 * time.Second, &l.Delivery: 5 * time.Second, &l.Total: 11 * time.Second,
+		} {
+			assert.Equal(t, Latency{Count: 1, Mean: want, P50: want, P99: want, Max: want}, *stage)
+		}
+	})
+}
+
+func TestQuantilesAreWithinTheStatedError(t *testing.T) {
+	var h histogram
+	for i := 1; i <= 1000; i++ {
+		h.add(time.Duration(i) * time.Millisecond)
+	}
+	h.add(-time.Second) // clocks differ
+	l := h.latency()
+	assert.Equal(t, 1001, l.Count)
+	assert.Equal(t, time.Second, l.Max)
+	for quantile, want := range map[time.Duration]time.Duration{l.P50: 500 * time.Millisecond, l.P99: 990 * time.Millisecond} {
+		assert.GreaterOrEqual(t, quantile, want)
+		assert.LessOrEqual(t, float64(quantile), 1.091*float64(want))
+	}
+	assert.Zero(t, (&histogram{}).latency())
+}
