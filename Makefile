@@ -27,7 +27,7 @@ PROFILES := lean standard prod course
 # Packages that import CDK link 100 MB and start a Node kernel; those that start engines take seconds each.
 CDK_PACKAGES := diecast diecast/stacks diecast/constructs/% diecast/test/templates
 ENGINE_PACKAGES := diecast/internal/awsdb diecast/internal/classicmodels diecast/internal/embeddings diecast/internal/onnx \
-	diecast/internal/local/% diecast/lambda/% diecast/cmd/% diecast/test/contracts diecast/internal/activity
+	diecast/internal/local/% diecast/test/platform diecast/lambda/% diecast/cmd/% diecast/test/contracts diecast/internal/activity
 ALL_PACKAGES = $(shell go list ./...)
 PLAIN_PACKAGES = $(filter-out $(CDK_PACKAGES),$(ALL_PACKAGES))
 FAST_PACKAGES = $(filter-out $(ENGINE_PACKAGES),$(PLAIN_PACKAGES))
@@ -68,6 +68,18 @@ node_modules/.complete: package-lock.json
 synth: node_modules/.complete ## Write the CloudFormation templates of cdk.json's profile to cdk.out, validated
 	@rm -rf cdk.out
 	@npx cdk synth --strict --quiet
+
+.PHONY: demo
+demo: setup synth bin/diecast ## Run the platform on this machine, send it events, account for each, stop
+	@bin/diecast local run --buffers 1s
+
+.PHONY: up
+up: setup synth bin/diecast ## Run the platform on this machine until Ctrl-C
+	@bin/diecast local up
+
+.PHONY: bin/diecast
+bin/diecast:
+	@go build -o $@ ./cmd/diecast
 
 .PHONY: check
 check: setup ## The fast part of `test`: formatting, vet, lint and the tests without CDK and engines

@@ -21,7 +21,7 @@ type terminal struct {
 }
 
 // commands make the subcommands.
-var commands = []func(*terminal) *cobra.Command{generateCommand}
+var commands = []func(*terminal) *cobra.Command{generateCommand, localCommand}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

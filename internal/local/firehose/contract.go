@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	strict "github.com/go-json-experiment/json"
 	"github.com/google/uuid"
@@ -168,7 +169,7 @@ func (r answered) verdict() (result, []byte, failure) {
 		return failed, nil, missingData
 	}
 	data, err := base64.StdEncoding.Strict().DecodeString(*r.Data)
-	if err != nil {
+	if err != nil || strings.ContainsAny(*r.Data, "\r\n") { // the decoder skips line breaks
 		return failed, nil, undecodableData
 	}
 	return delivered, data, failure{}

@@ -83,6 +83,9 @@ func TestAnswers(t *testing.T) {
 		{name: "data that are not base64", delivered: "<a><c>", codes: map[string]string{"b": "Lambda.JsonProcessingException"}, answer: func(e event) any {
 			return reply{[]replied{accepted(e.Records[0]), {e.Records[1].RecordID, "Ok", "%"}, accepted(e.Records[2])}}
 		}},
+		{name: "data that are only nearly base64", delivered: "<a>", codes: map[string]string{"b": "Lambda.JsonProcessingException", "c": "Lambda.JsonProcessingException"}, answer: func(e event) any {
+			return reply{[]replied{accepted(e.Records[0]), {e.Records[1].RecordID, "Ok", "YR=="}, {e.Records[2].RecordID, "Ok", "Y\nQ=="}}}
+		}},
 		{name: "no records", codes: allCodes("Lambda.MissingRecordId"), answer: func(event) any { return `{"records":[]}` }},
 		{name: "not JSON", codes: allCodes("Lambda.JsonProcessingException"), answer: func(event) any { return `{"records":[` }},
 		{name: "another document", codes: allCodes("Lambda.JsonProcessingException"), answer: func(event) any { return `{}` }},

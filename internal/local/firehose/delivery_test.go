@@ -54,6 +54,36 @@ func TestTheErrorOutputHasABufferOfItsOwn(t *testing.T) {
 	})
 }
 
+func TestTheErrorOutputIsWrittenAfterTheInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := config()
+		c.Processor.Buffer.Interval = 0
+		source := newStream(1)
+		source.put(0, "a")
+		f := start(t, c, source, func(context.Context, int, event) (any, string, error) { return `{"records":[]}`, "", nil }, &store{})
+		time.Sleep(c.Buffer.Interval - time.Nanosecond)
+		synctest.Wait()
+		assert.Empty(t, f.store.keys)
+		time.Sleep(time.Nanosecond)
+		synctest.Wait()
+		assert.Len(t, f.store.under("errors/"), 1)
+		f.end(t)
+	})
+}
+
+func TestAnObjectIsNamedAfterItsOldestRecordInWhateverOrderTheyCome(t *testing.T) {
+	bucket := &store{}
+	p, err := New(config(), nil, nil, bucket)
+	require.NoError(t, err)
+	into := &object{prefix: p.prefix}
+	for _, hour := range []int{5, 3, 4} {
+		arrival := time.Date(2026, 3, 1, hour, 0, 0, 0, time.UTC)
+		require.NoError(t, p.add(t.Context(), outcome{record: record{arrival: arrival}, output: []byte("x")}, into, nil))
+	}
+	require.NoError(t, p.put(t.Context(), into))
+	assert.Contains(t, bucket.keys[0], "data/2026/03/01/03/archive-1-2026-03-01-03-00-00-")
+}
+
 func TestObjectNames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := config()
@@ -199,9 +229,12 @@ func TestShardsThatComeOfOthersAreReadAfterThem(t *testing.T) {
 	for _, whileRunning := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			c := config()
+			c.FromTrimHorizon = !whileRunning // a shard that appears later is read whole in any case
 			source := newStream(2)
-			source.put(0, "a1", "a2")
-			source.put(1, "b1")
+			parents := func() {
+				source.put(0, "a1", "a2")
+				source.put(1, "b1")
+			}
 			reshard := func() {
 				source.mutex.Lock()
 				// The child is listed before its parents.
@@ -211,6 +244,7 @@ func TestShardsThatComeOfOthersAreReadAfterThem(t *testing.T) {
 				source.put(0, "c1", "c2")
 			}
 			if !whileRunning {
+				parents()
 				reshard()
 			}
 			f := start(t, c, source, func(ctx context.Context, call int, e event) (any, string, error) {
@@ -220,6 +254,8 @@ func TestShardsThatComeOfOthersAreReadAfterThem(t *testing.T) {
 				return acceptAll(ctx, call, e)
 			}, &store{})
 			if whileRunning {
+				<-f.Ready()
+				parents()
 				time.Sleep(10 * time.Second)
 				reshard()
 			}

@@ -14,8 +14,10 @@ const processingFailed = "processing-failed"
 const (
 	byHour         = "!{timestamp:yyyy/MM/dd/HH}/"
 	errorTypeValue = "error-output-type"
-	// maxPrefix bounds an evaluated prefix, in characters.
-	maxPrefix = 512
+	// maxExpression bounds a prefix as it is written, in bytes (API reference, ExtendedS3DestinationConfiguration), maxPrefix
+	// an evaluated one, in characters.
+	maxExpression = 1024
+	maxPrefix     = 512
 	// randomLength is that of !{firehose:random-string}, in characters.
 	randomLength = 11
 )
@@ -62,6 +64,9 @@ func parseErrorPrefix(text, dataPrefix string) (prefix, error) {
 }
 
 func parse(text string, forErrors bool) (prefix, error) {
+	if len(text) > maxExpression {
+		return nil, fmt.Errorf("it has %d bytes, at most %d are allowed", len(text), maxExpression)
+	}
 	var parsed prefix
 	var problems []error
 	for rest := text; rest != ""; {

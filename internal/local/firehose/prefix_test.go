@@ -80,6 +80,7 @@ func TestPrefixesThatAreRefused(t *testing.T) {
 		"!{other:value}":                      "namespaces",
 		strings.Repeat("x", 513) + "/!{a:b}":  "namespaces",
 		strings.Repeat("x", 500) + "/":        "512",
+		strings.Repeat("x", 1025):             "1024",
 		"!{timestamp:ww}/!{partitionKey:two}": "namespaces",
 	} {
 		_, err := parsePrefix(prefix)

@@ -127,15 +127,9 @@ func (p *Pump) read(reading, working context.Context, id string, position types.
 			for i, from := range output.Records {
 				read[i] = newRecord(id, from, now)
 			}
-			p.statistics.read(read, 1)
-			select {
-			case records <- read:
-			case <-reading.Done():
-				p.statistics.read(read, -1) // nobody takes them; they are still in the stream
-				return nil
-			case <-working.Done():
-				p.statistics.read(read, -1)
-				return nil
+			p.statistics.read(read)
+			if send(working, records, read) != nil {
+				return nil // whoever ended the work tells why
 			}
 			last = read[len(read)-1].sequence
 		}

@@ -59,12 +59,11 @@ func (r *recorder) count(change func(*Statistics)) {
 	change(&r.statistics)
 }
 
-// read counts records that were read, or takes them back with the sign -1.
-func (r *recorder) read(records []record, sign int) {
+func (r *recorder) read(records []record) {
 	r.count(func(s *Statistics) {
-		s.Read += sign * len(records)
+		s.Read += len(records)
 		for _, record := range records {
-			s.ReadBytes += sign * len(record.data)
+			s.ReadBytes += len(record.data)
 		}
 	})
 }

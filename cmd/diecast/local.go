@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"diecast/internal/classicmodels"
+	"diecast/internal/local/demonstration"
+	"diecast/internal/local/platform"
+	"diecast/internal/local/runfolder"
+)
+
+// runsFolder holds the laptop's runs, a folder each.
+const runsFolder = ".local"
+
+// localRun is one command line of local.
+type localRun struct {
+	user          *terminal
+	name          string
+	assembly      string
+	source        string
+	buffers       time.Duration
+	events, shown *parsed[int]
+	broken        *parsed[float64]
+}
+
+func localCommand(user *terminal) *cobra.Command {
+	l := &localRun{user: user, events: integerFlag("events", 300), shown: integerFlag("shown", 3), broken: numberFlag("broken", 0.05)}
+	command := &cobra.Command{Use: "local", Short: "Run the synthesized platform on this machine, without AWS"}
+	command.PersistentFlags().StringVar(&l.name, "run", "default", "name of the run; each has its folder below "+runsFolder)
+	starting := func(use, short string, run func(context.Context) error) *cobra.Command {
+		c := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error { return run(c.Context()) }}
+		c.Flags().SortFlags = false
+		c.Flags().StringVar(&l.assembly, "assembly", "cdk.out", "folder that cdk synth wrote")
+		c.Flags().StringVar(&l.source, "source", ".", "root of the module whose functions are built")
+		c.Flags().DurationVar(&l.buffers, "buffers", 0, "cap the delivery streams' buffer intervals; 0 keeps the template's")
+		return c
+	}
+	up := starting("up", "Start the platform and keep it until Ctrl-C or `local down`", l.up)
+	run := starting("run", "Start the platform, send it generated events, account for each, and stop", l.run)
+	run.Flags().Var(l.events, "events", "how many events to send")
+	run.Flags().Var(l.broken, "broken", "share of them that breaks the contract")
+	run.Flags().Var(l.shown, "shown", "how many recommendations to show in full")
+	command.AddCommand(up, run,
+		&cobra.Command{Use: "status", Short: "Say which runs are up, and where their outputs lie", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return l.status() }},
+		&cobra.Command{Use: "down", Short: "Stop a run that is up", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error { return l.down(c.Context()) }},
+	)
+	return command
+}
+
+// start holds the run's folder and starts the platform in it. The returned function stops both.
+func (l *localRun) start(ctx context.Context) (_ *platform.Platform, stop func() error, err error) {
+	folder, err := runfolder.Open(filepath.Join(runsFolder, l.name))
+	if err != nil {
+		return nil, nil, err
+	}
+	shown := startSteps(l.user.err)
+	defer shown.close()
+	running, err := platform.Start(ctx, platform.Options{
+		Assembly: l.assembly, Source: l.source, Dir: folder.Path, ShortenBuffers: l.buffers, Progress: shown.step,
+	})
+	if err != nil {
+		return nil, nil, errors.Join(err, folder.Close())
+	}
+	return running, func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		return errors.Join(running.Stop(ctx), folder.Close())
+	}, nil
+}
+
+func (l *localRun) up(ctx context.Context) (err error) {
+	begun := time.Now()
+	running, stop, err := l.start(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	ran, checked := running.Count()
+	fmt.Fprintf(l.user.out, "up after %.1f s: %d resources run, %d are checked only\noutputs and endpoints: %s\nCtrl-C, or `diecast local down` elsewhere, stops it\n",
+		time.Since(begun).Seconds(), ran, checked, filepath.Join(runsFolder, l.name, platform.OutputsFile))
+	<-ctx.Done()
+	fmt.Fprintln(l.user.err, "stopping")
+	return nil
+}
+
+func (l *localRun) run(ctx context.Context) (err error) {
+	for _, problem := range []error{l.events.problem, l.broken.problem, l.shown.problem} {
+		err = errors.Join(err, problem)
+	}
+	if err != nil {
+		return err
+	}
+	begun := time.Now()
+	running, stop, err := l.start(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	upAfter := time.Since(begun)
+	// The shipped model was trained on this shop: seed 1, scale 1.
+	options := classicmodels.DefaultOptions()
+	options.Seed = 1
+	shop, err := classicmodels.New(options)
+	if err != nil {
+		return err
+	}
+	target, err := targetOf(running)
+	if err != nil {
+		return err
+	}
+	shown := startSteps(l.user.err)
+	shown.step(fmt.Sprintf("sending %d events", l.events.value))
+	report, failure := demonstration.Run(ctx, target, demonstration.Options{
+		Shop: shop, Events: l.events.value, BrokenShare: l.broken.value, PerSecond: 100,
+	})
+	shown.close()
+	if err := l.show(ctx, shop, running, target, report, upAfter); err != nil {
+		return errors.Join(failure, err)
+	}
+	return failure
+}
+
+// targetOf finds the platform's stream, table and bucket by the outputs that anybody would use.
+func targetOf(running *platform.Platform) (demonstration.Target, error) {
+	outputs, err := running.Outputs()
+	if err != nil {
+		return demonstration.Target{}, err
+	}
+	target := demonstration.Target{
+		Kinesis: running.Kinesis(), DynamoDB: running.DynamoDB(), S3: running.S3(),
+	}
+	for stack, values := range outputs {
+		if strings.HasSuffix(stack, "-Streaming") {
+			target.Stream, target.Table, target.Bucket = values["StreamName"], values["RecommendationsTableName"], values["RecommendationsBucketName"]
+		}
+	}
+	if target.Stream == "" || target.Table == "" || target.Bucket == "" {
+		return demonstration.Target{}, errors.New("the assembly has no stack Streaming with outputs StreamName, RecommendationsTableName and RecommendationsBucketName")
+	}
+	for _, delivery := range running.Deliveries() {
+		if delivery.Bucket == target.Bucket {
+			target.ArchivePrefix, target.ErrorPrefix = beforeExpression(delivery.Prefix), beforeExpression(delivery.ErrorPrefix)
+		}
+	}
+	return target, nil
+}
+
+// beforeExpression is the part of a delivery stream's prefix that is the same for every object.
+func beforeExpression(prefix string) string {
+	fixed, _, _ := strings.Cut(prefix, "!{")
+	return fixed[:strings.LastIndex(fixed, "/")+1]
+}
+
+// runStatus is what status tells of one run.
+type runStatus struct {
+	Run     string `json:"run"`
+	PID     int    `json:"pid,omitempty"`
+	Outputs string `json:"outputs"`
+}
+
+func (l *localRun) status() error {
+	names, err := runfolder.List(runsFolder)
+	if err != nil {
+		return err
+	}
+	all := []runStatus{}
+	for _, name := range names {
+		folder := filepath.Join(runsFolder, name)
+		pid, err := runfolder.Running(folder)
+		if err != nil {
+			return err
+		}
+		all = append(all, runStatus{Run: name, PID: pid, Outputs: filepath.Join(folder, platform.OutputsFile)})
+	}
+	if l.user.json {
+		return json.NewEncoder(l.user.out).Encode(all)
+	}
+	if len(all) == 0 {
+		fmt.Fprintln(l.user.out, "no run yet: `make up` starts one")
+	}
+	for _, one := range all {
+		if one.PID == 0 {
+			fmt.Fprintf(l.user.out, "%s: down\n", one.Run)
+			continue
+		}
+		fmt.Fprintf(l.user.out, "%s: up, process %d, outputs and endpoints in %s\n", one.Run, one.PID, one.Outputs)
+	}
+	return nil
+}
+
+func (l *localRun) down(ctx context.Context) error {
+	folder := filepath.Join(runsFolder, l.name)
+	pid, err := runfolder.Running(folder)
+	if err != nil {
+		return err
+	}
+	if pid == 0 {
+		fmt.Fprintf(l.user.out, "%s is not up\n", l.name)
+		return nil
+	}
+	fmt.Fprintf(l.user.out, "stopping %s, process %d\n", l.name, pid)
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("process %d: %w", pid, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if left, err := runfolder.Running(folder); err != nil || left == 0 {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("process %d has not ended: %w", pid, ctx.Err())
+		}
+	}
+}

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/term"
+
+	"diecast/internal/assembly"
+	"diecast/internal/classicmodels"
+	"diecast/internal/local/demonstration"
+	"diecast/internal/local/platform"
+	"diecast/internal/recommendation"
+)
+
+// localSummary is what local run tells a machine.
+type localSummary struct {
+	UpSeconds      float64            `json:"up_seconds"`
+	Sent           int                `json:"sent"`
+	Broken         int                `json:"broken"`
+	Archived       int                `json:"archived"`
+	Duplicates     int                `json:"duplicates"`
+	Delivered      int                `json:"delivered"`
+	Degraded       int                `json:"degraded"`
+	Refused        int                `json:"refused"`
+	LatencySeconds map[string]figures `json:"latency_seconds"`
+	Run            int                `json:"resources_run"`
+	Checked        int                `json:"resources_checked"`
+}
+
+type figures struct {
+	Count int     `json:"count"`
+	P50   float64 `json:"p50"`
+	P99   float64 `json:"p99"`
+}
+
+// stage is a row of the closing table's latencies.
+type stage struct {
+	name      string
+	durations []time.Duration
+}
+
+func stages(running *platform.Platform, report demonstration.Report) []stage {
+	all := []stage{{"event to readable by the shop", report.Readable}, {"event to object in the archive", report.Stored}}
+	for _, consumer := range running.Consumers() {
+		warm, cold, _ := consumer.Durations()
+		all = append(all, stage{"deliver, an invocation", warm}, stage{"deliver, process start to first answer", cold})
+	}
+	for _, delivery := range running.Deliveries() {
+		warm, cold, _ := delivery.Durations()
+		all = append(all, stage{"transform, an invocation", warm}, stage{"transform, process start to first answer", cold})
+	}
+	return all
+}
+
+func (l *localRun) show(ctx context.Context, shop *classicmodels.Shop, running *platform.Platform, target demonstration.Target, report demonstration.Report, up time.Duration) error {
+	ran, checked := running.Count()
+	rows := stages(running, report)
+	if l.user.json {
+		summary := localSummary{
+			UpSeconds: up.Seconds(), Sent: report.Sent, Broken: report.Broken, Archived: report.Archived, Duplicates: report.Duplicates,
+			Delivered: report.Delivered, Degraded: report.Degraded, Refused: report.Refused, LatencySeconds: map[string]figures{}, Run: ran, Checked: checked,
+		}
+		for _, row := range rows {
+			summary.LatencySeconds[row.name] = figures{len(row.durations),
+				demonstration.Percentile(row.durations, 50).Seconds(), demonstration.Percentile(row.durations, 99).Seconds()}
+		}
+		return json.NewEncoder(l.user.out).Encode(summary)
+	}
+	products, err := productNames(ctx, shop)
+	if err != nil {
+		return err
+	}
+	for _, record := range report.Records[:min(l.shown.value, len(report.Records))] {
+		showRecord(l.user.out, record, products)
+	}
+	table := tabwriter.NewWriter(l.user.out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(table, "Events\t\tWhere")
+	fmt.Fprintf(table, "  put on the stream\t%d\t%s\n", report.Sent, target.Stream)
+	fmt.Fprintf(table, "  archived\t%d\ts3://%s/%s\n", report.Archived, target.Bucket, target.ArchivePrefix)
+	fmt.Fprintf(table, "  delivered to the shop\t%d\ttable %s\n", report.Delivered, target.Table)
+	fmt.Fprintf(table, "  in error, with the reason\t%d\ts3://%s/%s\n", report.Refused, target.Bucket, target.ErrorPrefix)
+	fmt.Fprintf(table, "  dropped\t%d\t\n", report.Sent-report.Archived-report.Refused)
+	fmt.Fprintf(table, "  answered by the most popular instead of the model\t%d\t\n", report.Degraded)
+	fmt.Fprintln(table, "\t\t\nLatency\tp50\tp99")
+	for _, row := range rows {
+		if len(row.durations) > 0 {
+			fmt.Fprintf(table, "  %s\t%s\t%s\n", row.name, rounded(demonstration.Percentile(row.durations, 50)), rounded(demonstration.Percentile(row.durations, 99)))
+		}
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(l.user.out, "\nUp in %.1f s. %d resources of the templates ran: %s.\n%d were checked only:\n",
+		up.Seconds(), ran, strings.Join(kindsThatRan(running), ", "), checked)
+	for _, line := range reasonsForChecking(running) {
+		fmt.Fprintln(l.user.out, "  "+line)
+	}
+	return nil
+}
+
+// reasonsForChecking counts the resources that did not run by the reason.
+func reasonsForChecking(running *platform.Platform) []string {
+	counts := map[string]int{}
+	for _, resource := range running.Resources() {
+		if resource.Fate == assembly.Checked {
+			counts[resource.Reason]++
+		}
+	}
+	var lines []string
+	for _, reason := range slices.Sorted(maps.Keys(counts)) {
+		lines = append(lines, fmt.Sprintf("%3d  %s", counts[reason], reason))
+	}
+	return lines
+}
+
+// kindsThatRan counts the resources that ran by type, in the order of their creation.
+func kindsThatRan(running *platform.Platform) []string {
+	counts := map[string]int{}
+	var order []string
+	for _, resource := range running.Resources() {
+		if resource.Fate == assembly.Run {
+			if counts[resource.Type] == 0 {
+				order = append(order, resource.Type)
+			}
+			counts[resource.Type]++
+		}
+	}
+	for i, kind := range order {
+		order[i] = fmt.Sprintf("%d %s", counts[kind], strings.TrimPrefix(kind, "AWS::"))
+	}
+	return order
+}
+
+func rounded(d time.Duration) string {
+	if d < 10*time.Millisecond {
+		return d.Round(100 * time.Microsecond).String()
+	}
+	return d.Round(time.Millisecond).String()
+}
+
+// productNames are short descriptions of the shop's products by code.
+func productNames(ctx context.Context, shop *classicmodels.Shop) (map[string]string, error) {
+	names := map[string]string{}
+	err := shop.Scan(ctx, func(table *classicmodels.Table, row []classicmodels.Value) error {
+		if table.Name == classicmodels.Products {
+			text := map[string]string{}
+			for i, column := range table.Columns {
+				text[column.Name] = row[i].String()
+			}
+			names[text["productCode"]] = fmt.Sprintf("%s (%s, %s)", text["productName"], text["productLine"], text["productScale"])
+		}
+		return nil
+	})
+	return names, err
+}
+
+func showRecord(to io.Writer, record recommendation.Record, products map[string]string) {
+	event := record.Event
+	fmt.Fprintf(to, "Customer %d in %s, %s, credit limit %s\n", event.CustomerNumber,
+		strings.TrimSpace(event.City), strings.TrimSpace(event.Country), grouped(int64(event.CreditLimit)))
+	name := func(code string) string {
+		if known := products[code]; known != "" {
+			return code + " " + known
+		}
+		return code
+	}
+	list := func(title string, codes []string) {
+		for i, code := range codes {
+			if i > 0 {
+				title = ""
+			}
+			fmt.Fprintf(to, "  %-12s %s\n", title, name(code))
+		}
+	}
+	list("browsed", event.Browsed())
+	list("in the cart", event.Cart())
+	for i, item := range record.Items {
+		title := ""
+		if i == 0 {
+			title = "recommended"
+		}
+		fmt.Fprintf(to, "  %-12s %.3f  %s\n", title, item.Score, name(item.ID))
+	}
+	why := fmt.Sprintf("model %s puts these nearest to a customer of this city, country and credit limit", record.ModelVersion)
+	if record.Degraded {
+		why = fmt.Sprintf("the model could not answer: these are the most popular of %s", record.ModelVersion)
+	}
+	fmt.Fprintf(to, "  %-12s %s\n", "because", why)
+	for _, similar := range record.Similar[:min(1, len(record.Similar))] {
+		codes := make([]string, 0, len(similar.Items))
+		for _, item := range similar.Items {
+			codes = append(codes, item.ID)
+		}
+		fmt.Fprintf(to, "  %-12s %s: %s\n", "similar to", similar.ProductCode, strings.Join(codes, ", "))
+	}
+	fmt.Fprintln(to)
+}
+
+// steps shows what a longer piece of work is at, on one line of a terminal; elsewhere it shows nothing.
+type steps struct {
+	to       io.Writer
+	terminal bool
+}
+
+func startSteps(to io.Writer) *steps {
+	file, isFile := to.(*os.File)
+	return &steps{to: to, terminal: isFile && term.IsTerminal(int(file.Fd()))}
+}
+
+func (s *steps) step(text string) {
+	if s.terminal {
+		fmt.Fprintf(s.to, "\r\x1b[K%s", text)
+	}
+}
+
+func (s *steps) close() {
+	if s.terminal {
+		fmt.Fprint(s.to, "\r\x1b[K")
+	}
+}

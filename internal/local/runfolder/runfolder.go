@@ -1,0 +1,109 @@
+// Package runfolder keeps the laptop's runs apart: each has a folder, and at most one process that works in it. The lock is
+// the kernel's, so that it ends with the process, however that ends. The package knows nothing of what a run does.
+package runfolder
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// lockName is the file in a run's folder that its process locks and writes its id into.
+const lockName = "lock"
+
+// Folder is a run's folder, held by this process.
+type Folder struct {
+	// Path of the folder.
+	Path string
+	lock *os.File
+}
+
+// RunningError says that another process holds a run's folder.
+type RunningError struct {
+	Path string
+	PID  int
+}
+
+func (e *RunningError) Error() string {
+	return fmt.Sprintf("%s is in use by process %d: stop it with `diecast local down`, or choose another --run", e.Path, e.PID)
+}
+
+// Open makes the folder where it does not exist and locks it. The error of one that is in use is a *RunningError.
+func Open(path string) (*Folder, error) {
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return nil, err
+	}
+	lock, err := os.OpenFile(filepath.Join(path, lockName), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		defer lock.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			pid, err := read(path)
+			if err != nil {
+				return nil, err
+			}
+			return nil, &RunningError{Path: path, PID: pid}
+		}
+		return nil, fmt.Errorf("locking %s: %w", path, err)
+	}
+	if err := errors.Join(lock.Truncate(0), write(lock)); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return &Folder{Path: path, lock: lock}, nil
+}
+
+func write(lock *os.File) error {
+	_, err := lock.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	return err
+}
+
+// Close gives the folder up and leaves what is in it.
+func (f *Folder) Close() error { return f.lock.Close() }
+
+// Running tells the process that holds a run's folder, or 0.
+func Running(path string) (pid int, err error) {
+	lock, err := os.Open(filepath.Join(path, lockName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer lock.Close()
+	switch err := syscall.Flock(int(lock.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); {
+	case err == nil:
+		return 0, nil
+	case !errors.Is(err, syscall.EWOULDBLOCK):
+		return 0, fmt.Errorf("looking at the lock of %s: %w", path, err)
+	}
+	return read(path)
+}
+
+func read(path string) (int, error) {
+	text, err := os.ReadFile(filepath.Join(path, lockName))
+	if err != nil {
+		return 0, err
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0, fmt.Errorf("%s holds no process id: %w", filepath.Join(path, lockName), err)
+	}
+	return pid, nil
+}
+
+// List are the names of the runs below a folder, in order.
+func List(root string) ([]string, error) {
+	locks, err := filepath.Glob(filepath.Join(root, "*", lockName))
+	names := make([]string, 0, len(locks))
+	for _, lock := range locks {
+		names = append(names, filepath.Base(filepath.Dir(lock)))
+	}
+	return names, err
+}

@@ -1,0 +1,139 @@
+package platform
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	signer "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"diecast/internal/local/demonstration"
+	"diecast/internal/local/platform"
+	"diecast/internal/recommendation"
+)
+
+// Events on the stream are found, complete and exact, in the bucket and in the table.
+func TestEventsReachTheArchiveAndTheShop(t *testing.T) {
+	running := start(t, synthesized)
+	to := target(t, running, "recommendations/")
+	report, err := demonstration.Run(t.Context(), to, demonstration.Options{Shop: shop(t), Events: 200, BrokenShare: 0.1})
+	require.NoError(t, err)
+
+	require.Positive(t, report.Broken)
+	valid := report.Sent - report.Broken
+	assert.Equal(t, valid, report.Archived)
+	assert.Equal(t, valid, report.Delivered)
+	assert.Equal(t, report.Broken, report.Refused, "every broken event is in the error output")
+	assert.Zero(t, report.Duplicates)
+	assert.Zero(t, report.Degraded, "the model answered")
+	require.Len(t, report.Records, valid)
+
+	model := output(t, running, "VectorsData", "ModelVersion")
+	newest := map[string]recommendation.Record{}
+	for _, record := range report.Records {
+		assert.Equal(t, model, record.ModelVersion)
+		assert.NotEmpty(t, record.Items)
+		inCart := map[string]bool{}
+		for _, code := range record.Event.Cart() {
+			inCart[code] = true
+		}
+		for _, item := range record.Items {
+			assert.False(t, inCart[item.ID], "%s is in the cart and was recommended", item.ID)
+		}
+		if kept, ok := newest[record.Event.SessionID]; !ok || record.Supersedes(kept) {
+			newest[record.Event.SessionID] = record
+		}
+	}
+	rows := rows(t, running)
+	require.Len(t, rows, len(newest))
+	for session, archived := range newest {
+		delivered, err := recommendation.Decode([]byte(rows[session]["record"].(*types.AttributeValueMemberS).Value))
+		require.NoError(t, err)
+		differences, err := recommendation.Differences(archived, delivered)
+		require.NoError(t, err)
+		assert.Empty(t, differences, "archive and row of session %s", session)
+	}
+}
+
+func rows(t *testing.T, running *platform.Platform) map[string]map[string]types.AttributeValue {
+	t.Helper()
+	table := output(t, running, "Streaming", "RecommendationsTableName")
+	all := map[string]map[string]types.AttributeValue{}
+	pages := dynamodb.NewScanPaginator(running.DynamoDB(), &dynamodb.ScanInput{TableName: &table})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		require.NoError(t, err)
+		for _, row := range page.Items {
+			all[row["session_id"].(*types.AttributeValueMemberS).Value] = row
+		}
+	}
+	return all
+}
+
+// The course's three routes answer signed callers and no others.
+func TestTheCoursesRoutes(t *testing.T) {
+	running := start(t, synthesized)
+	base := output(t, running, "Streaming", "InferenceUrl")
+
+	status, _ := call(t, running, http.MethodGet, base+"items_from_item?item_id=S10_1001&limit=5", nil, false)
+	assert.Equal(t, http.StatusForbidden, status, "an unsigned request")
+
+	status, answer := call(t, running, http.MethodPost, base+"user_embeddings", []byte(`[{"city":"Paris","country":"France","creditlimit":81200}]`), true)
+	require.Equal(t, http.StatusOK, status, "%s", answer)
+	var vectors []json.RawMessage
+	require.NoError(t, json.Unmarshal(answer, &vectors))
+	require.Len(t, vectors, 1)
+
+	status, answer = call(t, running, http.MethodPost, base+"items_from_user?limit=5", vectors[0], true)
+	require.Equal(t, http.StatusOK, status, "%s", answer)
+	var items []struct {
+		ID    string
+		Score float64
+	}
+	require.NoError(t, json.Unmarshal(answer, &items))
+	require.Len(t, items, 5)
+	assert.GreaterOrEqual(t, items[0].Score, items[4].Score)
+
+	status, answer = call(t, running, http.MethodGet, base+"items_from_item?item_id="+items[0].ID+"&limit=5", nil, true)
+	require.Equal(t, http.StatusOK, status, "%s", answer)
+	var neighbours []struct {
+		ID       string
+		Distance float64
+	}
+	require.NoError(t, json.Unmarshal(answer, &neighbours))
+	require.Len(t, neighbours, 5)
+	assert.NotEqual(t, items[0].ID, neighbours[0].ID)
+	assert.LessOrEqual(t, neighbours[0].Distance, neighbours[4].Distance)
+}
+
+func call(t *testing.T, running *platform.Platform, method, address string, body []byte, signed bool) (int, []byte) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
+	require.NoError(t, err)
+	request.Header.Set("Content-Type", "application/json")
+	if signed {
+		endpoints := running.Endpoints()
+		credentials := aws.Credentials{AccessKeyID: endpoints["AWS_ACCESS_KEY_ID"], SecretAccessKey: endpoints["AWS_SECRET_ACCESS_KEY"]}
+		sum := sha256.Sum256(body)
+		require.NoError(t, signer.NewSigner().SignHTTP(ctx, credentials, request, hex.EncodeToString(sum[:]), "lambda", endpoints["AWS_REGION"], time.Now()))
+	}
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return response.StatusCode, answer
+}

@@ -1,0 +1,158 @@
+// Package platform proves the laptop's run end to end: the synthesized platform, on real engines, from an event on the
+// stream to the bucket and the table, and that what it does comes from the templates alone.
+package platform
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"diecast/internal/classicmodels"
+	"diecast/internal/local/demonstration"
+	"diecast/internal/local/platform"
+)
+
+// root of the module.
+const root = "../.."
+
+// waitForErrors is how long the error output may take: a retry, and the buffers.
+const waitForErrors = 10 * time.Second
+
+// synthesized is the assembly of the default profile, written once for all tests.
+var synthesized string
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	folder, err := os.MkdirTemp("", "diecast-platform-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "platform:", err)
+		return 1
+	}
+	defer os.RemoveAll(folder)
+	synthesized = filepath.Join(folder, "cdk.out")
+	if err := synthesize(folder); err != nil {
+		fmt.Fprintln(os.Stderr, "platform:", err)
+		return 1
+	}
+	return m.Run()
+}
+
+// synthesize runs the app as the CDK CLI does, without compiling the functions for AWS: the laptop builds its own.
+func synthesize(folder string) error {
+	app := filepath.Join(folder, "app")
+	build := exec.Command("go", "build", "-o", app, ".")
+	build.Dir = root
+	if output, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("building the app: %w\n%s", err, output)
+	}
+	settings, err := os.ReadFile(filepath.Join(root, "cdk.json"))
+	if err != nil {
+		return err
+	}
+	var cdk struct{ Context map[string]any }
+	if err := json.Unmarshal(settings, &cdk); err != nil {
+		return err
+	}
+	cdk.Context["aws:cdk:bundling-stacks"] = []string{}
+	cdkContext, err := json.Marshal(cdk.Context)
+	if err != nil {
+		return err
+	}
+	synth := exec.Command(app)
+	synth.Dir = root
+	synth.Env = append(os.Environ(), "CDK_CONTEXT_JSON="+string(cdkContext), "CDK_OUTDIR="+synthesized, "CDK_VALIDATION=false")
+	if output, err := synth.CombinedOutput(); err != nil {
+		return fmt.Errorf("cdk synth: %w\n%s", err, output)
+	}
+	return nil
+}
+
+// changed is a copy of the assembly in which edit has changed one stack's resources.
+func changed(t *testing.T, edits map[string]func(resources map[string]any)) string {
+	t.Helper()
+	copied := filepath.Join(t.TempDir(), "cdk.out")
+	require.NoError(t, os.CopyFS(copied, os.DirFS(synthesized)))
+	for stack, edit := range edits {
+		file := filepath.Join(copied, stack+".template.json")
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		var template map[string]any
+		require.NoError(t, json.Unmarshal(text, &template))
+		edit(template["Resources"].(map[string]any))
+		text, err = json.Marshal(template)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(file, text, 0o600))
+	}
+	return copied
+}
+
+// properties of the one resource whose logical id begins so.
+func properties(t *testing.T, resources map[string]any, kind, prefix string) map[string]any {
+	t.Helper()
+	var found map[string]any
+	for id, one := range resources {
+		resource := one.(map[string]any)
+		if resource["Type"] == kind && strings.HasPrefix(id, prefix) {
+			require.Nil(t, found, "two resources of type %s begin with %s", kind, prefix)
+			found = resource["Properties"].(map[string]any)
+		}
+	}
+	require.NotNil(t, found, "no resource of type %s begins with %s", kind, prefix)
+	return found
+}
+
+// start runs an assembly until the test ends.
+func start(t testing.TB, assembly string) *platform.Platform {
+	t.Helper()
+	running, err := platform.Start(t.Context(), platform.Options{
+		Assembly: assembly, Source: root, Dir: t.TempDir(), ShortenBuffers: time.Second,
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		require.NoError(t, running.Stop(ctx))
+	})
+	return running
+}
+
+// output of a stack, by its id.
+func output(t testing.TB, running *platform.Platform, stack, name string) string {
+	t.Helper()
+	outputs, err := running.Outputs()
+	require.NoError(t, err)
+	value, ok := outputs["diecast-"+stack][name]
+	require.True(t, ok, "stack %s has no output %s", stack, name)
+	return value
+}
+
+func target(t testing.TB, running *platform.Platform, archivePrefix string) demonstration.Target {
+	t.Helper()
+	return demonstration.Target{
+		Kinesis: running.Kinesis(), DynamoDB: running.DynamoDB(), S3: running.S3(),
+		Stream: output(t, running, "Streaming", "StreamName"),
+		Table:  output(t, running, "Streaming", "RecommendationsTableName"),
+		Bucket: output(t, running, "Streaming", "RecommendationsBucketName"), ArchivePrefix: archivePrefix, ErrorPrefix: "errors/",
+	}
+}
+
+// shop is the one that the shipped model was trained on.
+func shop(t testing.TB) *classicmodels.Shop {
+	t.Helper()
+	options := classicmodels.DefaultOptions()
+	options.Seed = 1
+	made, err := classicmodels.New(options)
+	require.NoError(t, err)
+	return made
+}

@@ -1,0 +1,149 @@
+package platform
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"diecast/internal/assembly"
+	"diecast/internal/local/demonstration"
+	"diecast/internal/local/platform"
+)
+
+// For each type that runs, one property is changed in the template alone, and the behaviour changes with it.
+func TestTemplatesRule(t *testing.T) {
+	const keep = 7777
+	edited := changed(t, map[string]func(map[string]any){
+		"Vectors": func(resources map[string]any) {
+			properties(t, resources, "AWS::RDS::DBInstance", "Database")["MasterUsername"] = "keeper"
+		},
+		"VectorsData": func(resources map[string]any) {
+			delete(properties(t, resources, "Custom::VectorLoad", "Load"), "SchemaHash")
+		},
+		"Streaming": func(resources map[string]any) {
+			properties(t, resources, "AWS::S3::Bucket", "Archive")["BucketName"] = "an-archive-of-another-name"
+			properties(t, resources, "AWS::Kinesis::Stream", "Events")["ShardCount"] = 3
+			table := properties(t, resources, "AWS::DynamoDB::GlobalTable", "Recommendations")
+			for _, holder := range []any{table, table["Replicas"].([]any)[0]} {
+				holder.(map[string]any)["GlobalSecondaryIndexes"].([]any)[0].(map[string]any)["IndexName"] = "by-customer"
+			}
+			properties(t, resources, "AWS::Lambda::Url", "Inference")["AuthType"] = "NONE"
+			properties(t, resources, "AWS::Lambda::EventSourceMapping", "Deliver")["BatchSize"] = 1
+			deliver := properties(t, resources, "AWS::Lambda::Function", "Deliver")
+			deliver["Environment"].(map[string]any)["Variables"].(map[string]any)["RECOMMENDATION_TTL_SECONDS"] = strconv.Itoa(keep)
+			delivery := properties(t, resources, "AWS::KinesisFirehose::DeliveryStream", "Delivery")
+			delivery["ExtendedS3DestinationConfiguration"].(map[string]any)["Prefix"] = "elsewhere/!{timestamp:yyyy}/"
+		},
+	})
+	running := start(t, edited)
+	to := target(t, running, "elsewhere/")
+	const events = 30
+	report, err := demonstration.Run(t.Context(), to, demonstration.Options{Shop: shop(t), Events: events})
+	require.NoError(t, err, "the events are below the other prefix")
+
+	t.Run("bucket", func(t *testing.T) {
+		assert.Equal(t, "an-archive-of-another-name", to.Bucket)
+		_, err := running.S3().HeadBucket(t.Context(), &s3.HeadBucketInput{Bucket: &to.Bucket})
+		assert.NoError(t, err)
+	})
+	t.Run("delivery stream", func(t *testing.T) { assert.Equal(t, events, report.Archived) })
+	t.Run("stream", func(t *testing.T) {
+		stream, err := running.Kinesis().DescribeStreamSummary(t.Context(), &kinesis.DescribeStreamSummaryInput{StreamName: &to.Stream})
+		require.NoError(t, err)
+		assert.EqualValues(t, 3, *stream.StreamDescriptionSummary.OpenShardCount)
+	})
+	t.Run("table", func(t *testing.T) {
+		table, err := running.DynamoDB().DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: &to.Table})
+		require.NoError(t, err)
+		assert.Equal(t, "by-customer", *table.Table.GlobalSecondaryIndexes[0].IndexName)
+	})
+	t.Run("function", func(t *testing.T) {
+		for _, record := range report.Records {
+			row := rows(t, running)[record.Event.SessionID]
+			expires, err := strconv.ParseInt(row["expires_at"].(*types.AttributeValueMemberN).Value, 10, 64)
+			require.NoError(t, err)
+			assert.InDelta(t, record.RecommendedAt.Unix()+keep, expires, 120)
+		}
+	})
+	t.Run("event source mapping", func(t *testing.T) {
+		warm, cold, _ := running.Consumers()[0].Durations()
+		assert.GreaterOrEqual(t, len(warm)+len(cold), events, "an invocation for each event")
+	})
+	t.Run("function URL", func(t *testing.T) {
+		code := report.Records[0].Items[0].ID
+		status, answer := call(t, running, http.MethodGet, output(t, running, "Streaming", "InferenceUrl")+"items_from_item?item_id="+code+"&limit=1", nil, false)
+		assert.Equal(t, http.StatusOK, status, "%s", answer)
+	})
+	t.Run("database", func(t *testing.T) {
+		secret := output(t, running, "Vectors", "DatabaseSecretArn")
+		value, err := running.Secret(t.Context(), secret)
+		require.NoError(t, err)
+		assert.Contains(t, value, `"username":"keeper"`)
+	})
+}
+
+// The custom resource's property decides which model is loaded: without one there is none, and events wait as long as the
+// template's retries allow, and are then where a person finds them.
+func TestTemplatesRule_customResourceAndRetries(t *testing.T) {
+	edited := changed(t, map[string]func(map[string]any){
+		"VectorsData": func(resources map[string]any) {
+			delete(properties(t, resources, "Custom::VectorLoad", "Load"), "ModelVersion")
+		},
+		"Streaming": func(resources map[string]any) {
+			mapping := properties(t, resources, "AWS::Lambda::EventSourceMapping", "Deliver")
+			mapping["MaximumRetryAttempts"] = 0
+			mapping["BisectBatchOnFunctionError"] = false
+			delivery := properties(t, resources, "AWS::KinesisFirehose::DeliveryStream", "Delivery")
+			for _, one := range delivery["ExtendedS3DestinationConfiguration"].(map[string]any)["ProcessingConfiguration"].(map[string]any)["Processors"].([]any)[0].(map[string]any)["Parameters"].([]any) {
+				if parameter := one.(map[string]any); parameter["ParameterName"] == "NumberOfRetries" {
+					parameter["ParameterValue"] = "1"
+				}
+			}
+		},
+	})
+	running := start(t, edited)
+	assert.Empty(t, output(t, running, "VectorsData", "ModelVersion"))
+	to := target(t, running, "recommendations/")
+	report, err := demonstration.Run(t.Context(), to, demonstration.Options{Shop: shop(t), Events: 20, Patience: waitForErrors})
+	require.Error(t, err, "nothing can be recommended without a model")
+	assert.Zero(t, report.Archived)
+	assert.Equal(t, 20, report.Refused, "every event is in the error output after its one retry: nothing is lost")
+	assert.NotEmpty(t, keys(t, running, to.Bucket, "aws/lambda/"), "the consumer's batches are kept, too")
+}
+
+func keys(t *testing.T, running *platform.Platform, bucket, prefix string) []string {
+	t.Helper()
+	page, err := running.S3().ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
+	require.NoError(t, err)
+	var all []string
+	for _, object := range page.Contents {
+		all = append(all, *object.Key)
+	}
+	return all
+}
+
+// What the laptop cannot run is named, all of it, before anything starts.
+func TestUnknownResourcesStopTheRunBeforeItStarts(t *testing.T) {
+	edited := changed(t, map[string]func(map[string]any){
+		"Streaming": func(resources map[string]any) {
+			resources["Satellite"] = map[string]any{"Type": "AWS::GroundStation::Config", "Properties": map[string]any{}}
+			properties(t, resources, "AWS::Kinesis::Stream", "Events")["ShardCount"] = map[string]any{"Fn::Guess": "3"}
+		},
+	})
+	folder := t.TempDir() + "/run"
+	_, err := platform.Start(t.Context(), platform.Options{Assembly: edited, Source: root, Dir: folder})
+	var problems assembly.Problems
+	require.ErrorAs(t, err, &problems)
+	assert.Contains(t, err.Error(), "AWS::GroundStation::Config")
+	assert.Contains(t, err.Error(), "Fn::Guess")
+	assert.True(t, strings.Contains(err.Error(), "Satellite"))
+	assert.NoDirExists(t, folder, "nothing was started")
+}
