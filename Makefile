@@ -39,7 +39,8 @@ help: ## List the targets
 .PHONY: setup
 setup: $(PYTHON_HOME)/.complete node_modules/.complete $(MARIADB_HOME) ## Install what the tests and the laptop run need (once; `test` does it too)
 
-$(PYTHON_HOME)/.complete: requirements.txt
+# The folder's name holds the lock file's content: it is complete or it is not, whenever the file was checked out.
+$(PYTHON_HOME)/.complete:
 	@echo "setup: Python tools and engines -> $(PYTHON_HOME)"
 	@rm -rf "$(PYTHON_HOME)" && mkdir -p "$(DIECAST_CACHE)"
 	@python3 -m venv "$(PYTHON_HOME)"
@@ -47,7 +48,7 @@ $(PYTHON_HOME)/.complete: requirements.txt
 	@ln -sfn "python-$(PYTHON_KEY)" "$(DIECAST_CACHE)/python"
 	@touch $@
 
-$(TRAINING_HOME)/.complete: training/requirements.txt
+$(TRAINING_HOME)/.complete:
 	@echo "setup: PyTorch, 5.8 GB -> $(TRAINING_HOME)"
 	@rm -rf "$(TRAINING_HOME)" && mkdir -p "$(DIECAST_CACHE)"
 	@python3 -m venv "$(TRAINING_HOME)"
