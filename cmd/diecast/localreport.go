@@ -83,14 +83,18 @@ func (l *localRun) show(ctx context.Context, shop *classicmodels.Shop, running *
 		showRecord(l.user.out, record, products)
 	}
 	table := tabwriter.NewWriter(l.user.out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(table, "Events\t\tWhere")
-	fmt.Fprintf(table, "  put on the stream\t%d\t%s\n", report.Sent, target.Stream)
+	fmt.Fprintln(table, "Events\tcount\twhere")
+	fmt.Fprintf(table, "  in\t%d\tstream %s\n", report.Sent, target.Stream)
 	fmt.Fprintf(table, "  archived\t%d\ts3://%s/%s\n", report.Archived, target.Bucket, target.ArchivePrefix)
 	fmt.Fprintf(table, "  delivered to the shop\t%d\ttable %s\n", report.Delivered, target.Table)
+	fmt.Fprintf(table, "  of these by popularity, not by the model\t%d\tdegraded: true\n", report.Degraded)
 	fmt.Fprintf(table, "  in error, with the reason\t%d\ts3://%s/%s\n", report.Refused, target.Bucket, target.ErrorPrefix)
-	fmt.Fprintf(table, "  dropped\t%d\t\n", report.Sent-report.Archived-report.Refused)
-	fmt.Fprintf(table, "  answered by the most popular instead of the model\t%d\t\n", report.Degraded)
-	fmt.Fprintln(table, "\t\t\nLatency\tp50\tp99")
+	fmt.Fprintf(table, "  dropped\t%d\tnowhere\n", report.Sent-report.Archived-report.Refused)
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(l.user.out)
+	fmt.Fprintln(table, "Latency\tp50\tp99")
 	for _, row := range rows {
 		if len(row.durations) > 0 {
 			fmt.Fprintf(table, "  %s\t%s\t%s\n", row.name, rounded(demonstration.Percentile(row.durations, 50)), rounded(demonstration.Percentile(row.durations, 99)))
@@ -99,7 +103,7 @@ func (l *localRun) show(ctx context.Context, shop *classicmodels.Shop, running *
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(l.user.out, "\nUp in %.1f s. %d resources of the templates ran: %s.\n%d were checked only:\n",
+	fmt.Fprintf(l.user.out, "\nUp in %.1f s. %d resources of the templates ran:\n  %s\n%d were checked, not executed, because\n",
 		up.Seconds(), ran, strings.Join(kindsThatRan(running), ", "), checked)
 	for _, line := range reasonsForChecking(running) {
 		fmt.Fprintln(l.user.out, "  "+line)
@@ -178,7 +182,7 @@ func showRecord(to io.Writer, record recommendation.Record, products map[string]
 			if i > 0 {
 				title = ""
 			}
-			fmt.Fprintf(to, "  %-12s %s\n", title, name(code))
+			fmt.Fprintf(to, "  %-14s %s\n", title, name(code))
 		}
 	}
 	list("browsed", event.Browsed())
@@ -188,19 +192,21 @@ func showRecord(to io.Writer, record recommendation.Record, products map[string]
 		if i == 0 {
 			title = "recommended"
 		}
-		fmt.Fprintf(to, "  %-12s %.3f  %s\n", title, item.Score, name(item.ID))
+		fmt.Fprintf(to, "  %-14s %.3f  %s\n", title, item.Score, name(item.ID))
 	}
-	why := fmt.Sprintf("model %s puts these nearest to a customer of this city, country and credit limit", record.ModelVersion)
+	why := fmt.Sprintf("of all products not in the cart, model %s places these nearest to a customer of\n%17sthat city, country and credit limit (the figure is the inner product of unit vectors)", record.ModelVersion, "")
 	if record.Degraded {
 		why = fmt.Sprintf("the model could not answer: these are the most popular of %s", record.ModelVersion)
 	}
-	fmt.Fprintf(to, "  %-12s %s\n", "because", why)
+	fmt.Fprintf(to, "  %-14s %s\n", "because", why)
 	for _, similar := range record.Similar[:min(1, len(record.Similar))] {
-		codes := make([]string, 0, len(similar.Items))
-		for _, item := range similar.Items {
-			codes = append(codes, item.ID)
+		for i, item := range similar.Items[:min(3, len(similar.Items))] {
+			title := ""
+			if i == 0 {
+				title = "like " + similar.ProductCode
+			}
+			fmt.Fprintf(to, "  %-14s %s\n", title, name(item.ID))
 		}
-		fmt.Fprintf(to, "  %-12s %s: %s\n", "similar to", similar.ProductCode, strings.Join(codes, ", "))
 	}
 	fmt.Fprintln(to)
 }
