@@ -63,7 +63,7 @@ func TestTheErrorOutputIsWrittenAfterTheInterval(t *testing.T) {
 		f := start(t, c, source, func(context.Context, int, event) (any, string, error) { return `{"records":[]}`, "", nil }, &store{})
 		time.Sleep(c.Buffer.Interval - time.Nanosecond)
 		synctest.Wait()
-		assert.Empty(t, f.store.keys)
+		assert.Empty(t, f.store.objects())
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		assert.Len(t, f.store.under("errors/"), 1)
@@ -99,11 +99,11 @@ func TestObjectNames(t *testing.T) {
 		source.put(0, "b")
 		time.Sleep(time.Minute)
 		f.end(t)
-		slices.Sort(f.store.keys)
-		require.Len(t, f.store.keys, 2)
+		keys := slices.Sorted(slices.Values(f.store.objects()))
+		require.Len(t, keys, 2)
 		const uuid = `[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`
-		assert.Regexp(t, `^data/2000/01/01/00/archive-7-2000-01-01-00-59-59-`+uuid+`\.jsonl$`, f.store.keys[0], "by the oldest record, in UTC")
-		assert.Regexp(t, `^errors/processing-failed/archive-7-2000-01-01-01-00-00-`+uuid+`$`, f.store.keys[1])
+		assert.Regexp(t, `^data/2000/01/01/00/archive-7-2000-01-01-00-59-59-`+uuid+`\.jsonl$`, keys[0], "by the oldest record, in UTC")
+		assert.Regexp(t, `^errors/processing-failed/archive-7-2000-01-01-01-00-00-`+uuid+`$`, keys[1])
 	})
 }
 
@@ -153,7 +153,7 @@ func TestTheEndFlushesWhatWasRead(t *testing.T) {
 		source.put(1, "b")
 		f := start(t, c, source, acceptAll, &store{})
 		synctest.Wait()
-		assert.Empty(t, f.store.keys)
+		assert.Empty(t, f.store.objects())
 		f.end(t)
 		assert.ElementsMatch(t, []string{"<a>", "<b>"}, strings.SplitAfter(f.store.delivered(), ">")[:2])
 	})

@@ -202,7 +202,16 @@ func (s *store) PutObject(ctx context.Context, input *s3.PutObjectInput, _ ...fu
 	return &s3.PutObjectOutput{}, ctx.Err()
 }
 
+// objects are the keys so far.
+func (s *store) objects() []string {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return slices.Clone(s.keys)
+}
+
 func (s *store) under(prefix string) (bodies []string) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
 	for _, key := range s.keys {
 		if strings.HasPrefix(key, prefix) {
 			bodies = append(bodies, s.bodies[key])

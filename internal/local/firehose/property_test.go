@@ -88,7 +88,7 @@ func TestEachRecordEndsInOnePlace(t *testing.T) {
 				for range random.IntN(4) {
 					source.failures = append(source.failures, errors.New("down"))
 				}
-				f := start(t, c, source, unruly(random, drops), bucket)
+				f := start(t, c, source, unruly(rand.New(rand.NewPCG(seed, 2)), drops), bucket)
 				count := random.IntN(100)
 				for i := range count {
 					source.put(0, fmt.Sprintf("r%03d", i))

@@ -26,11 +26,7 @@ func (p *Pump) source(reading, working context.Context, outcomes chan<- []outcom
 	ended := make(chan shardEnd)
 	begun, done := map[string]bool{}, map[string]bool{}
 	running := 0
-	position := types.ShardIteratorTypeLatest
-	if p.config.FromTrimHorizon {
-		position = types.ShardIteratorTypeTrimHorizon
-	}
-	begin := func() error {
+	begin := func(position types.ShardIteratorType) error {
 		shards, err := p.listShards(reading)
 		if err != nil {
 			return err
@@ -57,14 +53,16 @@ func (p *Pump) source(reading, working context.Context, outcomes chan<- []outcom
 		return nil
 	}
 
-	err := begin()
+	first := types.ShardIteratorTypeLatest
+	if p.config.FromTrimHorizon {
+		first = types.ShardIteratorTypeTrimHorizon
+	}
+	err := begin(first)
 	if errors.Is(err, errInterrupted) {
 		err = nil
 	} else if err == nil {
 		close(p.ready)
 	}
-	// Shards that appear later are read whole.
-	position = types.ShardIteratorTypeTrimHorizon
 	for running > 0 {
 		if err != nil {
 			stop()
@@ -76,7 +74,8 @@ func (p *Pump) source(reading, working context.Context, outcomes chan<- []outcom
 			err = errors.Join(err, end.err)
 		}
 		if err == nil && reading.Err() == nil {
-			if failure := begin(); !errors.Is(failure, errInterrupted) {
+			// Shards that appear later are read whole.
+			if failure := begin(types.ShardIteratorTypeTrimHorizon); !errors.Is(failure, errInterrupted) {
 				err = failure
 			}
 		}
