@@ -131,7 +131,7 @@ train: $(TRAINING_HOME)/.complete ## Train the shipped model anew on the generat
 
 .PHONY: bench
 bench: setup ## Measure and print a table with the machine's description
-	@go run ./test/bench ./internal/onnx ./internal/classicmodels ./internal/activity ./internal/embeddings ./lambda/...
+	@go run ./test/bench ./internal/onnx ./internal/classicmodels ./internal/activity ./internal/embeddings ./internal/local/... ./lambda/... ./test/platform
 
 .PHONY: clean
 clean: ## Remove what was built here; installed tools stay in the cache

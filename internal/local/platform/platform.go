@@ -56,9 +56,10 @@ type Platform struct {
 	tables    *dynamodb.Server
 	functions *lambdahost.Host
 
-	databases []*database
-	consumers []*Consumer
-	delivery  []*Delivery
+	databases   []*database
+	definitions []Function
+	consumers   []*Consumer
+	delivery    []*Delivery
 	// byARN finds what a property names by ARN.
 	byARN map[string]*assembly.Resource
 	names map[*assembly.Resource]string
@@ -170,15 +171,10 @@ func (p *Platform) startEngines(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
+	options := p.HostOptions()
+	options.Dir = folder("lambda")
 	var err error
-	p.functions, err = lambdahost.Start(ctx, lambdahost.Options{
-		Account: account, Region: region, Credentials: p.credentials, Dir: folder("lambda"),
-		Environment: map[string]string{
-			"AWS_ENDPOINT_URL":          p.cloud.Endpoint(),
-			"AWS_ENDPOINT_URL_KINESIS":  p.streams.Endpoint(),
-			"AWS_ENDPOINT_URL_DYNAMODB": p.tables.Endpoint(),
-		},
-	})
+	p.functions, err = lambdahost.Start(ctx, options)
 	if err != nil {
 		return err
 	}
@@ -213,6 +209,28 @@ func (p *Platform) createResources(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// Function is one of the platform's, as the run's Lambda host knows it.
+type Function struct {
+	// Source is the Go package, such as lambda/transform.
+	Source     string
+	Definition lambdahost.Function
+}
+
+// Functions are all that run, in the order of their creation.
+func (p *Platform) Functions() []Function { return p.definitions }
+
+// HostOptions are those of the run's Lambda host, for another host of the same functions: Dir is to be set.
+func (p *Platform) HostOptions() lambdahost.Options {
+	return lambdahost.Options{
+		Account: account, Region: region, Credentials: p.credentials,
+		Environment: map[string]string{
+			"AWS_ENDPOINT_URL":          p.cloud.Endpoint(),
+			"AWS_ENDPOINT_URL_KINESIS":  p.streams.Endpoint(),
+			"AWS_ENDPOINT_URL_DYNAMODB": p.tables.Endpoint(),
+		},
+	}
 }
 
 // Count is how many resources have each fate.

@@ -149,6 +149,7 @@ func (p *Platform) createFunction(ctx context.Context, resource *assembly.Resour
 	if err := p.functions.Add(function); err != nil {
 		return "", nil, err
 	}
+	p.definitions = append(p.definitions, Function{Source: t.Source, Definition: function})
 	return name, map[string]any{"Arn": p.functions.ARN(name)}, nil
 }
 
