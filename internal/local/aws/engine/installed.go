@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"diecast/internal/local/installed"
 )
 
 // ErrNotInstalled says that a program that the servers need is missing.
@@ -64,11 +66,11 @@ func nodeModules() (string, error) {
 }
 
 // Python is the interpreter with the packages of requirements.txt: DIECAST_PYTHON, by default python/bin/python in
-// DIECAST_CACHE, by default diecast in the user's cache folder. The error is ErrNotInstalled where there is none.
+// installed.Folder. The error is ErrNotInstalled where there is none.
 func Python() (string, error) {
 	python := os.Getenv("DIECAST_PYTHON")
 	if python == "" {
-		cache, err := cacheFolder()
+		cache, err := installed.Folder()
 		if err != nil {
 			return "", err
 		}
@@ -78,18 +80,4 @@ func Python() (string, error) {
 		return "", fmt.Errorf("the Python environment is %w (no interpreter at %s)", ErrNotInstalled, python)
 	}
 	return filepath.Abs(python)
-}
-
-func cacheFolder() (string, error) {
-	if cache := os.Getenv("DIECAST_CACHE"); cache != "" {
-		return cache, nil
-	}
-	if base := os.Getenv("XDG_CACHE_HOME"); base != "" {
-		return filepath.Join(base, "diecast"), nil
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", fmt.Errorf("find the cache folder (set DIECAST_CACHE): %w", err)
-	}
-	return filepath.Join(home, ".cache", "diecast"), nil
 }
