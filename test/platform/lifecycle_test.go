@@ -84,6 +84,7 @@ func TestKilledRunLeavesNothingRunning(t *testing.T) {
 	}
 
 	again := up()
+	assert.FileExists(t, filepath.Join(folder, ".local", "default", "outputs.json"))
 	started = descendants(t, again.Process.Pid)
 	down := exec.Command(command, "local", "down")
 	down.Dir = folder
@@ -92,6 +93,7 @@ func TestKilledRunLeavesNothingRunning(t *testing.T) {
 	for _, pid := range started {
 		require.NoError(t, untilGone(ctx, pid), "process %d outlived its run", pid)
 	}
+	assert.NoFileExists(t, filepath.Join(folder, ".local", "default", "outputs.json"), "its endpoints are gone")
 }
 
 // descendants of a process, by the kernel's own list.

@@ -280,7 +280,13 @@ func (p *Platform) writeOutputs() error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(p.options.Dir, OutputsFile), append(data, '\n'), 0o600)
+	file := filepath.Join(p.options.Dir, OutputsFile)
+	if err := os.WriteFile(file, append(data, '\n'), 0o600); err != nil {
+		return err
+	}
+	// Endpoints on which nobody answers, or somebody else, are worse than none.
+	p.onStop(func(context.Context) error { return os.Remove(file) })
+	return nil
 }
 
 // Kinesis is a client of the run's streams.
