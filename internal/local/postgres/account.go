@@ -37,13 +37,12 @@ func serverAccount() (account, error) {
 	return account{name: name, other: true, uid: uint32(uid), gid: uint32(gid)}, nil
 }
 
-// attributes of a process of this account that ends with its parent.
-func (a account) attributes() *syscall.SysProcAttr {
-	attributes := endWithParent()
-	if a.other {
-		attributes.Credential = &syscall.Credential{Uid: a.uid, Gid: a.gid}
+// credential is what a process of this account is started with: nil for the caller's own.
+func (a account) credential() *syscall.Credential {
+	if !a.other {
+		return nil
 	}
-	return attributes
+	return &syscall.Credential{Uid: a.uid, Gid: a.gid}
 }
 
 // own makes the account the owner of a path.

