@@ -16,23 +16,26 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"diecast/internal/local/installed"
+	"diecast/internal/local/process"
 )
 
 // Version of MariaDB that is installed.
 const Version = "11.4.5"
 
 const (
-	host      = "127.0.0.1"
 	superuser = "root"
+	// stopGrace is long, because Stop's context is the bound: to kill a server that still writes costs it a recovery.
+	stopGrace = time.Hour
+	// tailLength is how much of a failed server's log an error tells, in bytes.
+	tailLength = 1500
 	// portAttempts bounds how often another port is tried when somebody takes the free one first.
 	portAttempts = 5
 	// redoLog has the same size for the installation and the server: changing it costs a start.
@@ -46,8 +49,8 @@ var ErrNotInstalled = errors.New("MariaDB is not installed: run `make setup`")
 
 // Options of a server. The zero value is a durable server in a temporary directory on a free port.
 type Options struct {
-	// Dir keeps data, password and log. A directory that holds a server's data already is started again with it. Default: a
-	// temporary directory that Stop removes.
+	// Dir keeps data, password, log and process id. A directory that holds a server's data already is started again with it;
+	// what an earlier server of the same directory left running is killed. Default: a temporary directory that Stop removes.
 	Dir string
 	// Port to listen on. Default: a free one.
 	Port int
@@ -65,8 +68,7 @@ type Server struct {
 
 	dir       string
 	temporary bool
-	process   *os.Process
-	exited    chan struct{} // closed when the server has ended
+	process   *process.Process
 }
 
 // Start initialises the data directory where that is needed, starts the server and returns once it answers.
@@ -76,7 +78,7 @@ func Start(ctx context.Context, options Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Host: host, User: superuser, dir: options.Dir}
+	s := &Server{Host: process.Loopback, User: superuser, dir: options.Dir}
 	if s.dir == "" {
 		s.temporary = true
 		if s.dir, err = os.MkdirTemp("", "diecast-mariadb-"); err != nil {
@@ -90,13 +92,16 @@ func Start(ctx context.Context, options Options) (_ *Server, err error) {
 			_ = os.RemoveAll(s.dir) // the error that led here is the one to report
 		}
 	}()
+	if _, err := process.CleanUp(s.dir); err != nil {
+		return nil, err
+	}
 	if err := s.initialise(ctx, base); err != nil {
 		return nil, fmt.Errorf("initialise MariaDB in %s: %w", s.dir, err)
 	}
 	for attempt := 1; ; attempt++ {
 		s.Port = options.Port
 		if s.Port == 0 {
-			if s.Port, err = freePort(); err != nil {
+			if s.Port, err = process.FreePort(); err != nil {
 				return nil, err
 			}
 		}
@@ -129,28 +134,14 @@ func (s *Server) config(user, password, database string) *mysql.Config {
 // Stop ends the server, disconnecting its clients, and waits until it has ended; when the context ends first the server is
 // killed. A temporary directory is removed. Stopping twice does nothing.
 func (s *Server) Stop(ctx context.Context) error {
-	err := s.terminate(ctx)
+	err := s.process.Stop(ctx)
+	if err != nil {
+		err = fmt.Errorf("stop MariaDB on port %d: %w", s.Port, err)
+	}
 	if s.temporary {
 		err = errors.Join(err, os.RemoveAll(s.dir))
 	}
 	return err
-}
-
-func (s *Server) terminate(ctx context.Context) error {
-	select {
-	case <-s.exited:
-		return nil
-	default:
-	}
-	_ = s.process.Signal(syscall.SIGTERM) // fails only where the server has just ended
-	select {
-	case <-s.exited:
-		return nil
-	case <-ctx.Done():
-		_ = s.process.Kill()
-		<-s.exited
-		return fmt.Errorf("MariaDB on port %d was killed, it did not stop in time: %w", s.Port, ctx.Err())
-	}
 }
 
 func (s *Server) dataDir() string { return filepath.Join(s.dir, "data") }
@@ -172,7 +163,7 @@ func (s *Server) initialise(ctx context.Context, base string) error {
 		return err
 	}
 	// rand.Text is letters and digits only. The server that reads this script checks no rights yet.
-	accounts := "DELETE FROM mysql.global_priv WHERE User = '" + superuser + "' AND Host <> '" + host + "';\n" +
+	accounts := "DELETE FROM mysql.global_priv WHERE User = '" + superuser + "' AND Host <> '" + s.Host + "';\n" +
 		"UPDATE mysql.global_priv SET Priv = JSON_SET(Priv, '$.plugin', 'mysql_native_password', '$.authentication_string', PASSWORD('" +
 		s.Password + "')) WHERE User = '" + superuser + "';\n"
 	script := filepath.Join(s.dir, "accounts.sql")
@@ -185,11 +176,13 @@ func (s *Server) initialise(ctx context.Context, base string) error {
 		"--force", // looks up no host name
 		"--extra-file=" + script, redoLog,
 	}
-	command := exec.CommandContext(ctx, filepath.Join(base, "scripts", "mariadb-install-db"), append(arguments, asRoot()...)...)
-	command.Dir, command.Env, command.SysProcAttr = s.dir, environment(), endWithParent()
-	command.WaitDelay = time.Second
-	if output, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("mariadb-install-db: %w: %s", err, lastLine(output))
+	var output bytes.Buffer
+	err := process.Run(ctx, process.Command{
+		Path: filepath.Join(base, "scripts", "mariadb-install-db"), Arguments: append(arguments, asRoot()...),
+		Dir: s.dir, Environment: environment(), Output: &output,
+	})
+	if err != nil {
+		return fmt.Errorf("mariadb-install-db: %w: %s", err, lastLine(output.Bytes()))
 	}
 	handover := passwordFile + ".new"
 	if err := os.WriteFile(handover, []byte(s.Password), 0o600); err != nil {
@@ -202,7 +195,7 @@ func (s *Server) initialise(ctx context.Context, base string) error {
 func (s *Server) run(ctx context.Context, base string, options Options) error {
 	arguments := append([]string{
 		"--no-defaults", "--basedir=" + base, "--lc-messages-dir=" + filepath.Join(base, "share"), "--datadir=" + s.dataDir(),
-		"--bind-address=" + host, "--port=" + strconv.Itoa(s.Port), "--skip-name-resolve",
+		"--bind-address=" + s.Host, "--port=" + strconv.Itoa(s.Port), "--skip-name-resolve",
 		// Relative to the data directory: a socket's full path may have 107 bytes only.
 		"--socket=mariadb.sock", "--pid-file=mariadb.pid",
 		"--character-set-server=utf8mb4", "--collation-server=utf8mb4_0900_ai_ci", "--sql-mode=" + mysqlMode, "--default-time-zone=+00:00",
@@ -218,28 +211,6 @@ func (s *Server) run(ctx context.Context, base string, options Options) error {
 		return err
 	}
 	defer log.Close()
-	command := exec.Command(filepath.Join(base, "bin", "mariadbd"), arguments...)
-	command.Dir, command.Env, command.Stdout, command.Stderr = s.dataDir(), environment(), log, log
-	command.SysProcAttr = endWithParent()
-
-	started := make(chan error, 1)
-	exited := make(chan struct{})
-	go func() {
-		// The kernel ties the child to the thread that started it, not to the process: keep that thread as long as the child.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		defer close(exited)
-		err := command.Start()
-		started <- err
-		if err == nil {
-			_ = command.Wait() // how the server ended is in its log
-		}
-	}()
-	if err := <-started; err != nil {
-		return err
-	}
-	s.process, s.exited = command.Process, exited
-
 	config := s.config(s.User, s.Password, "")
 	config.Logger = &mysql.NopLogger{} // it would log every attempt
 	connector, err := mysql.NewConnector(config)
@@ -248,35 +219,20 @@ func (s *Server) run(ctx context.Context, base string, options Options) error {
 	}
 	database := sql.OpenDB(connector)
 	defer database.Close()
-	poll := time.NewTicker(10 * time.Millisecond)
-	defer poll.Stop()
-	for {
-		// A server on the same port that is not ours would refuse the password.
-		err := database.PingContext(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-exited:
-			return fmt.Errorf("the server ended: %s", s.tail())
-		case <-ctx.Done():
-			_ = command.Process.Kill()
-			<-exited
-			return fmt.Errorf("the server did not answer (%w): %w; its log: %s", ctx.Err(), err, s.tail())
-		case <-poll.C:
-		}
-	}
-}
-
-// tail is the end of the server's log, on one line.
-func (s *Server) tail() string {
-	const length = 1500
-	log, err := os.ReadFile(s.logFile())
+	s.process, err = process.Start(process.Command{
+		Path: filepath.Join(base, "bin", "mariadbd"), Arguments: arguments, Dir: s.dataDir(), Environment: environment(),
+		Output: log, PIDFile: filepath.Join(s.dir, "mariadb.pid"), Grace: stopGrace,
+	})
 	if err != nil {
-		return err.Error()
+		return err
 	}
-	log = bytes.TrimSpace(log)
-	return strings.ReplaceAll(string(log[max(0, len(log)-length):]), "\n", " | ")
+	// A server on the same port that is not ours would refuse the password.
+	if err := s.process.WaitReady(ctx, database.PingContext); err != nil {
+		s.process.Kill()
+		<-s.process.Exited()
+		return fmt.Errorf("%w; its log: %s", err, process.Tail(s.logFile(), tailLength))
+	}
+	return nil
 }
 
 func lastLine(output []byte) string {
@@ -295,17 +251,8 @@ func asRoot() []string {
 // environment leaves out everything of the caller's that MariaDB would read.
 func environment() []string { return []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"} }
 
-func freePort() (int, error) {
-	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		return 0, err
-	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	return port, listener.Close()
-}
-
 // findInstallation returns the folder above bin/mariadbd and share: that of DIECAST_MARIADB_BIN, else what `make setup`
-// installed below DIECAST_CACHE.
+// installed.
 func findInstallation() (string, error) {
 	if bin := os.Getenv("DIECAST_MARIADB_BIN"); bin != "" {
 		base := filepath.Dir(filepath.Clean(bin))
@@ -314,13 +261,9 @@ func findInstallation() (string, error) {
 		}
 		return base, nil
 	}
-	cache := os.Getenv("DIECAST_CACHE")
-	if cache == "" {
-		home, err := cacheHome()
-		if err != nil {
-			return "", err
-		}
-		cache = filepath.Join(home, "diecast")
+	cache, err := installed.Folder()
+	if err != nil {
+		return "", err
 	}
 	base := filepath.Join(cache, "mariadb-"+Version)
 	if !hasServer(base) {
@@ -332,16 +275,4 @@ func findInstallation() (string, error) {
 func hasServer(base string) bool {
 	info, err := os.Stat(filepath.Join(base, "bin", "mariadbd"))
 	return err == nil && !info.IsDir()
-}
-
-// cacheHome is the same on every system: the Makefile cannot ask Go for the place that a system prefers.
-func cacheHome() (string, error) {
-	if base := os.Getenv("XDG_CACHE_HOME"); base != "" {
-		return base, nil
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", fmt.Errorf("find the cache folder (set DIECAST_CACHE): %w", err)
-	}
-	return filepath.Join(home, ".cache"), nil
 }

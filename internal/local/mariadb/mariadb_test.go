@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 			fmt.Println("error", err)
 			os.Exit(1)
 		}
-		fmt.Println(server.process.Pid, server.dir)
+		fmt.Println(server.process.PID(), server.dir)
 		_, _ = io.ReadAll(os.Stdin)
 		os.Exit(0)
 	}
@@ -108,10 +108,25 @@ func TestDataSurvivesARestartInTheSameDirectory(t *testing.T) {
 	assert.Equal(t, "kept", query(t, again.DSN("kept"), "SELECT DATABASE()"))
 }
 
+func TestWhatWasLeftInTheDirectoryIsEndedAndItsDataKept(t *testing.T) {
+	options := Options{Dir: filepath.Join(t.TempDir(), "server")}
+	left := start(t, options)
+	database, err := sql.Open("mysql", left.DSN(""))
+	require.NoError(t, err)
+	defer database.Close()
+	_, err = database.ExecContext(t.Context(), "CREATE DATABASE kept")
+	require.NoError(t, err)
+
+	fresh := start(t, options)
+	<-left.process.Exited()
+	assert.NotEqual(t, left.process.PID(), fresh.process.PID())
+	assert.Equal(t, "kept", query(t, fresh.DSN("kept"), "SELECT DATABASE()"))
+}
+
 func TestStopLeavesNothing(t *testing.T) {
 	server, err := Start(t.Context(), Options{Disposable: true})
 	require.NoError(t, err)
-	pid := server.process.Pid
+	pid := server.process.PID()
 	require.NoError(t, server.Stop(t.Context()))
 
 	assert.ErrorIs(t, syscall.Kill(pid, 0), syscall.ESRCH)
