@@ -30,7 +30,7 @@ func (p *Platform) createDatabase(ctx context.Context, resource *assembly.Resour
 	options := postgres.Options{}
 	if os.Geteuid() != 0 {
 		// As root the server runs as another user, who may not reach the run's folder: it then makes one that it can.
-		folder, err := p.engineFolder("postgres-" + resource.LogicalID)
+		folder, err := p.freshFolder("postgres-" + resource.LogicalID)
 		if err != nil {
 			return "", nil, err
 		}

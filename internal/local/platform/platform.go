@@ -79,6 +79,10 @@ func Start(ctx context.Context, options Options) (_ *Platform, err error) {
 	if options.Progress == nil {
 		options.Progress = func(string) {}
 	}
+	// Children have working directories of their own.
+	if options.Dir, err = filepath.Abs(options.Dir); err != nil {
+		return nil, err
+	}
 	assembled, err := assembly.Read(options.Assembly)
 	if err != nil {
 		return nil, err

@@ -18,6 +18,7 @@ import (
 	"diecast/internal/assembly"
 	"diecast/internal/local/dynamodb"
 	"diecast/internal/local/lambdahost"
+	"diecast/internal/local/process"
 )
 
 // create makes one resource on its engine and returns its Ref and attributes, as CloudFormation's resource reference names
@@ -199,6 +200,21 @@ func (p *Platform) createCustomResource(ctx context.Context, resource *assembly.
 
 func afterLast(text, separator string) string {
 	return text[strings.LastIndex(text, separator)+1:]
+}
+
+// freshFolder is an engine's folder without what an earlier run stored: the other engines forget, too.
+func (p *Platform) freshFolder(name string) (string, error) {
+	folder, err := p.engineFolder(name)
+	if err != nil {
+		return "", err
+	}
+	if _, err := process.CleanUp(folder); err != nil {
+		return "", fmt.Errorf("stopping what an earlier run left: %w", err)
+	}
+	if err := os.RemoveAll(folder); err != nil {
+		return "", err
+	}
+	return p.engineFolder(name)
 }
 
 // engineFolder is where an engine keeps its files below the run's folder.
