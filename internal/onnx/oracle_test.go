@@ -19,6 +19,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"diecast/internal/local/installed"
 )
 
 // oracleCase is one line of the oracle's: a model, inputs and what ONNX Runtime or the ONNX project answers.
@@ -61,28 +63,14 @@ func tensors(t testing.TB, wire map[string]wireTensor) map[string]*Tensor {
 	return out
 }
 
-// python is the interpreter of the environment that `make setup` installs.
-func python() string {
-	if path := os.Getenv("DIECAST_PYTHON"); path != "" {
-		return path
-	}
-	cache := os.Getenv("DIECAST_CACHE")
-	if cache == "" {
-		base := os.Getenv("XDG_CACHE_HOME")
-		if base == "" {
-			base = filepath.Join(os.Getenv("HOME"), ".cache")
-		}
-		cache = filepath.Join(base, "diecast")
-	}
-	return filepath.Join(cache, "python", "bin", "python")
-}
-
 // askOracle runs the oracle and calls visit for each of its cases.
 func askOracle(t *testing.T, stdin any, visit func(c oracleCase), arguments ...string) {
 	t.Helper()
 	question, err := json.Marshal(stdin)
 	require.NoError(t, err)
-	command := exec.CommandContext(t.Context(), python(), append([]string{filepath.Join("testdata", "oracle.py")}, arguments...)...)
+	python, err := installed.Python()
+	require.NoError(t, err)
+	command := exec.CommandContext(t.Context(), python, append([]string{filepath.Join("testdata", "oracle.py")}, arguments...)...)
 	command.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
 	command.Stdin = bytes.NewReader(question)
 	var problems bytes.Buffer

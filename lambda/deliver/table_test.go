@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -19,27 +17,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/activity"
+	"diecast/internal/local/installed"
 	"diecast/internal/recommendation"
 )
-
-// python is that of the engines which `make setup` installs.
-func python(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv("DIECAST_PYTHON"); path != "" {
-		return path
-	}
-	cache := os.Getenv("DIECAST_CACHE")
-	if cache == "" {
-		base := os.Getenv("XDG_CACHE_HOME")
-		if base == "" {
-			home, err := os.UserHomeDir()
-			require.NoError(t, err)
-			base = filepath.Join(home, ".cache")
-		}
-		cache = filepath.Join(base, "diecast")
-	}
-	return filepath.Join(cache, "python", "bin", "python")
-}
 
 // startDynamoDB runs an emulator of DynamoDB that evaluates conditions, with an empty table.
 func startDynamoDB(t *testing.T) *dynamodb.Client {
@@ -49,7 +29,9 @@ func startDynamoDB(t *testing.T) *dynamodb.Client {
 	address := listener.Addr().(*net.TCPAddr)
 	require.NoError(t, listener.Close())
 	ctx, cancel := context.WithCancel(context.Background())
-	server := exec.CommandContext(ctx, python(t), "-m", "moto.server", "-H", "127.0.0.1", "-p", fmt.Sprint(address.Port))
+	python, err := installed.Python()
+	require.NoError(t, err)
+	server := exec.CommandContext(ctx, python, "-m", "moto.server", "-H", "127.0.0.1", "-p", fmt.Sprint(address.Port))
 	require.NoError(t, server.Start(), "run `make setup`")
 	t.Cleanup(func() {
 		cancel()

@@ -14,8 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -26,6 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/docs/schemas"
+	"diecast/internal/local/installed"
 	"diecast/internal/strictjson"
 )
 
@@ -292,16 +291,7 @@ func repeated(t testing.TB, value any, length int) any {
 // setup` installed.
 func Python(t testing.TB) string {
 	t.Helper()
-	if python := os.Getenv("DIECAST_PYTHON"); python != "" {
-		return python
-	}
-	cache := os.Getenv("DIECAST_CACHE")
-	if cache == "" {
-		base, err := os.UserCacheDir()
-		require.NoError(t, err)
-		cache = filepath.Join(base, "diecast")
-	}
-	python := filepath.Join(cache, "python", "bin", "python")
-	require.FileExists(t, python, "run `make setup` first, or set DIECAST_PYTHON")
+	python, err := installed.Python()
+	require.NoError(t, err)
 	return python
 }

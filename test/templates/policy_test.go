@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"diecast/internal/local/installed"
 )
 
 // variants are configurations beside the profiles that change what is built.
@@ -102,13 +104,9 @@ func TestCfnLint_findingIsCaught(t *testing.T) {
 }
 
 func cfnLint(files ...string) ([]byte, error) {
-	python := os.Getenv("DIECAST_PYTHON")
-	if python == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			return nil, err
-		}
-		python = filepath.Join(cache, "diecast", "python", "bin", "python")
+	python, err := installed.Python()
+	if err != nil {
+		return nil, err
 	}
 	arguments := append([]string{"--ignore-checks", lintIgnored, "--"}, files...)
 	return exec.Command(filepath.Join(filepath.Dir(python), "cfn-lint"), arguments...).CombinedOutput()

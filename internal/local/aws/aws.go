@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"diecast/internal/local/aws/engine"
+	"diecast/internal/local/installed"
 )
 
 //go:embed serve.py
@@ -29,11 +30,11 @@ type Options = engine.Options
 // Server is a running moto.
 type Server struct{ *engine.Server }
 
-// Start starts moto and returns once it listens. It fails with engine.ErrNotInstalled where Python or moto is missing. The
+// Start starts moto and returns once it listens. It fails with installed.ErrNotInstalled where Python or moto is missing. The
 // context bounds the start only.
 func Start(ctx context.Context, options Options) (*Server, error) {
 	server, err := engine.Start(ctx, options, func(options Options) (engine.Program, error) {
-		python, err := engine.Python()
+		python, err := installed.Python()
 		return engine.Program{
 			Name: "moto", Path: python,
 			// Isolated: neither variables nor packages of the user's change what runs.
@@ -42,7 +43,7 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 		}, err
 	})
 	if err != nil && strings.Contains(err.Error(), "No module named 'moto") {
-		return nil, errors.Join(fmt.Errorf("the Python package moto is %w", engine.ErrNotInstalled), err)
+		return nil, errors.Join(fmt.Errorf("the Python package moto is %w", installed.ErrNotInstalled), err)
 	}
 	if err != nil {
 		return nil, err

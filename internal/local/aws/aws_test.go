@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/local/aws"
-	"diecast/internal/local/aws/engine"
+	"diecast/internal/local/installed"
 )
 
 func TestBucketAndSecretKeepWhatIsPut(t *testing.T) {
@@ -51,5 +51,5 @@ func TestAPythonWithoutMotoIsNamedWithTheRemedy(t *testing.T) {
 	require.NoError(t, os.WriteFile(python, []byte("#!/bin/sh\necho \"ModuleNotFoundError: No module named 'moto'\" >&2\nexit 1\n"), 0o700))
 	t.Setenv("DIECAST_PYTHON", python)
 	_, err := aws.Start(t.Context(), aws.Options{})
-	require.ErrorIs(t, err, engine.ErrNotInstalled)
+	require.ErrorIs(t, err, installed.ErrNotInstalled)
 }

@@ -22,7 +22,7 @@ type Options = engine.Options
 // Server is a running dynalite.
 type Server struct{ *engine.Server }
 
-// Start starts dynalite and returns once it listens. It fails with engine.ErrNotInstalled where the package is missing. The
+// Start starts dynalite and returns once it listens. It fails with installed.ErrNotInstalled where the package is missing. The
 // context bounds the start only.
 func Start(ctx context.Context, options Options) (*Server, error) {
 	server, err := engine.Start(ctx, options, func(options Options) (engine.Program, error) {

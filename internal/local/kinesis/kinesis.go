@@ -27,7 +27,7 @@ type Options = engine.Options
 // Server is a running kinesalite.
 type Server struct{ *engine.Server }
 
-// Start starts kinesalite and returns once it listens. It fails with engine.ErrNotInstalled where the package is missing. The
+// Start starts kinesalite and returns once it listens. It fails with installed.ErrNotInstalled where the package is missing. The
 // context bounds the start only.
 func Start(ctx context.Context, options Options) (*Server, error) {
 	server, err := engine.Start(ctx, options, func(options Options) (engine.Program, error) {

@@ -74,6 +74,12 @@ type Cluster struct {
 // Start initialises the data directory where that is needed, starts the server and returns once it answers.
 // It fails with ErrNotInstalled when there are no binaries. The context bounds the start only.
 func Start(ctx context.Context, options Options) (_ *Cluster, err error) {
+	if options.Dir != "" {
+		// The children have working directories of their own.
+		if options.Dir, err = filepath.Abs(options.Dir); err != nil {
+			return nil, err
+		}
+	}
 	bin, err := findBinaries()
 	if err != nil {
 		return nil, err

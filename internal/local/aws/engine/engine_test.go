@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/local/aws/engine"
+	"diecast/internal/local/installed"
 	"diecast/internal/local/process"
 )
 
@@ -144,7 +145,7 @@ func TestMissingPartsAreNamedWithTheRemedy(t *testing.T) {
 	t.Run("npm package", func(t *testing.T) {
 		t.Setenv("DIECAST_NODE_MODULES", t.TempDir())
 		_, err := engine.Node("kinesalite", nil)
-		require.ErrorIs(t, err, engine.ErrNotInstalled)
+		require.ErrorIs(t, err, installed.ErrNotInstalled)
 		assert.ErrorContains(t, err, "kinesalite")
 		assert.ErrorContains(t, err, "make setup")
 		assert.NotContains(t, err.Error(), "\n")
@@ -157,8 +158,8 @@ func TestMissingPartsAreNamedWithTheRemedy(t *testing.T) {
 	t.Run("Python", func(t *testing.T) {
 		t.Setenv("DIECAST_PYTHON", "")
 		t.Setenv("DIECAST_CACHE", t.TempDir())
-		_, err := engine.Python()
-		require.ErrorIs(t, err, engine.ErrNotInstalled)
+		_, err := installed.Python()
+		require.ErrorIs(t, err, installed.ErrNotInstalled)
 		assert.ErrorContains(t, err, "Python")
 	})
 	t.Run("no module above", func(t *testing.T) {

@@ -3,7 +3,6 @@ package engine
 import (
 	_ "embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,9 +11,6 @@ import (
 	"diecast/internal/local/installed"
 )
 
-// ErrNotInstalled says that a program that the servers need is missing.
-var ErrNotInstalled = errors.New("not installed: run `make setup`")
-
 //go:embed listen.js
 var listenScript string
 
@@ -22,7 +18,7 @@ var listenScript string
 // packages would listen on every interface.
 //
 // The package is looked for in DIECAST_NODE_MODULES, by default node_modules beside the nearest go.mod above the working
-// directory; the error is ErrNotInstalled where it or Node.js is missing.
+// directory; the error is installed.ErrNotInstalled where it or Node.js is missing.
 func Node(name string, settings map[string]any, environment ...string) (Program, error) {
 	node, err := exec.LookPath("node")
 	if err != nil {
@@ -37,7 +33,7 @@ func Node(name string, settings map[string]any, environment ...string) (Program,
 	}
 	folder := filepath.Join(modules, name)
 	if _, err := os.Stat(filepath.Join(folder, "package.json")); err != nil {
-		return Program{}, fmt.Errorf("the npm package %s is %w (looked in %s)", name, ErrNotInstalled, modules)
+		return Program{}, fmt.Errorf("the npm package %s is %w (looked in %s)", name, installed.ErrNotInstalled, modules)
 	}
 	encoded, err := json.Marshal(settings)
 	if err != nil {
@@ -63,21 +59,4 @@ func nodeModules() (string, error) {
 			return "", fmt.Errorf("no go.mod above %s: start there, or name the folder of npm packages in %s", start, variable)
 		}
 	}
-}
-
-// Python is the interpreter with the packages of requirements.txt: DIECAST_PYTHON, by default python/bin/python in
-// installed.Folder. The error is ErrNotInstalled where there is none.
-func Python() (string, error) {
-	python := os.Getenv("DIECAST_PYTHON")
-	if python == "" {
-		cache, err := installed.Folder()
-		if err != nil {
-			return "", err
-		}
-		python = filepath.Join(cache, "python", "bin", "python")
-	}
-	if info, err := os.Stat(python); err != nil || info.IsDir() {
-		return "", fmt.Errorf("the Python environment is %w (no interpreter at %s)", ErrNotInstalled, python)
-	}
-	return filepath.Abs(python)
 }
