@@ -85,30 +85,38 @@ bin/diecast:
 .PHONY: check
 check: setup ## The fast part of `test`: formatting, vet, lint and the tests without CDK and engines
 	@$(MAKE) --no-print-directory format-check
-	go vet $(PLAIN_PACKAGES)
-	go tool staticcheck $(PLAIN_PACKAGES)
-	go test $(FAST_PACKAGES)
+	@echo "check: go vet, staticcheck"
+	@go vet $(PLAIN_PACKAGES)
+	@go tool staticcheck $(PLAIN_PACKAGES)
+	@echo "check: tests without CDK and engines"
+	@go test $(FAST_PACKAGES)
 
 .PHONY: format-check
 format-check:
+	@echo "check: formatting"
 	@unformatted=$$(git ls-files -z --cached --others --exclude-standard '*.go' | xargs -0 gofmt -l); \
 	if [ -n "$$unformatted" ]; then echo "not formatted (gofmt -w mends them):"; echo "$$unformatted"; exit 1; fi
-	$(PYTHON_BIN)ruff format --check --quiet .
-	$(PYTHON_BIN)ruff check --quiet .
+	@$(PYTHON_BIN)ruff format --check --quiet .
+	@$(PYTHON_BIN)ruff check --quiet .
 
 .PHONY: test
 test: check ## Everything that must hold: `check`, every engine, every template, every policy
-	go vet $(filter $(CDK_PACKAGES),$(ALL_PACKAGES))
-	go tool staticcheck $(filter $(CDK_PACKAGES),$(ALL_PACKAGES))
-	go test -timeout 20m $(filter $(ENGINE_PACKAGES),$(PLAIN_PACKAGES))
-	CDK_VALIDATION=false go test -timeout 20m ./test/templates
-	$(PYTHON_BIN)python -m pytest -q test/contracts
+	@echo "test: go vet, staticcheck of the CDK packages (compiling CDK for the first time takes a minute or two)"
+	@go vet $(filter $(CDK_PACKAGES),$(ALL_PACKAGES))
+	@go tool staticcheck $(filter $(CDK_PACKAGES),$(ALL_PACKAGES))
+	@echo "test: engines"
+	@go test -timeout 20m $(filter $(ENGINE_PACKAGES),$(PLAIN_PACKAGES))
+	@echo "test: templates"
+	@CDK_VALIDATION=false go test -timeout 20m ./test/templates
+	@echo "test: contracts from Python"
+	@$(PYTHON_BIN)python -m pytest -q test/contracts
 	@$(MAKE) --no-print-directory test-training validate
 
 .PHONY: test-training
 test-training: $(TRAINING_HOME)/.complete
-	$(DIECAST_TRAINING_PYTHON) -m mypy --config-file training/pyproject.toml training
-	$(DIECAST_TRAINING_PYTHON) -m pytest -q training
+	@echo "test: trainer"
+	@$(DIECAST_TRAINING_PYTHON) -m mypy --config-file training/pyproject.toml training
+	@$(DIECAST_TRAINING_PYTHON) -m pytest -q training
 
 .PHONY: validate
 validate: node_modules/.complete

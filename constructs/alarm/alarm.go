@@ -5,15 +5,12 @@ package alarm
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatchactions"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
-
-	"github.com/aws/aws-cdk-go/awscdk/v2"
 )
 
 // Comparison says on which side of the threshold a rule is breached.
@@ -42,9 +39,6 @@ type Rule struct {
 	Periods int
 	// Breaching is how many of them must breach. Default Periods.
 	Breaching int
-	// SilenceBreaches makes missing data alarm: for metrics that a healthy
-	// resource always sends. Default false, missing data is taken as healthy.
-	SilenceBreaches bool
 }
 
 // New makes one alarm for each rule, in scope, telling topic of both the breach
@@ -73,18 +67,15 @@ func (r Rule) create(scope constructs.Construct, topic awssns.ITopic) awscloudwa
 	if r.Breach == Below {
 		comparison = awscloudwatch.ComparisonOperator_LESS_THAN_THRESHOLD
 	}
-	missing := awscloudwatch.TreatMissingData_NOT_BREACHING
-	if r.SilenceBreaches {
-		missing = awscloudwatch.TreatMissingData_BREACHING
-	}
 	created := awscloudwatch.NewAlarm(scope, jsii.String(r.ID), &awscloudwatch.AlarmProps{
 		Metric:             r.Metric,
 		Threshold:          jsii.Number(r.Threshold),
 		ComparisonOperator: comparison,
 		EvaluationPeriods:  jsii.Number(periods),
 		DatapointsToAlarm:  jsii.Number(breaching),
-		TreatMissingData:   missing,
-		AlarmDescription:   jsii.String(r.Description),
+		// Silence is healthy: these metrics are sent only where something happens.
+		TreatMissingData: awscloudwatch.TreatMissingData_NOT_BREACHING,
+		AlarmDescription: jsii.String(r.Description),
 	})
 	if topic != nil {
 		action := awscloudwatchactions.NewSnsAction(topic)
@@ -92,15 +83,4 @@ func (r Rule) create(scope constructs.Construct, topic awssns.ITopic) awscloudwa
 		created.AddOkAction(action)
 	}
 	return created
-}
-
-// Metric names a metric of an AWS service whose L2 construct has no accessor for it.
-func Metric(namespace, name, statistic string, period time.Duration, dimensions map[string]*string) awscloudwatch.Metric {
-	return awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
-		Namespace:     jsii.String(namespace),
-		MetricName:    jsii.String(name),
-		Statistic:     jsii.String(statistic),
-		Period:        awscdk.Duration_Seconds(jsii.Number(period.Seconds())),
-		DimensionsMap: &dimensions,
-	})
 }

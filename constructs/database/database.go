@@ -244,7 +244,7 @@ func (d *Database) Port() *string { return d.instance.DbInstanceEndpointPort() }
 // Name is the database created with the instance.
 func (d *Database) Name() string { return d.name }
 
-// Instance is the CDK instance, for dashboards.
+// Instance is the CDK instance, for its metrics.
 func (d *Database) Instance() awsrds.DatabaseInstance { return d.instance }
 
 // Alarms are the database's alarms, for a dashboard.

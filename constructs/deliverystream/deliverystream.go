@@ -185,6 +185,9 @@ func (d *DeliveryStream) rules(p Props) []alarm.Rule {
 // Name is the generated delivery stream name, known at deployment.
 func (d *DeliveryStream) Name() *string { return d.stream.DeliveryStreamName() }
 
+// DeliveryStream is the CDK delivery stream, for its metrics.
+func (d *DeliveryStream) DeliveryStream() awskinesisfirehose.DeliveryStream { return d.stream }
+
 // LogGroup receives delivery errors.
 func (d *DeliveryStream) LogGroup() awslogs.LogGroup { return d.logs }
 

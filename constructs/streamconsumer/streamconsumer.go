@@ -54,8 +54,7 @@ type Props struct {
 
 // Consumer is an event source mapping.
 type Consumer struct {
-	mapping awslambdaeventsources.KinesisEventSource
-	alarms  []awscloudwatch.Alarm
+	alarms []awscloudwatch.Alarm
 }
 
 // New makes a consumer; its mapping belongs to the function, its alarms stand at
@@ -81,8 +80,7 @@ func New(scope constructs.Construct, id string, p Props) *Consumer {
 	// own destination grants reading and deleting the whole bucket.
 	p.Function.AllowObjects("KeepFailures", []string{"s3:PutObject"}, p.Failures, FailurePrefix)
 	p.Function.Allow("FindFailures", []string{"s3:ListBucket"}, p.Failures.Bucket().BucketArn())
-	c := &Consumer{mapping: source}
-	c.alarms = alarm.New(this, p.AlarmTopic, alarm.Rule{
+	return &Consumer{alarms: alarm.New(this, p.AlarmTopic, alarm.Rule{
 		ID: "FallsBehind",
 		Description: fmt.Sprintf("The consumer is more than %g s behind the stream: read its function's log; a batch may be failing again and again.",
 			p.LateAfter.Seconds()),
@@ -90,8 +88,7 @@ func New(scope constructs.Construct, id string, p Props) *Consumer {
 			Period: awscdk.Duration_Minutes(jsii.Number(1)), Statistic: jsii.String("Maximum"),
 		}),
 		Threshold: float64(p.LateAfter.Milliseconds()), Periods: 5, Breaching: 3,
-	})
-	return c
+	})}
 }
 
 func (p Props) withDefaults() Props {
@@ -121,9 +118,6 @@ func (p Props) validate() {
 		panic(fmt.Sprintf("streamconsumer: MaxRecordAge must be 60s to 7 days, got %s; an endless age blocks a shard", p.MaxRecordAge))
 	}
 }
-
-// MappingID is the event source mapping's UUID, known at deployment.
-func (c *Consumer) MappingID() *string { return c.mapping.EventSourceMappingId() }
 
 // Alarms are the consumer's alarms, for a dashboard.
 func (c *Consumer) Alarms() []awscloudwatch.Alarm { return c.alarms }
