@@ -1,6 +1,6 @@
-// Command bench times the project's own commands and prints a table with the
-// machine's description, then runs the Go benchmarks of the packages named on its
-// command line. It measures; it never judges.
+// Command bench times the project's own commands and prints a table with the machine's description, then runs
+// the Go benchmarks of the packages named on its command line. It measures; it never judges, but for a
+// benchmark that fails: then it fails, too.
 package main
 
 import (
@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -79,9 +80,45 @@ func run(ctx context.Context, packages []string) error {
 	if len(packages) == 0 {
 		return nil
 	}
-	benchmarks := exec.CommandContext(ctx, "go", append([]string{"test", "-run", "^$", "-bench", ".", "-benchmem", "-count", "3"}, packages...)...)
-	benchmarks.Stdout, benchmarks.Stderr = os.Stdout, os.Stderr
-	return benchmarks.Run()
+	return benchmark(ctx, packages, os.Stdout)
+}
+
+// benchmark runs the packages' Go benchmarks and copies what they print.
+func benchmark(ctx context.Context, packages []string, to io.Writer) error {
+	arguments := []string{"test", "-run", "^$", "-bench", ".", "-benchmem", "-count", "3"}
+	command := exec.CommandContext(ctx, "go", append(arguments, packages...)...)
+	failures := &failures{to: to}
+	command.Stdout, command.Stderr = failures, os.Stderr
+	err := command.Run()
+	if len(failures.names) > 0 {
+		return errors.Join(err, fmt.Errorf("benchmarks failed: %s", strings.Join(failures.names, ", ")))
+	}
+	return err
+}
+
+// failures copies the output of go test and keeps the names of the benchmarks that failed: go test itself ends with
+// exit code 0 where a benchmark fails in its second run or a later one (-count), which has no parent to tell.
+type failures struct {
+	to    io.Writer
+	line  []byte
+	names []string
+}
+
+const failed = "--- FAIL: "
+
+// Write never fails but as the writer behind it does.
+func (f *failures) Write(output []byte) (int, error) {
+	for _, c := range output {
+		if c != '\n' {
+			f.line = append(f.line, c)
+			continue
+		}
+		if name, ok := strings.CutPrefix(strings.TrimSpace(string(f.line)), failed); ok {
+			f.names = append(f.names, name)
+		}
+		f.line = f.line[:0]
+	}
+	return f.to.Write(output)
 }
 
 // measure runs the command once for warm-up, where it is run more than once, and
