@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"diecast/internal/assembly"
-	"diecast/internal/local/dynamodb"
+	"diecast/internal/local/dynalite"
 	"diecast/internal/local/lambdahost"
 	"diecast/internal/local/process"
 )
@@ -84,16 +84,16 @@ func (p *Platform) createBucket(ctx context.Context, resource *assembly.Resource
 }
 
 func (p *Platform) createTable(ctx context.Context, resource *assembly.Resource, t *assembly.Table) (string, map[string]any, error) {
-	key := func(k assembly.TableKey) dynamodb.Key {
-		made := dynamodb.Key{Partition: dynamodb.Attribute{Name: k.PartitionKey, Type: types.ScalarAttributeType(t.AttributeTypes[k.PartitionKey])}}
+	key := func(k assembly.TableKey) dynalite.Key {
+		made := dynalite.Key{Partition: dynalite.Attribute{Name: k.PartitionKey, Type: types.ScalarAttributeType(t.AttributeTypes[k.PartitionKey])}}
 		if k.SortKey != "" {
-			made.Sort = dynamodb.Attribute{Name: k.SortKey, Type: types.ScalarAttributeType(t.AttributeTypes[k.SortKey])}
+			made.Sort = dynalite.Attribute{Name: k.SortKey, Type: types.ScalarAttributeType(t.AttributeTypes[k.SortKey])}
 		}
 		return made
 	}
-	table := dynamodb.Table{Name: physicalName(resource, t.Name), Key: key(t.Key)}
+	table := dynalite.Table{Name: physicalName(resource, t.Name), Key: key(t.Key)}
 	for _, index := range t.Indexes {
-		table.Indexes = append(table.Indexes, dynamodb.Index{
+		table.Indexes = append(table.Indexes, dynalite.Index{
 			Name: index.Name, Key: key(index.Key), Projection: types.ProjectionType(index.Projection), Include: index.NonKeyAttributes,
 		})
 	}

@@ -1,4 +1,4 @@
-package engine_test
+package awsapi_test
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"diecast/internal/local/aws/engine"
+	"diecast/internal/local/awsapi"
 	"diecast/internal/local/installed"
 	"diecast/internal/local/process"
 )
@@ -26,27 +26,27 @@ func within(t *testing.T) context.Context {
 }
 
 // node serves an npm package of the test's own.
-func node(t *testing.T, source string) func(engine.Options) (engine.Program, error) {
+func node(t *testing.T, source string) func(awsapi.Options) (awsapi.Program, error) {
 	modules := t.TempDir()
 	folder := filepath.Join(modules, "sample")
 	require.NoError(t, os.Mkdir(folder, 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "package.json"), []byte(`{"name":"sample","main":"index.js"}`), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "index.js"), []byte(source), 0o600))
 	t.Setenv("DIECAST_NODE_MODULES", modules)
-	return func(engine.Options) (engine.Program, error) { return engine.Node("sample", map[string]any{"a": 1}) }
+	return func(awsapi.Options) (awsapi.Program, error) { return awsapi.Node("sample", map[string]any{"a": 1}) }
 }
 
 const sample = `module.exports = () => require('http').createServer((request, response) => response.end('served'))`
 
-func start(t *testing.T, options engine.Options, source string) *engine.Server {
-	server, err := engine.Start(within(t), options, node(t, source))
+func start(t *testing.T, options awsapi.Options, source string) *awsapi.Server {
+	server, err := awsapi.Start(within(t), options, node(t, source))
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, server.Stop(context.Background())) })
 	return server
 }
 
 func TestServesOnTheLoopbackAddressOnly(t *testing.T) {
-	server := start(t, engine.Options{}, sample)
+	server := start(t, awsapi.Options{}, sample)
 	response, err := http.Get(server.Endpoint())
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
@@ -69,7 +69,7 @@ func TestServesOnTheLoopbackAddressOnly(t *testing.T) {
 func TestStopLeavesNothing(t *testing.T) {
 	temporary := t.TempDir()
 	t.Setenv("TMPDIR", temporary)
-	server := start(t, engine.Options{}, sample)
+	server := start(t, awsapi.Options{}, sample)
 	require.NoError(t, server.Stop(within(t)))
 	require.NoError(t, server.Stop(within(t)), "twice")
 	_, err := net.DialTimeout("tcp", net.JoinHostPort(process.Loopback, strconv.Itoa(server.Port())), time.Second)
@@ -81,7 +81,7 @@ func TestStopLeavesNothing(t *testing.T) {
 
 func TestAFolderOfTheCallersKeepsTheLog(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "engine")
-	server := start(t, engine.Options{Dir: dir}, `console.log('hello'); `+sample)
+	server := start(t, awsapi.Options{Dir: dir}, `console.log('hello'); `+sample)
 	require.NoError(t, server.Stop(within(t)))
 	log, err := os.ReadFile(server.LogFile())
 	require.NoError(t, err)
@@ -90,12 +90,12 @@ func TestAFolderOfTheCallersKeepsTheLog(t *testing.T) {
 
 func TestWhatAKilledParentLeftInAFolderIsEnded(t *testing.T) {
 	leftDir, dir := t.TempDir(), t.TempDir()
-	left := start(t, engine.Options{Dir: leftDir}, sample)
+	left := start(t, awsapi.Options{Dir: leftDir}, sample)
 	identity, err := os.ReadFile(filepath.Join(leftDir, "sample.pid"))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "sample.pid"), identity, 0o600))
 
-	fresh := start(t, engine.Options{Dir: dir}, sample)
+	fresh := start(t, awsapi.Options{Dir: dir}, sample)
 	<-left.Exited()
 	assert.NotEqual(t, left.PID(), fresh.PID())
 }
@@ -105,25 +105,25 @@ func TestAPortThatIsTakenIsNamed(t *testing.T) {
 	require.NoError(t, err)
 	defer listener.Close()
 	port := listener.Addr().(*net.TCPAddr).Port
-	_, err = engine.Start(within(t), engine.Options{Port: port}, node(t, sample))
+	_, err = awsapi.Start(within(t), awsapi.Options{Port: port}, node(t, sample))
 	require.ErrorContains(t, err, "start sample on 127.0.0.1:"+strconv.Itoa(port))
 	require.ErrorContains(t, err, "EADDRINUSE")
 }
 
 func TestTheReasonOfAFailedStartIsTold(t *testing.T) {
-	_, err := engine.Start(within(t), engine.Options{}, node(t, `throw new Error('no luck')`))
+	_, err := awsapi.Start(within(t), awsapi.Options{}, node(t, `throw new Error('no luck')`))
 	require.ErrorContains(t, err, "no luck")
 }
 
 func TestAStartEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	_, err := engine.Start(ctx, engine.Options{}, node(t, `module.exports = () => ({ listen() { setInterval(() => {}, 1000) } })`))
+	_, err := awsapi.Start(ctx, awsapi.Options{}, node(t, `module.exports = () => ({ listen() { setInterval(() => {}, 1000) } })`))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
 func TestAClientThatHangsUpDoesNotEndTheServer(t *testing.T) {
-	server := start(t, engine.Options{}, `module.exports = () => require('http').createServer((request, response) => {
+	server := start(t, awsapi.Options{}, `module.exports = () => require('http').createServer((request, response) => {
   request.on('error', (error) => { throw error })
   request.on('data', () => {})
   request.on('end', () => response.end('served'))
@@ -144,7 +144,7 @@ func TestAClientThatHangsUpDoesNotEndTheServer(t *testing.T) {
 func TestMissingPartsAreNamedWithTheRemedy(t *testing.T) {
 	t.Run("npm package", func(t *testing.T) {
 		t.Setenv("DIECAST_NODE_MODULES", t.TempDir())
-		_, err := engine.Node("kinesalite", nil)
+		_, err := awsapi.Node("kinesalite", nil)
 		require.ErrorIs(t, err, installed.ErrNotInstalled)
 		assert.ErrorContains(t, err, "kinesalite")
 		assert.ErrorContains(t, err, "make setup")
@@ -152,7 +152,7 @@ func TestMissingPartsAreNamedWithTheRemedy(t *testing.T) {
 	})
 	t.Run("Node.js", func(t *testing.T) {
 		t.Setenv("PATH", t.TempDir())
-		_, err := engine.Node("kinesalite", nil)
+		_, err := awsapi.Node("kinesalite", nil)
 		assert.ErrorContains(t, err, "no Node.js")
 	})
 	t.Run("Python", func(t *testing.T) {
@@ -165,7 +165,7 @@ func TestMissingPartsAreNamedWithTheRemedy(t *testing.T) {
 	t.Run("no module above", func(t *testing.T) {
 		t.Setenv("DIECAST_NODE_MODULES", "")
 		t.Chdir(t.TempDir())
-		_, err := engine.Node("kinesalite", nil)
+		_, err := awsapi.Node("kinesalite", nil)
 		assert.ErrorContains(t, err, "DIECAST_NODE_MODULES")
 	})
 }

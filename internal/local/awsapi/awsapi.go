@@ -1,9 +1,9 @@
-// Package engine runs one server of the AWS APIs as a child process on this machine: on 127.0.0.1 only, with a folder and a
+// Package awsapi runs one server of the AWS APIs as a child process on this machine: on 127.0.0.1 only, with a folder and a
 // port of its own, until it is stopped or the process that started it ends. It knows nothing of what a server serves.
 //
 // A program chooses its port itself when any will do and tells it in a file, so that nobody can take the port between the
 // choice and the start; the file appears once the program listens.
-package engine
+package awsapi
 
 import (
 	"context"

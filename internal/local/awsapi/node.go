@@ -1,4 +1,4 @@
-package engine
+package awsapi
 
 import (
 	_ "embed"

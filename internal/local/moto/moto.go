@@ -1,9 +1,9 @@
-// Package aws runs moto on this machine in the place of S3, Secrets Manager, STS, SSM, SNS and SQS, on 127.0.0.1 and in memory:
+// Package moto runs moto on this machine in the place of S3, Secrets Manager, STS, SSM, SNS and SQS, on 127.0.0.1 and in memory:
 // what is stored is gone when the server ends. Kinesis, DynamoDB, Lambda and Firehose are served elsewhere, because moto loses
 // records, is slow or does less than AWS there.
 //
 // moto is a Python package that `make setup` installs. The package knows nothing of what is stored.
-package aws
+package moto
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
-	"diecast/internal/local/aws/engine"
+	"diecast/internal/local/awsapi"
 	"diecast/internal/local/installed"
 )
 
@@ -25,17 +25,17 @@ import (
 var serve string
 
 // Options of a server.
-type Options = engine.Options
+type Options = awsapi.Options
 
 // Server is a running moto.
-type Server struct{ *engine.Server }
+type Server struct{ *awsapi.Server }
 
 // Start starts moto and returns once it listens. It fails with installed.ErrNotInstalled where Python or moto is missing. The
 // context bounds the start only.
 func Start(ctx context.Context, options Options) (*Server, error) {
-	server, err := engine.Start(ctx, options, func(options Options) (engine.Program, error) {
+	server, err := awsapi.Start(ctx, options, func(options Options) (awsapi.Program, error) {
 		python, err := installed.Python()
-		return engine.Program{
+		return awsapi.Program{
 			Name: "moto", Path: python,
 			// Isolated: neither variables nor packages of the user's change what runs.
 			Arguments:   []string{"-I", "-c", serve},
@@ -64,7 +64,7 @@ func (s *Server) SecretsManager() *secretsmanager.Client {
 // CreateBucket makes an empty bucket. One that is there already, with what is in it, is left as it is.
 func (s *Server) CreateBucket(ctx context.Context, name string) error {
 	input := &s3.CreateBucketInput{Bucket: aws.String(name)}
-	if region := s.Config().Region; region != engine.DefaultRegion { // the one region that may not be named
+	if region := s.Config().Region; region != awsapi.DefaultRegion { // the one region that may not be named
 		input.CreateBucketConfiguration = &s3types.CreateBucketConfiguration{LocationConstraint: s3types.BucketLocationConstraint(region)}
 	}
 	_, err := s.S3().CreateBucket(ctx, input)

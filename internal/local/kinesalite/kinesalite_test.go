@@ -1,4 +1,4 @@
-package kinesis_test
+package kinesalite_test
 
 import (
 	"context"
@@ -6,18 +6,18 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	sdk "github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"diecast/internal/local/kinesis"
+	"diecast/internal/local/kinesalite"
 )
 
 func TestStreamKeepsWhatIsPut(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	server, err := kinesis.Start(ctx, kinesis.Options{Account: "111122223333", Region: "eu-west-1"})
+	server, err := kinesalite.Start(ctx, kinesalite.Options{Account: "111122223333", Region: "eu-west-1"})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, server.Stop(context.Background())) })
 
@@ -29,16 +29,16 @@ func TestStreamKeepsWhatIsPut(t *testing.T) {
 	require.ErrorAs(t, err, &taken)
 
 	client := server.Client()
-	shards, err := client.ListShards(ctx, &sdk.ListShardsInput{StreamName: aws.String("activity")})
+	shards, err := client.ListShards(ctx, &kinesis.ListShardsInput{StreamName: aws.String("activity")})
 	require.NoError(t, err)
 	require.Len(t, shards.Shards, 2)
-	put, err := client.PutRecord(ctx, &sdk.PutRecordInput{StreamName: aws.String("activity"), PartitionKey: aws.String("s-1"), Data: []byte("payload")})
+	put, err := client.PutRecord(ctx, &kinesis.PutRecordInput{StreamName: aws.String("activity"), PartitionKey: aws.String("s-1"), Data: []byte("payload")})
 	require.NoError(t, err)
-	iterator, err := client.GetShardIterator(ctx, &sdk.GetShardIteratorInput{
+	iterator, err := client.GetShardIterator(ctx, &kinesis.GetShardIteratorInput{
 		StreamName: aws.String("activity"), ShardId: put.ShardId, ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
 	})
 	require.NoError(t, err)
-	output, err := client.GetRecords(ctx, &sdk.GetRecordsInput{ShardIterator: iterator.ShardIterator})
+	output, err := client.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: iterator.ShardIterator})
 	require.NoError(t, err)
 	require.Len(t, output.Records, 1)
 	assert.Equal(t, "payload", string(output.Records[0].Data))

@@ -1,8 +1,8 @@
-// Package dynamodb runs dynalite on this machine in the place of DynamoDB, on 127.0.0.1 and in memory: what is stored is gone
+// Package dynalite runs dynalite on this machine in the place of DynamoDB, on 127.0.0.1 and in memory: what is stored is gone
 // when the server ends. dynalite has no transactions, and it never removes an item whose time to live is over.
 //
 // dynalite is an npm package that `make setup` installs. The package knows nothing of the items.
-package dynamodb
+package dynalite
 
 import (
 	"context"
@@ -10,24 +10,24 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
-	"diecast/internal/local/aws/engine"
+	"diecast/internal/local/awsapi"
 )
 
 // activeWithin bounds the wait for a table; dynalite is told to need no time.
 const activeWithin = 30 * time.Second
 
 // Options of a server.
-type Options = engine.Options
+type Options = awsapi.Options
 
 // Server is a running dynalite.
-type Server struct{ *engine.Server }
+type Server struct{ *awsapi.Server }
 
 // Start starts dynalite and returns once it listens. It fails with installed.ErrNotInstalled where the package is missing. The
 // context bounds the start only.
 func Start(ctx context.Context, options Options) (*Server, error) {
-	server, err := engine.Start(ctx, options, func(options Options) (engine.Program, error) {
+	server, err := awsapi.Start(ctx, options, func(options Options) (awsapi.Program, error) {
 		settings := map[string]any{"createTableMs": 0, "deleteTableMs": 0, "updateTableMs": 0}
-		return engine.Node("dynalite", settings, "AWS_ACCOUNT_ID="+options.Account, "AWS_REGION="+options.Region)
+		return awsapi.Node("dynalite", settings, "AWS_ACCOUNT_ID="+options.Account, "AWS_REGION="+options.Region)
 	})
 	if err != nil {
 		return nil, err

@@ -1,8 +1,8 @@
-// Package kinesis runs kinesalite on this machine in the place of Kinesis Data Streams, on 127.0.0.1 and in memory: what is
+// Package kinesalite runs kinesalite on this machine in the place of Kinesis Data Streams, on 127.0.0.1 and in memory: what is
 // stored is gone when the server ends. kinesalite knows streams by name, not by ARN alone, and has no enhanced fan-out.
 //
 // kinesalite is an npm package that `make setup` installs. The package knows nothing of the records.
-package kinesis
+package kinesalite
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
-	"diecast/internal/local/aws/engine"
+	"diecast/internal/local/awsapi"
 )
 
 // MaxShards bounds the shards of all streams of a server.
@@ -22,17 +22,17 @@ const MaxShards = 1000
 const activeWithin = 30 * time.Second
 
 // Options of a server.
-type Options = engine.Options
+type Options = awsapi.Options
 
 // Server is a running kinesalite.
-type Server struct{ *engine.Server }
+type Server struct{ *awsapi.Server }
 
 // Start starts kinesalite and returns once it listens. It fails with installed.ErrNotInstalled where the package is missing. The
 // context bounds the start only.
 func Start(ctx context.Context, options Options) (*Server, error) {
-	server, err := engine.Start(ctx, options, func(options Options) (engine.Program, error) {
+	server, err := awsapi.Start(ctx, options, func(options Options) (awsapi.Program, error) {
 		settings := map[string]any{"createStreamMs": 0, "deleteStreamMs": 0, "updateStreamMs": 0, "shardLimit": MaxShards}
-		return engine.Node("kinesalite", settings, "AWS_ACCOUNT_ID="+options.Account, "AWS_REGION="+options.Region)
+		return awsapi.Node("kinesalite", settings, "AWS_ACCOUNT_ID="+options.Account, "AWS_REGION="+options.Region)
 	})
 	if err != nil {
 		return nil, err
