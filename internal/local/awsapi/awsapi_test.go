@@ -2,11 +2,11 @@ package awsapi_test
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"testing"
 	"time"
 
@@ -15,7 +15,8 @@ import (
 
 	"diecast/internal/local/awsapi"
 	"diecast/internal/local/installed"
-	"diecast/internal/local/process"
+	"diecast/internal/local/server"
+	"diecast/internal/local/server/servertest"
 )
 
 // within bounds what a test waits for an engine.
@@ -27,16 +28,21 @@ func within(t *testing.T) context.Context {
 
 // node serves an npm package of the test's own.
 func node(t *testing.T, source string) func(awsapi.Options) (awsapi.Program, error) {
+	servertest.Needed(t, "Node.js")
 	modules := t.TempDir()
 	folder := filepath.Join(modules, "sample")
 	require.NoError(t, os.Mkdir(folder, 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "package.json"), []byte(`{"name":"sample","main":"index.js"}`), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "index.js"), []byte(source), 0o600))
 	t.Setenv("DIECAST_NODE_MODULES", modules)
-	return func(awsapi.Options) (awsapi.Program, error) { return awsapi.Node("sample", map[string]any{"a": 1}) }
+	return func(awsapi.Options) (awsapi.Program, error) {
+		return awsapi.Node("sample", awsapi.Package{
+			Prelude: "globalThis.said = 'by the prelude, '\n", Settings: map[string]any{"text": "by the settings"},
+		})
+	}
 }
 
-const sample = `module.exports = () => require('http').createServer((request, response) => response.end('served'))`
+const sample = `module.exports = (settings) => require('http').createServer((request, response) => response.end(said + settings.text))`
 
 func start(t *testing.T, options awsapi.Options, source string) *awsapi.Server {
 	server, err := awsapi.Start(within(t), options, node(t, source))
@@ -45,81 +51,49 @@ func start(t *testing.T, options awsapi.Options, source string) *awsapi.Server {
 	return server
 }
 
-func TestServesOnTheLoopbackAddressOnly(t *testing.T) {
+func TestAnNPMPackageIsServedWithItsSettings(t *testing.T) {
 	server := start(t, awsapi.Options{}, sample)
 	response, err := http.Get(server.Endpoint())
 	require.NoError(t, err)
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
-	assert.Equal(t, "http://127.0.0.1:"+strconv.Itoa(server.Port()), server.Endpoint())
+	assert.Equal(t, "by the prelude, by the settings", string(body))
+	assert.Equal(t, "http://"+server.Address(), server.Endpoint())
+}
 
-	addresses, err := net.InterfaceAddrs()
+func TestServerKeepsTheContractOfAnEngine(t *testing.T) {
+	program := node(t, sample)
+	folder := func(t testing.TB) string { return t.TempDir() }
+	servertest.Contract(t, "Node.js", folder, func(ctx context.Context, options server.Options) (servertest.Engine, error) {
+		return awsapi.Start(ctx, awsapi.Options{Dir: options.Dir, Fresh: options.Fresh, Port: options.Port}, program)
+	})
+}
+
+func TestConfigPointsClientsAtTheServer(t *testing.T) {
+	byDefault := start(t, awsapi.Options{}, sample)
+	assert.Equal(t, awsapi.DefaultRegion, byDefault.Config().Region)
+	assert.Equal(t, byDefault.Endpoint(), *byDefault.Config().BaseEndpoint)
+	_, err := byDefault.Config().Credentials.Retrieve(t.Context())
 	require.NoError(t, err)
-	others := []string{"127.0.0.2"} // which reaches what listens on every address
-	for _, address := range addresses {
-		if ip := address.(*net.IPNet).IP; ip.To4() != nil && !ip.IsLoopback() {
-			others = append(others, ip.String())
+	assert.Equal(t, "eu-west-1", start(t, awsapi.Options{Region: "eu-west-1"}, sample).Config().Region)
+}
+
+func TestTheProgramIsToldAccountAndRegion(t *testing.T) {
+	for _, expected := range []awsapi.Options{
+		{Account: awsapi.DefaultAccount, Region: awsapi.DefaultRegion}, {Account: "111122223333", Region: "eu-west-1"},
+	} {
+		asked := expected
+		if expected.Account == awsapi.DefaultAccount {
+			asked = awsapi.Options{}
 		}
+		_, err := awsapi.Start(t.Context(), asked, func(options awsapi.Options) (awsapi.Program, error) {
+			assert.Equal(t, expected.Account, options.Account)
+			assert.Equal(t, expected.Region, options.Region)
+			return awsapi.Program{}, assert.AnError
+		})
+		require.ErrorIs(t, err, assert.AnError)
 	}
-	for _, other := range others {
-		_, err := net.DialTimeout("tcp", net.JoinHostPort(other, strconv.Itoa(server.Port())), time.Second)
-		assert.Error(t, err, other)
-	}
-}
-
-func TestStopLeavesNothing(t *testing.T) {
-	temporary := t.TempDir()
-	t.Setenv("TMPDIR", temporary)
-	server := start(t, awsapi.Options{}, sample)
-	require.NoError(t, server.Stop(within(t)))
-	require.NoError(t, server.Stop(within(t)), "twice")
-	_, err := net.DialTimeout("tcp", net.JoinHostPort(process.Loopback, strconv.Itoa(server.Port())), time.Second)
-	assert.Error(t, err)
-	left, err := os.ReadDir(temporary)
-	require.NoError(t, err)
-	assert.Empty(t, left)
-}
-
-func TestAFolderOfTheCallersKeepsTheLog(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "engine")
-	server := start(t, awsapi.Options{Dir: dir}, `console.log('hello'); `+sample)
-	require.NoError(t, server.Stop(within(t)))
-	log, err := os.ReadFile(server.LogFile())
-	require.NoError(t, err)
-	assert.Contains(t, string(log), "hello")
-}
-
-func TestWhatAKilledParentLeftInAFolderIsEnded(t *testing.T) {
-	leftDir, dir := t.TempDir(), t.TempDir()
-	left := start(t, awsapi.Options{Dir: leftDir}, sample)
-	identity, err := os.ReadFile(filepath.Join(leftDir, "sample.pid"))
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "sample.pid"), identity, 0o600))
-
-	fresh := start(t, awsapi.Options{Dir: dir}, sample)
-	<-left.Exited()
-	assert.NotEqual(t, left.PID(), fresh.PID())
-}
-
-func TestAPortThatIsTakenIsNamed(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer listener.Close()
-	port := listener.Addr().(*net.TCPAddr).Port
-	_, err = awsapi.Start(within(t), awsapi.Options{Port: port}, node(t, sample))
-	require.ErrorContains(t, err, "start sample on 127.0.0.1:"+strconv.Itoa(port))
-	require.ErrorContains(t, err, "EADDRINUSE")
-}
-
-func TestTheReasonOfAFailedStartIsTold(t *testing.T) {
-	_, err := awsapi.Start(within(t), awsapi.Options{}, node(t, `throw new Error('no luck')`))
-	require.ErrorContains(t, err, "no luck")
-}
-
-func TestAStartEndsWithItsContext(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	_, err := awsapi.Start(ctx, awsapi.Options{}, node(t, `module.exports = () => ({ listen() { setInterval(() => {}, 1000) } })`))
-	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
 func TestAClientThatHangsUpDoesNotEndTheServer(t *testing.T) {
@@ -128,7 +102,7 @@ func TestAClientThatHangsUpDoesNotEndTheServer(t *testing.T) {
   request.on('data', () => {})
   request.on('end', () => response.end('served'))
 })`)
-	connection, err := net.Dial("tcp", net.JoinHostPort(process.Loopback, strconv.Itoa(server.Port())))
+	connection, err := net.Dial("tcp", server.Address())
 	require.NoError(t, err)
 	_, err = connection.Write([]byte("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf"))
 	require.NoError(t, err)
@@ -141,31 +115,23 @@ func TestAClientThatHangsUpDoesNotEndTheServer(t *testing.T) {
 	}
 }
 
-func TestMissingPartsAreNamedWithTheRemedy(t *testing.T) {
-	t.Run("npm package", func(t *testing.T) {
-		t.Setenv("DIECAST_NODE_MODULES", t.TempDir())
-		_, err := awsapi.Node("kinesalite", nil)
-		require.ErrorIs(t, err, installed.ErrNotInstalled)
-		assert.ErrorContains(t, err, "kinesalite")
-		assert.ErrorContains(t, err, "make setup")
-		assert.NotContains(t, err.Error(), "\n")
-	})
-	t.Run("Node.js", func(t *testing.T) {
-		t.Setenv("PATH", t.TempDir())
-		_, err := awsapi.Node("kinesalite", nil)
-		assert.ErrorContains(t, err, "no Node.js")
-	})
-	t.Run("Python", func(t *testing.T) {
-		t.Setenv("DIECAST_PYTHON", "")
-		t.Setenv("DIECAST_CACHE", t.TempDir())
-		_, err := installed.Python()
-		require.ErrorIs(t, err, installed.ErrNotInstalled)
-		assert.ErrorContains(t, err, "Python")
-	})
-	t.Run("no module above", func(t *testing.T) {
-		t.Setenv("DIECAST_NODE_MODULES", "")
-		t.Chdir(t.TempDir())
-		_, err := awsapi.Node("kinesalite", nil)
-		assert.ErrorContains(t, err, "DIECAST_NODE_MODULES")
-	})
+func TestWhatTheProgramThrowsEndsIt(t *testing.T) {
+	server := start(t, awsapi.Options{}, `module.exports = () => require('http').createServer(() => { throw new Error('no luck') })`)
+	if response, err := http.Get(server.Endpoint()); err == nil {
+		require.NoError(t, response.Body.Close())
+	}
+	<-server.Exited()
+	require.ErrorContains(t, server.Err(), "exit status 1")
+	require.ErrorContains(t, server.Err(), "no luck")
+}
+
+func TestMissingPartsAreNamed(t *testing.T) {
+	t.Setenv("DIECAST_NODE_MODULES", t.TempDir())
+	t.Setenv("PATH", t.TempDir())
+	_, err := awsapi.Node("sample", awsapi.Package{})
+	require.ErrorIs(t, err, installed.ErrNotInstalled)
+	err = awsapi.NodeInstalled("sample")
+	require.ErrorIs(t, err, installed.ErrNotInstalled)
+	require.ErrorContains(t, err, "Node.js is not installed")
+	require.ErrorContains(t, err, "the npm package sample is not installed")
 }

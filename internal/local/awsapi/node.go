@@ -3,10 +3,7 @@ package awsapi
 import (
 	_ "embed"
 	"encoding/json"
-	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
+	"errors"
 
 	"diecast/internal/local/installed"
 )
@@ -14,49 +11,42 @@ import (
 //go:embed listen.js
 var listenScript string
 
-// Node is the program that serves an npm package whose export makes an HTTP server of options. The command lines of such
-// packages would listen on every interface.
-//
-// The package is looked for in DIECAST_NODE_MODULES, by default node_modules beside the nearest go.mod above the working
-// directory; the error is installed.ErrNotInstalled where it or Node.js is missing.
-func Node(name string, settings map[string]any, environment ...string) (Program, error) {
-	node, err := exec.LookPath("node")
-	if err != nil {
-		return Program{}, fmt.Errorf("no Node.js: install version 20 or later and put `node` in PATH: %w", err)
-	}
-	if node, err = filepath.Abs(node); err != nil {
-		return Program{}, err
-	}
-	modules, err := nodeModules()
-	if err != nil {
-		return Program{}, err
-	}
-	folder := filepath.Join(modules, name)
-	if _, err := os.Stat(filepath.Join(folder, "package.json")); err != nil {
-		return Program{}, fmt.Errorf("the npm package %s is %w (looked in %s)", name, installed.ErrNotInstalled, modules)
-	}
-	encoded, err := json.Marshal(settings)
-	if err != nil {
-		return Program{}, err
-	}
-	return Program{Name: name, Path: node, Arguments: []string{"--eval", listenScript, folder, string(encoded)}, Environment: environment}, nil
+// Package says how an npm package is served.
+type Package struct {
+	// Prelude is a script that runs before the package is loaded; process.argv[1] is its folder.
+	Prelude string
+	// Settings are given to what the package exports.
+	Settings map[string]any
+	// Environment as NAME=value, and no more than that.
+	Environment []string
 }
 
-func nodeModules() (string, error) {
-	const variable = "DIECAST_NODE_MODULES"
-	if folder := os.Getenv(variable); folder != "" {
-		return filepath.Abs(folder)
-	}
-	start, err := os.Getwd()
+// Node is the program that serves an npm package whose export makes an HTTP server of settings. The
+// command lines of such packages would listen on every interface. The error is
+// installed.ErrNotInstalled where the package or Node.js is missing.
+func Node(name string, serve Package) (Program, error) {
+	node, err := installed.Node()
 	if err != nil {
-		return "", err
+		return Program{}, err
 	}
-	for folder := start; ; folder = filepath.Dir(folder) {
-		if _, err := os.Stat(filepath.Join(folder, "go.mod")); err == nil {
-			return filepath.Join(folder, "node_modules"), nil
-		}
-		if folder == filepath.Dir(folder) {
-			return "", fmt.Errorf("no go.mod above %s: start there, or name the folder of npm packages in %s", start, variable)
-		}
+	folder, err := installed.NodePackage(name)
+	if err != nil {
+		return Program{}, err
 	}
+	settings, err := json.Marshal(serve.Settings)
+	if err != nil {
+		return Program{}, err
+	}
+	return Program{
+		Name: name, Path: node, Arguments: []string{"--eval", serve.Prelude + listenScript, folder, string(settings)},
+		Environment: serve.Environment,
+	}, nil
+}
+
+// NodeInstalled is the error of a machine without Node.js or without the npm package; nil where both
+// are there.
+func NodeInstalled(name string) error {
+	_, err := installed.Node()
+	_, errPackage := installed.NodePackage(name)
+	return errors.Join(err, errPackage)
 }

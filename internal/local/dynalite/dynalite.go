@@ -16,18 +16,27 @@ import (
 // activeWithin bounds the wait for a table; dynalite is told to need no time.
 const activeWithin = 30 * time.Second
 
+// npmPackage is the name.
+const npmPackage = "dynalite"
+
 // Options of a server.
 type Options = awsapi.Options
 
 // Server is a running dynalite.
 type Server struct{ *awsapi.Server }
 
-// Start starts dynalite and returns once it listens. It fails with installed.ErrNotInstalled where the package is missing. The
-// context bounds the start only.
+// Installed is the error, an installed.ErrNotInstalled, of a machine without dynalite or Node.js; nil
+// where both are there.
+func Installed(context.Context) error { return awsapi.NodeInstalled(npmPackage) }
+
+// Start starts dynalite and returns once it listens. It fails with installed.ErrNotInstalled where the
+// package or Node.js is missing. The context bounds the start only.
 func Start(ctx context.Context, options Options) (*Server, error) {
 	server, err := awsapi.Start(ctx, options, func(options Options) (awsapi.Program, error) {
-		settings := map[string]any{"createTableMs": 0, "deleteTableMs": 0, "updateTableMs": 0}
-		return awsapi.Node("dynalite", settings, "AWS_ACCOUNT_ID="+options.Account, "AWS_REGION="+options.Region)
+		return awsapi.Node(npmPackage, awsapi.Package{
+			Settings:    map[string]any{"createTableMs": 0, "deleteTableMs": 0, "updateTableMs": 0},
+			Environment: []string{"AWS_ACCOUNT_ID=" + options.Account, "AWS_REGION=" + options.Region},
+		})
 	})
 	if err != nil {
 		return nil, err

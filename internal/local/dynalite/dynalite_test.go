@@ -12,13 +12,31 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/local/dynalite"
+	"diecast/internal/local/installed"
+	"diecast/internal/local/server"
+	"diecast/internal/local/server/servertest"
 )
 
 func text(value string) types.AttributeValue { return &types.AttributeValueMemberS{Value: value} }
 
 func number(value string) types.AttributeValue { return &types.AttributeValueMemberN{Value: value} }
 
+func TestServerKeepsTheContractOfAnEngine(t *testing.T) {
+	folder := func(t testing.TB) string { return t.TempDir() }
+	servertest.Contract(t, "dynalite", folder, func(ctx context.Context, options server.Options) (servertest.Engine, error) {
+		return dynalite.Start(ctx, dynalite.Options{Dir: options.Dir, Fresh: options.Fresh, Port: options.Port})
+	})
+}
+
+func TestInstalledSaysWhatIsMissing(t *testing.T) {
+	t.Setenv("DIECAST_NODE_MODULES", t.TempDir())
+	require.ErrorIs(t, dynalite.Installed(t.Context()), installed.ErrNotInstalled)
+	_, err := dynalite.Start(t.Context(), dynalite.Options{})
+	require.ErrorIs(t, err, installed.ErrNotInstalled)
+}
+
 func TestTableWithIndexKeepsConditionalWrites(t *testing.T) {
+	servertest.Needed(t, "dynalite")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	server, err := dynalite.Start(ctx, dynalite.Options{})

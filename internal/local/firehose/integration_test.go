@@ -53,9 +53,9 @@ func TestRecordsReachABucketCompleteAndExact(t *testing.T) {
 	services, err := moto.Start(ctx, moto.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, services.Stop(context.Background())) })
-	arn, err := streams.CreateStream(ctx, "activity", 2)
+	arn, err := streams.CreateStream(ctx, kinesalite.Stream{Name: "activity", Shards: 2})
 	require.NoError(t, err)
-	require.NoError(t, services.CreateBucket(ctx, "lake"))
+	require.NoError(t, services.CreateBucket(ctx, moto.Bucket{Name: "lake"}))
 
 	pump, err := firehose.New(firehose.Config{
 		Name: "archive", SourceStream: "activity", SourceARN: arn, Bucket: "lake", Prefix: "data/", FileExtension: ".txt",

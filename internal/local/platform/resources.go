@@ -17,7 +17,9 @@ import (
 
 	"diecast/internal/assembly"
 	"diecast/internal/local/dynalite"
+	"diecast/internal/local/kinesalite"
 	"diecast/internal/local/lambdahost"
+	"diecast/internal/local/moto"
 	"diecast/internal/local/process"
 )
 
@@ -31,7 +33,7 @@ func (p *Platform) create(ctx context.Context, resource *assembly.Resource, type
 		return p.createSecret(ctx, resource, t)
 	case *assembly.Stream:
 		name := physicalName(resource, t.Name)
-		arn, err := p.streams.CreateStream(ctx, name, t.Shards)
+		arn, err := p.streams.CreateStream(ctx, kinesalite.Stream{Name: name, Shards: t.Shards, Retention: t.Retention})
 		return name, map[string]any{"Arn": arn}, err
 	case *assembly.Table:
 		return p.createTable(ctx, resource, t)
@@ -72,7 +74,7 @@ func (p *Platform) createBucket(ctx context.Context, resource *assembly.Resource
 	if len(name) > 63 {
 		name = name[:54] + "-" + randomText(4)
 	}
-	if err := p.cloud.CreateBucket(ctx, name); err != nil {
+	if err := p.cloud.CreateBucket(ctx, moto.Bucket{Name: name, Versioned: t.Versioned}); err != nil {
 		return "", nil, err
 	}
 	address, err := url.Parse(p.cloud.Endpoint())
