@@ -18,6 +18,7 @@ import (
 	"diecast/internal/local/kinesalite"
 	"diecast/internal/local/server"
 	"diecast/internal/local/server/servertest"
+	"diecast/internal/shards"
 )
 
 const stream = "activity"
@@ -197,4 +198,79 @@ func TestAnIteratorAtATimestamp(t *testing.T) {
 	})
 	var missing *types.ResourceNotFoundException
 	require.ErrorAs(t, err, &missing)
+}
+
+// suspended is a client that reads nothing until it is woken.
+type suspended struct {
+	*kinesis.Client
+	woken chan struct{}
+}
+
+func (s suspended) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, options ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error) {
+	select {
+	case <-s.woken:
+		return s.Client.GetRecords(ctx, in, options...)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+type handler func(payload string)
+
+func (h handler) Handle(records []types.Record) error {
+	for _, record := range records {
+		h(string(record.Data))
+	}
+	return nil
+}
+
+func (handler) Close() error { return nil }
+
+func TestAReaderThatWasSuspendedLosesNothing(t *testing.T) {
+	for name, meanwhile := range map[string][]string{"records came": {"meanwhile"}, "nothing came": nil} {
+		t.Run(name, func(t *testing.T) {
+			ahead := clock(t)
+			server := start(t, kinesalite.Options{})
+			_, err := server.CreateStream(within(t), kinesalite.Stream{Name: stream, Shards: 1})
+			require.NoError(t, err)
+			client := suspended{server.Client(), make(chan struct{})}
+			put(t, client.Client, "before")
+			time.Sleep(2 * time.Millisecond) // the clock's step
+
+			ready, payloads := make(chan struct{}), make(chan string, 10)
+			ctx, stop := context.WithCancel(within(t))
+			ended := make(chan error, 1)
+			go func() {
+				ended <- shards.Reader{
+					Stream: client, Name: stream, Position: types.ShardIteratorTypeLatest,
+					Open: func(context.Context, string) shards.Handler {
+						return handler(func(payload string) { payloads <- payload })
+					},
+					Retry: func(_ context.Context, failure shards.Failure) bool { t.Error(failure); return false },
+					Ready: func() { close(ready) },
+				}.Run(ctx)
+			}()
+			<-ready
+			ahead(6 * time.Minute) // kinesalite's iterators expire after five
+			for _, payload := range meanwhile {
+				put(t, client.Client, payload)
+			}
+			close(client.woken)
+			next := func() string {
+				select {
+				case payload := <-payloads:
+					return payload
+				case <-ctx.Done():
+					return "nothing"
+				}
+			}
+			for _, expected := range meanwhile {
+				require.Equal(t, expected, next())
+			}
+			put(t, client.Client, "later")
+			require.Equal(t, "later", next())
+			stop()
+			require.NoError(t, <-ended)
+		})
+	}
 }
