@@ -19,6 +19,7 @@ import (
 	"diecast/internal/local/firehose"
 	"diecast/internal/local/kinesalite"
 	"diecast/internal/local/moto"
+	"diecast/internal/local/server/servertest"
 )
 
 // upperCase is a processor inside the test: it decodes what Firehose sends with types of its own.
@@ -45,6 +46,7 @@ func (upperCase) Invoke(_ context.Context, _ string, payload []byte) ([]byte, st
 }
 
 func TestRecordsReachABucketCompleteAndExact(t *testing.T) {
+	servertest.Needed(t, "kinesalite and moto")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	streams, err := kinesalite.Start(ctx, kinesalite.Options{})
