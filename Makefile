@@ -14,7 +14,7 @@ PYTHON_BIN := $(dir $(DIECAST_PYTHON))
 TRAINING_KEY := $(shell cksum < training/requirements.txt | cut -d ' ' -f 1)
 TRAINING_HOME := $(DIECAST_CACHE)/python-training-$(TRAINING_KEY)
 export DIECAST_TRAINING_PYTHON ?= $(TRAINING_HOME)/bin/python
-MARIADB_HOME := $(DIECAST_CACHE)/mariadb-11.4.5
+MARIADB_HOME := $(DIECAST_CACHE)/mariadb-$(shell cat internal/local/mariadb/VERSION)
 
 # One set of build flags for everything: other flags compile the million lines of CDK anew.
 export GOFLAGS :=

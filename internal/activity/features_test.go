@@ -10,11 +10,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/activity"
+	"diecast/internal/local/server/servertest"
 	"diecast/test/contracts"
 )
 
 // pythonNormalise is the trainer's normalisation, by Python itself.
 func pythonNormalise(t *testing.T, texts []string) []string {
+	t.Helper()
+	servertest.Needed(t, "Python")
 	input, err := json.Marshal(texts)
 	require.NoError(t, err)
 	command := exec.CommandContext(t.Context(), contracts.Python(t), "-c",

@@ -64,7 +64,7 @@ func TestOpenPostgresWithSecretFollowsRotation(t *testing.T) {
 		return string(text)
 	})
 	pool, err := OpenPostgres(t.Context(), Settings{
-		Host: cluster.Host, Port: cluster.Port, Name: "postgres", Auth: Secret, SecretARN: "arn:aws:secretsmanager:::s", DisableTLS: true,
+		Host: "127.0.0.1", Port: cluster.Port(), Name: "postgres", Auth: Secret, SecretARN: "arn:aws:secretsmanager:::s", DisableTLS: true,
 	}, configuration(endpoint))
 	require.NoError(t, err)
 	defer pool.Close()
@@ -73,7 +73,7 @@ func TestOpenPostgresWithSecretFollowsRotation(t *testing.T) {
 	require.ErrorContains(t, err, "password authentication failed")
 	assert.NotContains(t, err.Error(), "before-the-rotation")
 
-	secret["password"] = cluster.Password
+	secret["password"] = cluster.Password()
 	var user string
 	require.NoError(t, pool.QueryRow(t.Context(), "SELECT current_user").Scan(&user))
 	assert.Equal(t, cluster.User, user)

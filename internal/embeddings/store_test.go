@@ -44,7 +44,7 @@ func open(t testing.TB, user, password, database string) *pgxpool.Pool {
 
 func superuser(t testing.TB, database string) *pgxpool.Pool {
 	cluster := postgrestest.Cluster(t)
-	return open(t, cluster.User, cluster.Password, database)
+	return open(t, cluster.User, cluster.Password(), database)
 }
 
 func run(t testing.TB, pool *pgxpool.Pool, statements ...string) {

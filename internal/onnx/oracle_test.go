@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/local/installed"
+	"diecast/internal/local/server/servertest"
 )
 
 // oracleCase is one line of the oracle's: a model, inputs and what ONNX Runtime or the ONNX project answers.
@@ -66,6 +67,7 @@ func tensors(t testing.TB, wire map[string]wireTensor) map[string]*Tensor {
 // askOracle runs the oracle and calls visit for each of its cases.
 func askOracle(t *testing.T, stdin any, visit func(c oracleCase), arguments ...string) {
 	t.Helper()
+	servertest.Needed(t, "Python")
 	question, err := json.Marshal(stdin)
 	require.NoError(t, err)
 	python, err := installed.Python()

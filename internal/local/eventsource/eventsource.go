@@ -13,21 +13,14 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-)
 
-// Stream is what the poller needs of Kinesis; *kinesis.Client is one. Streams are asked for by name.
-type Stream interface {
-	ListShards(context.Context, *kinesis.ListShardsInput, ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error)
-	GetShardIterator(context.Context, *kinesis.GetShardIteratorInput, ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error)
-	GetRecords(context.Context, *kinesis.GetRecordsInput, ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error)
-}
+	"diecast/internal/shards"
+)
 
 // Invoker runs the function. An error means that the function did not run, as when it is throttled: that is tried again and
 // uses up no retry. A function that ran and failed is an Answer with FunctionError.
@@ -58,15 +51,14 @@ type Bucket interface {
 
 // Limits (Lambda API Reference, CreateEventSourceMapping) and defaults.
 const (
-	DefaultBatchSize    = 100
-	MaxBatchSize        = 10_000
-	MaxBatchWindow      = 300 * time.Second
-	MaxParallelization  = 10
-	MaxRetryAttempts    = 10_000
-	MaxRecordAge        = 7 * 24 * time.Hour
-	EndlessRetries      = -1
-	DefaultPollInterval = 200 * time.Millisecond
-	DefaultBackoff      = 100 * time.Millisecond
+	DefaultBatchSize   = 100
+	MaxBatchSize       = 10_000
+	MaxBatchWindow     = 300 * time.Second
+	MaxParallelization = 10
+	MaxRetryAttempts   = 10_000
+	MaxRecordAge       = 7 * 24 * time.Hour
+	EndlessRetries     = -1
+	DefaultBackoff     = 100 * time.Millisecond
 	// MaxPayload bounds an event, in bytes (Lambda quotas: 6 MB).
 	MaxPayload = 6_291_556
 	// maxBackoff bounds the pause between two attempts.
@@ -105,14 +97,14 @@ type Mapping struct {
 
 // Options are what a poller works with. Stream and Invoker are required.
 type Options struct {
-	Stream  Stream
+	Stream  shards.Stream
 	Invoker Invoker
 	// Bucket is required where the mapping has a FailureBucket.
 	Bucket Bucket
 	// Logger takes what went wrong. Default: slog.Default.
 	Logger *slog.Logger
-	// PollInterval is the pause between two reads of a shard that had no more to give. Default DefaultPollInterval; Kinesis
-	// admits five reads a second and shard.
+	// PollInterval is the pause before a shard that had no more to give is read again. Default
+	// shards.DefaultPollInterval.
 	PollInterval time.Duration
 	// Backoff is the pause before the first retry; it doubles up to 10 s. Default DefaultBackoff.
 	Backoff time.Duration
@@ -148,9 +140,6 @@ func New(mapping Mapping, options Options) (*Poller, error) {
 	}
 	if options.Logger == nil {
 		options.Logger = slog.Default()
-	}
-	if options.PollInterval == 0 {
-		options.PollInterval = DefaultPollInterval
 	}
 	if options.Backoff == 0 {
 		options.Backoff = DefaultBackoff
@@ -207,108 +196,28 @@ func (p *Poller) Stats() Stats {
 // Run reads and invokes until the context ends, and returns nil then: no invocation is begun any more, those under way are
 // waited for, and what they leave undone stays in the stream. An error says that the stream cannot be read.
 func (p *Poller) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	shards, err := p.listShards(ctx)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return fmt.Errorf("read stream %s: %w", p.stream, err)
-	}
-	type ending struct {
-		shard string
-		err   error
-	}
-	ended := make(chan ending)
-	position := p.mapping.StartingPosition
-	begun, finished := map[string]bool{}, map[string]bool{}
-	running := 0
-	begin := func(started func()) {
-		for _, s := range follow(shards, begun, finished, position == types.ShardIteratorTypeLatest) {
-			begun[s] = true
-			running++
-			reader := &shard{poller: p, id: s, position: position}
-			go func() { ended <- ending{s, reader.run(ctx, sync.OnceFunc(started))} }()
-		}
-	}
-	var missing atomic.Int64
-	missing.Store(int64(len(follow(shards, begun, finished, position == types.ShardIteratorTypeLatest))))
-	begin(func() {
-		if missing.Add(-1) == 0 {
-			close(p.ready)
-		}
-	})
-	for running > 0 {
-		e := <-ended
-		running--
-		finished[e.shard] = true
-		if e.err != nil && err == nil && ctx.Err() == nil {
-			err = fmt.Errorf("read shard %s of stream %s: %w", e.shard, p.stream, e.err)
-			cancel()
-		}
-		if ctx.Err() != nil {
-			continue
-		}
-		// The shard was closed: its children come next, from their beginning.
-		position = types.ShardIteratorTypeTrimHorizon
-		for attempt := 0; ; attempt++ {
-			fresh, listErr := p.listShards(ctx)
-			if listErr == nil {
-				shards = fresh
-				break
+	reading := false
+	return shards.Reader{
+		Stream: p.options.Stream, Name: p.stream, Position: p.mapping.StartingPosition, PollInterval: p.options.PollInterval,
+		Open: func(ctx context.Context, id string) shards.Handler {
+			reading = true
+			return p.openShard(ctx, id)
+		},
+		Retry: func(ctx context.Context, failure shards.Failure) bool {
+			if failure.Shard == "" && !reading { // it never was there
+				return false
 			}
-			p.options.Logger.Error("cannot list the stream's shards", slog.String("stream", p.stream), slog.Any("error", listErr))
-			if !p.pause(ctx, attempt) {
-				break
-			}
-		}
-		begin(func() {})
-	}
-	return err
-}
-
-// follow returns the shards to begin with now: those whose parents are finished, or are no longer kept by the stream.
-func follow(shards []types.Shard, begun, finished map[string]bool, ignoreParents bool) []string {
-	known := map[string]bool{}
-	for _, s := range shards {
-		known[*s.ShardId] = true
-	}
-	waits := func(parent *string) bool {
-		return parent != nil && known[*parent] && !finished[*parent] && !ignoreParents
-	}
-	var next []string
-	for _, s := range shards {
-		if !begun[*s.ShardId] && !waits(s.ParentShardId) && !waits(s.AdjacentParentShardId) {
-			next = append(next, *s.ShardId)
-		}
-	}
-	return next
-}
-
-func (p *Poller) listShards(ctx context.Context) ([]types.Shard, error) {
-	var shards []types.Shard
-	input := &kinesis.ListShardsInput{StreamName: &p.stream}
-	for {
-		output, err := p.options.Stream.ListShards(ctx, input)
-		if err != nil {
-			return nil, err
-		}
-		shards = append(shards, output.Shards...)
-		if output.NextToken == nil {
-			return shards, nil
-		}
-		input = &kinesis.ListShardsInput{NextToken: output.NextToken}
-	}
+			p.options.Logger.Error("cannot read the stream; trying again", slog.String("stream", p.stream),
+				slog.String("shard", failure.Shard), slog.String("call", failure.Call), slog.Any("error", failure.Err))
+			return p.pause(ctx, failure.Attempt-1)
+		},
+		Ready: func() { close(p.ready) },
+	}.Run(ctx)
 }
 
 // pause waits before the attempt after this one, longer each time; it returns false when the context has ended.
 func (p *Poller) pause(ctx context.Context, attempt int) bool {
-	return wait(ctx, min(p.options.Backoff<<min(attempt, 20), maxBackoff))
-}
-
-func wait(ctx context.Context, duration time.Duration) bool {
-	timer := time.NewTimer(duration)
+	timer := time.NewTimer(min(p.options.Backoff<<min(attempt, 20), maxBackoff))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -703,6 +703,33 @@ func TestRun_failsWhereThereIsNoStream(t *testing.T) {
 	}
 }
 
+func TestRun_aShardThatCannotBeReadEndsTheRetriesOfTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const other = "shardId-000000000001"
+		stream := newMemory()
+		stream.shards = append(stream.shards, types.Shard{ShardId: aws.String(other)})
+		stream.put(shardZero, "k", "x")
+		gone := &types.ResourceNotFoundException{}
+		p := launch(t, stream, func([]string) (Answer, error) { return failed(), nil }, func(m *Mapping, o *Options) {
+			m.RetryAttempts = EndlessRetries
+			fake, begun := stream.fake(), time.Now()
+			read := fake.getRecords
+			fake.getRecords = func(in *kinesis.GetRecordsInput) (*kinesis.GetRecordsOutput, error) {
+				if strings.HasPrefix(*in.ShardIterator, other) && time.Since(begun) > time.Minute {
+					return nil, gone
+				}
+				return read(in)
+			}
+			o.Stream = fake
+		})
+		err := <-p.ended
+		require.ErrorIs(t, err, gone)
+		require.ErrorContains(t, err, other)
+		assert.NotEmpty(t, p.calls)
+		p.cancel()
+	})
+}
+
 func TestShutdown_waitsForWhatIsUnderWayAndBeginsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stream := newMemory()

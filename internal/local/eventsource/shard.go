@@ -2,109 +2,40 @@ package eventsource
 
 import (
 	"context"
-	"errors"
 	"hash/fnv"
-	"log/slog"
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 )
 
-const (
-	// readLimit is the most records of one read (Kinesis API Reference, GetRecords).
-	readLimit = 10_000
-	// laneReads is how many reads a lane holds before the shard's reader waits for it; one is at most 10 MB.
-	laneReads = 2
-)
+// laneReads is how many reads a lane holds before the shard's reader waits for it; one is at most 10 MB.
+const laneReads = 2
 
-// shard is read by one goroutine and handled by as many lanes as the mapping has parallelization: records of one partition
-// key always take the same lane, and a lane handles one batch at a time.
+// shard is handled by as many lanes as the mapping has parallelization: records of one partition key
+// always take the same lane, and a lane handles one batch at a time.
 type shard struct {
-	poller   *Poller
-	id       string
-	position types.ShardIteratorType
-	last     string // sequence number of the last record that a lane has; empty before the first
+	poller *Poller
+	ctx    context.Context // no invocation is begun after its end
+	id     string
+	lanes  []chan []record
+	work   sync.WaitGroup
 }
 
-// run ends when the shard is closed and all of its records are handled, or with the context.
-func (s *shard) run(ctx context.Context, started func()) error {
-	lanes := make([]chan []record, s.poller.mapping.Parallelization)
-	var work sync.WaitGroup
-	for n := range lanes {
-		lanes[n] = make(chan []record, laneReads)
-		work.Go(func() { s.lane(ctx, lanes[n]) })
+func (p *Poller) openShard(ctx context.Context, id string) *shard {
+	s := &shard{poller: p, ctx: ctx, id: id, lanes: make([]chan []record, p.mapping.Parallelization)}
+	for n := range s.lanes {
+		s.lanes[n] = make(chan []record, laneReads)
+		s.work.Go(func() { s.lane(ctx, s.lanes[n]) })
 	}
-	err := s.read(ctx, lanes, started)
-	for _, lane := range lanes {
-		close(lane)
-	}
-	work.Wait()
-	return err
+	return s
 }
 
-func (s *shard) read(ctx context.Context, lanes []chan []record, started func()) error {
-	logger := s.poller.options.Logger.With(slog.String("stream", s.poller.stream), slog.String("shard", s.id))
-	var iterator *string
-	for attempt := 0; ctx.Err() == nil; {
-		var output *kinesis.GetRecordsOutput
-		var err error
-		if iterator == nil {
-			if iterator, err = s.iterator(ctx); err == nil {
-				started()
-			}
-		}
-		if err == nil {
-			output, err = s.poller.options.Stream.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: iterator, Limit: aws.Int32(readLimit)})
-		}
-		var gone *types.ResourceNotFoundException
-		var expired *types.ExpiredIteratorException
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case errors.As(err, &gone):
-			return err
-		case errors.As(err, &expired):
-			iterator = nil
-			continue
-		case err != nil:
-			logger.Error("cannot read the shard", slog.Any("error", err))
-			s.poller.pause(ctx, attempt)
-			attempt++
-			continue
-		}
-		attempt = 0
-		if !s.hand(ctx, lanes, output.Records) || output.NextShardIterator == nil {
-			return nil
-		}
-		iterator = output.NextShardIterator
-		if len(output.Records) < readLimit {
-			wait(ctx, s.poller.options.PollInterval)
-		}
-	}
-	return nil
-}
-
-// iterator points behind the last record that a lane has.
-func (s *shard) iterator(ctx context.Context) (*string, error) {
-	input := &kinesis.GetShardIteratorInput{StreamName: &s.poller.stream, ShardId: &s.id, ShardIteratorType: s.position}
-	if s.last != "" {
-		input.ShardIteratorType, input.StartingSequenceNumber = types.ShardIteratorTypeAfterSequenceNumber, &s.last
-	}
-	output, err := s.poller.options.Stream.GetShardIterator(ctx, input)
-	if err != nil {
-		return nil, err
-	}
-	return output.ShardIterator, nil
-}
-
-// hand gives each lane its records in their order; false when the context ends first.
-func (s *shard) hand(ctx context.Context, lanes []chan []record, records []types.Record) bool {
-	shares := make([][]record, len(lanes))
+// Handle gives each lane its records in their order.
+func (s *shard) Handle(records []types.Record) error {
+	shares := make([][]record, len(s.lanes))
 	for _, r := range records {
-		n := laneOf(*r.PartitionKey, len(lanes))
+		n := laneOf(*r.PartitionKey, len(s.lanes))
 		shares[n] = append(shares[n], s.poller.newRecord(s.id, r))
 	}
 	for n, share := range shares {
@@ -112,15 +43,21 @@ func (s *shard) hand(ctx context.Context, lanes []chan []record, records []types
 			continue
 		}
 		select {
-		case lanes[n] <- share:
-		case <-ctx.Done():
-			return false
+		case s.lanes[n] <- share:
+		case <-s.ctx.Done():
+			return s.ctx.Err()
 		}
 	}
-	if len(records) > 0 {
-		s.last = *records[len(records)-1].SequenceNumber
+	return nil
+}
+
+// Close waits until the lanes have handled what they were given, or the context has ended.
+func (s *shard) Close() error {
+	for _, lane := range s.lanes {
+		close(lane)
 	}
-	return true
+	s.work.Wait()
+	return nil
 }
 
 func laneOf(partitionKey string, lanes int) int {

@@ -15,9 +15,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"diecast/internal/shards"
 )
 
 // Limits of the service ("Amazon Data Firehose Quota", "Lambda quotas") and what goes beyond the contract.
@@ -26,9 +27,6 @@ const (
 	MaxPayload = 6_291_556
 	// MaxTimeout is how long Firehose waits for a processor.
 	MaxTimeout = 5 * time.Minute
-	// DefaultPollInterval is the pause between two reads of a shard that has no more records. Kinesis takes five reads a
-	// second and shard.
-	DefaultPollInterval = 200 * time.Millisecond
 	// DefaultRetryDelay precedes the first retry of a call; it doubles up to maxRetryDelay.
 	DefaultRetryDelay = 100 * time.Millisecond
 	maxRetryDelay     = 5 * time.Second
@@ -87,17 +85,13 @@ type Config struct {
 	// MaxInterval shortens the intervals of both buffers to at most this, so that a demonstration need not wait for minutes.
 	// Default: the intervals hold as they are.
 	MaxInterval time.Duration
-	// PollInterval, RetryDelay, Attempts and ShutdownTimeout default to the constants of those names.
-	PollInterval, RetryDelay time.Duration
-	Attempts                 int
-	ShutdownTimeout          time.Duration
-}
-
-// Stream is read.
-type Stream interface {
-	ListShards(ctx context.Context, input *kinesis.ListShardsInput, options ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error)
-	GetShardIterator(ctx context.Context, input *kinesis.GetShardIteratorInput, options ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error)
-	GetRecords(ctx context.Context, input *kinesis.GetRecordsInput, options ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error)
+	// PollInterval is the pause before a shard that had no more to give is read again. Default
+	// shards.DefaultPollInterval.
+	PollInterval time.Duration
+	// RetryDelay, Attempts and ShutdownTimeout default to the constants of those names.
+	RetryDelay      time.Duration
+	Attempts        int
+	ShutdownTimeout time.Duration
 }
 
 // Invoker runs the processor. It must return when the context ends. A function error is what Lambda's Invoke tells in the header
@@ -116,7 +110,7 @@ type Pump struct {
 	config      Config
 	prefix      prefix
 	errorPrefix prefix
-	stream      Stream
+	stream      shards.Stream
 	invoker     Invoker
 	store       Store
 	ready       chan struct{}
@@ -124,7 +118,7 @@ type Pump struct {
 }
 
 // New checks the configuration; the error tells all that is wrong with it. The invoker may be nil where there is no processor.
-func New(config Config, stream Stream, invoker Invoker, store Store) (*Pump, error) {
+func New(config Config, stream shards.Stream, invoker Invoker, store Store) (*Pump, error) {
 	config = config.withDefaults()
 	p := &Pump{config: config, stream: stream, invoker: invoker, store: store, ready: make(chan struct{})}
 	problems := config.problems()
@@ -144,9 +138,6 @@ func New(config Config, stream Stream, invoker Invoker, store Store) (*Pump, err
 func (c Config) withDefaults() Config {
 	if c.Version == 0 {
 		c.Version = 1
-	}
-	if c.PollInterval == 0 {
-		c.PollInterval = DefaultPollInterval
 	}
 	if c.RetryDelay == 0 {
 		c.RetryDelay = DefaultRetryDelay

@@ -10,15 +10,16 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	sdkkinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	localaws "diecast/internal/local/aws"
 	"diecast/internal/local/firehose"
-	"diecast/internal/local/kinesis"
+	"diecast/internal/local/kinesalite"
+	"diecast/internal/local/moto"
+	"diecast/internal/local/server/servertest"
 )
 
 // upperCase is a processor inside the test: it decodes what Firehose sends with types of its own.
@@ -45,17 +46,18 @@ func (upperCase) Invoke(_ context.Context, _ string, payload []byte) ([]byte, st
 }
 
 func TestRecordsReachABucketCompleteAndExact(t *testing.T) {
+	servertest.Needed(t, "kinesalite and moto")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	streams, err := kinesis.Start(ctx, kinesis.Options{})
+	streams, err := kinesalite.Start(ctx, kinesalite.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, streams.Stop(context.Background())) })
-	services, err := localaws.Start(ctx, localaws.Options{})
+	services, err := moto.Start(ctx, moto.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, services.Stop(context.Background())) })
-	arn, err := streams.CreateStream(ctx, "activity", 2)
+	arn, err := streams.CreateStream(ctx, kinesalite.Stream{Name: "activity", Shards: 2})
 	require.NoError(t, err)
-	require.NoError(t, services.CreateBucket(ctx, "lake"))
+	require.NoError(t, services.CreateBucket(ctx, moto.Bucket{Name: "lake"}))
 
 	pump, err := firehose.New(firehose.Config{
 		Name: "archive", SourceStream: "activity", SourceARN: arn, Bucket: "lake", Prefix: "data/", FileExtension: ".txt",
@@ -80,7 +82,7 @@ func TestRecordsReachABucketCompleteAndExact(t *testing.T) {
 		batch[i] = types.PutRecordsRequestEntry{Data: []byte(payload), PartitionKey: aws.String(fmt.Sprintf("session-%d", i%50))}
 		want[i] = strings.ToUpper(payload)
 	}
-	put, err := streams.Client().PutRecords(ctx, &sdkkinesis.PutRecordsInput{StreamName: aws.String("activity"), Records: batch})
+	put, err := streams.Client().PutRecords(ctx, &kinesis.PutRecordsInput{StreamName: aws.String("activity"), Records: batch})
 	require.NoError(t, err)
 	require.Zero(t, aws.ToInt32(put.FailedRecordCount))
 	require.Eventually(t, func() bool { return pump.Statistics().Delivered == count }, 30*time.Second, 5*time.Millisecond)

@@ -1,20 +1,26 @@
-// Package installed finds the folder into which `make setup` installs the laptop's engines and tools. It knows nothing of what
-// lies there.
+// Package installed finds what the laptop's engines and tools were installed as: the folder of `make setup`, and in it the
+// interpreter and packages that several of them need. It knows nothing of what they are for.
 package installed
 
 import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 )
 
-// ErrNotInstalled says that something that `make setup` installs is missing.
-var ErrNotInstalled = errors.New("not installed: run `make setup`")
+// ErrNotInstalled is in the error of every engine and tool that is missing on this machine.
+var ErrNotInstalled = errors.New("not installed")
 
-// Folder is DIECAST_CACHE, by default diecast in XDG_CACHE_HOME, by default .cache in the home folder. That default is the same
-// on every system: the Makefile cannot ask Go for the place that a system prefers. It fails where the home folder is needed
-// and unknown. The folder need not exist.
+// Missing is the error, an ErrNotInstalled, of something that `make setup` installs; where says where it was looked for.
+func Missing(what, where string) error {
+	return fmt.Errorf("%s is %w: run `make setup` (%s)", what, ErrNotInstalled, where)
+}
+
+// Folder is DIECAST_CACHE, by default diecast in XDG_CACHE_HOME, by default .cache in the home folder. That default is the
+// same on every system: the Makefile cannot ask Go for the place that a system prefers. It fails where the home folder is
+// needed and unknown. The folder need not exist.
 func Folder() (string, error) {
 	if folder := os.Getenv("DIECAST_CACHE"); folder != "" {
 		return folder, nil
@@ -41,7 +47,49 @@ func Python() (string, error) {
 		python = filepath.Join(cache, "python", "bin", "python")
 	}
 	if info, err := os.Stat(python); err != nil || info.IsDir() {
-		return "", fmt.Errorf("the Python environment is %w (no interpreter at %s)", ErrNotInstalled, python)
+		return "", Missing("the Python environment", "no interpreter at "+python)
 	}
 	return filepath.Abs(python)
+}
+
+// Node is the Node.js interpreter in PATH. The error is ErrNotInstalled where there is none.
+func Node() (string, error) {
+	node, err := exec.LookPath("node")
+	if err != nil {
+		return "", fmt.Errorf("Node.js is %w: install version 20 or later and put `node` in PATH: %w", ErrNotInstalled, err)
+	}
+	return filepath.Abs(node)
+}
+
+// NodePackage is the folder of an npm package: in DIECAST_NODE_MODULES, by default in node_modules beside the nearest go.mod
+// above the working directory. The error is ErrNotInstalled where it is missing.
+func NodePackage(name string) (string, error) {
+	modules, err := nodeModules()
+	if err != nil {
+		return "", err
+	}
+	folder := filepath.Join(modules, name)
+	if _, err := os.Stat(filepath.Join(folder, "package.json")); err != nil {
+		return "", Missing("the npm package "+name, "looked in "+modules)
+	}
+	return folder, nil
+}
+
+func nodeModules() (string, error) {
+	const variable = "DIECAST_NODE_MODULES"
+	if folder := os.Getenv(variable); folder != "" {
+		return filepath.Abs(folder)
+	}
+	start, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for folder := start; ; folder = filepath.Dir(folder) {
+		if _, err := os.Stat(filepath.Join(folder, "go.mod")); err == nil {
+			return filepath.Join(folder, "node_modules"), nil
+		}
+		if folder == filepath.Dir(folder) {
+			return "", fmt.Errorf("no go.mod above %s: start there, or name the folder of npm packages in %s", start, variable)
+		}
+	}
 }

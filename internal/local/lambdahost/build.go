@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"diecast/internal/local/installed"
 	"diecast/internal/local/process"
 )
 
@@ -61,10 +62,25 @@ func (h *Host) Build(ctx context.Context, source string) (executable string, err
 	return executable, nil
 }
 
-func compile(ctx context.Context, source, executable string) error {
+// Installed is the error, an installed.ErrNotInstalled, of a machine without the Go compiler, which
+// Build needs; nil where it is there.
+func Installed(context.Context) error {
+	_, err := findCompiler()
+	return err
+}
+
+func findCompiler() (string, error) {
 	compiler, err := exec.LookPath("go")
 	if err != nil {
-		return fmt.Errorf("the functions are built with the Go compiler: %w", err)
+		return "", fmt.Errorf("the Go compiler, which builds the functions, is %w: %w", installed.ErrNotInstalled, err)
+	}
+	return compiler, nil
+}
+
+func compile(ctx context.Context, source, executable string) error {
+	compiler, err := findCompiler()
+	if err != nil {
+		return err
 	}
 	var output bytes.Buffer
 	err = process.Run(ctx, process.Command{

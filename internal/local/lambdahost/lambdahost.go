@@ -96,8 +96,8 @@ type Host struct {
 	verifier verifier
 	listener net.Listener
 
-	ctx      context.Context // ends when the host is stopped
-	cancel   context.CancelFunc
+	ctx      context.Context // ends when the host is stopped, with ErrStopped, or cannot go on
+	cancel   context.CancelCauseFunc
 	work     sync.WaitGroup // processes, invocations and servers
 	finished chan struct{}  // closed when all of them have ended
 	failed   error          // what went wrong then; read after finished only
@@ -147,7 +147,7 @@ func Start(ctx context.Context, options Options) (*Host, error) {
 		options: options, listener: listener, functions: map[string]*function{}, events: make(chan struct{}, MaxQueuedEvents),
 		finished: make(chan struct{}), initTimeout: InitTimeout, verifier: verifier{credentials: options.Credentials, region: options.Region},
 	}
-	h.ctx, h.cancel = context.WithCancel(ctx)
+	h.ctx, h.cancel = context.WithCancelCause(ctx)
 	h.serve(listener, h.api())
 	context.AfterFunc(h.ctx, h.finish)
 	return h, nil
@@ -185,7 +185,11 @@ func (h *Host) ARN(name string) string {
 func (h *Host) serve(listener net.Listener, handler http.Handler) {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return h.ctx }}
 	h.servers = append(h.servers, server)
-	h.work.Go(func() { _ = server.Serve(listener) }) // ends when the server is closed, and says only that
+	h.work.Go(func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			h.cancel(err)
+		}
+	})
 }
 
 // finish ends everything; the processes see the context's end themselves.
@@ -203,6 +207,23 @@ func (h *Host) finish() {
 	}
 	h.failed = errors.Join(append(problems, os.RemoveAll(filepath.Join(h.options.Dir, "scratch")))...)
 	close(h.finished)
+}
+
+// Exited is closed when the host and all of its processes have ended, whether or not it was asked to;
+// Err tells which.
+func (h *Host) Exited() <-chan struct{} { return h.finished }
+
+// Err is nil while the host runs and where Stop ended it; else it says why the host ended by itself.
+func (h *Host) Err() error {
+	select {
+	case <-h.finished:
+	default:
+		return nil
+	}
+	if cause := context.Cause(h.ctx); !errors.Is(cause, ErrStopped) {
+		return fmt.Errorf("the Lambda host on %s ended by itself: %w", h.Endpoint(), cause)
+	}
+	return nil
 }
 
 // Stop takes no more requests, waits for the invocations under way, and ends every process. When the context ends first,
@@ -230,7 +251,7 @@ func (h *Host) Stop(ctx context.Context) error {
 			problems = append(problems, err)
 		}
 	}
-	h.cancel()
+	h.cancel(ErrStopped)
 	<-h.finished
 	return errors.Join(append(problems, h.failed)...)
 }

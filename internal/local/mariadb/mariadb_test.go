@@ -1,45 +1,26 @@
 package mariadb
 
 import (
-	"bufio"
 	"context"
 	"database/sql"
-	"errors"
-	"fmt"
-	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"diecast/internal/local/installed"
+	"diecast/internal/local/server"
+	"diecast/internal/local/server/servertest"
 )
-
-// A child of this test binary that starts a server and then waits to be killed.
-const childVariable = "DIECAST_MARIADB_TEST_CHILD"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(childVariable) != "" {
-		server, err := Start(context.Background(), Options{Disposable: true})
-		if err != nil {
-			fmt.Println("error", err)
-			os.Exit(1)
-		}
-		fmt.Println(server.process.PID(), server.dir)
-		_, _ = io.ReadAll(os.Stdin)
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
 
 func start(t *testing.T, options Options) *Server {
 	t.Helper()
+	servertest.Needed(t, "MariaDB")
 	server, err := Start(t.Context(), options)
 	require.NoError(t, err)
 	t.Cleanup(func() {
@@ -48,6 +29,13 @@ func start(t *testing.T, options Options) *Server {
 		assert.NoError(t, server.Stop(ctx))
 	})
 	return server
+}
+
+func TestServerKeepsTheContractOfAnEngine(t *testing.T) {
+	folder := func(t testing.TB) string { return t.TempDir() }
+	servertest.Contract(t, "MariaDB", folder, func(ctx context.Context, options server.Options) (servertest.Engine, error) {
+		return Start(ctx, Options{Dir: options.Dir, Fresh: options.Fresh, Port: options.Port, Disposable: true})
+	})
 }
 
 func query(t *testing.T, dsn, statement string) string {
@@ -64,7 +52,7 @@ func TestServerHasMySQLsSettings(t *testing.T) {
 	server := start(t, Options{Disposable: true})
 	for variable, expected := range map[string]string{
 		"@@bind_address": "127.0.0.1", "@@character_set_server": "utf8mb4", "@@collation_server": "utf8mb4_0900_ai_ci",
-		"@@sql_mode": mysqlMode, "@@time_zone": "+00:00", "@@version": "11.4.5-MariaDB",
+		"@@sql_mode": mysqlMode, "@@time_zone": "+00:00", "@@version": Version() + "-MariaDB",
 	} {
 		got := query(t, server.DSN(""), "SELECT "+variable)
 		if variable == "@@sql_mode" {
@@ -86,12 +74,6 @@ func TestOnlyTheSuperuserExistsAndNeedsThePassword(t *testing.T) {
 			require.ErrorContains(t, database.PingContext(t.Context()), "Access denied")
 		})
 	}
-}
-
-func TestTwoServersRunSideBySide(t *testing.T) {
-	one, two := start(t, Options{Disposable: true}), start(t, Options{Disposable: true})
-	assert.NotEqual(t, one.Port, two.Port)
-	assert.NotEqual(t, query(t, one.DSN(""), "SELECT @@datadir"), query(t, two.DSN(""), "SELECT @@datadir"))
 }
 
 func TestDataSurvivesARestartInTheSameDirectory(t *testing.T) {
@@ -118,77 +100,9 @@ func TestWhatWasLeftInTheDirectoryIsEndedAndItsDataKept(t *testing.T) {
 	require.NoError(t, err)
 
 	fresh := start(t, options)
-	<-left.process.Exited()
-	assert.NotEqual(t, left.process.PID(), fresh.process.PID())
+	<-left.Exited()
+	assert.NotEqual(t, left.PID(), fresh.PID())
 	assert.Equal(t, "kept", query(t, fresh.DSN("kept"), "SELECT DATABASE()"))
-}
-
-func TestStopLeavesNothing(t *testing.T) {
-	server, err := Start(t.Context(), Options{Disposable: true})
-	require.NoError(t, err)
-	pid := server.process.PID()
-	require.NoError(t, server.Stop(t.Context()))
-
-	assert.ErrorIs(t, syscall.Kill(pid, 0), syscall.ESRCH)
-	assert.NoDirExists(t, server.dir)
-	require.NoError(t, server.Stop(t.Context()), "stopping twice does nothing")
-}
-
-func TestServerDiesWithItsParent(t *testing.T) {
-	child := exec.CommandContext(t.Context(), os.Args[0])
-	child.Env = append(os.Environ(), childVariable+"=1")
-	stdin, err := child.StdinPipe()
-	require.NoError(t, err)
-	defer stdin.Close()
-	stdout, err := child.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, child.Start())
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	require.NoError(t, err)
-	fields := strings.Fields(line)
-	require.Len(t, fields, 2, line)
-	pid, err := strconv.Atoi(fields[0])
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(fields[1])) })
-
-	require.NoError(t, child.Process.Kill())
-	_ = child.Wait() // killed
-	assert.Eventually(t, func() bool { return gone(pid) }, 20*time.Second, 10*time.Millisecond, "the server outlived its parent")
-}
-
-// gone also counts a zombie that nobody has reaped: in a container the first process may not.
-func gone(pid int) bool {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
-	}
-	return strings.Contains(string(status), ") Z ")
-}
-
-func TestTakenPortIsReported(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer listener.Close()
-	go func() { // a port that accepts and hangs up
-		for {
-			connection, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			_ = connection.Close()
-		}
-	}()
-	port := listener.Addr().(*net.TCPAddr).Port
-	_, err = Start(t.Context(), Options{Port: port, Disposable: true})
-	require.ErrorContains(t, err, fmt.Sprintf("127.0.0.1:%d", port))
-	require.ErrorContains(t, err, "Address already in use")
-}
-
-func TestStartEndsWithItsContext(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err := Start(ctx, Options{Disposable: true})
-	require.ErrorIs(t, err, context.Canceled)
 }
 
 func TestMissingBinariesNameTheRemedy(t *testing.T) {
@@ -197,7 +111,8 @@ func TestMissingBinariesNameTheRemedy(t *testing.T) {
 			t.Setenv("DIECAST_MARIADB_BIN", "")
 			t.Setenv(variable, t.TempDir())
 			_, err := Start(t.Context(), Options{})
-			require.ErrorIs(t, err, ErrNotInstalled)
+			require.ErrorIs(t, err, installed.ErrNotInstalled)
+			require.ErrorIs(t, Installed(t.Context()), installed.ErrNotInstalled)
 			assert.Contains(t, err.Error(), "make setup")
 			assert.NotContains(t, err.Error(), "\n")
 		})
@@ -205,10 +120,11 @@ func TestMissingBinariesNameTheRemedy(t *testing.T) {
 }
 
 func TestInstallerLeavesAnInstallationAlone(t *testing.T) {
+	servertest.Needed(t, "MariaDB")
 	base, err := findInstallation()
 	require.NoError(t, err)
 	cache := t.TempDir()
-	require.NoError(t, os.Symlink(base, filepath.Join(cache, "mariadb-"+Version)))
+	require.NoError(t, os.Symlink(base, filepath.Join(cache, "mariadb-"+Version())))
 	command := exec.CommandContext(t.Context(), "/bin/sh", "install.sh", cache)
 	command.Env = []string{"PATH=/nowhere"} // nothing is fetched or unpacked
 	output, err := command.CombinedOutput()

@@ -41,7 +41,7 @@ func (p *Platform) createDatabase(ctx context.Context, resource *assembly.Resour
 		return "", nil, err
 	}
 	p.onStop(cluster.Stop)
-	password := cluster.Password
+	password := cluster.Password()
 	if t.MasterUser != cluster.User {
 		password = randomText(16)
 	}
@@ -58,7 +58,7 @@ func (p *Platform) createDatabase(ctx context.Context, resource *assembly.Resour
 		"DBInstanceArn":              fmt.Sprintf("arn:aws:rds:%s:%s:db:%s", region, account, identifier),
 		"DbiResourceId":              identifier,
 		"Endpoint.Address":           process.Loopback,
-		"Endpoint.Port":              strconv.Itoa(cluster.Port),
+		"Endpoint.Port":              strconv.Itoa(cluster.Port()),
 		"MasterUserSecret.SecretArn": secret,
 	}, nil
 }
@@ -98,7 +98,7 @@ func (p *Platform) databaseSettings(ctx context.Context, environment map[string]
 		return changed, nil
 	}
 	for _, db := range p.databases {
-		if strconv.Itoa(db.cluster.Port) != changed["DATABASE_PORT"] {
+		if strconv.Itoa(db.cluster.Port()) != changed["DATABASE_PORT"] {
 			continue
 		}
 		secret, err := p.userSecret(ctx, db, changed["DATABASE_USER"])

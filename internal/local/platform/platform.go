@@ -16,16 +16,16 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	dynamodbapi "github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	kinesisapi "github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"golang.org/x/sync/errgroup"
 
 	"diecast/internal/assembly"
-	cloud "diecast/internal/local/aws"
-	"diecast/internal/local/dynamodb"
-	"diecast/internal/local/kinesis"
+	"diecast/internal/local/dynalite"
+	"diecast/internal/local/kinesalite"
 	"diecast/internal/local/lambdahost"
+	"diecast/internal/local/moto"
 	"diecast/internal/local/process"
 )
 
@@ -51,9 +51,9 @@ type Platform struct {
 	plan        *assembly.Plan
 	credentials aws.Credentials
 
-	cloud     *cloud.Server
-	streams   *kinesis.Server
-	tables    *dynamodb.Server
+	cloud     *moto.Server
+	streams   *kinesalite.Server
+	tables    *dynalite.Server
 	functions *lambdahost.Host
 
 	databases   []*database
@@ -152,21 +152,21 @@ func (p *Platform) startEngines(ctx context.Context) error {
 	}
 	group, starting := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		p.cloud, err = cloud.Start(starting, cloud.Options{Dir: folder("aws"), Account: account, Region: region})
+		p.cloud, err = moto.Start(starting, moto.Options{Dir: folder("aws"), Account: account, Region: region})
 		if err == nil {
 			stopWith(p.cloud.Stop)
 		}
 		return err
 	})
 	group.Go(func() (err error) {
-		p.streams, err = kinesis.Start(starting, kinesis.Options{Dir: folder("kinesis"), Account: account, Region: region})
+		p.streams, err = kinesalite.Start(starting, kinesalite.Options{Dir: folder("kinesis"), Account: account, Region: region})
 		if err == nil {
 			stopWith(p.streams.Stop)
 		}
 		return err
 	})
 	group.Go(func() (err error) {
-		p.tables, err = dynamodb.Start(starting, dynamodb.Options{Dir: folder("dynamodb"), Account: account, Region: region})
+		p.tables, err = dynalite.Start(starting, dynalite.Options{Dir: folder("dynamodb"), Account: account, Region: region})
 		if err == nil {
 			stopWith(p.tables.Stop)
 		}
@@ -294,10 +294,10 @@ func (p *Platform) writeOutputs() error {
 }
 
 // Kinesis is a client of the run's streams.
-func (p *Platform) Kinesis() *kinesisapi.Client { return p.streams.Client() }
+func (p *Platform) Kinesis() *kinesis.Client { return p.streams.Client() }
 
 // DynamoDB is a client of the run's tables.
-func (p *Platform) DynamoDB() *dynamodbapi.Client { return p.tables.Client() }
+func (p *Platform) DynamoDB() *dynamodb.Client { return p.tables.Client() }
 
 // S3 is a client of the run's buckets.
 func (p *Platform) S3() *s3.Client { return p.cloud.S3() }

@@ -16,8 +16,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"diecast/internal/assembly"
-	"diecast/internal/local/dynamodb"
+	"diecast/internal/local/dynalite"
+	"diecast/internal/local/kinesalite"
 	"diecast/internal/local/lambdahost"
+	"diecast/internal/local/moto"
 	"diecast/internal/local/process"
 )
 
@@ -31,7 +33,7 @@ func (p *Platform) create(ctx context.Context, resource *assembly.Resource, type
 		return p.createSecret(ctx, resource, t)
 	case *assembly.Stream:
 		name := physicalName(resource, t.Name)
-		arn, err := p.streams.CreateStream(ctx, name, t.Shards)
+		arn, err := p.streams.CreateStream(ctx, kinesalite.Stream{Name: name, Shards: t.Shards, Retention: t.Retention})
 		return name, map[string]any{"Arn": arn}, err
 	case *assembly.Table:
 		return p.createTable(ctx, resource, t)
@@ -72,7 +74,7 @@ func (p *Platform) createBucket(ctx context.Context, resource *assembly.Resource
 	if len(name) > 63 {
 		name = name[:54] + "-" + randomText(4)
 	}
-	if err := p.cloud.CreateBucket(ctx, name); err != nil {
+	if err := p.cloud.CreateBucket(ctx, moto.Bucket{Name: name, Versioned: t.Versioned}); err != nil {
 		return "", nil, err
 	}
 	address, err := url.Parse(p.cloud.Endpoint())
@@ -84,16 +86,16 @@ func (p *Platform) createBucket(ctx context.Context, resource *assembly.Resource
 }
 
 func (p *Platform) createTable(ctx context.Context, resource *assembly.Resource, t *assembly.Table) (string, map[string]any, error) {
-	key := func(k assembly.TableKey) dynamodb.Key {
-		made := dynamodb.Key{Partition: dynamodb.Attribute{Name: k.PartitionKey, Type: types.ScalarAttributeType(t.AttributeTypes[k.PartitionKey])}}
+	key := func(k assembly.TableKey) dynalite.Key {
+		made := dynalite.Key{Partition: dynalite.Attribute{Name: k.PartitionKey, Type: types.ScalarAttributeType(t.AttributeTypes[k.PartitionKey])}}
 		if k.SortKey != "" {
-			made.Sort = dynamodb.Attribute{Name: k.SortKey, Type: types.ScalarAttributeType(t.AttributeTypes[k.SortKey])}
+			made.Sort = dynalite.Attribute{Name: k.SortKey, Type: types.ScalarAttributeType(t.AttributeTypes[k.SortKey])}
 		}
 		return made
 	}
-	table := dynamodb.Table{Name: physicalName(resource, t.Name), Key: key(t.Key)}
+	table := dynalite.Table{Name: physicalName(resource, t.Name), Key: key(t.Key)}
 	for _, index := range t.Indexes {
-		table.Indexes = append(table.Indexes, dynamodb.Index{
+		table.Indexes = append(table.Indexes, dynalite.Index{
 			Name: index.Name, Key: key(index.Key), Projection: types.ProjectionType(index.Projection), Include: index.NonKeyAttributes,
 		})
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +18,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"diecast/internal/local/installed"
+	"diecast/internal/local/server"
+	"diecast/internal/local/server/servertest"
 )
 
 // A child of this test binary that starts a cluster and then waits to be killed.
@@ -31,7 +34,7 @@ func TestMain(m *testing.M) {
 			fmt.Println("error", err)
 			os.Exit(1)
 		}
-		fmt.Println(cluster.process.PID(), cluster.dir)
+		fmt.Println(cluster.PID(), cluster.Dir())
 		_, _ = io.ReadAll(os.Stdin)
 		os.Exit(0)
 	}
@@ -40,6 +43,7 @@ func TestMain(m *testing.M) {
 
 func start(t *testing.T, options Options) *Cluster {
 	t.Helper()
+	servertest.Needed(t, "PostgreSQL")
 	cluster, err := Start(t.Context(), options)
 	require.NoError(t, err)
 	t.Cleanup(func() {
@@ -48,6 +52,12 @@ func start(t *testing.T, options Options) *Cluster {
 		assert.NoError(t, cluster.Stop(ctx))
 	})
 	return cluster
+}
+
+func TestClusterKeepsTheContractOfAnEngine(t *testing.T) {
+	servertest.Contract(t, "PostgreSQL", reachable, func(ctx context.Context, options server.Options) (servertest.Engine, error) {
+		return Start(ctx, Options{Dir: options.Dir, Fresh: options.Fresh, Port: options.Port, Disposable: true})
+	})
 }
 
 func query[T any](t *testing.T, dsn, statement string) T {
@@ -79,14 +89,8 @@ func TestPasswordIsRequired(t *testing.T) {
 	require.ErrorContains(t, err, "password authentication failed")
 }
 
-func TestTwoClustersRunSideBySide(t *testing.T) {
-	one, two := start(t, Options{Disposable: true}), start(t, Options{Disposable: true})
-	assert.NotEqual(t, one.Port, two.Port)
-	assert.NotEqual(t, query[string](t, one.DSN("postgres"), "SHOW data_directory"), query[string](t, two.DSN("postgres"), "SHOW data_directory"))
-}
-
 // reachable is a folder that the server's user can pass through.
-func reachable(t *testing.T) string {
+func reachable(t testing.TB) string {
 	t.Helper()
 	folder, err := os.MkdirTemp(sharedTempDir(), "diecast-postgres-restart-")
 	require.NoError(t, err)
@@ -120,23 +124,13 @@ func TestWhatWasLeftInTheDirectoryIsEndedAndItsDataKept(t *testing.T) {
 	require.NoError(t, err)
 
 	fresh := start(t, options)
-	<-left.process.Exited()
-	assert.NotEqual(t, left.process.PID(), fresh.process.PID())
+	<-left.Exited()
+	assert.NotEqual(t, left.PID(), fresh.PID())
 	assert.Equal(t, int32(7), query[int32](t, fresh.DSN("postgres"), "SELECT n FROM kept"))
 }
 
-func TestStopLeavesNothing(t *testing.T) {
-	cluster, err := Start(t.Context(), Options{Disposable: true})
-	require.NoError(t, err)
-	pid := cluster.process.PID()
-	require.NoError(t, cluster.Stop(t.Context()))
-
-	assert.ErrorIs(t, syscall.Kill(pid, 0), syscall.ESRCH)
-	assert.NoDirExists(t, cluster.dir)
-	require.NoError(t, cluster.Stop(t.Context()), "stopping twice does nothing")
-}
-
 func TestServerDiesWithItsParent(t *testing.T) {
+	servertest.Needed(t, "PostgreSQL")
 	child := exec.CommandContext(t.Context(), os.Args[0])
 	child.Env = append(os.Environ(), childVariable+"=1")
 	stdin, err := child.StdinPipe()
@@ -168,22 +162,13 @@ func gone(pid int) bool {
 	return strings.Contains(string(status), ") Z ")
 }
 
-func TestTakenPortIsReported(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer listener.Close()
-	port := listener.Addr().(*net.TCPAddr).Port
-	_, err = Start(t.Context(), Options{Port: port, Disposable: true})
-	require.ErrorContains(t, err, fmt.Sprintf("127.0.0.1:%d", port))
-	require.ErrorContains(t, err, "Address already in use")
-}
-
 func TestMissingBinariesNameTheRemedy(t *testing.T) {
 	for name, variable := range map[string]string{"own binaries": "DIECAST_POSTGRES_BIN", "cache": "DIECAST_CACHE"} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(variable, t.TempDir())
 			_, err := Start(t.Context(), Options{})
-			require.ErrorIs(t, err, ErrNotInstalled)
+			require.ErrorIs(t, err, installed.ErrNotInstalled)
+			require.ErrorIs(t, Installed(t.Context()), installed.ErrNotInstalled)
 			assert.Contains(t, err.Error(), "make setup")
 			assert.NotContains(t, err.Error(), "\n")
 		})

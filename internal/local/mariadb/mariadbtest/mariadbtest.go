@@ -5,56 +5,37 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"os"
-	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/local/mariadb"
+	"diecast/internal/local/server/servertest"
 )
 
-const startTimeout = time.Minute
-
 var (
-	mutex     sync.Mutex
-	server    *mariadb.Server
+	server = servertest.Shared[*mariadb.Server]{
+		Name: "MariaDB",
+		Start: func(ctx context.Context) (*mariadb.Server, error) {
+			return mariadb.Start(ctx, mariadb.Options{Disposable: true})
+		},
+	}
 	databases atomic.Int64
 )
 
-// Run is the body of a TestMain: it runs the tests and stops the server that they used. Exit with its result.
-func Run(m *testing.M) int {
-	code := m.Run()
-	if server == nil {
-		return code
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
-	if err := server.Stop(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return code
-}
+// Run is the body of a TestMain: it runs the tests and stops the server that they used. Exit with its
+// result.
+func Run(m *testing.M) int { return server.Run(m) }
 
-// Server starts the package's server when the first test asks for it.
+// Server starts the package's server when the first test asks for it. Under -short it skips the test.
 func Server(t testing.TB) *mariadb.Server {
 	t.Helper()
-	mutex.Lock()
-	defer mutex.Unlock()
-	if server == nil {
-		ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-		defer cancel()
-		started, err := mariadb.Start(ctx, mariadb.Options{Disposable: true})
-		require.NoError(t, err)
-		server = started
-	}
-	return server
+	return server.Get(t)
 }
 
-// Database creates an empty database and returns its name. It lives until the server ends. Users belong to the whole server.
+// Database creates an empty database and returns its name. It lives until the server ends. Users
+// belong to the whole server.
 func Database(t testing.TB) string {
 	t.Helper()
 	name := fmt.Sprintf("test_%d", databases.Add(1))

@@ -4,57 +4,38 @@ package postgrestest
 import (
 	"context"
 	"fmt"
-	"os"
-	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/local/postgres"
+	"diecast/internal/local/server/servertest"
 )
 
-const startTimeout = time.Minute
-
 var (
-	mutex     sync.Mutex
-	cluster   *postgres.Cluster
+	cluster = servertest.Shared[*postgres.Cluster]{
+		Name: "PostgreSQL",
+		Start: func(ctx context.Context) (*postgres.Cluster, error) {
+			return postgres.Start(ctx, postgres.Options{Disposable: true})
+		},
+	}
 	databases atomic.Int64
 )
 
-// Run is the body of a TestMain: it runs the tests and stops the cluster that they used. Exit with its result.
-func Run(m *testing.M) int {
-	code := m.Run()
-	if cluster == nil {
-		return code
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
-	if err := cluster.Stop(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return code
-}
+// Run is the body of a TestMain: it runs the tests and stops the cluster that they used. Exit with its
+// result.
+func Run(m *testing.M) int { return cluster.Run(m) }
 
-// Cluster starts the package's cluster when the first test asks for it.
+// Cluster starts the package's cluster when the first test asks for it. Under -short it skips the test.
 func Cluster(t testing.TB) *postgres.Cluster {
 	t.Helper()
-	mutex.Lock()
-	defer mutex.Unlock()
-	if cluster == nil {
-		ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-		defer cancel()
-		started, err := postgres.Start(ctx, postgres.Options{Disposable: true})
-		require.NoError(t, err)
-		cluster = started
-	}
-	return cluster
+	return cluster.Get(t)
 }
 
-// Database creates an empty database and returns its name. It lives until the cluster ends. Roles belong to the whole cluster.
+// Database creates an empty database and returns its name. It lives until the cluster ends. Roles
+// belong to the whole cluster.
 func Database(t testing.TB) string {
 	t.Helper()
 	name := fmt.Sprintf("test_%d", databases.Add(1))

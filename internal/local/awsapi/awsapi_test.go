@@ -1,0 +1,137 @@
+package awsapi_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"diecast/internal/local/awsapi"
+	"diecast/internal/local/installed"
+	"diecast/internal/local/server"
+	"diecast/internal/local/server/servertest"
+)
+
+// within bounds what a test waits for an engine.
+func within(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// node serves an npm package of the test's own.
+func node(t *testing.T, source string) func(awsapi.Options) (awsapi.Program, error) {
+	servertest.Needed(t, "Node.js")
+	modules := t.TempDir()
+	folder := filepath.Join(modules, "sample")
+	require.NoError(t, os.Mkdir(folder, 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "package.json"), []byte(`{"name":"sample","main":"index.js"}`), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "index.js"), []byte(source), 0o600))
+	t.Setenv("DIECAST_NODE_MODULES", modules)
+	return func(awsapi.Options) (awsapi.Program, error) {
+		return awsapi.Node("sample", awsapi.Package{
+			Prelude: "globalThis.said = 'by the prelude, '\n", Settings: map[string]any{"text": "by the settings"},
+		})
+	}
+}
+
+const sample = `module.exports = (settings) => require('http').createServer((request, response) => response.end(said + settings.text))`
+
+func start(t *testing.T, options awsapi.Options, source string) *awsapi.Server {
+	server, err := awsapi.Start(within(t), options, node(t, source))
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, server.Stop(context.Background())) })
+	return server
+}
+
+func TestAnNPMPackageIsServedWithItsSettings(t *testing.T) {
+	server := start(t, awsapi.Options{}, sample)
+	response, err := http.Get(server.Endpoint())
+	require.NoError(t, err)
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	assert.Equal(t, "by the prelude, by the settings", string(body))
+	assert.Equal(t, "http://"+server.Address(), server.Endpoint())
+}
+
+func TestServerKeepsTheContractOfAnEngine(t *testing.T) {
+	program := node(t, sample)
+	folder := func(t testing.TB) string { return t.TempDir() }
+	servertest.Contract(t, "Node.js", folder, func(ctx context.Context, options server.Options) (servertest.Engine, error) {
+		return awsapi.Start(ctx, awsapi.Options{Dir: options.Dir, Fresh: options.Fresh, Port: options.Port}, program)
+	})
+}
+
+func TestConfigPointsClientsAtTheServer(t *testing.T) {
+	byDefault := start(t, awsapi.Options{}, sample)
+	assert.Equal(t, awsapi.DefaultRegion, byDefault.Config().Region)
+	assert.Equal(t, byDefault.Endpoint(), *byDefault.Config().BaseEndpoint)
+	_, err := byDefault.Config().Credentials.Retrieve(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, "eu-west-1", start(t, awsapi.Options{Region: "eu-west-1"}, sample).Config().Region)
+}
+
+func TestTheProgramIsToldAccountAndRegion(t *testing.T) {
+	for _, expected := range []awsapi.Options{
+		{Account: awsapi.DefaultAccount, Region: awsapi.DefaultRegion}, {Account: "111122223333", Region: "eu-west-1"},
+	} {
+		asked := expected
+		if expected.Account == awsapi.DefaultAccount {
+			asked = awsapi.Options{}
+		}
+		_, err := awsapi.Start(t.Context(), asked, func(options awsapi.Options) (awsapi.Program, error) {
+			assert.Equal(t, expected.Account, options.Account)
+			assert.Equal(t, expected.Region, options.Region)
+			return awsapi.Program{}, assert.AnError
+		})
+		require.ErrorIs(t, err, assert.AnError)
+	}
+}
+
+func TestAClientThatHangsUpDoesNotEndTheServer(t *testing.T) {
+	server := start(t, awsapi.Options{}, `module.exports = () => require('http').createServer((request, response) => {
+  request.on('error', (error) => { throw error })
+  request.on('data', () => {})
+  request.on('end', () => response.end('served'))
+})`)
+	connection, err := net.Dial("tcp", server.Address())
+	require.NoError(t, err)
+	_, err = connection.Write([]byte("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf"))
+	require.NoError(t, err)
+	require.NoError(t, connection.(*net.TCPConn).SetLinger(0))
+	require.NoError(t, connection.Close())
+	for range 3 {
+		response, err := http.Post(server.Endpoint(), "text/plain", nil)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+	}
+}
+
+func TestWhatTheProgramThrowsEndsIt(t *testing.T) {
+	server := start(t, awsapi.Options{}, `module.exports = () => require('http').createServer(() => { throw new Error('no luck') })`)
+	if response, err := http.Get(server.Endpoint()); err == nil {
+		require.NoError(t, response.Body.Close())
+	}
+	<-server.Exited()
+	require.ErrorContains(t, server.Err(), "exit status 1")
+	require.ErrorContains(t, server.Err(), "no luck")
+}
+
+func TestMissingPartsAreNamed(t *testing.T) {
+	t.Setenv("DIECAST_NODE_MODULES", t.TempDir())
+	t.Setenv("PATH", t.TempDir())
+	_, err := awsapi.Node("sample", awsapi.Package{})
+	require.ErrorIs(t, err, installed.ErrNotInstalled)
+	err = awsapi.NodeInstalled("sample")
+	require.ErrorIs(t, err, installed.ErrNotInstalled)
+	require.ErrorContains(t, err, "Node.js is not installed")
+	require.ErrorContains(t, err, "the npm package sample is not installed")
+}
