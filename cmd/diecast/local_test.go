@@ -58,12 +58,12 @@ func TestLocalStatus_whatIsIgnored(t *testing.T) {
 
 	_, out, _ := local(t, "status")
 	_, told, _ := strings.Cut(out, "\n")
-	assert.Equal(t, `  6 properties of the templates are ignored here:
+	assert.Equal(t, `  6 properties of the templates are ignored here, by type and number of resources:
   DynamoDB::GlobalTable
-    1×  no bill: Replicas[].Tags, Tags
+    1×  Replicas[].Tags, Tags: no bill
   Lambda::Function
-    1×  no network: VpcConfig
-    2×  no permissions: Role
+    1×  VpcConfig: no network
+    2×  Role: no permissions
 `, told)
 	_, out, _ = local(t, "status", "--json")
 	var all []runStatus

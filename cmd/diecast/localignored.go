@@ -34,14 +34,14 @@ func showIgnored(to io.Writer, all []platform.Ignored) error {
 	rows := slices.SortedFunc(maps.Keys(properties), func(a, b row) int {
 		return strings.Compare(a.kind+"\n"+a.reason, b.kind+"\n"+b.reason)
 	})
-	fmt.Fprintf(to, "  %d properties of the templates are ignored here:\n", len(all))
+	fmt.Fprintf(to, "  %d properties of the templates are ignored here, by type and number of resources:\n", len(all))
 	table := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	for i, key := range rows {
 		if i == 0 || rows[i-1].kind != key.kind {
 			fmt.Fprintf(table, "  %s\n", key.kind)
 		}
 		names := strings.Join(slices.Sorted(maps.Keys(properties[key])), ", ")
-		fmt.Fprintf(table, "    %d×\t%s: %s\n", len(resources[key]), key.reason, names)
+		fmt.Fprintf(table, "    %d×\t%s: %s\n", len(resources[key]), names, key.reason)
 	}
 	return table.Flush()
 }

@@ -89,7 +89,7 @@ func TestKilledRunLeavesNothingRunning(t *testing.T) {
 	status.Dir = folder
 	output, err = status.CombinedOutput()
 	require.NoError(t, err, "%s", output)
-	assert.Contains(t, string(output), "the laptop's engines check no permissions: Role")
+	assert.Contains(t, string(output), "Role: the laptop's engines check no permissions")
 	started = descendants(t, again.Process.Pid)
 	down := exec.Command(command, "local", "down")
 	down.Dir = folder
