@@ -15,8 +15,8 @@ import (
 // listPosition is the place within a list in a property's path.
 var listPosition = regexp.MustCompile(`\[\d+\]`)
 
-// showIgnored tells what a run does not honour: type by type, the properties with the same reason in one line, and of how many
-// resources.
+// showIgnored tells what a run does not honour: type by type, the properties with the same reason
+// in one line, and of how many resources.
 func showIgnored(to io.Writer, all []platform.Ignored) error {
 	if len(all) == 0 {
 		return nil

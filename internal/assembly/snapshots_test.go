@@ -116,18 +116,8 @@ func assertResolved(t *testing.T, place string, value any) {
 	}
 }
 
-// mustRun are the types that a laptop has to execute.
-var mustRun = []string{
-	"AWS::DynamoDB::GlobalTable", "AWS::Kinesis::Stream", "AWS::KinesisFirehose::DeliveryStream", "AWS::Lambda::EventSourceMapping",
-	"AWS::Lambda::Function", "AWS::Lambda::Url", "AWS::RDS::DBInstance", "AWS::S3::Bucket", "AWS::SecretsManager::Secret",
-	"AWS::CloudFormation::CustomResource", "Custom::",
-}
-
-func TestRegistry_typesThatMustRun(t *testing.T) {
-	for _, name := range mustRun {
-		assert.Equal(t, Run, registry[name].fate, name)
-		assert.NotNil(t, registry[name].decode, name)
-	}
+// Which types run is held to the laptop's providers, beside these.
+func TestRegistry_saysWhyATypeIsOnlyChecked(t *testing.T) {
 	for name, entry := range registry {
 		if entry.fate == Checked {
 			assert.NotEmpty(t, entry.reason, "%s is not executed: the registry says why", name)

@@ -1,8 +1,9 @@
-// Package engine starts what stands in for AWS's services on this machine: the servers that a run needs, and the hosts that
-// run programs against them. It says which environment variables lead an AWS SDK to them.
+// Package engine starts what stands in for AWS's services on this machine: the servers that a run
+// needs, and the hosts that run programs against them. It says which environment variables lead an
+// AWS SDK to them.
 //
-// The package knows the engines and their order, not what is made in them: templates, resources and which of them needs
-// which engine belong to package provider.
+// The package knows the engines and their order, not what is made in them: templates, resources and
+// which of them needs which engine belong to package provider.
 package engine
 
 import (
@@ -25,9 +26,11 @@ const (
 	Account = "000000000000"
 )
 
-// Credentials sign the requests to every engine. The Lambda API and the function URLs that ask for IAM hold requests to
-// them; the others look at none.
-var Credentials = aws.Credentials{AccessKeyID: "AKIADIECASTLOCALRUN0", SecretAccessKey: "for-engines-on-this-machine-only"}
+// Credentials sign the requests to every engine. The Lambda API and the function URLs that ask for
+// IAM hold requests to them; the others look at none.
+var Credentials = aws.Credentials{
+	AccessKeyID: "AKIADIECASTLOCALRUN0", SecretAccessKey: "for-engines-on-this-machine-only",
+}
 
 // All engines, in the order in which they are told of. Each has a file of its own.
 var All = []Engine{Moto, Kinesalite, Dynalite, FunctionHost}
@@ -36,8 +39,9 @@ var All = []Engine{Moto, Kinesalite, Dynalite, FunctionHost}
 type Engine interface {
 	// Name of the product, and of its folder.
 	Name() string
-	// Installed fails with the remedy where something that the engine needs is missing on this machine.
-	Installed() error
+	// Installed fails with the remedy where something that the engine needs is missing on this
+	// machine.
+	Installed(context.Context) error
 
 	start(ctx context.Context, options options) (server, error)
 	variable() string
@@ -55,10 +59,10 @@ type Kind[S server] struct {
 	name string
 	// endpoint is the environment variable in which SDKs look for the server's address.
 	endpoint string
-	// host says that it runs programs which call the other engines: it starts when those listen, and gives each program
-	// their addresses.
+	// host says that it runs programs which call the other engines: it starts when those listen,
+	// and gives each program their addresses.
 	host      bool
-	installed func() error
+	installed func(context.Context) error
 	serve     func(context.Context, options) (S, error)
 }
 
@@ -74,7 +78,7 @@ type options struct {
 func (k *Kind[S]) Name() string { return k.name }
 
 // Installed fails with the remedy where something that the engine needs is missing on this machine.
-func (k *Kind[S]) Installed() error { return k.installed() }
+func (k *Kind[S]) Installed(ctx context.Context) error { return k.installed(ctx) }
 
 func (k *Kind[S]) variable() string { return k.endpoint }
 
@@ -88,7 +92,8 @@ func (k *Kind[S]) start(ctx context.Context, options options) (server, error) {
 	return started, nil
 }
 
-// In is the engine's running form. It panics where the engine does not run: whoever uses it names it among what it needs.
+// In is the engine's running form. It panics where the engine does not run: whoever uses it names
+// it among what it needs.
 func (k *Kind[S]) In(running *Running) S {
 	started, ok := running.servers[k]
 	if !ok {
@@ -100,9 +105,9 @@ func (k *Kind[S]) In(running *Running) S {
 // Running are the engines of one run.
 type Running struct{ servers map[Engine]server }
 
-// Start starts these engines, each in a folder of its own below dir: the servers side by side, then the hosts. What an
-// earlier run of the same folder left running is ended first. The context bounds the start only. When Start fails, nothing
-// is left running.
+// Start starts these engines, each in a folder of its own below dir: the servers side by side, then
+// the hosts. What an earlier run of the same folder left running is ended first. The context bounds
+// the start only. When Start fails, nothing is left running.
 func Start(ctx context.Context, needed []Engine, dir string) (_ *Running, err error) {
 	if err := cleanUp(dir); err != nil {
 		return nil, err
@@ -122,7 +127,8 @@ func Start(ctx context.Context, needed []Engine, dir string) (_ *Running, err er
 				continue
 			}
 			group.Go(func() error {
-				started, err := engine.start(starting, options{dir: filepath.Join(dir, engine.Name()), environment: environment})
+				folder := filepath.Join(dir, engine.Name())
+				started, err := engine.start(starting, options{dir: folder, environment: environment})
 				if err != nil {
 					return err
 				}
@@ -139,7 +145,8 @@ func Start(ctx context.Context, needed []Engine, dir string) (_ *Running, err er
 	return r, nil
 }
 
-// cleanUp ends what the engines of an earlier run left running, also those that this run does not need.
+// cleanUp ends what the engines of an earlier run left running, also those that this run does not
+// need.
 func cleanUp(dir string) error {
 	folders, err := filepath.Glob(filepath.Join(dir, "*"))
 	if err != nil {
@@ -153,7 +160,8 @@ func cleanUp(dir string) error {
 	return nil
 }
 
-// Stop ends the hosts, so that what they run can finish its calls, and then the servers. Stopping twice does nothing.
+// Stop ends the hosts, so that what they run can finish its calls, and then the servers. Stopping
+// twice does nothing.
 func (r *Running) Stop(ctx context.Context) error {
 	var problems []error
 	for _, hosts := range []bool{true, false} {
@@ -166,11 +174,13 @@ func (r *Running) Stop(ctx context.Context) error {
 	return errors.Join(problems...)
 }
 
-// Environment leads an AWS SDK or the AWS CLI to the engines: their endpoints, the credentials and the region.
+// Environment leads an AWS SDK or the AWS CLI to the engines: their endpoints, the credentials and
+// the region.
 func (r *Running) Environment() map[string]string {
 	environment := r.endpoints(true)
 	maps.Copy(environment, map[string]string{
-		"AWS_ACCESS_KEY_ID": Credentials.AccessKeyID, "AWS_SECRET_ACCESS_KEY": Credentials.SecretAccessKey, "AWS_REGION": Region,
+		"AWS_ACCESS_KEY_ID": Credentials.AccessKeyID, "AWS_SECRET_ACCESS_KEY": Credentials.SecretAccessKey,
+		"AWS_REGION": Region,
 	})
 	return environment
 }

@@ -41,11 +41,12 @@ func stubs(t *testing.T) (first, second, host *stub, events *[]string) {
 	events, mutex := &[]string{}, &sync.Mutex{}
 	make := func(name, endpoint string, host bool) *stub {
 		s := &stub{name: name, events: events, mutex: mutex}
-		s.Kind = &Kind[*stub]{name: name, endpoint: endpoint, host: host, serve: func(_ context.Context, options options) (*stub, error) {
+		serve := func(_ context.Context, options options) (*stub, error) {
 			s.note("start")
 			s.environment = options.environment
 			return s, s.failed
-		}}
+		}
+		s.Kind = &Kind[*stub]{name: name, endpoint: endpoint, host: host, serve: serve}
 		return s
 	}
 	first, second, host = make("first", "FIRST", false), make("second", "SECOND", false), make("host", "HOST", true)
@@ -68,7 +69,8 @@ func TestStart_hostsStartWithEveryServersEndpointAndStopFirst(t *testing.T) {
 
 	assert.Equal(t, map[string]string{
 		"FIRST": "http://first", "SECOND": "http://second", "HOST": "http://host",
-		"AWS_ACCESS_KEY_ID": Credentials.AccessKeyID, "AWS_SECRET_ACCESS_KEY": Credentials.SecretAccessKey, "AWS_REGION": Region,
+		"AWS_ACCESS_KEY_ID": Credentials.AccessKeyID, "AWS_SECRET_ACCESS_KEY": Credentials.SecretAccessKey,
+		"AWS_REGION": Region,
 	}, running.Environment())
 	assert.Equal(t, host.environment, running.HostOptions().Environment, "another host does not call this one")
 
@@ -83,7 +85,8 @@ func TestStart_startsWhatIsNeededOnly(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []string{"start first"}, *events)
 	assert.NotContains(t, running.Environment(), "SECOND")
-	assert.PanicsWithValue(t, "the engine second was not started: nothing that is made in it says that it needs it", func() { second.In(running) })
+	unneeded := "the engine second was not started: nothing that is made in it says that it needs it"
+	assert.PanicsWithValue(t, unneeded, func() { second.In(running) })
 }
 
 func TestStart_stopsWhatItStartedWhenOneFails(t *testing.T) {

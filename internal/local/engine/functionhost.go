@@ -11,7 +11,7 @@ import (
 // FunctionHost runs the functions, behind Lambda's API and function URLs.
 var FunctionHost = &Kind[*lambdahost.Host]{
 	name: "lambda", endpoint: "AWS_ENDPOINT_URL_LAMBDA", host: true,
-	installed: func() error {
+	installed: func(context.Context) error {
 		if _, err := exec.LookPath("go"); err != nil {
 			return fmt.Errorf("the functions are built with the Go compiler, which must be in PATH: %w", err)
 		}
@@ -29,7 +29,8 @@ func hostOptions(options options) lambdahost.Options {
 	}
 }
 
-// HostOptions are those of another host of functions beside the run's own, against the same servers: Dir is to be set.
+// HostOptions are those of another host of functions beside the run's own, against the same
+// servers: Dir is to be set.
 func (r *Running) HostOptions() lambdahost.Options {
 	return hostOptions(options{environment: r.endpoints(false)})
 }

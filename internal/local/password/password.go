@@ -1,4 +1,5 @@
-// Package password generates passwords as Secrets Manager does. It knows nothing of secrets, in which they are kept.
+// Package password generates passwords as Secrets Manager does. It knows nothing of secrets, in
+// which they are kept.
 //
 // Contract: "AWS Secrets Manager API Reference", GetRandomPassword.
 package password

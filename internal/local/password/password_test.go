@@ -12,7 +12,9 @@ const many = 200
 
 func TestGenerate_keepsToTheCharactersThatAreLeft(t *testing.T) {
 	for range many {
-		password, err := Generate(Options{Length: 24, WithoutPunctuation: true, WithoutUppercase: true, Without: "abc012"})
+		password, err := Generate(Options{
+			Length: 24, WithoutPunctuation: true, WithoutUppercase: true, Without: "abc012",
+		})
 		require.NoError(t, err)
 		assert.Len(t, password, 24)
 		assert.Empty(t, strings.Trim(password, "defghijklmnopqrstuvwxyz3456789"))
@@ -50,8 +52,10 @@ func TestGenerate_differsFromTheLastOne(t *testing.T) {
 
 func TestGenerate_refuses(t *testing.T) {
 	for name, impossible := range map[string]Options{
-		"no length":          {},
-		"no character left":  {Length: 8, WithoutDigits: true, WithoutLowercase: true, WithoutPunctuation: true, WithoutUppercase: true},
+		"no length": {},
+		"no character left": {
+			Length: 8, WithoutDigits: true, WithoutLowercase: true, WithoutPunctuation: true, WithoutUppercase: true,
+		},
 		"too short for each": {Length: 3, EachKind: true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -14,7 +14,8 @@ import (
 // Endpoints lead to the engines, by the environment variables that the AWS SDKs read.
 func (p *Platform) Endpoints() map[string]string { return p.engines.Environment() }
 
-// Kinesis is a client of the run's streams. Like the other clients it is there where the assembly has what it is for.
+// Kinesis is a client of the run's streams. Like the other clients it is there where the assembly
+// has what it is for.
 func (p *Platform) Kinesis() *kinesis.Client { return engine.Kinesalite.In(p.engines).Client() }
 
 // DynamoDB is a client of the run's tables.
@@ -25,7 +26,8 @@ func (p *Platform) S3() *s3.Client { return engine.Moto.In(p.engines).S3() }
 
 // Secret reads a secret's value.
 func (p *Platform) Secret(ctx context.Context, arn string) (string, error) {
-	secret, err := engine.Moto.In(p.engines).SecretsManager().GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &arn})
+	client := engine.Moto.In(p.engines).SecretsManager()
+	secret, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &arn})
 	if err != nil {
 		return "", err
 	}

@@ -9,12 +9,13 @@ import (
 	"path/filepath"
 )
 
-// Files in a run's folder while it is up. What they tell is over when the run is: endpoints on which nobody answers, or
-// somebody else, are worse than none.
+// Files in a run's folder while it is up. What they tell is over when the run is: endpoints on
+// which nobody answers, or somebody else, are worse than none.
 const (
 	// OutputsFile has the stacks' outputs and the engines' endpoints.
 	OutputsFile = "outputs.json"
-	// IgnoredFile has the properties of the templates that the run does not honour: a list of Ignored.
+	// IgnoredFile has the properties of the templates that the run does not honour: a list of
+	// Ignored.
 	IgnoredFile = "ignored.json"
 )
 
@@ -33,13 +34,16 @@ func (p *Platform) Ignored() []Ignored {
 	all := []Ignored{}
 	for _, resource := range p.plan.Resources() {
 		for _, ignored := range p.plan.Ignored(resource) {
-			all = append(all, Ignored{Resource: resource.String(), Type: resource.Type, Property: ignored.Property, Reason: ignored.Reason})
+			all = append(all, Ignored{
+				Resource: resource.String(), Type: resource.Type, Property: ignored.Property, Reason: ignored.Reason,
+			})
 		}
 	}
 	return all
 }
 
-// ReadIgnored reads what the run in this folder told of Ignored; nothing where it has not come up yet.
+// ReadIgnored reads what the run in this folder told of Ignored; nothing where it has not come up
+// yet.
 func ReadIgnored(dir string) ([]Ignored, error) {
 	file := filepath.Join(dir, IgnoredFile)
 	data, err := os.ReadFile(file)
@@ -59,7 +63,8 @@ func ReadIgnored(dir string) ([]Ignored, error) {
 // Outputs are the stacks' outputs by stack name, as cdk deploy writes them.
 func (p *Platform) Outputs() (map[string]map[string]string, error) { return p.plan.Outputs() }
 
-// endpointsKey stands beside the stacks in the outputs file: with it, no command can take the run for AWS.
+// endpointsKey stands beside the stacks in the outputs file: with it, no command can take the run
+// for AWS.
 const endpointsKey = "endpoints"
 
 // writeFiles writes the run's files, the outputs last: who waits for these finds the others, too.
@@ -72,7 +77,10 @@ func (p *Platform) writeFiles(dir string) error {
 	for stack, values := range stacks {
 		outputs[stack] = values
 	}
-	return errors.Join(p.writeFile(filepath.Join(dir, IgnoredFile), p.Ignored()), p.writeFile(filepath.Join(dir, OutputsFile), outputs))
+	if err := p.writeFile(filepath.Join(dir, IgnoredFile), p.Ignored()); err != nil {
+		return err
+	}
+	return p.writeFile(filepath.Join(dir, OutputsFile), outputs)
 }
 
 func (p *Platform) writeFile(file string, value any) error {

@@ -1,9 +1,10 @@
-// Package platform runs the synthesized platform on this machine: every resource of the assembly that runs is created in the
-// laptop's engines, in CloudFormation's order, with the properties that the template gives it. Nothing of the platform is
-// described here a second time: what an engine does comes from the template alone.
+// Package platform runs the synthesized platform on this machine: every resource of the assembly
+// that runs is created in the laptop's engines, in CloudFormation's order, with the properties that
+// the template gives it. Nothing of the platform is described here a second time: what an engine
+// does comes from the template alone.
 //
-// The package starts and stops a run as a whole. It knows neither how a kind of resource is made (package provider), nor how
-// an engine is started (package engine), nor what flows through them.
+// The package starts and stops a run as a whole. It knows neither how a kind of resource is made
+// (package provider), nor how an engine is started (package engine), nor what flows through them.
 package platform
 
 import (
@@ -27,11 +28,11 @@ type Options struct {
 	Assembly string
 	// Source is the root of the Go module whose functions are built. Required.
 	Source string
-	// Dir keeps everything of this run: data, logs, outputs. What an earlier run of the same folder left running is stopped
-	// first. Required.
+	// Dir keeps everything of this run: data, logs, outputs. What an earlier run of the same folder
+	// left running is stopped first. Required.
 	Dir string
-	// ShortenBuffers caps the delivery streams' buffer intervals, so that a demonstration does not wait for them. Default 0:
-	// the template's intervals.
+	// ShortenBuffers caps the delivery streams' buffer intervals, so that a demonstration does not
+	// wait for them. Default 0: the template's intervals.
 	ShortenBuffers time.Duration
 	// Progress is told each step as it begins. Default: nobody.
 	Progress func(step string)
@@ -49,11 +50,13 @@ type Platform struct {
 	stopped  error
 }
 
-// stopTimeout bounds an orderly end of a run that could not be started; what still runs then is killed.
+// stopTimeout bounds an orderly end of a run that could not be started; what still runs then is
+// killed.
 const stopTimeout = 15 * time.Second
 
-// Start checks the whole assembly first, starts the engines it needs and creates its resources. The error of an assembly
-// that cannot run is an assembly.Problems, and nothing was started. When Start fails, nothing is left running.
+// Start checks the whole assembly first, starts the engines it needs and creates its resources. The
+// error of an assembly that cannot run is an assembly.Problems, and nothing was started. When Start
+// fails, nothing is left running.
 func Start(ctx context.Context, options Options) (_ *Platform, err error) {
 	if options.Progress == nil {
 		options.Progress = func(string) {}
@@ -69,7 +72,7 @@ func Start(ctx context.Context, options Options) (_ *Platform, err error) {
 	data := filepath.Join(options.Dir, "engines")
 	settings := provider.Options{Source: options.Source, Dir: data, ShortenBuffers: options.ShortenBuffers}
 	here := assembly.Environment{Region: engine.Region, AccountID: engine.Account}
-	plan, err := assembled.Plan(here, provider.Check(settings))
+	plan, err := assembled.Plan(here, provider.Check(ctx, settings))
 	if err != nil {
 		return nil, err
 	}
@@ -121,8 +124,8 @@ func (p *Platform) create(ctx context.Context, progress func(string)) error {
 	return nil
 }
 
-// Stop ends everything in reverse order of its start: consumers first, so that what is under way is finished. Stopping
-// twice does nothing.
+// Stop ends everything in reverse order of its start: consumers first, so that what is under way is
+// finished. Stopping twice does nothing.
 func (p *Platform) Stop(ctx context.Context) error {
 	p.stopping.Do(func() {
 		var problems []error
@@ -160,5 +163,6 @@ func (p *Platform) Deliveries() []*provider.Delivery {
 	return provider.Made[*provider.Delivery](p.made)
 }
 
-// HostOptions are those of the run's Lambda host, for another host of the same functions: Dir is to be set.
+// HostOptions are those of the run's Lambda host, for another host of the same functions: Dir is to
+// be set.
 func (p *Platform) HostOptions() lambdahost.Options { return p.engines.HostOptions() }

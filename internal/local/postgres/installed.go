@@ -1,7 +1,9 @@
 package postgres
 
+import "context"
+
 // Installed fails with ErrNotInstalled where there are no binaries. It starts nothing.
-func Installed() error {
+func Installed(context.Context) error {
 	_, err := findBinaries()
 	return err
 }

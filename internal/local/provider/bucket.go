@@ -17,8 +17,11 @@ var bucket = kind[assembly.Bucket]{
 	types: []string{"AWS::S3::Bucket"}, needs: []engine.Engine{engine.Moto}, create: createBucket,
 }
 
-func createBucket(ctx context.Context, run *Run, resource *assembly.Resource, t *assembly.Bucket) (assembly.Creation, error) {
-	// Bucket names are lower-case and at most 63 characters long (Amazon S3 user guide, "Bucket naming rules").
+func createBucket(
+	ctx context.Context, run *Run, resource *assembly.Resource, t *assembly.Bucket,
+) (assembly.Creation, error) {
+	// Bucket names are lower-case and at most 63 characters long (Amazon S3 user guide, "Bucket
+	// naming rules").
 	name := strings.ToLower(physicalName(resource, t.Name))
 	if len(name) > 63 {
 		name = name[:54] + "-" + randomText(4)
@@ -28,8 +31,11 @@ func createBucket(ctx context.Context, run *Run, resource *assembly.Resource, t 
 		return assembly.Creation{}, err
 	}
 	if t.Versioned {
-		enabled := &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled}
-		if _, err := moto.S3().PutBucketVersioning(ctx, &s3.PutBucketVersioningInput{Bucket: &name, VersioningConfiguration: enabled}); err != nil {
+		_, err := moto.S3().PutBucketVersioning(ctx, &s3.PutBucketVersioningInput{
+			Bucket:                  &name,
+			VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled},
+		})
+		if err != nil {
 			return assembly.Creation{}, fmt.Errorf("keep versions in bucket %s: %w", name, err)
 		}
 	}

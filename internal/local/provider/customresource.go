@@ -16,12 +16,16 @@ var customResource = kind[assembly.CustomResource]{
 	create: createCustomResource,
 }
 
-// createCustomResource calls the function behind the provider framework with the event that CloudFormation would send.
-func createCustomResource(ctx context.Context, run *Run, resource *assembly.Resource, t *assembly.CustomResource) (assembly.Creation, error) {
+// createCustomResource calls the function behind the provider framework with the event that
+// CloudFormation would send.
+func createCustomResource(
+	ctx context.Context, run *Run, resource *assembly.Resource, t *assembly.CustomResource,
+) (assembly.Creation, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
 	defer cancel()
 	event, err := json.Marshal(map[string]any{
-		"RequestType": "Create", "RequestId": uuid.NewString(), "ResourceType": t.Type, "LogicalResourceId": resource.LogicalID,
+		"RequestType": "Create", "RequestId": uuid.NewString(),
+		"ResourceType": t.Type, "LogicalResourceId": resource.LogicalID,
 		"StackId":            arn("cloudformation", "stack/%s/%s", resource.Stack.Name, uuid.NewString()),
 		"ResourceProperties": t.Properties,
 	})

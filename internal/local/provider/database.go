@@ -25,7 +25,7 @@ var databaseServers = map[string]databaseServer{"postgres": postgresServer}
 // databaseServer is a product that serves databases.
 type databaseServer struct {
 	// installed fails with the remedy where it is missing on this machine.
-	installed func() error
+	installed func(context.Context) error
 	// start runs a server for one instance, with the administrator and the database that RDS makes.
 	start func(context.Context, *Run, *assembly.Resource, *assembly.Database) (databaseInstance, error)
 }
@@ -40,35 +40,42 @@ type databaseInstance interface {
 	Stop(context.Context) error
 }
 
-func checkDatabase(_ Options, resource *assembly.Resource, t *assembly.Database) assembly.Problems {
+func checkDatabase(
+	ctx context.Context, _ Options, resource *assembly.Resource, t *assembly.Database,
+) assembly.Problems {
 	server, ok := databaseServers[t.Engine]
 	switch {
 	case t.Engine == "": // not known yet, or refused by the assembly
 		return nil
 	case !ok:
 		known := strings.Join(slices.Sorted(maps.Keys(databaseServers)), " or ")
-		return assembly.Problems{resource.Problem("Properties.Engine", "got %q, want %s: the laptop has no other database server", t.Engine, known)}
+		return assembly.Problems{resource.Problem("Properties.Engine",
+			"got %q, want %s: the laptop has no other database server", t.Engine, known)}
 	}
-	if err := server.installed(); err != nil {
+	if err := server.installed(ctx); err != nil {
 		return assembly.Problems{resource.Problem("", "%v", err)}
 	}
 	return nil
 }
 
-// runningDatabase is an instance, and what was given to the users who log in by IAM on AWS: secrets' ARNs by user.
+// runningDatabase is an instance, and what was given to the users who log in by IAM on AWS:
+// secrets' ARNs by user.
 type runningDatabase struct {
 	databaseInstance
 	secrets map[string]string
 }
 
-func createDatabase(ctx context.Context, run *Run, resource *assembly.Resource, t *assembly.Database) (assembly.Creation, error) {
+func createDatabase(
+	ctx context.Context, run *Run, resource *assembly.Resource, t *assembly.Database,
+) (assembly.Creation, error) {
 	instance, err := databaseServers[t.Engine].start(ctx, run, resource, t)
 	if err != nil {
 		return assembly.Creation{}, err
 	}
 	run.onStop(instance.Stop)
 	identifier := "db-" + randomText(8)
-	secret, err := engine.Moto.In(run.Engines).CreateSecret(ctx, "rds!"+identifier, login(t.MasterUser, instance.MasterPassword()))
+	master := login(t.MasterUser, instance.MasterPassword())
+	secret, err := engine.Moto.In(run.Engines).CreateSecret(ctx, "rds!"+identifier, master)
 	if err != nil {
 		return assembly.Creation{}, err
 	}

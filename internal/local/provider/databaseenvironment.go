@@ -23,8 +23,8 @@ const (
 	withoutTLS   = "off"
 )
 
-// databaseEnvironment turns a function's database variables into the laptop's: there is no TLS on loopback, and no IAM, so
-// that its user gets a password in a secret.
+// databaseEnvironment turns a function's database variables into the laptop's: there is no TLS on
+// loopback, and no IAM, so that its user gets a password in a secret.
 func databaseEnvironment(ctx context.Context, run *Run, environment map[string]string) (map[string]string, error) {
 	if environment[databaseHost] == "" {
 		return environment, nil

@@ -22,8 +22,16 @@ type Delivery struct {
 	Bucket, Prefix, ErrorPrefix string
 }
 
+// Invoke runs the processor.
+func (d *Delivery) Invoke(ctx context.Context, _ string, payload []byte) ([]byte, string, error) {
+	result, err := d.invoke(ctx, payload)
+	return result.Payload, result.FunctionError, err
+}
+
 // checkDeliveryStream has the delivery stream itself look at what is known of it.
-func checkDeliveryStream(options Options, resource *assembly.Resource, t *assembly.DeliveryStream) assembly.Problems {
+func checkDeliveryStream(
+	_ context.Context, options Options, resource *assembly.Resource, t *assembly.DeliveryStream,
+) assembly.Problems {
 	known := *t
 	const later = "told-when-it-is-made"
 	known.SourceARN, known.BucketARN = cmp.Or(t.SourceARN, later), cmp.Or(t.BucketARN, later)
@@ -32,7 +40,8 @@ func checkDeliveryStream(options Options, resource *assembly.Resource, t *assemb
 		processor.FunctionARN = cmp.Or(processor.FunctionARN, later)
 		known.Processor = &processor
 	}
-	if _, err := firehose.New(configuration(options, physicalName(resource, t.Name), &known), nil, nil, nil); err != nil {
+	name := physicalName(resource, t.Name)
+	if _, err := firehose.New(configuration(options, name, &known), nil, nil, nil); err != nil {
 		return assembly.Problems{resource.Problem("Properties.ExtendedS3DestinationConfiguration", "%v", err)}
 	}
 	return nil
@@ -55,7 +64,9 @@ func configuration(options Options, name string, t *assembly.DeliveryStream) fir
 	return configuration
 }
 
-func createDeliveryStream(ctx context.Context, run *Run, resource *assembly.Resource, t *assembly.DeliveryStream) (assembly.Creation, error) {
+func createDeliveryStream(
+	ctx context.Context, run *Run, resource *assembly.Resource, t *assembly.DeliveryStream,
+) (assembly.Creation, error) {
 	configuration := configuration(run.Options, physicalName(resource, t.Name), t)
 	delivery := &Delivery{
 		Invocations: &Invocations{host: engine.FunctionHost.In(run.Engines)},
@@ -64,7 +75,8 @@ func createDeliveryStream(ctx context.Context, run *Run, resource *assembly.Reso
 	if t.Processor != nil {
 		delivery.Function = lastPart(t.Processor.FunctionARN, ":")
 	}
-	pump, err := firehose.New(configuration, engine.Kinesalite.In(run.Engines).Client(), processor{delivery}, engine.Moto.In(run.Engines).S3())
+	stream, bucket := engine.Kinesalite.In(run.Engines).Client(), engine.Moto.In(run.Engines).S3()
+	pump, err := firehose.New(configuration, stream, delivery, bucket)
 	if err != nil {
 		return assembly.Creation{}, err
 	}
@@ -73,13 +85,4 @@ func createDeliveryStream(ctx context.Context, run *Run, resource *assembly.Reso
 	}
 	keep(run, delivery)
 	return assembly.Creation{Ref: configuration.Name, Attributes: map[string]any{"Arn": configuration.ARN}}, nil
-}
-
-// processor runs a delivery stream's function.
-type processor struct{ *Delivery }
-
-// Invoke runs the function.
-func (p processor) Invoke(ctx context.Context, _ string, payload []byte) (answer []byte, functionError string, err error) {
-	result, err := p.invoke(ctx, payload)
-	return result.Payload, result.FunctionError, err
 }

@@ -21,9 +21,19 @@ var eventSourceMapping = kind[assembly.EventSourceMapping]{
 // Consumer is an event source mapping at work.
 type Consumer struct{ *Invocations }
 
+// Invoke runs the function.
+func (c *Consumer) Invoke(ctx context.Context, _ string, payload []byte) (eventsource.Answer, error) {
+	result, err := c.invoke(ctx, payload)
+	return eventsource.Answer{
+		RequestID: result.RequestID, Payload: result.Payload, FunctionError: result.FunctionError,
+	}, err
+}
+
 const bucketARN = "arn:aws:s3:::"
 
-func checkEventSourceMapping(_ Options, resource *assembly.Resource, t *assembly.EventSourceMapping) assembly.Problems {
+func checkEventSourceMapping(
+	_ context.Context, _ Options, resource *assembly.Resource, t *assembly.EventSourceMapping,
+) assembly.Problems {
 	if t.OnFailureARN == "" || strings.HasPrefix(t.OnFailureARN, bucketARN) {
 		return nil
 	}
@@ -31,7 +41,9 @@ func checkEventSourceMapping(_ Options, resource *assembly.Resource, t *assembly
 		"got %q, want the ARN of a bucket: what is given up is kept there only", t.OnFailureARN)}
 }
 
-func createEventSourceMapping(ctx context.Context, run *Run, resource *assembly.Resource, t *assembly.EventSourceMapping) (assembly.Creation, error) {
+func createEventSourceMapping(
+	ctx context.Context, run *Run, resource *assembly.Resource, t *assembly.EventSourceMapping,
+) (assembly.Creation, error) {
 	id := uuid.NewString()
 	creation := assembly.Creation{Ref: id, Attributes: map[string]any{
 		"Id": id, "EventSourceMappingArn": arn("lambda", "event-source-mapping:%s", id),
@@ -58,11 +70,8 @@ func createEventSourceMapping(ctx context.Context, run *Run, resource *assembly.
 		return assembly.Creation{}, err
 	}
 	poller, err := eventsource.New(mapping, eventsource.Options{
-		Stream: engine.Kinesalite.In(run.Engines).Client(), Bucket: engine.Moto.In(run.Engines).S3(), Logger: log,
-		Invoker: eventsource.InvokerFunc(func(ctx context.Context, _ string, payload []byte) (eventsource.Answer, error) {
-			result, err := consumer.invoke(ctx, payload)
-			return eventsource.Answer{RequestID: result.RequestID, Payload: result.Payload, FunctionError: result.FunctionError}, err
-		}),
+		Stream: engine.Kinesalite.In(run.Engines).Client(), Bucket: engine.Moto.In(run.Engines).S3(),
+		Logger: log, Invoker: consumer,
 	})
 	if err != nil {
 		return assembly.Creation{}, err

@@ -49,8 +49,9 @@ func fields(forms map[string]reflect.Type) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// reader type-checks the laptop's packages from source, as far as the assembly's types lead: every other import is empty, and
-// what does not check for want of it is passed over. That takes milliseconds where the whole would take a minute.
+// reader type-checks the laptop's packages from source, as far as the assembly's types lead: every
+// other import is empty, and what does not check for want of it is passed over. That takes
+// milliseconds where the whole would take a minute.
 type reader struct {
 	files    *token.FileSet
 	assembly *types.Package
@@ -127,8 +128,8 @@ func (r *reader) unread(fields []string) []string {
 	return slices.DeleteFunc(slices.Clone(fields), func(field string) bool { return r.selected[field] })
 }
 
-// What a typed resource holds, the laptop honours: a property that no engine's side reads belongs among the ignored ones, with
-// its reason.
+// What a typed resource holds, the laptop honours: a property that no engine's side reads belongs
+// among the ignored ones, with its reason.
 func TestEveryFieldOfATypedResourceIsRead(t *testing.T) {
 	reader := newReader(t)
 	all := fields(assembly.TypesThatRun())

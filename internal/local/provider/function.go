@@ -11,8 +11,8 @@ import (
 	"diecast/internal/local/lambdahost"
 )
 
-// Functions need moto whatever else there is: it answers for the services that no engine serves, so that no call of theirs
-// leaves the machine.
+// Functions need moto whatever else there is: it answers for the services that no engine serves, so
+// that no call of theirs leaves the machine.
 var function = kind[assembly.Function]{
 	types: []string{"AWS::Lambda::Function"}, needs: []engine.Engine{engine.FunctionHost, engine.Moto},
 	check: checkFunction, prepare: buildFunction, create: createFunction,
@@ -27,14 +27,18 @@ type Function struct {
 	resource *assembly.Resource
 }
 
-func checkFunction(options Options, resource *assembly.Resource, t *assembly.Function) (problems assembly.Problems) {
+func checkFunction(
+	_ context.Context, options Options, resource *assembly.Resource, t *assembly.Function,
+) (problems assembly.Problems) {
 	if folder := sourceFolder(options, t); t.Source != "" {
 		if info, err := os.Stat(folder); err != nil || !info.IsDir() {
-			problems = append(problems, resource.Problem("Metadata", "is built from %s, and there is no folder %s", t.Source, folder))
+			problems = append(problems, resource.Problem("Metadata",
+				"is built from %s, and there is no folder %s", t.Source, folder))
 		}
 	}
 	if t.ReservedConcurrency == 0 {
-		problems = append(problems, resource.Problem("Properties.ReservedConcurrentExecutions", "got 0, want at least 1: the laptop has no function that may not run"))
+		problems = append(problems, resource.Problem("Properties.ReservedConcurrentExecutions",
+			"got 0, want at least 1: the laptop has no function that may not run"))
 	}
 	if err := definition(resource, t).Validate(); err != nil {
 		problems = append(problems, resource.Problem("Properties", "%v", err))
@@ -54,7 +58,8 @@ func definition(resource *assembly.Resource, t *assembly.Function) lambdahost.Fu
 		name = fmt.Sprintf("%.52s-%s", resource.Stack.Name+"-"+resource.LogicalID, randomText(4))
 	}
 	return lambdahost.Function{
-		Name: name, Environment: t.Environment, Timeout: t.Timeout, MemoryMiB: t.MemoryMB, Concurrency: max(t.ReservedConcurrency, 0),
+		Name: name, Environment: t.Environment, Timeout: t.Timeout, MemoryMiB: t.MemoryMB,
+		Concurrency: max(t.ReservedConcurrency, 0),
 	}
 }
 
@@ -64,7 +69,9 @@ func buildFunction(ctx context.Context, run *Run, _ *assembly.Resource, t *assem
 	return err
 }
 
-func createFunction(ctx context.Context, run *Run, resource *assembly.Resource, t *assembly.Function) (assembly.Creation, error) {
+func createFunction(
+	ctx context.Context, run *Run, resource *assembly.Resource, t *assembly.Function,
+) (assembly.Creation, error) {
 	host := engine.FunctionHost.In(run.Engines)
 	made := Function{Source: t.Source, Definition: definition(resource, t), resource: resource}
 	var err error

@@ -12,7 +12,9 @@ var functionURL = kind[assembly.FunctionURL]{
 	types: []string{"AWS::Lambda::Url"}, needs: []engine.Engine{engine.FunctionHost}, create: createFunctionURL,
 }
 
-func createFunctionURL(_ context.Context, run *Run, _ *assembly.Resource, t *assembly.FunctionURL) (assembly.Creation, error) {
+func createFunctionURL(
+	_ context.Context, run *Run, _ *assembly.Resource, t *assembly.FunctionURL,
+) (assembly.Creation, error) {
 	auth := lambdahost.None
 	if t.RequiresIAM {
 		auth = lambdahost.IAM

@@ -21,8 +21,8 @@ type Invocations struct {
 	failed int
 }
 
-// Durations are those of the invocations so far: of processes that were warm, and from the start of new ones to their first
-// answer. Failed is how many of all ended in an error.
+// Durations are those of the invocations so far: of processes that were warm, and from the start of
+// new ones to their first answer. Failed is how many of all ended in an error.
 func (i *Invocations) Durations() (warm, cold []time.Duration, failed int) {
 	i.mutex.Lock()
 	defer i.mutex.Unlock()

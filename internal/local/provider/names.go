@@ -10,7 +10,8 @@ import (
 	"diecast/internal/local/engine"
 )
 
-// physicalName is the template's, or one made like CloudFormation's: stack, logical id and a few characters.
+// physicalName is the template's, or one made like CloudFormation's: stack, logical id and a few
+// characters.
 func physicalName(resource *assembly.Resource, wanted string) string {
 	if wanted != "" {
 		return wanted

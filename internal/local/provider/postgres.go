@@ -20,10 +20,13 @@ type postgresInstance struct {
 	masterPassword string
 }
 
-func startPostgres(ctx context.Context, run *Run, resource *assembly.Resource, t *assembly.Database) (databaseInstance, error) {
+func startPostgres(
+	ctx context.Context, run *Run, resource *assembly.Resource, t *assembly.Database,
+) (databaseInstance, error) {
 	options := postgres.Options{}
 	if os.Geteuid() != 0 {
-		// As root the server runs as another user, who may not reach the run's folder: it then makes one that it can.
+		// As root the server runs as another user, who may not reach the run's folder: it then
+		// makes one that it can.
 		folder, err := run.freshFolder("postgres-" + resource.LogicalID)
 		if err != nil {
 			return nil, err
@@ -49,10 +52,12 @@ func (i postgresInstance) prepare(ctx context.Context, t *assembly.Database) err
 	user := pgx.Identifier{t.MasterUser}.Sanitize()
 	var statements []string
 	if t.MasterUser != i.User {
-		statements = append(statements, fmt.Sprintf("CREATE ROLE %s SUPERUSER LOGIN PASSWORD %s", user, quoted(i.masterPassword)))
+		statements = append(statements,
+			fmt.Sprintf("CREATE ROLE %s SUPERUSER LOGIN PASSWORD %s", user, quoted(i.masterPassword)))
 	}
 	if t.Name != "" {
-		statements = append(statements, fmt.Sprintf("CREATE DATABASE %s OWNER %s", pgx.Identifier{t.Name}.Sanitize(), user))
+		name := pgx.Identifier{t.Name}.Sanitize()
+		statements = append(statements, fmt.Sprintf("CREATE DATABASE %s OWNER %s", name, user))
 	}
 	return i.execute(ctx, statements...)
 }
@@ -79,7 +84,8 @@ func (i postgresInstance) MasterPassword() string { return i.masterPassword }
 
 // SetPassword lets an existing user log in with a password.
 func (i postgresInstance) SetPassword(ctx context.Context, user, password string) error {
-	return i.execute(ctx, fmt.Sprintf("ALTER ROLE %s LOGIN PASSWORD %s", pgx.Identifier{user}.Sanitize(), quoted(password)))
+	name := pgx.Identifier{user}.Sanitize()
+	return i.execute(ctx, fmt.Sprintf("ALTER ROLE %s LOGIN PASSWORD %s", name, quoted(password)))
 }
 
 // quoted makes an SQL literal of generated hexadecimal digits, which need no escape.

@@ -1,9 +1,10 @@
-// Package provider makes the resources of a plan in the laptop's engines. Each kind of resource has a file of its own, which
-// says what types it makes, which engines it needs, what it refuses before anything starts, and how it is made; the list
-// below holds them all.
+// Package provider makes the resources of a plan in the laptop's engines. Each kind of resource has
+// a file of its own, which says what types it makes, which engines it needs, what it refuses before
+// anything starts, and how it is made; the list below holds them all.
 //
-// A provider knows its typed resource and its engines. It knows neither what flows through what it makes nor the order in
-// which resources are made, and it hears of other resources only by what their templates say: names and ARNs.
+// A provider knows its typed resource and its engines. It knows neither what flows through what it
+// makes nor the order in which resources are made, and it hears of other resources by the names and
+// ARNs in its own properties, or by what their providers kept for others (Made).
 package provider
 
 import (
@@ -25,22 +26,25 @@ var providers = []provider{
 type provider interface {
 	made() []string
 	needed() []engine.Engine
-	refused(Options, *assembly.Resource, any) assembly.Problems
+	refused(context.Context, Options, *assembly.Resource, any) assembly.Problems
 	prepared(context.Context, *Run, *assembly.Resource, any) error
 	created(context.Context, *Run, *assembly.Resource, any) (assembly.Creation, error)
 }
 
 // kind is how resources whose typed form is a T are made.
 type kind[T any] struct {
-	// types of CloudFormation that have this form; one that ends in :: stands for all that begin so.
+	// types of CloudFormation that have this form; one that ends in :: stands for all that begin
+	// so.
 	types []string
 	// needs are the engines that create uses.
 	needs []engine.Engine
-	// check refuses what the engines cannot do. It is asked twice: before anything starts, when what refers to other
-	// resources is absent, and right before the resource is made. Default: nothing is refused.
-	check func(Options, *assembly.Resource, *T) assembly.Problems
-	// prepare does ahead what takes long and needs the engines only, side by side with other resources' preparations. What
-	// refers to other resources is absent from the typed form. Default: nothing.
+	// check refuses what the engines cannot do. It is asked twice: before anything starts, when
+	// what refers to other resources is absent, and right before the resource is made. Default:
+	// nothing is refused.
+	check func(context.Context, Options, *assembly.Resource, *T) assembly.Problems
+	// prepare does ahead what takes long and needs the engines only, side by side with other
+	// resources' preparations. What refers to other resources is absent from the typed form.
+	// Default: nothing.
 	prepare func(context.Context, *Run, *assembly.Resource, *T) error
 	// create makes the resource.
 	create func(context.Context, *Run, *assembly.Resource, *T) (assembly.Creation, error)
@@ -49,7 +53,9 @@ type kind[T any] struct {
 func (k kind[T]) made() []string          { return k.types }
 func (k kind[T]) needed() []engine.Engine { return k.needs }
 
-func (k kind[T]) refused(options Options, resource *assembly.Resource, typed any) assembly.Problems {
+func (k kind[T]) refused(
+	ctx context.Context, options Options, resource *assembly.Resource, typed any,
+) assembly.Problems {
 	form, ok := typed.(*T)
 	if !ok {
 		return assembly.Problems{resource.Problem("", "is decoded as %T: its provider makes %T", typed, form)}
@@ -57,7 +63,7 @@ func (k kind[T]) refused(options Options, resource *assembly.Resource, typed any
 	if k.check == nil {
 		return nil
 	}
-	return k.check(options, resource, form)
+	return k.check(ctx, options, resource, form)
 }
 
 func (k kind[T]) prepared(ctx context.Context, run *Run, resource *assembly.Resource, typed any) error {
@@ -67,7 +73,9 @@ func (k kind[T]) prepared(ctx context.Context, run *Run, resource *assembly.Reso
 	return k.prepare(ctx, run, resource, typed.(*T))
 }
 
-func (k kind[T]) created(ctx context.Context, run *Run, resource *assembly.Resource, typed any) (assembly.Creation, error) {
+func (k kind[T]) created(
+	ctx context.Context, run *Run, resource *assembly.Resource, typed any,
+) (assembly.Creation, error) {
 	return k.create(ctx, run, resource, typed.(*T))
 }
 
@@ -84,22 +92,23 @@ func of(resourceType string) provider {
 }
 
 // Check refuses, before anything starts, what the engines cannot do, and what is not installed.
-func Check(options Options) assembly.Check {
+func Check(ctx context.Context, options Options) assembly.Check {
 	return func(plan *assembly.Plan) (problems assembly.Problems) {
 		looked := map[engine.Engine]bool{}
 		for _, resource := range running(plan) {
 			responsible := of(resource.Type)
 			if responsible == nil {
-				problems = append(problems, resource.Problem("Type", "internal/assembly says that %s runs, and internal/local/provider does not make it", resource.Type))
+				problems = append(problems, resource.Problem("Type",
+					"internal/assembly says that %s runs, and internal/local/provider does not make it", resource.Type))
 				continue
 			}
-			problems = append(problems, responsible.refused(options, resource, plan.Rehearsed(resource))...)
+			problems = append(problems, responsible.refused(ctx, options, resource, plan.Rehearsed(resource))...)
 			for _, needed := range responsible.needed() {
 				if looked[needed] {
 					continue
 				}
 				looked[needed] = true
-				if err := needed.Installed(); err != nil {
+				if err := needed.Installed(ctx); err != nil {
 					problems = append(problems, resource.Problem("", "needs %s: %v", needed.Name(), err))
 				}
 			}
@@ -121,13 +130,15 @@ func Needed(plan *assembly.Plan) []engine.Engine {
 
 // running are the resources of a plan that run.
 func running(plan *assembly.Plan) []*assembly.Resource {
-	return slices.DeleteFunc(plan.Resources(), func(resource *assembly.Resource) bool { return resource.Fate != assembly.Run })
+	return slices.DeleteFunc(plan.Resources(), func(resource *assembly.Resource) bool {
+		return resource.Fate != assembly.Run
+	})
 }
 
 // Create makes a resource from its typed form.
 func (r *Run) Create(ctx context.Context, resource *assembly.Resource, typed any) (assembly.Creation, error) {
 	responsible := of(resource.Type)
-	if problems := responsible.refused(r.Options, resource, typed); len(problems) > 0 {
+	if problems := responsible.refused(ctx, r.Options, resource, typed); len(problems) > 0 {
 		return assembly.Creation{}, problems
 	}
 	creation, err := responsible.created(ctx, r, resource, typed)

@@ -23,7 +23,8 @@ func form(p provider) reflect.Type {
 	return check.Type.In(3).Elem()
 }
 
-// unpaired tells which types run without a provider of their typed form, and which providers make what does not run.
+// unpaired tells which types run without a provider of their typed form, and which providers make
+// what does not run.
 func unpaired(running map[string]reflect.Type, providers []provider) (problems []string) {
 	made := map[string]reflect.Type{}
 	for _, one := range providers {
@@ -56,15 +57,19 @@ func TestEveryTypeThatRunsHasItsProvider(t *testing.T) {
 	assert.Empty(t, unpaired(running, providers))
 
 	t.Run("a breach is told", func(t *testing.T) {
-		withoutTable := slices.DeleteFunc(slices.Clone(providers), func(one provider) bool { return form(one) == reflect.TypeFor[assembly.Table]() })
-		assert.Equal(t, []string{"AWS::DynamoDB::GlobalTable runs and nothing makes it"}, unpaired(running, withoutTable))
+		withoutTable := slices.DeleteFunc(slices.Clone(providers), func(one provider) bool {
+			return form(one) == reflect.TypeFor[assembly.Table]()
+		})
+		assert.Equal(t, []string{"AWS::DynamoDB::GlobalTable runs and nothing makes it"},
+			unpaired(running, withoutTable))
 		retired := maps.Clone(running)
 		delete(retired, "AWS::Kinesis::Stream")
 		assert.Equal(t, []string{"AWS::Kinesis::Stream is made and does not run"}, unpaired(retired, providers))
 		changed := maps.Clone(running)
 		changed["Custom::"] = reflect.TypeFor[assembly.Function]()
 		assert.Equal(t, []string{"Custom:: is made of another form"}, unpaired(changed, providers))
-		assert.Equal(t, []string{"AWS::S3::Bucket is made twice"}, unpaired(running, append(slices.Clone(providers), bucket)))
+		assert.Equal(t, []string{"AWS::S3::Bucket is made twice"},
+			unpaired(running, append(slices.Clone(providers), bucket)))
 	})
 }
 
@@ -76,8 +81,23 @@ func TestProvidersNeedEnginesThatAreListed(t *testing.T) {
 	}
 }
 
-// resources of a template that a laptop can run, but for what a test changes.
-const code = `"Code":{"S3Bucket":"assets","S3Key":"abc.zip"},"Handler":"bootstrap","Runtime":"provided.al2023","Role":"r"`
+// Resources of a template that a laptop can run.
+const (
+	code = `"Code":{"S3Bucket":"assets","S3Key":"abc.zip"},"Handler":"bootstrap",
+		"Runtime":"provided.al2023","Role":"r"`
+	oneStream = `{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":1}}`
+	oneBucket = `{"Type":"AWS::S3::Bucket"}`
+)
+
+func databaseOf(engine string) string {
+	return `{"Type":"AWS::RDS::DBInstance","Properties":{
+		"Engine":"` + engine + `","MasterUsername":"admin","ManageMasterUserPassword":true}}`
+}
+
+func functionOf(source, more string) string {
+	return `{"Type":"AWS::Lambda::Function","Metadata":{"diecast:source":"` + source + `"},
+		"Properties":{` + code + more + `}}`
+}
 
 // plan plans a stack A with these resources, checked by the providers.
 func plan(t *testing.T, resources string) (*assembly.Plan, error) {
@@ -86,20 +106,22 @@ func plan(t *testing.T, resources string) (*assembly.Plan, error) {
 	for name, text := range map[string]string{
 		"manifest.json": `{"version":"54.0.0","artifacts":{
 			"Assets":{"type":"cdk:asset-manifest","properties":{"file":"assets.json"}},
-			"A":{"type":"aws:cloudformation:stack","environment":"aws://unknown-account/unknown-region","properties":{"templateFile":"A.json","stackName":"shop-A"}}}}`,
-		"assets.json": `{"files":{"abc":{"source":{"path":"abc.zip"},"destinations":{"x":{"bucketName":"assets","objectKey":"abc.zip"}}}}}`,
-		"abc.zip":     "",
-		"A.json":      `{"Resources":` + resources + `}`,
+			"A":{"type":"aws:cloudformation:stack","properties":{"templateFile":"A.json","stackName":"shop-A"}}}}`,
+		"assets.json": `{"files":{"abc":{"source":{"path":"abc.zip"},
+			"destinations":{"x":{"bucketName":"assets","objectKey":"abc.zip"}}}}}`,
+		"abc.zip": "",
+		"A.json":  `{"Resources":` + resources + `}`,
 	} {
 		require.True(t, name != "A.json" || json.Valid([]byte(text)), text)
 		require.NoError(t, os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600))
 	}
 	assembled, err := assembly.Read(folder)
 	require.NoError(t, err)
-	return assembled.Plan(assembly.Environment{}, Check(Options{Source: "../../..", Dir: folder}))
+	return assembled.Plan(assembly.Environment{}, Check(t.Context(), Options{Source: "../../..", Dir: folder}))
 }
 
-// installed lets the engines' packages be found from a test's folder, where they are installed at all.
+// installed lets the engines' packages be found from a test's folder, where they are installed at
+// all.
 func installed(t *testing.T, modules, python string) {
 	t.Helper()
 	t.Setenv("DIECAST_NODE_MODULES", modules)
@@ -125,39 +147,63 @@ func everything(t *testing.T) {
 
 func TestCheck_refusesBeforeAnythingStarts(t *testing.T) {
 	everything(t)
-	function := func(source, more string) string {
-		return `{"F":{"Type":"AWS::Lambda::Function","Metadata":{"diecast:source":"` + source + `"},"Properties":{` + code + more + `}}}`
-	}
+	alone := func(resource string) string { return `{"X":` + resource + `}` }
+	function := func(more string) string { return alone(functionOf("lambda/deliver", more)) }
 	delivery := func(prefix string) string {
-		return `{"S":{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":1}},"B":{"Type":"AWS::S3::Bucket"},
-			"D":{"Type":"AWS::KinesisFirehose::DeliveryStream","Properties":{"DeliveryStreamType":"KinesisStreamAsSource",
+		return `{"S":` + oneStream + `,"B":` + oneBucket + `,
+			"X":{"Type":"AWS::KinesisFirehose::DeliveryStream","Properties":{
+			"DeliveryStreamType":"KinesisStreamAsSource",
 			"KinesisStreamSourceConfiguration":{"KinesisStreamARN":{"Fn::GetAtt":["S","Arn"]}},
-			"ExtendedS3DestinationConfiguration":{"BucketARN":{"Fn::GetAtt":["B","Arn"]},"Prefix":"` + prefix + `","ErrorOutputPrefix":"errors/!{firehose:error-output-type}/"}}}}`
-	}
-	database := func(engine string) string {
-		return `{"D":{"Type":"AWS::RDS::DBInstance","Properties":{"Engine":"` + engine + `","MasterUsername":"admin","ManageMasterUserPassword":true}}}`
+			"ExtendedS3DestinationConfiguration":{"BucketARN":{"Fn::GetAtt":["B","Arn"]},
+				"Prefix":"` + prefix + `","ErrorOutputPrefix":"errors/!{firehose:error-output-type}/"}}}}`
 	}
 	mapping := func(destination string) string {
-		return `{"M":{"Type":"AWS::Lambda::EventSourceMapping","Properties":{"EventSourceArn":"s","FunctionName":"f","StartingPosition":"LATEST",
-			"DestinationConfig":{"OnFailure":{"Destination":"` + destination + `"}}}}}`
+		return alone(`{"Type":"AWS::Lambda::EventSourceMapping","Properties":{
+			"EventSourceArn":"s","FunctionName":"f","StartingPosition":"LATEST",
+			"DestinationConfig":{"OnFailure":{"Destination":"` + destination + `"}}}}`)
 	}
 	secret := func(generate string) string {
-		return `{"S":{"Type":"AWS::SecretsManager::Secret","Properties":{"GenerateSecretString":{` + generate + `}}}}`
+		return alone(`{"Type":"AWS::SecretsManager::Secret","Properties":{"GenerateSecretString":{` + generate + `}}}`)
 	}
+	variable := func(name string) string { return function(`,"Environment":{"Variables":{"` + name + `":"mars"}}`) }
 	tests := map[string]struct{ accepted, refused, want string }{
-		"a database engine that is not there": {database("postgres"), database("mysql"), `A/D Properties.Engine: got "mysql", want postgres`},
-		"a function that may not run": {function("lambda/deliver", `,"ReservedConcurrentExecutions":1`), function("lambda/deliver", `,"ReservedConcurrentExecutions":0`),
-			"A/F Properties.ReservedConcurrentExecutions: got 0, want at least 1"},
-		"a reserved variable": {function("lambda/deliver", `,"Environment":{"Variables":{"REGION":"mars"}}`), function("lambda/deliver", `,"Environment":{"Variables":{"AWS_REGION":"mars"}}`),
-			"A/F Properties: environment variable AWS_REGION is reserved"},
-		"a function without source": {function("lambda/deliver", ""), function("lambda/gone", ""), "A/F Metadata: is built from lambda/gone, and there is no folder"},
-		"a prefix of another expression": {delivery("!{timestamp:yyyy}/"), delivery("!{moon:phase}/"),
-			"A/D Properties.ExtendedS3DestinationConfiguration: delivery stream"},
-		"failures to a queue": {mapping("arn:aws:s3:::kept"), mapping("arn:aws:sqs:us-east-1:000000000000:q"),
-			`A/M Properties.DestinationConfig.OnFailure.Destination: got "arn:aws:sqs:us-east-1:000000000000:q", want the ARN of a bucket`},
-		"a password that cannot be": {secret(`"PasswordLength":4`), secret(`"PasswordLength":3`), "A/S Properties.GenerateSecretString: a password of 3 characters out of 4 kinds"},
-		"a template that is no JSON": {secret(`"SecretStringTemplate":"{}","GenerateStringKey":"password"`), secret(`"SecretStringTemplate":"{","GenerateStringKey":"password"`),
-			"A/S Properties.GenerateSecretString: SecretStringTemplate is no JSON object"},
+		"a database engine that is not there": {
+			alone(databaseOf("postgres")), alone(databaseOf("mysql")),
+			`A/X Properties.Engine: got "mysql", want postgres`,
+		},
+		"a function that may not run": {
+			function(`,"ReservedConcurrentExecutions":1`), function(`,"ReservedConcurrentExecutions":0`),
+			"A/X Properties.ReservedConcurrentExecutions: got 0, want at least 1",
+		},
+		"a reserved variable": {
+			variable("REGION"), variable("AWS_REGION"),
+			"A/X Properties: environment variable AWS_REGION is reserved",
+		},
+		"a function without source": {
+			function(""), alone(functionOf("lambda/gone", "")),
+			"A/X Metadata: is built from lambda/gone, and there is no folder",
+		},
+		"a function of a file": {
+			function(""), alone(functionOf("main.go", "")),
+			"A/X Metadata: is built from main.go, and there is no folder",
+		},
+		"a prefix of another expression": {
+			delivery("!{timestamp:yyyy}/"), delivery("!{moon:phase}/"),
+			"A/X Properties.ExtendedS3DestinationConfiguration: delivery stream",
+		},
+		"failures to a queue": {
+			mapping("arn:aws:s3:::kept"), mapping("arn:aws:sqs:us-east-1:1:q"),
+			`A/X Properties.DestinationConfig.OnFailure.Destination: got "arn:aws:sqs:us-east-1:1:q", want the ARN`,
+		},
+		"a password that cannot be": {
+			secret(`"PasswordLength":4`), secret(`"PasswordLength":3`),
+			"A/X Properties.GenerateSecretString: a password of 3 characters out of 4 kinds",
+		},
+		"a template that is no JSON": {
+			secret(`"SecretStringTemplate":"{}","GenerateStringKey":"p"`),
+			secret(`"SecretStringTemplate":"{","GenerateStringKey":"p"`),
+			"A/X Properties.GenerateSecretString: SecretStringTemplate is no JSON object",
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -175,8 +221,8 @@ func TestCheck_refusesBeforeAnythingStarts(t *testing.T) {
 // What the assembly refuses and what the engines refuse is one list.
 func TestCheck_joinsTheAssemblysOwnProblems(t *testing.T) {
 	everything(t)
-	_, err := plan(t, `{"Odd":{"Type":"AWS::Quantum::Computer"},"S":{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":0}},
-		"D":{"Type":"AWS::RDS::DBInstance","Properties":{"Engine":"mysql","MasterUsername":"admin","ManageMasterUserPassword":true}}}`)
+	_, err := plan(t, `{"Odd":{"Type":"AWS::Quantum::Computer"},
+		"S":{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":0}},"D":`+databaseOf("mysql")+`}`)
 	var problems assembly.Problems
 	require.ErrorAs(t, err, &problems)
 	require.Len(t, problems, 3)
@@ -188,8 +234,7 @@ func TestCheck_joinsTheAssemblysOwnProblems(t *testing.T) {
 // Whatever is not installed is told with the resource that needs it, once, before anything starts.
 func TestCheck_whatIsNotInstalled(t *testing.T) {
 	empty := t.TempDir()
-	all := `{"S1":{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":1}},"S2":{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":1}},
-		"B":{"Type":"AWS::S3::Bucket"},"D":{"Type":"AWS::RDS::DBInstance","Properties":{"Engine":"postgres","MasterUsername":"admin","ManageMasterUserPassword":true}}}`
+	all := `{"S1":` + oneStream + `,"S2":` + oneStream + `,"B":` + oneBucket + `,"D":` + databaseOf("postgres") + `}`
 	everything(t)
 	_, err := plan(t, all)
 	require.NoError(t, err)
@@ -200,7 +245,8 @@ func TestCheck_whatIsNotInstalled(t *testing.T) {
 	var problems assembly.Problems
 	require.ErrorAs(t, err, &problems)
 	require.Len(t, problems, 3)
-	for i, start := range []string{"A/B: needs moto: ", "A/D: PostgreSQL is not installed", "A/S1: needs kinesalite: "} {
+	starts := []string{"A/B: needs moto: ", "A/D: PostgreSQL is not installed", "A/S1: needs kinesalite: "}
+	for i, start := range starts {
 		assert.True(t, strings.HasPrefix(problems[i].Error(), start), problems[i])
 		assert.Contains(t, problems[i].Error(), "make setup")
 	}
@@ -212,7 +258,7 @@ func TestCheck_aPythonWithoutTheModule(t *testing.T) {
 	python := filepath.Join(t.TempDir(), "python")
 	require.NoError(t, os.WriteFile(python, []byte("#!/bin/sh\nexit 1\n"), 0o700))
 	t.Setenv("DIECAST_PYTHON", python)
-	_, err := plan(t, `{"B":{"Type":"AWS::S3::Bucket"}}`)
+	_, err := plan(t, `{"B":`+oneBucket+`}`)
 	assert.ErrorContains(t, err, "A/B: needs moto: the Python package moto is not installed: run `make setup`")
 }
 
@@ -227,9 +273,9 @@ func TestNeeded(t *testing.T) {
 		return all
 	}
 	assert.Empty(t, names(`{"T":{"Type":"AWS::SNS::Topic"}}`), "what is only checked needs none")
-	assert.Equal(t, []string{"kinesalite"}, names(`{"S":{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":1}}}`))
-	assert.Equal(t, []string{"moto", "kinesalite"}, names(`{"S":{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":1}},"B":{"Type":"AWS::S3::Bucket"}}`))
-	assert.Equal(t, []string{"moto", "lambda"}, names(`{"F":{"Type":"AWS::Lambda::Function","Metadata":{"diecast:source":"lambda/deliver"},"Properties":{`+code+`}}}`),
+	assert.Equal(t, []string{"kinesalite"}, names(`{"S":`+oneStream+`}`))
+	assert.Equal(t, []string{"moto", "kinesalite"}, names(`{"S":`+oneStream+`,"B":`+oneBucket+`}`))
+	assert.Equal(t, []string{"moto", "lambda"}, names(`{"F":`+functionOf("lambda/deliver", "")+`}`),
 		"a function never calls AWS itself")
 }
 
@@ -250,7 +296,9 @@ func TestSecretValue(t *testing.T) {
 	assert.Len(t, value["password"], 12)
 	assert.Len(t, value, 2)
 
-	text, err = secretValue(&assembly.Secret{Length: 8, WithoutDigits: true, WithoutLowercase: true, WithoutPunctuation: true, Without: "Z"})
+	text, err = secretValue(&assembly.Secret{
+		Length: 8, WithoutDigits: true, WithoutLowercase: true, WithoutPunctuation: true, Without: "Z",
+	})
 	require.NoError(t, err)
 	assert.Regexp(t, "^[A-Y]{8}$", text)
 }

@@ -22,7 +22,8 @@ type Options struct {
 	Source string
 	// Dir keeps what resources write, a folder each. Required.
 	Dir string
-	// ShortenBuffers caps the delivery streams' buffer intervals. Default 0: the template's intervals.
+	// ShortenBuffers caps the delivery streams' buffer intervals. Default 0: the template's
+	// intervals.
 	ShortenBuffers time.Duration
 }
 
@@ -56,7 +57,8 @@ func (r *Run) Prepare(ctx context.Context, plan *assembly.Plan) error {
 // keep lets others find what was made beside its creation.
 func keep[T any](run *Run, made T) { run.kept = append(run.kept, made) }
 
-// Made is everything of a type that was kept, in the order in which it was made: each *Consumer, *Delivery or Function.
+// Made is everything of a type that was kept, in the order in which it was made: each *Consumer,
+// *Delivery or Function.
 func Made[T any](run *Run) []T {
 	var all []T
 	for _, one := range run.kept {

@@ -15,14 +15,16 @@ var secret = kind[assembly.Secret]{
 	check: checkSecret, create: createSecret,
 }
 
-func checkSecret(_ Options, resource *assembly.Resource, t *assembly.Secret) assembly.Problems {
+func checkSecret(_ context.Context, _ Options, resource *assembly.Resource, t *assembly.Secret) assembly.Problems {
 	if _, err := secretValue(t); err != nil {
 		return assembly.Problems{resource.Problem("Properties.GenerateSecretString", "%v", err)}
 	}
 	return nil
 }
 
-func createSecret(ctx context.Context, run *Run, resource *assembly.Resource, t *assembly.Secret) (assembly.Creation, error) {
+func createSecret(
+	ctx context.Context, run *Run, resource *assembly.Resource, t *assembly.Secret,
+) (assembly.Creation, error) {
 	value, err := secretValue(t)
 	if err != nil {
 		return assembly.Creation{}, err
@@ -34,8 +36,9 @@ func createSecret(ctx context.Context, run *Run, resource *assembly.Resource, t 
 // secretValue is a generated password, alone or as a member of the template.
 func secretValue(t *assembly.Secret) (string, error) {
 	generated, err := password.Generate(password.Options{
-		Length: t.Length, Without: t.Without, WithoutPunctuation: t.WithoutPunctuation, WithoutLowercase: t.WithoutLowercase,
-		WithoutUppercase: t.WithoutUppercase, WithoutDigits: t.WithoutDigits, WithSpace: t.WithSpace, EachKind: t.EachKind,
+		Length: t.Length, Without: t.Without, WithSpace: t.WithSpace, EachKind: t.EachKind,
+		WithoutPunctuation: t.WithoutPunctuation, WithoutDigits: t.WithoutDigits,
+		WithoutLowercase: t.WithoutLowercase, WithoutUppercase: t.WithoutUppercase,
 	})
 	if err != nil || t.Key == "" {
 		return generated, err

@@ -19,7 +19,9 @@ var stream = kind[assembly.Stream]{
 // defaultRetention is what a new stream has.
 const defaultRetention = 24 * time.Hour
 
-func createStream(ctx context.Context, run *Run, resource *assembly.Resource, t *assembly.Stream) (assembly.Creation, error) {
+func createStream(
+	ctx context.Context, run *Run, resource *assembly.Resource, t *assembly.Stream,
+) (assembly.Creation, error) {
 	name := physicalName(resource, t.Name)
 	kinesalite := engine.Kinesalite.In(run.Engines)
 	arn, err := kinesalite.CreateStream(ctx, name, t.Shards)
@@ -27,8 +29,10 @@ func createStream(ctx context.Context, run *Run, resource *assembly.Resource, t 
 		return assembly.Creation{}, err
 	}
 	if t.Retention > defaultRetention {
-		longer := &kinesis.IncreaseStreamRetentionPeriodInput{StreamName: &name, RetentionPeriodHours: aws.Int32(int32(t.Retention / time.Hour))}
-		if _, err := kinesalite.Client().IncreaseStreamRetentionPeriod(ctx, longer); err != nil {
+		_, err := kinesalite.Client().IncreaseStreamRetentionPeriod(ctx, &kinesis.IncreaseStreamRetentionPeriodInput{
+			StreamName: &name, RetentionPeriodHours: aws.Int32(int32(t.Retention / time.Hour)),
+		})
+		if err != nil {
 			return assembly.Creation{}, fmt.Errorf("keep the records of stream %s for %s: %w", name, t.Retention, err)
 		}
 	}

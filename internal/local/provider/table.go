@@ -14,7 +14,9 @@ var table = kind[assembly.Table]{
 	types: []string{"AWS::DynamoDB::GlobalTable"}, needs: []engine.Engine{engine.Dynalite}, create: createTable,
 }
 
-func createTable(ctx context.Context, run *Run, resource *assembly.Resource, t *assembly.Table) (assembly.Creation, error) {
+func createTable(
+	ctx context.Context, run *Run, resource *assembly.Resource, t *assembly.Table,
+) (assembly.Creation, error) {
 	attribute := func(name string) dynalite.Attribute {
 		return dynalite.Attribute{Name: name, Type: types.ScalarAttributeType(t.AttributeTypes[name])}
 	}
@@ -28,11 +30,13 @@ func createTable(ctx context.Context, run *Run, resource *assembly.Resource, t *
 	table := dynalite.Table{Name: physicalName(resource, t.Name), Key: key(t.Key)}
 	for _, index := range t.Indexes {
 		table.Indexes = append(table.Indexes, dynalite.Index{
-			Name: index.Name, Key: key(index.Key), Projection: types.ProjectionType(index.Projection), Include: index.NonKeyAttributes,
+			Name: index.Name, Key: key(index.Key),
+			Projection: types.ProjectionType(index.Projection), Include: index.NonKeyAttributes,
 		})
 	}
 	if err := engine.Dynalite.In(run.Engines).CreateTable(ctx, table); err != nil {
 		return assembly.Creation{}, err
 	}
-	return assembly.Creation{Ref: table.Name, Attributes: map[string]any{"Arn": arn("dynamodb", "table/%s", table.Name)}}, nil
+	arn := arn("dynamodb", "table/%s", table.Name)
+	return assembly.Creation{Ref: table.Name, Attributes: map[string]any{"Arn": arn}}, nil
 }
