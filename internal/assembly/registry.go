@@ -183,7 +183,7 @@ func standIn(resource *Resource, attribute string, environment Environment) stri
 		return name
 	}
 	parts := strings.Split(resource.Type, "::")
-	service := strings.ToLower(parts[min(1, len(parts)-1)])
+	service := strings.ToLower(parts[1]) // every type of the registry has one
 	if other, ok := arnServices[service]; ok {
 		service = other
 	}

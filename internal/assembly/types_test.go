@@ -110,6 +110,19 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+// processed is a delivery stream whose processor has a buffer of so many MB, processing its typed form, in bytes.
+func processed(megabytes string) string {
+	return `{"DeliveryStreamType":"KinesisStreamAsSource","KinesisStreamSourceConfiguration":{"KinesisStreamARN":"s"},"ExtendedS3DestinationConfiguration":{"BucketARN":"b","ProcessingConfiguration":{"Enabled":true,
+		"Processors":[{"Type":"Lambda","Parameters":[{"ParameterName":"LambdaArn","ParameterValue":"f"},{"ParameterName":"BufferSizeInMBs","ParameterValue":"` + megabytes + `"}]}]}}}`
+}
+
+func processing(bytes int) *DeliveryStream {
+	return &DeliveryStream{
+		SourceARN: "s", BucketARN: "b", BufferBytes: 5 << 20, BufferInterval: 5 * time.Minute,
+		Processor: &Processor{FunctionARN: "f", BufferBytes: bytes, BufferInterval: time.Minute, Retries: 3},
+	}
+}
+
 func TestDecode_defaults(t *testing.T) {
 	tests := map[string]struct {
 		kind, properties string
@@ -130,10 +143,16 @@ func TestDecode_defaults(t *testing.T) {
 			"AWS::Lambda::Function", `{"Code":{"S3Bucket":"assets","S3Key":"abc.zip"},"Handler":"h","Runtime":"provided.al2","Role":"r"}`,
 			&Function{Source: "lambda/example", Environment: map[string]string{}, MemoryMB: 128, Timeout: 3 * time.Second, ReservedConcurrency: -1},
 		},
-		"open function URL": {"AWS::Lambda::Url", `{"AuthType":"NONE","TargetFunctionArn":"f"}`, &FunctionURL{FunctionARN: "f"}},
-		"bucket":            {"AWS::S3::Bucket", `{}`, &Bucket{}},
-		"database":          {"AWS::RDS::DBInstance", `{"Engine":"mysql","MasterUsername":"admin","ManageMasterUserPassword":"true"}`, &Database{Engine: "mysql", MasterUser: "admin"}},
-		"secret":            {"AWS::SecretsManager::Secret", `{"GenerateSecretString":{}}`, &Secret{Length: 32, EachKind: true}},
+		"mapping that says so": {
+			"AWS::Lambda::EventSourceMapping", `{"EventSourceArn":"s","FunctionName":"f","StartingPosition":"LATEST","Enabled":"false","BisectBatchOnFunctionError":false,"MaximumRecordAgeInSeconds":60}`,
+			&EventSourceMapping{SourceARN: "s", Function: "f", BatchSize: 100, ParallelizationFactor: 1, MaximumRetries: -1, MaximumRecordAge: time.Minute},
+		},
+		"smallest processor buffer": {"AWS::KinesisFirehose::DeliveryStream", processed("0.2"), processing(1 << 20 / 5)},
+		"largest processor buffer":  {"AWS::KinesisFirehose::DeliveryStream", processed("3"), processing(3 << 20)},
+		"open function URL":         {"AWS::Lambda::Url", `{"AuthType":"NONE","TargetFunctionArn":"f"}`, &FunctionURL{FunctionARN: "f"}},
+		"bucket":                    {"AWS::S3::Bucket", `{}`, &Bucket{}},
+		"database":                  {"AWS::RDS::DBInstance", `{"Engine":"mysql","MasterUsername":"admin","ManageMasterUserPassword":"true"}`, &Database{Engine: "mysql", MasterUser: "admin"}},
+		"secret":                    {"AWS::SecretsManager::Secret", `{"GenerateSecretString":{}}`, &Secret{Length: 32, EachKind: true}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -193,6 +212,7 @@ func TestDecode_refused(t *testing.T) {
 		"mapping with a filter":            {mapping, map[string]string{"FilterCriteria": `{}`}, "FilterCriteria: the laptop's Lambda::EventSourceMapping neither"},
 		"mapping with another answer":      {mapping, map[string]string{"FunctionResponseTypes": `["X"]`}, `FunctionResponseTypes[0]: got "X", want ReportBatchItemFailures`},
 		"mapping bisecting maybe":          {mapping, map[string]string{"BisectBatchOnFunctionError": `"maybe"`}, `got "maybe", want true or false`},
+		"mapping bisecting once":           {mapping, map[string]string{"BisectBatchOnFunctionError": `1`}, `got 1, want true or false`},
 		"mapping answers of a string":      {mapping, map[string]string{"FunctionResponseTypes": `"X"`}, `got "X", want a list`},
 		"mapping answers of lists":         {mapping, map[string]string{"FunctionResponseTypes": `[[]]`}, "FunctionResponseTypes[0]: got a list of 0, want a string"},
 		"function without asset":           {function, map[string]string{"Code": `{"S3Bucket":"assets","S3Key":"other.zip"}`}, "Properties.Code: no asset of the assembly becomes s3://assets/other.zip"},
