@@ -63,6 +63,11 @@ func TestGenerate_refuses(t *testing.T) {
 			assert.ErrorContains(t, err, "cannot be made")
 		})
 	}
-	_, err := Generate(Options{Length: 4, EachKind: true})
-	assert.NoError(t, err, "one of each")
+	for name, possible := range map[string]Options{
+		"one character": {Length: 1}, "one of each": {Length: 4, EachKind: true}, "and more": {Length: 9, EachKind: true},
+	} {
+		password, err := Generate(possible)
+		require.NoError(t, err, name)
+		assert.Len(t, password, possible.Length, name)
+	}
 }
