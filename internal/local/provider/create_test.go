@@ -119,9 +119,11 @@ func TestStream(t *testing.T) {
 func TestTable(t *testing.T) {
 	run := start(t, engine.Dynalite)
 	creation := create(t, run, "AWS::DynamoDB::GlobalTable", "Rows", &assembly.Table{
-		AttributeTypes: map[string]string{"id": "S", "at": "N"}, Key: assembly.TableKey{PartitionKey: "id", SortKey: "at"},
+		AttributeTypes: map[string]string{"id": "S", "at": "N"},
+		Key:            assembly.TableKey{PartitionKey: "id", SortKey: "at"},
 		Indexes: []assembly.TableIndex{{
-			Name: "by-time", Key: assembly.TableKey{PartitionKey: "at"}, Projection: "INCLUDE", NonKeyAttributes: []string{"x"},
+			Name: "by-time", Key: assembly.TableKey{PartitionKey: "at"},
+			Projection: "INCLUDE", NonKeyAttributes: []string{"x"},
 		}},
 	})
 	assert.Equal(t, "arn:aws:dynamodb:us-east-1:000000000000:table/"+creation.Ref, creation.Attributes["Arn"])
@@ -179,7 +181,9 @@ func TestDatabase(t *testing.T) {
 		assert.Equal(t, given, changed)
 	})
 	t.Run("one that logs in by a secret goes without TLS", func(t *testing.T) {
-		given := map[string]string{databaseHost: "h", databaseAuth: authBySecret, databaseSecretARN: "arn", databaseTLS: "verify-full"}
+		given := map[string]string{
+			databaseHost: "h", databaseAuth: authBySecret, databaseSecretARN: "arn", databaseTLS: "verify-full",
+		}
 		changed, err := databaseEnvironment(t.Context(), run, given)
 		require.NoError(t, err)
 		assert.Equal(t, map[string]string{
@@ -265,7 +269,8 @@ func TestRun_backgroundEndsWithTheRun(t *testing.T) {
 	assert.True(t, ended)
 
 	run = &Run{}
-	err := run.background(t.Context(), func(context.Context) error { return errors.New("no stream") }, make(chan struct{}))
+	failing := func(context.Context) error { return errors.New("no stream") }
+	err := run.background(t.Context(), failing, make(chan struct{}))
 	require.EqualError(t, err, "no stream", "work that ends before it is ready")
 	require.EqualError(t, run.Stop(t.Context()), "no stream")
 
