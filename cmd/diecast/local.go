@@ -51,7 +51,7 @@ func localCommand(user *terminal) *cobra.Command {
 	run.Flags().Var(l.broken, "broken", "share of them that breaks the contract")
 	run.Flags().Var(l.shown, "shown", "how many recommendations to show in full")
 	command.AddCommand(up, run,
-		&cobra.Command{Use: "status", Short: "Say which runs are up, and where their outputs lie", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return l.status() }},
+		&cobra.Command{Use: "status", Short: "Say which runs are up, where their outputs lie, and what they ignore of the templates", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return l.status() }},
 		&cobra.Command{Use: "down", Short: "Stop a run that is up", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error { return l.down(c.Context()) }},
 	)
 	return command
@@ -166,6 +166,8 @@ type runStatus struct {
 	Run     string `json:"run"`
 	PID     int    `json:"pid,omitempty"`
 	Outputs string `json:"outputs"`
+	// Ignored is what a run that is up does not honour of the templates.
+	Ignored []platform.Ignored `json:"ignored,omitempty"`
 }
 
 func (l *localRun) status() error {
@@ -180,7 +182,13 @@ func (l *localRun) status() error {
 		if err != nil {
 			return err
 		}
-		all = append(all, runStatus{Run: name, PID: pid, Outputs: filepath.Join(folder, platform.OutputsFile)})
+		one := runStatus{Run: name, PID: pid, Outputs: filepath.Join(folder, platform.OutputsFile)}
+		if pid != 0 {
+			if one.Ignored, err = platform.ReadIgnored(folder); err != nil {
+				return err
+			}
+		}
+		all = append(all, one)
 	}
 	if l.user.json {
 		return json.NewEncoder(l.user.out).Encode(all)
@@ -194,6 +202,9 @@ func (l *localRun) status() error {
 			continue
 		}
 		fmt.Fprintf(l.user.out, "%s: up, process %d, outputs and endpoints in %s\n", one.Run, one.PID, one.Outputs)
+		if err := showIgnored(l.user.out, one.Ignored); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -3,11 +3,14 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"diecast/internal/local/platform"
 	"diecast/internal/local/runfolder"
 )
 
@@ -34,6 +37,51 @@ func TestLocalStatus(t *testing.T) {
 	var all []runStatus
 	require.NoError(t, json.Unmarshal([]byte(out), &all))
 	assert.Equal(t, []runStatus{{Run: "mine", Outputs: ".local/mine/outputs.json"}}, all)
+}
+
+// A run that is up tells what it does not honour: by type and reason for people, one by one for machines.
+func TestLocalStatus_whatIsIgnored(t *testing.T) {
+	t.Chdir(t.TempDir())
+	folder, err := runfolder.Open(".local/mine")
+	require.NoError(t, err)
+	ignored := []platform.Ignored{
+		{Resource: "Streaming/Deliver", Type: "AWS::Lambda::Function", Property: "Role", Reason: "no permissions"},
+		{Resource: "Streaming/Deliver", Type: "AWS::Lambda::Function", Property: "VpcConfig", Reason: "no network"},
+		{Resource: "Streaming/Inference", Type: "AWS::Lambda::Function", Property: "Role", Reason: "no permissions"},
+		{Resource: "Streaming/Table", Type: "AWS::DynamoDB::GlobalTable", Property: "Replicas[0].Tags", Reason: "no bill"},
+		{Resource: "Streaming/Table", Type: "AWS::DynamoDB::GlobalTable", Property: "Replicas[1].Tags", Reason: "no bill"},
+		{Resource: "Streaming/Table", Type: "AWS::DynamoDB::GlobalTable", Property: "Tags", Reason: "no bill"},
+	}
+	text, err := json.Marshal(ignored)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(".local/mine/"+platform.IgnoredFile, text, 0o600))
+
+	_, out, _ := local(t, "status")
+	_, told, _ := strings.Cut(out, "\n")
+	assert.Equal(t, `  6 properties of the templates are ignored here, by type and number of resources:
+  DynamoDB::GlobalTable
+    1×  Replicas[].Tags, Tags: no bill
+  Lambda::Function
+    1×  VpcConfig: no network
+    2×  Role: no permissions
+`, told)
+	_, out, _ = local(t, "status", "--json")
+	var all []runStatus
+	require.NoError(t, json.Unmarshal([]byte(out), &all))
+	require.Len(t, all, 1)
+	assert.Equal(t, ignored, all[0].Ignored, "whole")
+
+	require.NoError(t, folder.Close())
+	_, out, _ = local(t, "status")
+	assert.Equal(t, "mine: down\n", out, "a killed run's file tells nothing any more")
+
+	folder, err = runfolder.Open(".local/mine")
+	require.NoError(t, err)
+	defer folder.Close()
+	require.NoError(t, os.WriteFile(".local/mine/"+platform.IgnoredFile, []byte("{"), 0o600))
+	code, _, failure := local(t, "status")
+	assert.Equal(t, 1, code)
+	assert.Contains(t, failure, platform.IgnoredFile)
 }
 
 func TestLocalDownOfARunThatIsNotUp(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -18,6 +19,7 @@ import (
 	"diecast/internal/classicmodels"
 	"diecast/internal/local/demonstration"
 	"diecast/internal/local/platform"
+	"diecast/internal/local/provider"
 	"diecast/internal/recommendation"
 )
 
@@ -50,13 +52,21 @@ type stage struct {
 
 func stages(running *platform.Platform, report demonstration.Report) []stage {
 	all := []stage{{"event to readable by the shop", report.Readable}, {"event to object in the archive", report.Stored}}
+	sources := map[string]string{}
+	for _, function := range running.Functions() {
+		sources[function.Definition.Name] = path.Base(function.Source)
+	}
+	invocations := func(of *provider.Invocations) {
+		if name, known := sources[of.Function]; known {
+			warm, cold, _ := of.Durations()
+			all = append(all, stage{name + ", an invocation", warm}, stage{name + ", process start to first answer", cold})
+		}
+	}
 	for _, consumer := range running.Consumers() {
-		warm, cold, _ := consumer.Durations()
-		all = append(all, stage{"deliver, an invocation", warm}, stage{"deliver, process start to first answer", cold})
+		invocations(consumer.Invocations)
 	}
 	for _, delivery := range running.Deliveries() {
-		warm, cold, _ := delivery.Durations()
-		all = append(all, stage{"transform, an invocation", warm}, stage{"transform, process start to first answer", cold})
+		invocations(delivery.Invocations)
 	}
 	return all
 }

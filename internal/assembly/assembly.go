@@ -7,7 +7,7 @@
 //	for _, resource := range plan.Resources() {
 //		typed, err := plan.Decode(resource)                 // *Stream, *Function, ...; nil for what is only checked
 //		...                                                 // create it
-//		err = plan.Created(resource, ref, attributes)       // later Ref and Fn::GetAtt resolve to these
+//		err = plan.Created(resource, creation)              // later Ref and Fn::GetAtt resolve to this
 //	}
 //	outputs, err := plan.Outputs()                          // as `cdk deploy --outputs-file` writes them
 //
@@ -18,7 +18,8 @@
 //	checked:Network/NetworkVpc7FB7348F.CidrBlock                       an attribute
 //	arn:aws:iam::000000000000:checked/Streaming/DeliverRole40EE88B9    an attribute, or a Ref, that is an ARN
 //
-// The package starts nothing, calls nothing and knows nothing of the engines that stand in for AWS.
+// The typed forms hold what the laptop's side reads, and nothing else. The package starts nothing, calls nothing and knows
+// nothing of the engines that stand in for AWS: what they cannot do, a Check tells.
 package assembly
 
 import (
@@ -42,7 +43,6 @@ const SourceMetadata = "diecast:source"
 type Assembly struct {
 	stacks  []*Stack
 	assets  []asset
-	folder  string
 	files   fs.FS
 	faulted Problems
 }
@@ -125,7 +125,7 @@ func Read(folder string) (*Assembly, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the cloud assembly %s: %w", folder, err)
 	}
-	assembled, err := read(os.DirFS(absolute), absolute)
+	assembled, err := read(os.DirFS(absolute))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read the cloud assembly %s: %w; `make synth` writes it anew", folder, err)
 	}
@@ -135,7 +135,7 @@ func Read(folder string) (*Assembly, error) {
 	return assembled, nil
 }
 
-func read(files fs.FS, folder string) (*Assembly, error) {
+func read(files fs.FS) (*Assembly, error) {
 	var found manifest
 	if err := readJSON(files, "manifest.json", &found); err != nil {
 		return nil, err
@@ -143,7 +143,7 @@ func read(files fs.FS, folder string) (*Assembly, error) {
 	if found.Version == "" || len(found.Artifacts) == 0 {
 		return nil, errors.New("manifest.json is not the manifest of a cloud assembly: it has no version or no artifacts")
 	}
-	assembled := &Assembly{folder: folder, files: files}
+	assembled := &Assembly{files: files}
 	for _, id := range slices.Sorted(maps.Keys(found.Artifacts)) {
 		described := found.Artifacts[id]
 		var err error
@@ -347,23 +347,23 @@ func (r *Resource) Source() string {
 	return source
 }
 
-// asset finds the folder or file that was uploaded as this object. Bucket names in asset manifests hold ${AWS::AccountId}
-// and its like, which expand replaces.
-func (a *Assembly) asset(bucket, key string, expand func(string) string) (string, error) {
+// findAsset fails where no folder or file of the assembly was uploaded as this object. Bucket names in asset manifests hold
+// ${AWS::AccountId} and its like, which expand replaces.
+func (a *Assembly) findAsset(bucket, key string, expand func(string) string) error {
 	for _, candidate := range a.assets {
 		if candidate.key != key || expand(candidate.bucket) != bucket {
 			continue
 		}
+		var err error
 		if filepath.IsAbs(candidate.path) {
-			if _, err := os.Stat(candidate.path); err != nil {
-				return "", fmt.Errorf("the asset of s3://%s/%s: %w", bucket, key, err)
-			}
-			return candidate.path, nil
+			_, err = os.Stat(candidate.path)
+		} else {
+			_, err = fs.Stat(a.files, filepath.ToSlash(filepath.Clean(candidate.path)))
 		}
-		if _, err := fs.Stat(a.files, filepath.ToSlash(filepath.Clean(candidate.path))); err != nil {
-			return "", fmt.Errorf("the asset of s3://%s/%s: %w", bucket, key, err)
+		if err != nil {
+			return fmt.Errorf("the asset of s3://%s/%s: %w", bucket, key, err)
 		}
-		return filepath.Join(a.folder, candidate.path), nil
+		return nil
 	}
-	return "", fmt.Errorf("no asset of the assembly becomes s3://%s/%s", bucket, key)
+	return fmt.Errorf("no asset of the assembly becomes s3://%s/%s", bucket, key)
 }

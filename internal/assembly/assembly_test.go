@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -37,7 +38,7 @@ func assemble(t testing.TB, stacks map[string]given, files fstest.MapFS) (*Assem
 		artifacts["Assets"] = map[string]any{"type": assetsArtifact, "properties": map[string]any{"file": "Assets.assets.json"}}
 	}
 	files["manifest.json"] = &fstest.MapFile{Data: encode(t, map[string]any{"version": "54.0.0", "artifacts": artifacts})}
-	return read(files, "cdk.out")
+	return read(files)
 }
 
 // planned plans an assembly of these stacks.
@@ -96,7 +97,6 @@ func TestRead_folder(t *testing.T) {
 	typed, err := plan.Decode(handler)
 	require.NoError(t, err)
 	require.IsType(t, &Function{}, typed)
-	assert.Equal(t, filepath.Join(folder, "asset.abc"), typed.(*Function).Asset)
 	assert.Equal(t, "lambda/deliver", typed.(*Function).Source)
 }
 
@@ -164,6 +164,26 @@ func TestPlan_tellsEveryProblemAtOnce(t *testing.T) {
 		`A/Strange Properties: got a list of 0, want an object`,
 		`B/Topic Properties.Name.Fn::ImportValue: no stack of the assembly exports "nothing"`,
 	}, lines)
+}
+
+// Whoever runs the resources adds what only they can know, to the same list.
+func TestPlan_checks(t *testing.T) {
+	assembled, err := assemble(t, map[string]given{"A": {template: `{"Resources":{
+		"Events":{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":0,"Name":{"Ref":"Data"}}},
+		"Data":{"Type":"AWS::S3::Bucket","Properties":{"BucketName":"lake"}},"Topic":{"Type":"AWS::SNS::Topic"}}}`}}, nil)
+	require.NoError(t, err)
+	seen := map[string]any{}
+	check := func(plan *Plan) (problems Problems) {
+		for _, resource := range plan.Resources() {
+			seen[resource.LogicalID] = plan.Rehearsed(resource)
+		}
+		return Problems{find(t, plan, "A/Data").Problem("Properties.BucketName", "there is no %s", "lake")}
+	}
+	_, err = assembled.Plan(Environment{}, check, check)
+	assert.EqualError(t, err, "A/Data Properties.BucketName: there is no lake\nA/Events Properties.ShardCount: got 0, want a whole number from 1 to 10000")
+	assert.Equal(t, map[string]any{
+		"Events": &Stream{Shards: 1, Retention: 24 * time.Hour}, "Data": &Bucket{Name: "lake"}, "Topic": nil,
+	}, seen, "what refers to a resource that is not there yet is absent")
 }
 
 const bucket = `{"Type":"AWS::S3::Bucket"}`
@@ -268,7 +288,7 @@ func TestPlan_createdResourcesAnswer(t *testing.T) {
 	require.ErrorContains(t, err, "A Outputs.Arn.Value.Fn::GetAtt: refers to Data (AWS::S3::Bucket), which has not been created")
 
 	assert.Equal(t, []string{"Arn"}, plan.Referred(data))
-	require.NoError(t, plan.Created(data, "data-1", map[string]any{"Arn": "arn:aws:s3:::data-1"}))
+	require.NoError(t, plan.Created(data, Creation{Ref: "data-1", Attributes: map[string]any{"Arn": "arn:aws:s3:::data-1"}}))
 	properties, err := plan.Evaluate(duplicate)
 	require.NoError(t, err)
 	assert.Equal(t, map[string]any{"BucketName": "arn:aws:s3:::data-1-copy"}, properties)
@@ -276,21 +296,21 @@ func TestPlan_createdResourcesAnswer(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, &Bucket{Name: "arn:aws:s3:::data-1-copy"}, typed)
 
-	require.NoError(t, plan.Created(duplicate, "copy", nil))
+	require.NoError(t, plan.Created(duplicate, Creation{Ref: "copy"}))
 	_, err = plan.Outputs()
 	require.ErrorContains(t, err, "attribute DomainName of Copy (AWS::S3::Bucket) was not reported when it was created")
-	require.NoError(t, plan.Created(duplicate, "copy", map[string]any{"DomainName": "copy.s3.amazonaws.com"}))
+	require.NoError(t, plan.Created(duplicate, Creation{Ref: "copy", Attributes: map[string]any{"DomainName": "copy.s3.amazonaws.com"}}))
 	outputs, err := plan.Outputs()
 	require.NoError(t, err)
 	assert.Equal(t, map[string]map[string]string{"shop-A": {"Arn": "arn:aws:s3:::data-1"}, "shop-B": {"Domain": "copy.s3.amazonaws.com"}}, outputs)
 
-	err = plan.Created(data, "", map[string]any{"Colour": "red"})
+	err = plan.Created(data, Creation{Attributes: map[string]any{"Colour": "red"}})
 	require.ErrorContains(t, err, "A/Data (AWS::S3::Bucket)")
 	assert.ErrorContains(t, err, "its Ref is empty")
 	assert.ErrorContains(t, err, "unknown attribute Colour; known are Arn, DomainName, RegionalDomainName")
 	other, err := planned(t, Environment{}, stacks)
 	require.NoError(t, err)
-	assert.ErrorContains(t, other.Created(data, "x", nil), "not a part of this plan")
+	assert.ErrorContains(t, other.Created(data, Creation{Ref: "x"}), "not a part of this plan")
 }
 
 func TestPlan_standIns(t *testing.T) {
@@ -308,7 +328,7 @@ func TestPlan_standIns(t *testing.T) {
 		"TopicName": "checked:Net/Topic.TopicName",
 		"Balancer":  "arn:aws:elasticloadbalancing:eu-west-1:111122223333:checked/Net/Balancer",
 	}, outputs["shop-Net"])
-	assert.ErrorContains(t, plan.Created(find(t, plan, "Net/Vpc"), "vpc-1", nil), "it is only checked, never created")
+	assert.ErrorContains(t, plan.Created(find(t, plan, "Net/Vpc"), Creation{Ref: "vpc-1"}), "it is only checked, never created")
 }
 
 func TestParameters(t *testing.T) {
@@ -332,10 +352,11 @@ func TestParameters(t *testing.T) {
 		"unknown system parameter":   {declaration: `{"Type":"AWS::SSM::Parameter::Value<String>","Default":"/other"}`, problem: `reads the Systems Manager parameter "/other", whose value is not given`},
 		"unknown type":               {declaration: `{"Type":"Colour","Default":"a"}`, problem: `A Parameters.P.Type: unknown parameter type "Colour"`},
 		"not a number":               {declaration: `{"Type":"Number","Default":"a"}`, problem: `got "a", want a number`},
-		"too small":                  {declaration: `{"Type":"Number","Default":1,"MinValue":2}`, problem: `got "1", want at least 2`},
-		"too large":                  {declaration: `{"Type":"Number","Default":3,"MaxValue":2}`, problem: `got "3", want at most 2`},
-		"too short":                  {declaration: `{"Type":"String","Default":"","MinLength":1}`, problem: `want at least 1 characters`},
-		"too long":                   {declaration: `{"Type":"String","Default":"ab","MaxLength":1}`, problem: `want at most 1 characters`},
+		"at the limits":              {declaration: `{"Type":"Number","Default":2.25,"MinValue":2.25,"MaxValue":2.25}`, want: "2.25"},
+		"too small":                  {declaration: `{"Type":"Number","Default":1,"MinValue":2.25}`, problem: `got "1", want at least 2.25`},
+		"too large":                  {declaration: `{"Type":"Number","Default":3,"MaxValue":2.25}`, problem: `got "3", want at most 2.25`},
+		"too short":                  {declaration: `{"Type":"String","Default":"","MinLength":12}`, problem: `want at least 12 characters`},
+		"too long":                   {declaration: `{"Type":"String","Default":"0123456789abc","MaxLength":12}`, problem: `want at most 12 characters`},
 		"pattern holds for all":      {declaration: `{"Type":"String","Default":"ab","AllowedPattern":"a"}`, problem: `want a value that matches a`},
 		"not allowed":                {declaration: `{"Type":"String","Default":"c","AllowedValues":["a","b"]}`, problem: `got "c", want one of a, b`},
 		"hidden values stay hidden":  {declaration: `{"Type":"String","Default":"c","NoEcho":true,"AllowedValues":["a"]}`, problem: `got a hidden value, want one of a`},

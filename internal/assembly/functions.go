@@ -11,48 +11,36 @@ type Function struct {
 	// Name is the physical name that the template asks for; empty: any.
 	Name string
 	// Source is the Go package that it was built from, such as lambda/transform.
-	Source string
-	// Asset is the folder that was uploaded; with bundling on, it holds the executable named by Handler.
-	Asset   string
-	Handler string
-	// Runtime is such as provided.al2023, Architecture arm64 or x86_64. A laptop runs Source on its own processor.
-	Runtime, Architecture string
-	Environment           map[string]string
+	Source      string
+	Environment map[string]string
 	// MemoryMB is what the function gets on AWS, in MB.
 	MemoryMB int
 	Timeout  time.Duration
-	// ReservedConcurrency is the most invocations at a time; -1: no limit of its own.
+	// ReservedConcurrency is the most invocations at a time, 0 or more; -1: no limit of its own.
 	ReservedConcurrency int
-	// LogGroup names where its log belongs; empty: Lambda's default.
-	LogGroup string
-	// JSONLog says that its log is JSON, not text.
-	JSONLog bool
 }
 
-// decodeFunction takes limits and defaults from the API reference of Lambda (CreateFunction).
-func decodeFunction(o *object) any {
+// decodeFunction takes limits and defaults from the API reference of Lambda (CreateFunction). The code that was uploaded must
+// be there, though a laptop runs what it builds itself from the same source.
+func decodeFunction(o *object) *Function {
 	o.need("Code", "Handler", "Runtime", "Role")
 	o.ignore(noPermissions, "Role")
 	o.ignore(noNetwork, "VpcConfig")
 	o.ignore(noTags, "Tags")
 	o.ignore("told to people only", "Description")
+	o.ignore("the laptop builds the function from its Go source, for its own processor", "Architectures")
+	o.ignore("an executable for an OS-only runtime is started as it is", "Handler")
+	o.oneOf("Runtime", "provided.al2023", "provided.al2")
 	logging := o.part("LoggingConfig")
-	logging.ignore("a laptop shows every line", "ApplicationLogLevel", "SystemLogLevel")
+	logging.ignore(noLogService, "LogGroup")
+	logging.ignore("what a function writes is kept line by line, as it is", "ApplicationLogLevel", "LogFormat", "SystemLogLevel")
 	function := &Function{
 		Name:                o.text("FunctionName"),
 		Source:              o.resource.Source(),
-		Handler:             o.text("Handler"),
-		Runtime:             o.text("Runtime"),
-		Architecture:        "x86_64",
 		Environment:         o.part("Environment").table("Variables"),
 		MemoryMB:            o.integer("MemorySize", 128, 128, 10_240),
 		Timeout:             time.Duration(o.integer("Timeout", 3, 1, 900)) * time.Second,
 		ReservedConcurrency: o.integer("ReservedConcurrentExecutions", forever, 0, 1_000_000),
-		LogGroup:            logging.text("LogGroup"),
-		JSONLog:             logging.oneOf("LogFormat", "Text", "JSON") == "JSON",
-	}
-	for _, architecture := range o.texts("Architectures") {
-		function.Architecture = architecture
 	}
 	if function.Source == "" {
 		o.fail(at("Metadata").field(SourceMetadata), "got nothing, want the Go package that the function is built from: a laptop runs the platform's own functions only")
@@ -63,11 +51,9 @@ func decodeFunction(o *object) any {
 	if bucket == "" || key == "" {
 		return function
 	}
-	folder, err := o.assembly.asset(bucket, key, o.environment.expand)
-	if err != nil {
+	if err := o.assembly.findAsset(bucket, key, o.environment.expand); err != nil {
 		o.fail(o.at.field("Code"), "%v", err)
 	}
-	function.Asset = folder
 	return function
 }
 
@@ -79,7 +65,7 @@ type FunctionURL struct {
 	RequiresIAM bool
 }
 
-func decodeFunctionURL(o *object) any {
+func decodeFunctionURL(o *object) *FunctionURL {
 	o.need("AuthType", "TargetFunctionArn")
 	o.oneOf("InvokeMode", "BUFFERED")
 	return &FunctionURL{
@@ -88,8 +74,10 @@ func decodeFunctionURL(o *object) any {
 	}
 }
 
-// CustomResource is an AWS::CloudFormation::CustomResource or any Custom::*. Plan.Handler tells which function answers it.
+// CustomResource is an AWS::CloudFormation::CustomResource or any Custom::*.
 type CustomResource struct {
+	// Handler is the function that answers it: the one behind CDK's provider framework.
+	Handler *Resource
 	// Type is the resource's, which is also the ResourceType of the event.
 	Type string
 	// Timeout is how long its handler may take.
@@ -99,7 +87,7 @@ type CustomResource struct {
 	Properties map[string]any
 }
 
-func decodeCustomResource(o *object) any {
+func decodeCustomResource(o *object) *CustomResource {
 	o.need("ServiceToken")
 	return &CustomResource{
 		Type:       o.resource.Type,

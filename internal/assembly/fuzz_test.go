@@ -214,7 +214,7 @@ func holds(t *testing.T, first, second string) {
 		for _, name := range made.Referred(resource) {
 			attributes[name] = name
 		}
-		require.NoError(t, made.Created(resource, "ref", attributes))
+		require.NoError(t, made.Created(resource, Creation{Ref: "ref", Attributes: attributes}))
 	}
 	_, err = made.Outputs()
 	told(err)

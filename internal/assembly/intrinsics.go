@@ -263,9 +263,9 @@ func (e *evaluator) resource(id, attribute string, at *path) any {
 	case !ok:
 		return e.fail(at, "refers to %s (%s), which has not been created", id, target.Type)
 	case attribute == "":
-		return created.ref
+		return created.Ref
 	}
-	value, ok := created.attributes[attribute]
+	value, ok := created.Attributes[attribute]
 	if !ok {
 		return e.fail(at, "attribute %s of %s (%s) was not reported when it was created", attribute, id, target.Type)
 	}

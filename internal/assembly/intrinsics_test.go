@@ -25,8 +25,8 @@ func evaluated(t *testing.T, expression string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	require.NoError(t, plan.Created(find(t, plan, "A/Data"), "data-1", map[string]any{"Arn": "arn:aws:s3:::data-1"}))
-	require.NoError(t, plan.Created(find(t, plan, "B/Far"), "far-1", nil))
+	require.NoError(t, plan.Created(find(t, plan, "A/Data"), Creation{Ref: "data-1", Attributes: map[string]any{"Arn": "arn:aws:s3:::data-1"}}))
+	require.NoError(t, plan.Created(find(t, plan, "B/Far"), Creation{Ref: "far-1"}))
 	properties, err := plan.Evaluate(find(t, plan, "A/Topic"))
 	return properties["V"], err
 }

@@ -19,16 +19,23 @@ type Plan struct {
 	exports      map[string]output
 	evaluating   map[output]bool
 	order        []*Resource
-	created      map[*Resource]creation
-	handlers     map[*Resource]*Resource
+	created      map[*Resource]Creation
+	rehearsed    map[*Resource]any
 	ignored      map[*Resource][]Ignored
 	referred     map[*Resource][]string
 }
 
-type creation struct {
-	ref        string
-	attributes map[string]any
+// Creation is what became of a resource that runs.
+type Creation struct {
+	// Ref is the value of its Ref: the physical id.
+	Ref string
+	// Attributes are those that Fn::GetAtt names (Arn, Endpoint.Address, ...); of a custom resource the Data of its answer.
+	Attributes map[string]any
 }
+
+// Check finds what only the side that runs a plan's resources can refuse. It sees every resource that is not left out by a
+// condition, with what Rehearsed tells of it, also where the assembly itself has problems. It creates nothing.
+type Check func(*Plan) Problems
 
 // Ignored is a property that a laptop knowingly does not honour.
 type Ignored struct {
@@ -40,12 +47,13 @@ type Ignored struct {
 // that they depend on or read outputs of, within a stack resources behind those that they refer to or name in DependsOn.
 //
 // The error holds every problem as Problems: resource types without a fate, properties that are neither honoured nor
-// knowingly ignored, unknown intrinsics, references to what is not there or is left out by a condition, circles.
-func (a *Assembly) Plan(environment Environment) (*Plan, error) {
+// knowingly ignored, unknown intrinsics, references to what is not there or is left out by a condition, circles; and what the
+// checks find beside.
+func (a *Assembly) Plan(environment Environment, checks ...Check) (*Plan, error) {
 	plan := &Plan{
 		assembly: a, environments: map[*Stack]Environment{}, parameters: map[*Stack]map[string]any{},
 		conditions: map[*Stack]map[string]verdict{}, exports: map[string]output{}, evaluating: map[output]bool{},
-		created: map[*Resource]creation{}, handlers: map[*Resource]*Resource{}, ignored: map[*Resource][]Ignored{},
+		created: map[*Resource]Creation{}, rehearsed: map[*Resource]any{}, ignored: map[*Resource][]Ignored{},
 		referred: map[*Resource][]string{},
 	}
 	problems := slices.Clone(a.faulted)
@@ -63,6 +71,9 @@ func (a *Assembly) Plan(environment Environment) (*Plan, error) {
 		plan.rehearse(stack, needs, stackNeeds, &problems)
 	}
 	plan.arrange(needs, stackNeeds, &problems)
+	for _, check := range checks {
+		problems = append(problems, check(plan)...)
+	}
 	if err := problems.err(); err != nil {
 		return nil, err
 	}
@@ -149,11 +160,8 @@ func (p *Plan) rehearse(stack *Stack, needs map[*Resource][]*Resource, stackNeed
 				e.found.resources[target] = true
 			}
 		}
-		decoded := p.read(e, resource)
+		p.rehearsed[resource] = p.read(e, resource)
 		refer(resource, e.found)
-		if custom, ok := decoded.(*CustomResource); ok && resource.Fate == Run {
-			p.findHandler(e, resource, custom)
-		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(stack.section("Outputs"))) {
 		e := p.evaluator(stack, problems)
@@ -239,8 +247,12 @@ func (p *Plan) Evaluate(resource *Resource) (map[string]any, error) {
 	return properties, nil
 }
 
-// Decode yields the typed form of a resource that runs: a *Stream, *DeliveryStream, *EventSourceMapping, *Function,
-// *FunctionURL, *Bucket, *Table, *Database, *Secret or *CustomResource; nil for one that is only checked.
+// Rehearsed is the typed form of a resource that runs, as far as it is known before anything is created: what refers to
+// another resource that runs is as if it were absent. It is nil for a resource that is only checked.
+func (p *Plan) Rehearsed(resource *Resource) any { return p.rehearsed[resource] }
+
+// Decode yields the typed form of a resource that runs, a pointer to the struct that TypesThatRun names, such as a *Stream;
+// nil for one that is only checked.
 func (p *Plan) Decode(resource *Resource) (any, error) {
 	var problems Problems
 	typed := p.read(p.live(resource, &problems), resource)
@@ -281,23 +293,25 @@ func (p *Plan) read(e *evaluator, resource *Resource) any {
 	}
 	typed := resource.kind.decode(properties)
 	properties.close(strings.TrimPrefix(resource.Type, "AWS::"))
+	if custom, ok := typed.(*CustomResource); ok {
+		custom.Handler = p.handler(e, resource)
+	}
 	p.ignored[resource] = ignored
 	return typed
 }
 
-// Created tells the plan what became of a resource that runs: the value of its Ref, and its attributes as Fn::GetAtt names
-// them (Arn, Endpoint.Address, ...). Those of a custom resource are the Data of its answer.
-func (p *Plan) Created(resource *Resource, ref string, attributes map[string]any) error {
+// Created tells the plan what became of a resource that runs: what later Ref and Fn::GetAtt of it resolve to.
+func (p *Plan) Created(resource *Resource, creation Creation) error {
 	var problems []error
 	switch {
 	case resource.Fate != Run:
 		problems = append(problems, errors.New("it is only checked, never created"))
 	case !slices.Contains(p.order, resource):
 		problems = append(problems, errors.New("it is not a part of this plan"))
-	case ref == "":
+	case creation.Ref == "":
 		problems = append(problems, errors.New("its Ref is empty"))
 	}
-	for _, name := range slices.Sorted(maps.Keys(attributes)) {
+	for _, name := range slices.Sorted(maps.Keys(creation.Attributes)) {
 		if !resource.kind.hasAttribute(name) {
 			problems = append(problems, fmt.Errorf("unknown attribute %s; known are %s", name, strings.Join(resource.kind.attributes, ", ")))
 		}
@@ -305,33 +319,25 @@ func (p *Plan) Created(resource *Resource, ref string, attributes map[string]any
 	if len(problems) > 0 {
 		return fmt.Errorf("report %s (%s) as created: %w", resource, resource.Type, errors.Join(problems...))
 	}
-	p.created[resource] = creation{ref: ref, attributes: maps.Clone(attributes)}
+	p.created[resource] = Creation{Ref: creation.Ref, Attributes: maps.Clone(creation.Attributes)}
 	return nil
 }
 
-// Handler is the function that answers a custom resource: the one that its provider framework would call.
-func (p *Plan) Handler(custom *Resource) (*Resource, error) {
-	handler, ok := p.handlers[custom]
-	if !ok {
-		return nil, fmt.Errorf("%s (%s) is no custom resource that runs", custom, custom.Type)
-	}
-	return handler, nil
-}
-
-// findHandler follows a custom resource's ServiceToken to the provider framework, and its environment to the function.
-func (p *Plan) findHandler(e *evaluator, resource *Resource, custom *CustomResource) {
+// handler follows a custom resource's ServiceToken to the provider framework, and its environment to the function: the one
+// that the framework would call.
+func (p *Plan) handler(e *evaluator, resource *Resource) *Resource {
 	here := at("Properties").field("ServiceToken")
 	framework := p.functionOf(resource, resource.properties["ServiceToken"])
 	if framework == nil || !isProviderFramework(framework) {
 		e.fail(here, "leads to no function of CDK's provider framework: answer custom resources through customresources.Provider, without isComplete")
-		return
+		return nil
 	}
 	handler := p.functionOf(framework, environmentVariable(framework, onEventVariable))
 	if handler == nil || handler.Fate != Run {
 		e.fail(here, "leads to the provider framework %s, whose %s leads to no function of the assembly", framework, onEventVariable)
-		return
+		return nil
 	}
-	p.handlers[resource] = handler
+	return handler
 }
 
 // functionOf is the one function that an expression in this resource refers to.

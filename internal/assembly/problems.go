@@ -18,6 +18,11 @@ type Problem struct {
 	Message string
 }
 
+// Problem is one with this resource. The path leads to the place within it, such as Properties.Engine; empty: the whole.
+func (r *Resource) Problem(path, format string, arguments ...any) Problem {
+	return Problem{Stack: r.Stack.ID, LogicalID: r.LogicalID, Path: path, Message: fmt.Sprintf(format, arguments...)}
+}
+
 func (p Problem) Error() string {
 	place := p.Stack
 	if p.LogicalID != "" {

@@ -10,8 +10,9 @@ import (
 	"strings"
 )
 
-// object reads the evaluated properties of a resource that runs. What is read is honoured; the rest must be ignored with a
-// reason, or close refuses it. Unknown values, in a rehearsal, pass as absent ones that nobody misses.
+// object reads the evaluated properties of a resource that runs. Each is read into the typed form, held to the one value with
+// which the laptop agrees, or ignored with a reason; close refuses the rest. A test holds the laptop's side to the typed form:
+// each field of it is read there. Unknown values, in a rehearsal, pass as absent ones that nobody misses.
 //
 // CDK writes some numbers and booleans as strings, which CloudFormation takes: they are read alike.
 type object struct {

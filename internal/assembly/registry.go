@@ -2,6 +2,7 @@ package assembly
 
 import (
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -28,13 +29,37 @@ type kind struct {
 	// attributes are those that the laptop knows of a type that runs; open ones are the handler's own.
 	attributes []string
 	open       bool
-	decode     func(*object) any
+	// decode yields a pointer to the typed form.
+	decode func(*object) any
+	typed  reflect.Type
 }
 
 func (k kind) hasAttribute(name string) bool { return k.open || slices.Contains(k.attributes, name) }
 
-func run(decode func(*object) any, attributes ...string) kind {
-	return kind{fate: Run, decode: decode, attributes: attributes}
+func run[T any](decode func(*object) *T, attributes ...string) kind {
+	return kind{
+		fate: Run, attributes: attributes,
+		decode: func(o *object) any { return decode(o) }, typed: reflect.TypeFor[T](),
+	}
+}
+
+// running is a type that runs and whose attributes are its handler's own.
+func running[T any](decode func(*object) *T) kind {
+	open := run(decode)
+	open.open = true
+	return open
+}
+
+// TypesThatRun are the resource types that are run on a laptop, with the struct to which Decode points for each. The type
+// Custom:: stands for all whose name begins so.
+func TypesThatRun() map[string]reflect.Type {
+	types := map[string]reflect.Type{}
+	for name, entry := range registry {
+		if entry.fate == Run {
+			types[name] = entry.typed
+		}
+	}
+	return types
 }
 
 func checked(reason string) kind { return kind{fate: Checked, reason: reason} }
@@ -70,8 +95,8 @@ var registry = map[string]kind{
 	"AWS::S3::Bucket":             run(decodeBucket, "Arn", "DomainName", "RegionalDomainName"),
 	"AWS::SecretsManager::Secret": run(decodeSecret, "Id"),
 
-	customResourceType:             {fate: Run, decode: decodeCustomResource, open: true},
-	customResourceMark:             {fate: Run, decode: decodeCustomResource, open: true}, // all of Custom::*, but for these:
+	customResourceType:             running(decodeCustomResource),
+	customResourceMark:             running(decodeCustomResource), // all of Custom::*, but for these:
 	"Custom::S3AutoDeleteObjects":  checked("the laptop's buckets go with the run's folder"),
 	"Custom::VpcRestrictDefaultSG": checked(noNetwork),
 
@@ -158,7 +183,7 @@ func standIn(resource *Resource, attribute string, environment Environment) stri
 		return name
 	}
 	parts := strings.Split(resource.Type, "::")
-	service := strings.ToLower(parts[min(1, len(parts)-1)])
+	service := strings.ToLower(parts[1]) // every type of the registry has one
 	if other, ok := arnServices[service]; ok {
 		service = other
 	}

@@ -9,7 +9,7 @@ type Bucket struct {
 	Versioned bool
 }
 
-func decodeBucket(o *object) any {
+func decodeBucket(o *object) *Bucket {
 	o.ignore(noEncryption, "BucketEncryption")
 	o.ignore(noPermissions, "OwnershipControls", "PublicAccessBlockConfiguration")
 	o.ignore(noLifecycle, "LifecycleConfiguration")
@@ -29,8 +29,6 @@ type Table struct {
 	AttributeTypes map[string]string
 	Key            TableKey
 	Indexes        []TableIndex
-	// ExpiryAttribute holds the time, in seconds since 1970, after which an item expires; empty: never.
-	ExpiryAttribute string
 }
 
 // TableKey is the primary key of a table or an index. SortKey may be empty.
@@ -47,9 +45,10 @@ type TableIndex struct {
 	NonKeyAttributes []string
 }
 
-func decodeTable(o *object) any {
+func decodeTable(o *object) *Table {
 	o.need("AttributeDefinitions", "KeySchema", "BillingMode", "Replicas")
 	o.ignore(noEncryption, "SSESpecification")
+	o.ignore("the laptop's tables never remove an item; AWS does so within days, so that readers look at its time anyway", "TimeToLiveSpecification")
 	o.oneOf("BillingMode", "PAY_PER_REQUEST")
 	table := &Table{Name: o.text("TableName"), AttributeTypes: map[string]string{}}
 	for _, attribute := range o.objects("AttributeDefinitions") {
@@ -66,11 +65,6 @@ func decodeTable(o *object) any {
 			Projection:       projection.oneOf("ProjectionType", "KEYS_ONLY", "INCLUDE", "ALL"),
 			NonKeyAttributes: projection.texts("NonKeyAttributes"),
 		})
-	}
-	expiry := o.part("TimeToLiveSpecification")
-	name := expiry.text("AttributeName")
-	if expiry.boolean("Enabled", false) {
-		table.ExpiryAttribute = name
 	}
 	replicas := o.objects("Replicas")
 	if len(replicas) != 1 {
@@ -117,23 +111,20 @@ func decodeKey(o *object, types map[string]string) (key TableKey) {
 // Database is an AWS::RDS::DBInstance whose administrator's password RDS keeps in a secret of its own: the attribute
 // MasterUserSecret.SecretArn.
 type Database struct {
-	// Engine is postgres or mysql, EngineVersion such as 18.3. A laptop runs the version that it has.
-	Engine, EngineVersion string
+	// Engine is RDS's name of one, such as postgres.
+	Engine string
 	// Name is the database that is created with the instance; empty: none.
 	Name string
-	Port int
 	// MasterUser is the administrator.
 	MasterUser string
-	// IAMAuthentication lets users log in with IAM tokens; a laptop has none and uses secrets.
-	IAMAuthentication bool
 }
 
-// enginePorts are what RDS takes where the template names no port.
-var enginePorts = map[string]int{"postgres": 5432, "mysql": 3306}
-
-func decodeDatabase(o *object) any {
+func decodeDatabase(o *object) *Database {
 	o.need("Engine", "MasterUsername", "ManageMasterUserPassword")
-	o.ignore(ownServer, "CACertificateIdentifier", "DBParameterGroupName", "AutoMinorVersionUpgrade")
+	o.ignore(ownServer, "CACertificateIdentifier", "DBParameterGroupName")
+	o.ignore("the laptop's database server has the version that is installed", "AutoMinorVersionUpgrade", "EngineVersion")
+	o.ignore("the laptop's servers listen on ports that are free", "Port")
+	o.ignore("a laptop has no IAM: a user who logs in by it gets a password, in a secret", "EnableIAMDatabaseAuthentication")
 	o.ignore("the laptop's own processor, memory and disk serve", "AllocatedStorage", "DBInstanceClass", "Iops", "MaxAllocatedStorage", "MultiAZ", "StorageThroughput", "StorageType")
 	o.ignore("a laptop keeps no backups", "BackupRetentionPeriod", "CopyTagsToSnapshot", "DeleteAutomatedBackups", "PreferredBackupWindow")
 	o.ignore("a laptop maintains itself", "PreferredMaintenanceWindow")
@@ -146,15 +137,7 @@ func decodeDatabase(o *object) any {
 	if !o.boolean("ManageMasterUserPassword", false) {
 		o.refuse("ManageMasterUserPassword", "true: no password stands in a template")
 	}
-	engine := o.oneOf("Engine", "postgres", "mysql")
-	return &Database{
-		Engine:            engine,
-		EngineVersion:     o.text("EngineVersion"),
-		Name:              o.text("DBName"),
-		Port:              o.integer("Port", enginePorts[engine], 1150, 65_535),
-		MasterUser:        o.text("MasterUsername"),
-		IAMAuthentication: o.boolean("EnableIAMDatabaseAuthentication", false),
-	}
+	return &Database{Engine: o.text("Engine"), Name: o.text("DBName"), MasterUser: o.text("MasterUsername")}
 }
 
 // Secret is an AWS::SecretsManager::Secret whose value is generated.
@@ -177,7 +160,7 @@ type Secret struct {
 }
 
 // decodeSecret takes limits and defaults from the API reference of Secrets Manager (GetRandomPassword).
-func decodeSecret(o *object) any {
+func decodeSecret(o *object) *Secret {
 	o.need("GenerateSecretString")
 	o.ignore(noEncryption, "KmsKeyId")
 	o.ignore(noTags, "Tags")

@@ -19,23 +19,22 @@ type Stream struct {
 	// Name is the physical name that the template asks for; empty: any.
 	Name string
 	// Shards is the number of shards; an on-demand stream starts with four.
-	Shards    int
-	OnDemand  bool
+	Shards int
+	// Retention is how long a record can be read.
 	Retention time.Duration
 }
 
 // onDemandShards is what Kinesis gives a new on-demand stream: 4 MB/s of writes.
 const onDemandShards = 4
 
-func decodeStream(o *object) any {
+func decodeStream(o *object) *Stream {
 	o.ignore(noEncryption, "StreamEncryption")
 	o.ignore(noTags, "Tags")
 	stream := &Stream{
 		Name:      o.text("Name"),
-		OnDemand:  o.part("StreamModeDetails").oneOf("StreamMode", "PROVISIONED", "ON_DEMAND") == "ON_DEMAND",
 		Retention: time.Duration(o.integer("RetentionPeriodHours", 24, 24, 8760)) * time.Hour,
 	}
-	if stream.OnDemand {
+	if o.part("StreamModeDetails").oneOf("StreamMode", "PROVISIONED", "ON_DEMAND") == "ON_DEMAND" {
 		stream.Shards = onDemandShards
 		if _, ok := o.value("ShardCount"); ok {
 			o.refuse("ShardCount", "no shard count beside StreamMode ON_DEMAND")
@@ -62,8 +61,6 @@ type DeliveryStream struct {
 	BufferInterval time.Duration
 	// Processor is nil where records are delivered as they are.
 	Processor *Processor
-	// LogGroup and LogStream take delivery errors; empty where they are not logged.
-	LogGroup, LogStream string
 }
 
 // Processor is the function that transforms records before delivery.
@@ -78,7 +75,7 @@ type Processor struct {
 
 // decodeDeliveryStream takes limits and defaults from the API reference of Amazon Data Firehose (BufferingHints,
 // ProcessorParameter) and from its developer guide's chapter on data transformation.
-func decodeDeliveryStream(o *object) any {
+func decodeDeliveryStream(o *object) *DeliveryStream {
 	o.need("DeliveryStreamType", "KinesisStreamSourceConfiguration", "ExtendedS3DestinationConfiguration")
 	o.ignore(noTags, "Tags")
 	o.oneOf("DeliveryStreamType", "KinesisStreamAsSource")
@@ -91,6 +88,7 @@ func decodeDeliveryStream(o *object) any {
 	bucket.need("BucketARN")
 	bucket.ignore(noPermissions, "RoleARN")
 	bucket.ignore(noEncryption, "EncryptionConfiguration")
+	bucket.ignore("what cannot be delivered is told in the error output only", "CloudWatchLoggingOptions")
 	bucket.oneOf("CompressionFormat", "UNCOMPRESSED")
 	bucket.oneOf("S3BackupMode", "Disabled")
 	hints := bucket.part("BufferingHints")
@@ -103,12 +101,6 @@ func decodeDeliveryStream(o *object) any {
 		FileExtension:     bucket.text("FileExtension"),
 		BufferBytes:       hints.integer("SizeInMBs", 5, 1, 128) * mebibyte,
 		BufferInterval:    time.Duration(hints.integer("IntervalInSeconds", 300, 0, 900)) * time.Second,
-	}
-	if logging := bucket.part("CloudWatchLoggingOptions"); logging.boolean("Enabled", false) {
-		logging.need("LogGroupName", "LogStreamName")
-		stream.LogGroup, stream.LogStream = logging.text("LogGroupName"), logging.text("LogStreamName")
-	} else {
-		logging.ignore("logging is not enabled", "LogGroupName", "LogStreamName")
 	}
 	processing := bucket.part("ProcessingConfiguration")
 	if !processing.boolean("Enabled", false) {
@@ -174,7 +166,7 @@ type EventSourceMapping struct {
 }
 
 // decodeEventSourceMapping takes limits and defaults from the API reference of Lambda (CreateEventSourceMapping).
-func decodeEventSourceMapping(o *object) any {
+func decodeEventSourceMapping(o *object) *EventSourceMapping {
 	o.need("EventSourceArn", "FunctionName", "StartingPosition")
 	o.ignore(noTags, "Tags")
 	mapping := &EventSourceMapping{

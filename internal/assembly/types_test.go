@@ -3,6 +3,7 @@ package assembly
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -28,7 +29,7 @@ var examples = map[string]struct {
 			{"ParameterName":"BufferSizeInMBs","ParameterValue":"0.5"},{"ParameterName":"BufferIntervalInSeconds","ParameterValue":"5"},{"ParameterName":"NumberOfRetries","ParameterValue":"2"},{"ParameterName":"RoleArn","ParameterValue":"r"}]}]}}}`,
 		&DeliveryStream{
 			SourceARN: "arn:stream", BucketARN: "arn:bucket", Prefix: "ok/", ErrorOutputPrefix: "errors/", FileExtension: ".jsonl",
-			BufferBytes: 1 << 20, BufferInterval: 0, LogGroup: "g", LogStream: "s",
+			BufferBytes: 1 << 20, BufferInterval: 0,
 			Processor: &Processor{FunctionARN: "arn:function", BufferBytes: 1 << 19, BufferInterval: 5 * time.Second, Retries: 2},
 		},
 	},
@@ -44,15 +45,15 @@ var examples = map[string]struct {
 		`{"FunctionName":"f","Code":{"S3Bucket":"assets","S3Key":"abc.zip"},"Handler":"bootstrap","Runtime":"provided.al2023","Role":"r","Architectures":["arm64"],"Timeout":"60","MemorySize":256,
 			"Environment":{"Variables":{"PORT":5432,"TLS":true,"HOST":"db"}},"ReservedConcurrentExecutions":3,"LoggingConfig":{"LogFormat":"JSON","LogGroup":"g","ApplicationLogLevel":"WARN"},"VpcConfig":{"SubnetIds":["s"]},"Description":"d"}`,
 		&Function{
-			Name: "f", Source: "lambda/example", Asset: "cdk.out/asset.abc", Handler: "bootstrap", Runtime: "provided.al2023", Architecture: "arm64",
-			Environment: map[string]string{"PORT": "5432", "TLS": "true", "HOST": "db"}, MemoryMB: 256, Timeout: time.Minute, ReservedConcurrency: 3, LogGroup: "g", JSONLog: true,
+			Name: "f", Source: "lambda/example", Environment: map[string]string{"PORT": "5432", "TLS": "true", "HOST": "db"},
+			MemoryMB: 256, Timeout: time.Minute, ReservedConcurrency: 3,
 		},
 	},
 	"AWS::Lambda::Url": {`{"AuthType":"AWS_IAM","TargetFunctionArn":"arn:function"}`, &FunctionURL{FunctionARN: "arn:function", RequiresIAM: true}},
 	"AWS::S3::Bucket":  {`{"BucketName":"b","VersioningConfiguration":{"Status":"Enabled"},"LifecycleConfiguration":{"Rules":[]}}`, &Bucket{Name: "b", Versioned: true}},
 	"AWS::RDS::DBInstance": {
 		`{"Engine":"postgres","EngineVersion":"18.3","DBName":"vectors","Port":"5433","MasterUsername":"postgres","ManageMasterUserPassword":true,"EnableIAMDatabaseAuthentication":true,"AllocatedStorage":"20","StorageEncrypted":true}`,
-		&Database{Engine: "postgres", EngineVersion: "18.3", Name: "vectors", Port: 5433, MasterUser: "postgres", IAMAuthentication: true},
+		&Database{Engine: "postgres", Name: "vectors", MasterUser: "postgres"},
 	},
 	"AWS::SecretsManager::Secret": {
 		`{"GenerateSecretString":{"SecretStringTemplate":"{\"username\":\"etl\"}","GenerateStringKey":"password","PasswordLength":40,"ExcludeCharacters":"\"@/","ExcludePunctuation":true}}`,
@@ -65,7 +66,7 @@ var examples = map[string]struct {
 			"Replicas":[{"Region":{"Ref":"AWS::Region"},"GlobalSecondaryIndexes":[{"IndexName":"i"}],"Tags":[]}],"TimeToLiveSpecification":{"AttributeName":"expires_at","Enabled":true}}`,
 		&Table{
 			Name: "t", AttributeTypes: map[string]string{"id": "S", "at": "N"}, Key: TableKey{"id", "at"},
-			Indexes: []TableIndex{{"i", TableKey{PartitionKey: "at"}, "INCLUDE", []string{"x"}}}, ExpiryAttribute: "expires_at",
+			Indexes: []TableIndex{{"i", TableKey{PartitionKey: "at"}, "INCLUDE", []string{"x"}}},
 		},
 	},
 }
@@ -81,6 +82,15 @@ func one(t *testing.T, kind, properties string) (*Plan, error) {
 	assembled, err := assemble(t, map[string]given{"A": {template: template}}, files)
 	require.NoError(t, err)
 	return assembled.Plan(Environment{})
+}
+
+func TestTypesThatRun(t *testing.T) {
+	types := TypesThatRun()
+	for name, example := range examples {
+		assert.Equal(t, reflect.TypeOf(example.want).Elem(), types[name], name)
+	}
+	assert.Equal(t, reflect.TypeFor[CustomResource](), types["Custom::"])
+	assert.NotContains(t, types, "AWS::IAM::Role", "it is only checked")
 }
 
 func TestDecode(t *testing.T) {
@@ -100,12 +110,25 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+// processed is a delivery stream whose processor has a buffer of so many MB, processing its typed form, in bytes.
+func processed(megabytes string) string {
+	return `{"DeliveryStreamType":"KinesisStreamAsSource","KinesisStreamSourceConfiguration":{"KinesisStreamARN":"s"},"ExtendedS3DestinationConfiguration":{"BucketARN":"b","ProcessingConfiguration":{"Enabled":true,
+		"Processors":[{"Type":"Lambda","Parameters":[{"ParameterName":"LambdaArn","ParameterValue":"f"},{"ParameterName":"BufferSizeInMBs","ParameterValue":"` + megabytes + `"}]}]}}}`
+}
+
+func processing(bytes int) *DeliveryStream {
+	return &DeliveryStream{
+		SourceARN: "s", BucketARN: "b", BufferBytes: 5 << 20, BufferInterval: 5 * time.Minute,
+		Processor: &Processor{FunctionARN: "f", BufferBytes: bytes, BufferInterval: time.Minute, Retries: 3},
+	}
+}
+
 func TestDecode_defaults(t *testing.T) {
 	tests := map[string]struct {
 		kind, properties string
 		want             any
 	}{
-		"on-demand stream": {"AWS::Kinesis::Stream", `{"StreamModeDetails":{"StreamMode":"ON_DEMAND"}}`, &Stream{Shards: 4, OnDemand: true, Retention: 24 * time.Hour}},
+		"on-demand stream": {"AWS::Kinesis::Stream", `{"StreamModeDetails":{"StreamMode":"ON_DEMAND"}}`, &Stream{Shards: 4, Retention: 24 * time.Hour}},
 		"delivery stream": {
 			"AWS::KinesisFirehose::DeliveryStream",
 			`{"DeliveryStreamType":"KinesisStreamAsSource","KinesisStreamSourceConfiguration":{"KinesisStreamARN":"s"},"ExtendedS3DestinationConfiguration":{"BucketARN":"b","ProcessingConfiguration":{"Enabled":true,
@@ -117,13 +140,19 @@ func TestDecode_defaults(t *testing.T) {
 			&EventSourceMapping{SourceARN: "s", Function: "f", Enabled: true, BatchSize: 100, ParallelizationFactor: 1, MaximumRetries: -1, MaximumRecordAge: -1},
 		},
 		"function": {
-			"AWS::Lambda::Function", `{"Code":{"S3Bucket":"assets","S3Key":"abc.zip"},"Handler":"h","Runtime":"r","Role":"r"}`,
-			&Function{Source: "lambda/example", Asset: "cdk.out/asset.abc", Handler: "h", Runtime: "r", Architecture: "x86_64", Environment: map[string]string{}, MemoryMB: 128, Timeout: 3 * time.Second, ReservedConcurrency: -1},
+			"AWS::Lambda::Function", `{"Code":{"S3Bucket":"assets","S3Key":"abc.zip"},"Handler":"h","Runtime":"provided.al2","Role":"r"}`,
+			&Function{Source: "lambda/example", Environment: map[string]string{}, MemoryMB: 128, Timeout: 3 * time.Second, ReservedConcurrency: -1},
 		},
-		"open function URL": {"AWS::Lambda::Url", `{"AuthType":"NONE","TargetFunctionArn":"f"}`, &FunctionURL{FunctionARN: "f"}},
-		"bucket":            {"AWS::S3::Bucket", `{}`, &Bucket{}},
-		"database":          {"AWS::RDS::DBInstance", `{"Engine":"mysql","MasterUsername":"admin","ManageMasterUserPassword":"true"}`, &Database{Engine: "mysql", Port: 3306, MasterUser: "admin"}},
-		"secret":            {"AWS::SecretsManager::Secret", `{"GenerateSecretString":{}}`, &Secret{Length: 32, EachKind: true}},
+		"mapping that says so": {
+			"AWS::Lambda::EventSourceMapping", `{"EventSourceArn":"s","FunctionName":"f","StartingPosition":"LATEST","Enabled":"false","BisectBatchOnFunctionError":false,"MaximumRecordAgeInSeconds":60}`,
+			&EventSourceMapping{SourceARN: "s", Function: "f", BatchSize: 100, ParallelizationFactor: 1, MaximumRetries: -1, MaximumRecordAge: time.Minute},
+		},
+		"smallest processor buffer": {"AWS::KinesisFirehose::DeliveryStream", processed("0.2"), processing(1 << 20 / 5)},
+		"largest processor buffer":  {"AWS::KinesisFirehose::DeliveryStream", processed("3"), processing(3 << 20)},
+		"open function URL":         {"AWS::Lambda::Url", `{"AuthType":"NONE","TargetFunctionArn":"f"}`, &FunctionURL{FunctionARN: "f"}},
+		"bucket":                    {"AWS::S3::Bucket", `{}`, &Bucket{}},
+		"database":                  {"AWS::RDS::DBInstance", `{"Engine":"mysql","MasterUsername":"admin","ManageMasterUserPassword":"true"}`, &Database{Engine: "mysql", MasterUser: "admin"}},
+		"secret":                    {"AWS::SecretsManager::Secret", `{"GenerateSecretString":{}}`, &Secret{Length: 32, EachKind: true}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -183,6 +212,7 @@ func TestDecode_refused(t *testing.T) {
 		"mapping with a filter":            {mapping, map[string]string{"FilterCriteria": `{}`}, "FilterCriteria: the laptop's Lambda::EventSourceMapping neither"},
 		"mapping with another answer":      {mapping, map[string]string{"FunctionResponseTypes": `["X"]`}, `FunctionResponseTypes[0]: got "X", want ReportBatchItemFailures`},
 		"mapping bisecting maybe":          {mapping, map[string]string{"BisectBatchOnFunctionError": `"maybe"`}, `got "maybe", want true or false`},
+		"mapping bisecting once":           {mapping, map[string]string{"BisectBatchOnFunctionError": `1`}, `got 1, want true or false`},
 		"mapping answers of a string":      {mapping, map[string]string{"FunctionResponseTypes": `"X"`}, `got "X", want a list`},
 		"mapping answers of lists":         {mapping, map[string]string{"FunctionResponseTypes": `[[]]`}, "FunctionResponseTypes[0]: got a list of 0, want a string"},
 		"function without asset":           {function, map[string]string{"Code": `{"S3Bucket":"assets","S3Key":"other.zip"}`}, "Properties.Code: no asset of the assembly becomes s3://assets/other.zip"},
@@ -198,7 +228,8 @@ func TestDecode_refused(t *testing.T) {
 		"table without key":                {table, map[string]string{"KeySchema": `[]`}, "want a key of type HASH"},
 		"table provisioned":                {table, map[string]string{"BillingMode": `"PROVISIONED"`}, "want PAY_PER_REQUEST"},
 		"database with a password":         {database, map[string]string{"MasterUserPassword": `"x"`, "ManageMasterUserPassword": `false`}, "want true: no password stands in a template"},
-		"database of another engine":       {database, map[string]string{"Engine": `"oracle"`}, "want postgres or mysql"},
+		"function for another runtime":     {function, map[string]string{"Runtime": `"python3.13"`}, `got "python3.13", want provided.al2023 or provided.al2`},
+		"database without an engine":       {database, map[string]string{"Engine": ""}, "Properties.Engine: got nothing, want a value"},
 		"database from a snapshot":         {database, map[string]string{"DBSnapshotIdentifier": `"x"`}, "DBSnapshotIdentifier: the laptop's RDS::DBInstance neither"},
 		"secret in the template":           {secret, map[string]string{"GenerateSecretString": "", "SecretString": `"x"`}, "Properties.SecretString: the laptop's SecretsManager::Secret neither"},
 		"secret with half a template":      {secret, map[string]string{"GenerateSecretString": `{"GenerateStringKey":"password"}`}, "both SecretStringTemplate and GenerateStringKey, or neither"},
@@ -215,7 +246,10 @@ func TestDecode_refused(t *testing.T) {
 func TestIgnored_isListedWithReason(t *testing.T) {
 	plan, err := one(t, "AWS::DynamoDB::GlobalTable", examples["AWS::DynamoDB::GlobalTable"].properties)
 	require.NoError(t, err)
-	assert.Equal(t, []Ignored{{Property: "Replicas[0].Tags", Reason: noTags}}, plan.Ignored(find(t, plan, "A/X")))
+	assert.Equal(t, []Ignored{
+		{Property: "TimeToLiveSpecification", Reason: "the laptop's tables never remove an item; AWS does so within days, so that readers look at its time anyway"},
+		{Property: "Replicas[0].Tags", Reason: noTags},
+	}, plan.Ignored(find(t, plan, "A/X")))
 }
 
 // provider is a template with a custom resource behind CDK's provider framework.
@@ -241,13 +275,9 @@ func TestCustomResource(t *testing.T) {
 	plan, err := customResource(t, "", `{"Fn::GetAtt":["Framework","Arn"]}`)
 	require.NoError(t, err)
 	load := find(t, plan, "A/Load")
-	handler, err := plan.Handler(load)
-	require.NoError(t, err)
-	assert.Equal(t, "A/User", handler.String())
-
 	typed, err := plan.Decode(load)
 	require.NoError(t, err)
-	assert.Equal(t, &CustomResource{Type: "Custom::Load", Timeout: 6 * time.Minute, Properties: map[string]any{
+	assert.Equal(t, &CustomResource{Handler: find(t, plan, "A/User"), Type: "Custom::Load", Timeout: 6 * time.Minute, Properties: map[string]any{
 		"ServiceToken": "arn:aws:lambda:us-east-1:000000000000:checked/A/Framework", "ServiceTimeout": "360", "Rows": "5", "Deep": []any{map[string]any{"On": "true"}},
 	}}, typed)
 
@@ -258,8 +288,6 @@ func TestCustomResource(t *testing.T) {
 	assert.Equal(t, map[string]Fate{
 		"User": Run, "Load": Run, "Framework": Checked, "Empty": Checked, "CustomS3AutoDeleteObjectsCustomResourceProviderHandler9D90184F": Checked,
 	}, fates)
-	_, err = plan.Handler(find(t, plan, "A/Empty"))
-	assert.ErrorContains(t, err, "A/Empty (Custom::S3AutoDeleteObjects) is no custom resource that runs")
 }
 
 func TestCustomResource_refused(t *testing.T) {

@@ -85,6 +85,11 @@ func TestKilledRunLeavesNothingRunning(t *testing.T) {
 
 	again := up()
 	assert.FileExists(t, filepath.Join(folder, ".local", "default", "outputs.json"))
+	status := exec.Command(command, "local", "status")
+	status.Dir = folder
+	output, err = status.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	assert.Contains(t, string(output), "Role: the laptop's engines check no permissions")
 	started = descendants(t, again.Process.Pid)
 	down := exec.Command(command, "local", "down")
 	down.Dir = folder

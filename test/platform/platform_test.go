@@ -5,6 +5,7 @@ package platform
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -34,6 +35,11 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
+	flag.Parse()
+	if testing.Short() {
+		fmt.Println("platform: every test here synthesizes the app and starts engines, which takes minutes: left out by -short")
+		return 0
+	}
 	folder, err := os.MkdirTemp("", "diecast-platform-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "platform:", err)

@@ -1,15 +1,19 @@
 package platform
 
 import (
+	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -29,8 +33,11 @@ func TestTemplatesRule(t *testing.T) {
 			delete(properties(t, resources, "Custom::VectorLoad", "Load"), "SchemaHash")
 		},
 		"Streaming": func(resources map[string]any) {
-			properties(t, resources, "AWS::S3::Bucket", "Archive")["BucketName"] = "an-archive-of-another-name"
-			properties(t, resources, "AWS::Kinesis::Stream", "Events")["ShardCount"] = 3
+			archive := properties(t, resources, "AWS::S3::Bucket", "Archive")
+			archive["BucketName"] = "an-archive-of-another-name"
+			archive["VersioningConfiguration"] = map[string]any{"Status": "Enabled"}
+			events := properties(t, resources, "AWS::Kinesis::Stream", "Events")
+			events["ShardCount"], events["RetentionPeriodHours"] = 3, 72
 			table := properties(t, resources, "AWS::DynamoDB::GlobalTable", "Recommendations")
 			for _, holder := range []any{table, table["Replicas"].([]any)[0]} {
 				holder.(map[string]any)["GlobalSecondaryIndexes"].([]any)[0].(map[string]any)["IndexName"] = "by-customer"
@@ -51,14 +58,16 @@ func TestTemplatesRule(t *testing.T) {
 
 	t.Run("bucket", func(t *testing.T) {
 		assert.Equal(t, "an-archive-of-another-name", to.Bucket)
-		_, err := running.S3().HeadBucket(t.Context(), &s3.HeadBucketInput{Bucket: &to.Bucket})
-		assert.NoError(t, err)
+		versioning, err := running.S3().GetBucketVersioning(t.Context(), &s3.GetBucketVersioningInput{Bucket: &to.Bucket})
+		require.NoError(t, err)
+		assert.Equal(t, s3types.BucketVersioningStatusEnabled, versioning.Status)
 	})
 	t.Run("delivery stream", func(t *testing.T) { assert.Equal(t, events, report.Archived) })
 	t.Run("stream", func(t *testing.T) {
 		stream, err := running.Kinesis().DescribeStreamSummary(t.Context(), &kinesis.DescribeStreamSummaryInput{StreamName: &to.Stream})
 		require.NoError(t, err)
 		assert.EqualValues(t, 3, *stream.StreamDescriptionSummary.OpenShardCount)
+		assert.EqualValues(t, 72, *stream.StreamDescriptionSummary.RetentionPeriodHours)
 	})
 	t.Run("table", func(t *testing.T) {
 		table, err := running.DynamoDB().DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: &to.Table})
@@ -130,9 +139,13 @@ func keys(t *testing.T, running *platform.Platform, bucket, prefix string) []str
 	return all
 }
 
-// What the laptop cannot run is named, all of it, before anything starts.
+// What the laptop cannot run is named, all of it, before anything starts: what the assembly knows, and what only the engines'
+// side does.
 func TestUnknownResourcesStopTheRunBeforeItStarts(t *testing.T) {
 	edited := changed(t, map[string]func(map[string]any){
+		"Vectors": func(resources map[string]any) {
+			properties(t, resources, "AWS::RDS::DBInstance", "Database")["Engine"] = "oracle-ee"
+		},
 		"Streaming": func(resources map[string]any) {
 			resources["Satellite"] = map[string]any{"Type": "AWS::GroundStation::Config", "Properties": map[string]any{}}
 			properties(t, resources, "AWS::Kinesis::Stream", "Events")["ShardCount"] = map[string]any{"Fn::Guess": "3"}
@@ -144,6 +157,29 @@ func TestUnknownResourcesStopTheRunBeforeItStarts(t *testing.T) {
 	require.ErrorAs(t, err, &problems)
 	assert.Contains(t, err.Error(), "AWS::GroundStation::Config")
 	assert.Contains(t, err.Error(), "Fn::Guess")
-	assert.True(t, strings.Contains(err.Error(), "Satellite"))
+	assert.Contains(t, err.Error(), "Satellite")
+	assert.Contains(t, err.Error(), `Properties.Engine: got "oracle-ee"`)
+	assert.Len(t, problems, 3)
 	assert.NoDirExists(t, folder, "nothing was started")
+}
+
+// A run starts the engines that its templates need.
+func TestEnginesStartOnDemand(t *testing.T) {
+	folder := t.TempDir()
+	for name, text := range map[string]string{
+		"manifest.json": `{"version":"54.0.0","artifacts":{"A":{"type":"aws:cloudformation:stack","environment":"aws://unknown-account/unknown-region",
+			"properties":{"templateFile":"A.json","stackName":"alone"}}}}`,
+		"A.json": `{"Resources":{"S":{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":2}}},"Outputs":{"Name":{"Value":{"Ref":"S"}}}}`,
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600))
+	}
+	running := start(t, folder)
+	outputs, err := running.Outputs()
+	require.NoError(t, err)
+	name := outputs["alone"]["Name"]
+	stream, err := running.Kinesis().DescribeStreamSummary(t.Context(), &kinesis.DescribeStreamSummaryInput{StreamName: &name})
+	require.NoError(t, err)
+	assert.EqualValues(t, 2, *stream.StreamDescriptionSummary.OpenShardCount)
+	assert.ElementsMatch(t, []string{"AWS_ENDPOINT_URL_KINESIS", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"}, slices.Collect(maps.Keys(running.Endpoints())))
+	assert.Len(t, descendants(t, os.Getpid()), 2, "kinesalite, and the ps that looks")
 }

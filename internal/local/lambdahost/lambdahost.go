@@ -263,14 +263,14 @@ func (h *Host) Add(definition Function) error {
 	if definition.Concurrency == 0 {
 		definition.Concurrency = DefaultConcurrency
 	}
-	if err := definition.validate(); err != nil {
+	if err := errors.Join(definition.Validate(), executable(definition.Executable)); err != nil {
 		return fmt.Errorf("add function %q: %w", definition.Name, err)
 	}
-	executable, err := filepath.Abs(definition.Executable)
+	absolute, err := filepath.Abs(definition.Executable)
 	if err != nil {
 		return fmt.Errorf("add function %q: %w", definition.Name, err)
 	}
-	definition.Executable = executable
+	definition.Executable = absolute
 	definition.Environment = maps.Clone(definition.Environment)
 
 	h.mu.Lock()
@@ -295,15 +295,19 @@ func (h *Host) Add(definition Function) error {
 	return nil
 }
 
-func (f Function) validate() error {
+func executable(path string) error {
+	info, err := os.Stat(path)
+	if err == nil && (!info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0) {
+		err = fmt.Errorf("%s is not executable", path)
+	}
+	return err
+}
+
+// Validate names every problem of a definition but those of its executable, which may not have been built yet.
+func (f Function) Validate() error {
 	var problems []error
 	if !functionName.MatchString(f.Name) {
 		problems = append(problems, errors.New("a name has 1 to 64 letters, digits, hyphens or underscores"))
-	}
-	if info, err := os.Stat(f.Executable); err != nil {
-		problems = append(problems, err)
-	} else if !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0 {
-		problems = append(problems, fmt.Errorf("%s is not executable", f.Executable))
 	}
 	if f.Timeout <= 0 || f.Timeout > 15*time.Minute {
 		problems = append(problems, fmt.Errorf("time-out %s: up to 15 minutes are allowed", f.Timeout))
@@ -311,7 +315,7 @@ func (f Function) validate() error {
 	if f.MemoryMiB < 128 || f.MemoryMiB > 10240 {
 		problems = append(problems, fmt.Errorf("memory %d MiB: 128 to 10240 are allowed", f.MemoryMiB))
 	}
-	if f.Concurrency < 1 || f.Concurrency > maxInstances {
+	if f.Concurrency < 0 || f.Concurrency > maxInstances {
 		problems = append(problems, fmt.Errorf("concurrency %d: 1 to %d is allowed", f.Concurrency, maxInstances))
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Environment)) {

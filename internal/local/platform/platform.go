@@ -1,13 +1,14 @@
-// Package platform runs the synthesized platform on this machine: every resource of the assembly that runs is created on
-// the laptop's engines, in CloudFormation's order, with the properties that the template gives it. Nothing of the platform is
-// described here a second time: what an engine does comes from the template alone.
+// Package platform runs the synthesized platform on this machine: every resource of the assembly
+// that runs is created in the laptop's engines, in CloudFormation's order, with the properties that
+// the template gives it. Nothing of the platform is described here a second time: what an engine
+// does comes from the template alone.
 //
-// The package knows the engines and the assembly, not what flows through them.
+// The package starts and stops a run as a whole. It knows neither how a kind of resource is made
+// (package provider), nor how an engine is started (package engine), nor what flows through them.
 package platform
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -15,18 +16,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"golang.org/x/sync/errgroup"
-
 	"diecast/internal/assembly"
-	"diecast/internal/local/dynalite"
-	"diecast/internal/local/kinesalite"
+	"diecast/internal/local/engine"
 	"diecast/internal/local/lambdahost"
-	"diecast/internal/local/moto"
-	"diecast/internal/local/process"
+	"diecast/internal/local/provider"
 )
 
 // Options of a run.
@@ -35,11 +28,11 @@ type Options struct {
 	Assembly string
 	// Source is the root of the Go module whose functions are built. Required.
 	Source string
-	// Dir keeps everything of this run: data, logs, outputs. What an earlier run of the same folder left running is stopped
-	// first. Required.
+	// Dir keeps everything of this run: data, logs, outputs. What an earlier run of the same folder
+	// left running is stopped first. Required.
 	Dir string
-	// ShortenBuffers caps the delivery streams' buffer intervals, so that a demonstration does not wait for them. Default 0:
-	// the template's intervals.
+	// ShortenBuffers caps the delivery streams' buffer intervals, so that a demonstration does not
+	// wait for them. Default 0: the template's intervals.
 	ShortenBuffers time.Duration
 	// Progress is told each step as it begins. Default: nobody.
 	Progress func(step string)
@@ -47,34 +40,23 @@ type Options struct {
 
 // Platform is a running platform.
 type Platform struct {
-	options     Options
-	plan        *assembly.Plan
-	credentials aws.Credentials
-
-	cloud     *moto.Server
-	streams   *kinesalite.Server
-	tables    *dynalite.Server
-	functions *lambdahost.Host
-
-	databases   []*database
-	definitions []Function
-	consumers   []*Consumer
-	delivery    []*Delivery
-	// byARN finds what a property names by ARN.
-	byARN map[string]*assembly.Resource
-	names map[*assembly.Resource]string
+	plan    *assembly.Plan
+	engines *engine.Running
+	made    *provider.Run
+	// files tell others of the run while it is up.
+	files []string
 
 	stopping sync.Once
 	stopped  error
-	// stops are undone in reverse order.
-	stops []func(context.Context) error
 }
 
-// OutputsFile is the file in a run's folder with the stacks' outputs and the engines' endpoints.
-const OutputsFile = "outputs.json"
+// stopTimeout bounds an orderly end of a run that could not be started; what still runs then is
+// killed.
+const stopTimeout = 15 * time.Second
 
-// Start checks the whole assembly first, starts the engines it needs and creates its resources. The error of an assembly
-// that cannot run is an assembly.Problems, and nothing was started. When Start fails, nothing is left running.
+// Start checks the whole assembly first, starts the engines it needs and creates its resources. The
+// error of an assembly that cannot run is an assembly.Problems, and nothing was started. When Start
+// fails, nothing is left running.
 func Start(ctx context.Context, options Options) (_ *Platform, err error) {
 	if options.Progress == nil {
 		options.Progress = func(string) {}
@@ -87,14 +69,22 @@ func Start(ctx context.Context, options Options) (_ *Platform, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Platform{options: options, byARN: map[string]*assembly.Resource{}, names: map[*assembly.Resource]string{}}
-	p.plan, err = assembled.Plan(assembly.Environment{Region: region, AccountID: account})
+	data := filepath.Join(options.Dir, "engines")
+	settings := provider.Options{Source: options.Source, Dir: data, ShortenBuffers: options.ShortenBuffers}
+	here := assembly.Environment{Region: engine.Region, AccountID: engine.Account}
+	plan, err := assembled.Plan(here, provider.Check(ctx, settings))
 	if err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(options.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("the run's folder: %w", err)
 	}
+	options.Progress("starting the engines")
+	engines, err := engine.Start(ctx, provider.Needed(plan), data)
+	if err != nil {
+		return nil, err
+	}
+	p := &Platform{plan: plan, engines: engines, made: provider.NewRun(settings, engines)}
 	defer func() {
 		if err != nil {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
@@ -102,93 +92,16 @@ func Start(ctx context.Context, options Options) (_ *Platform, err error) {
 			err = errors.Join(err, p.Stop(ctx))
 		}
 	}()
-	if err := p.startEngines(ctx); err != nil {
+	if err := p.create(ctx, options.Progress); err != nil {
 		return nil, err
 	}
-	if err := p.createResources(ctx); err != nil {
-		return nil, err
-	}
-	return p, p.writeOutputs()
+	return p, p.writeFiles(options.Dir)
 }
 
-const (
-	region  = "us-east-1"
-	account = "000000000000"
-	// stopTimeout bounds an orderly end; what still runs then is killed.
-	stopTimeout = 15 * time.Second
-)
-
-// onStop has the engine stopped with the platform.
-func (p *Platform) onStop(stop func(context.Context) error) { p.stops = append(p.stops, stop) }
-
-// Stop ends everything in reverse order of its start: consumers first, so that what is under way is finished. Stopping
-// twice does nothing.
-func (p *Platform) Stop(ctx context.Context) error {
-	p.stopping.Do(func() {
-		var failures []error
-		for i := len(p.stops) - 1; i >= 0; i-- {
-			failures = append(failures, p.stops[i](ctx))
-		}
-		p.stopped = errors.Join(failures...)
-	})
-	return p.stopped
-}
-
-// startEngines starts the servers that do not depend on the template, side by side.
-func (p *Platform) startEngines(ctx context.Context) error {
-	p.options.Progress("starting the engines")
-	p.credentials = aws.Credentials{AccessKeyID: "AKIADIECASTLOCALRUN0", SecretAccessKey: "for-engines-on-this-machine-only"}
-	folder := func(name string) string { return filepath.Join(p.options.Dir, "engines", name) }
-	for _, name := range []string{"aws", "kinesis", "dynamodb"} {
-		if _, err := process.CleanUp(folder(name)); err != nil {
-			return fmt.Errorf("stopping what an earlier run left: %w", err)
-		}
-	}
-	var mutex sync.Mutex
-	stopWith := func(stop func(context.Context) error) {
-		mutex.Lock()
-		defer mutex.Unlock()
-		p.onStop(stop)
-	}
-	group, starting := errgroup.WithContext(ctx)
-	group.Go(func() (err error) {
-		p.cloud, err = moto.Start(starting, moto.Options{Dir: folder("aws"), Account: account, Region: region})
-		if err == nil {
-			stopWith(p.cloud.Stop)
-		}
-		return err
-	})
-	group.Go(func() (err error) {
-		p.streams, err = kinesalite.Start(starting, kinesalite.Options{Dir: folder("kinesis"), Account: account, Region: region})
-		if err == nil {
-			stopWith(p.streams.Stop)
-		}
-		return err
-	})
-	group.Go(func() (err error) {
-		p.tables, err = dynalite.Start(starting, dynalite.Options{Dir: folder("dynamodb"), Account: account, Region: region})
-		if err == nil {
-			stopWith(p.tables.Stop)
-		}
-		return err
-	})
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	options := p.HostOptions()
-	options.Dir = folder("lambda")
-	var err error
-	p.functions, err = lambdahost.Start(ctx, options)
-	if err != nil {
-		return err
-	}
-	p.onStop(p.functions.Stop)
-	return nil
-}
-
-// createResources walks the plan in CloudFormation's order.
-func (p *Platform) createResources(ctx context.Context) error {
-	if err := p.buildFunctions(ctx); err != nil {
+// create walks the plan in CloudFormation's order.
+func (p *Platform) create(ctx context.Context, progress func(string)) error {
+	progress("building the functions")
+	if err := p.made.Prepare(ctx, p.plan); err != nil {
 		return err
 	}
 	for _, resource := range p.plan.Resources() {
@@ -199,43 +112,33 @@ func (p *Platform) createResources(ctx context.Context) error {
 		if typed == nil {
 			continue
 		}
-		p.options.Progress("creating " + resource.String())
-		ref, attributes, err := p.create(ctx, resource, typed)
+		progress("creating " + resource.String())
+		creation, err := p.made.Create(ctx, resource, typed)
 		if err != nil {
-			return fmt.Errorf("%s (%s): %w", resource, resource.Type, err)
-		}
-		if err := p.plan.Created(resource, ref, attributes); err != nil {
 			return err
 		}
-		p.names[resource] = ref
-		if arn, ok := attributes["Arn"].(string); ok {
-			p.byARN[arn] = resource
+		if err := p.plan.Created(resource, creation); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// Function is one of the platform's, as the run's Lambda host knows it.
-type Function struct {
-	// Source is the Go package, such as lambda/transform.
-	Source     string
-	Definition lambdahost.Function
+// Stop ends everything in reverse order of its start: consumers first, so that what is under way is
+// finished. Stopping twice does nothing.
+func (p *Platform) Stop(ctx context.Context) error {
+	p.stopping.Do(func() {
+		var problems []error
+		for _, file := range p.files {
+			problems = append(problems, os.Remove(file))
+		}
+		p.stopped = errors.Join(append(problems, p.made.Stop(ctx), p.engines.Stop(ctx))...)
+	})
+	return p.stopped
 }
 
-// Functions are all that run, in the order of their creation.
-func (p *Platform) Functions() []Function { return p.definitions }
-
-// HostOptions are those of the run's Lambda host, for another host of the same functions: Dir is to be set.
-func (p *Platform) HostOptions() lambdahost.Options {
-	return lambdahost.Options{
-		Account: account, Region: region, Credentials: p.credentials,
-		Environment: map[string]string{
-			"AWS_ENDPOINT_URL":          p.cloud.Endpoint(),
-			"AWS_ENDPOINT_URL_KINESIS":  p.streams.Endpoint(),
-			"AWS_ENDPOINT_URL_DYNAMODB": p.tables.Endpoint(),
-		},
-	}
-}
+// Resources are those of the assembly in the order of their creation.
+func (p *Platform) Resources() []*assembly.Resource { return p.plan.Resources() }
 
 // Count is how many resources have each fate.
 func (p *Platform) Count() (run, checked int) {
@@ -249,55 +152,17 @@ func (p *Platform) Count() (run, checked int) {
 	return run, checked
 }
 
-// Resources are all resources of the assembly in the order of their creation.
-func (p *Platform) Resources() []*assembly.Resource { return p.plan.Resources() }
+// Functions are all that run, in the order of their creation.
+func (p *Platform) Functions() []provider.Function { return provider.Made[provider.Function](p.made) }
 
-// Outputs are the stacks' outputs by stack name, as cdk deploy writes them.
-func (p *Platform) Outputs() (map[string]map[string]string, error) { return p.plan.Outputs() }
+// Consumers are the event source mappings at work.
+func (p *Platform) Consumers() []*provider.Consumer { return provider.Made[*provider.Consumer](p.made) }
 
-// endpointsKey stands beside the stacks in the outputs file: with it, no command can take the run for AWS.
-const endpointsKey = "endpoints"
-
-// Endpoints are the engines' addresses by the environment variables that the AWS SDKs read.
-func (p *Platform) Endpoints() map[string]string {
-	return map[string]string{
-		"AWS_ENDPOINT_URL":          p.cloud.Endpoint(),
-		"AWS_ENDPOINT_URL_KINESIS":  p.streams.Endpoint(),
-		"AWS_ENDPOINT_URL_DYNAMODB": p.tables.Endpoint(),
-		"AWS_ENDPOINT_URL_LAMBDA":   p.functions.Endpoint(),
-		"AWS_ACCESS_KEY_ID":         p.credentials.AccessKeyID,
-		"AWS_SECRET_ACCESS_KEY":     p.credentials.SecretAccessKey,
-		"AWS_REGION":                region,
-	}
+// Deliveries are the delivery streams at work.
+func (p *Platform) Deliveries() []*provider.Delivery {
+	return provider.Made[*provider.Delivery](p.made)
 }
 
-func (p *Platform) writeOutputs() error {
-	stacks, err := p.Outputs()
-	if err != nil {
-		return err
-	}
-	written := map[string]any{endpointsKey: p.Endpoints()}
-	for stack, outputs := range stacks {
-		written[stack] = outputs
-	}
-	data, err := json.MarshalIndent(written, "", "  ")
-	if err != nil {
-		return err
-	}
-	file := filepath.Join(p.options.Dir, OutputsFile)
-	if err := os.WriteFile(file, append(data, '\n'), 0o600); err != nil {
-		return err
-	}
-	// Endpoints on which nobody answers, or somebody else, are worse than none.
-	p.onStop(func(context.Context) error { return os.Remove(file) })
-	return nil
-}
-
-// Kinesis is a client of the run's streams.
-func (p *Platform) Kinesis() *kinesis.Client { return p.streams.Client() }
-
-// DynamoDB is a client of the run's tables.
-func (p *Platform) DynamoDB() *dynamodb.Client { return p.tables.Client() }
-
-// S3 is a client of the run's buckets.
-func (p *Platform) S3() *s3.Client { return p.cloud.S3() }
+// HostOptions are those of the run's Lambda host, for another host of the same functions: Dir is to
+// be set.
+func (p *Platform) HostOptions() lambdahost.Options { return p.engines.HostOptions() }

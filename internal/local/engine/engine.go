@@ -1,0 +1,196 @@
+// Package engine starts what stands in for AWS's services on this machine: the servers that a run
+// needs, and the hosts that run programs against them. It says which environment variables lead an
+// AWS SDK to them.
+//
+// The package knows the engines and their order, not what is made in them: templates, resources and
+// which of them needs which engine belong to package provider.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"golang.org/x/sync/errgroup"
+
+	"diecast/internal/local/process"
+)
+
+// What every engine puts into ARNs.
+const (
+	Region  = "us-east-1"
+	Account = "000000000000"
+)
+
+// Credentials sign the requests to every engine. The Lambda API and the function URLs that ask for
+// IAM hold requests to them; the others look at none.
+var Credentials = aws.Credentials{
+	AccessKeyID: "AKIADIECASTLOCALRUN0", SecretAccessKey: "for-engines-on-this-machine-only",
+}
+
+// All engines, in the order in which they are told of. Each has a file of its own.
+var All = []Engine{Moto, Kinesalite, Dynalite, FunctionHost}
+
+// Engine is one of them: a *Kind.
+type Engine interface {
+	// Name of the product, and of its folder.
+	Name() string
+	// Installed fails with the remedy where something that the engine needs is missing on this
+	// machine.
+	Installed(context.Context) error
+
+	start(ctx context.Context, options options) (server, error)
+	variable() string
+	isHost() bool
+}
+
+// server is a running engine.
+type server interface {
+	Endpoint() string
+	Stop(context.Context) error
+}
+
+// Kind is an engine whose running form is an S, such as *kinesalite.Server.
+type Kind[S server] struct {
+	name string
+	// endpoint is the environment variable in which SDKs look for the server's address.
+	endpoint string
+	// host says that it runs programs which call the other engines: it starts when those listen,
+	// and gives each program their addresses.
+	host      bool
+	installed func(context.Context) error
+	serve     func(context.Context, options) (S, error)
+}
+
+// options of one engine's start.
+type options struct {
+	// dir is the engine's own folder.
+	dir string
+	// environment leads to the engines that are no hosts; it is a host's only.
+	environment map[string]string
+}
+
+// Name of the product, and of its folder.
+func (k *Kind[S]) Name() string { return k.name }
+
+// Installed fails with the remedy where something that the engine needs is missing on this machine.
+func (k *Kind[S]) Installed(ctx context.Context) error { return k.installed(ctx) }
+
+func (k *Kind[S]) variable() string { return k.endpoint }
+
+func (k *Kind[S]) isHost() bool { return k.host }
+
+func (k *Kind[S]) start(ctx context.Context, options options) (server, error) {
+	started, err := k.serve(ctx, options)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", k.name, err)
+	}
+	return started, nil
+}
+
+// In is the engine's running form. It panics where the engine does not run: whoever uses it names
+// it among what it needs.
+func (k *Kind[S]) In(running *Running) S {
+	started, ok := running.servers[k]
+	if !ok {
+		panic(fmt.Sprintf("the engine %s was not started: nothing that is made in it says that it needs it", k.name))
+	}
+	return started.(S)
+}
+
+// Running are the engines of one run.
+type Running struct{ servers map[Engine]server }
+
+// Start starts these engines, each in a folder of its own below dir: the servers side by side, then
+// the hosts. What an earlier run of the same folder left running is ended first. The context bounds
+// the start only. When Start fails, nothing is left running.
+func Start(ctx context.Context, needed []Engine, dir string) (_ *Running, err error) {
+	if err := cleanUp(dir); err != nil {
+		return nil, err
+	}
+	r := &Running{servers: map[Engine]server{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.Stop(context.WithoutCancel(ctx)))
+		}
+	}()
+	for _, hosts := range []bool{false, true} {
+		environment := r.endpoints(false)
+		group, starting := errgroup.WithContext(ctx)
+		var mutex sync.Mutex
+		for _, engine := range needed {
+			if engine.isHost() != hosts {
+				continue
+			}
+			group.Go(func() error {
+				folder := filepath.Join(dir, engine.Name())
+				started, err := engine.start(starting, options{dir: folder, environment: environment})
+				if err != nil {
+					return err
+				}
+				mutex.Lock()
+				defer mutex.Unlock()
+				r.servers[engine] = started
+				return nil
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// cleanUp ends what the engines of an earlier run left running, also those that this run does not
+// need.
+func cleanUp(dir string) error {
+	folders, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		return err
+	}
+	for _, folder := range folders {
+		if _, err := process.CleanUp(folder); err != nil {
+			return fmt.Errorf("stopping what an earlier run left: %w", err)
+		}
+	}
+	return nil
+}
+
+// Stop ends the hosts, so that what they run can finish its calls, and then the servers. Stopping
+// twice does nothing.
+func (r *Running) Stop(ctx context.Context) error {
+	var problems []error
+	for _, hosts := range []bool{true, false} {
+		for _, engine := range All {
+			if started, ok := r.servers[engine]; ok && engine.isHost() == hosts {
+				problems = append(problems, started.Stop(ctx))
+			}
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// Environment leads an AWS SDK or the AWS CLI to the engines: their endpoints, the credentials and
+// the region.
+func (r *Running) Environment() map[string]string {
+	environment := r.endpoints(true)
+	maps.Copy(environment, map[string]string{
+		"AWS_ACCESS_KEY_ID": Credentials.AccessKeyID, "AWS_SECRET_ACCESS_KEY": Credentials.SecretAccessKey,
+		"AWS_REGION": Region,
+	})
+	return environment
+}
+
+func (r *Running) endpoints(hosts bool) map[string]string {
+	endpoints := map[string]string{}
+	for engine, started := range r.servers {
+		if hosts || !engine.isHost() {
+			endpoints[engine.variable()] = started.Endpoint()
+		}
+	}
+	return endpoints
+}

@@ -1,0 +1,121 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// stub is an engine that notes what becomes of it.
+type stub struct {
+	*Kind[*stub]
+	mutex       *sync.Mutex
+	events      *[]string
+	name        string
+	environment map[string]string
+	failed      error
+}
+
+func (s *stub) note(event string) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	*s.events = append(*s.events, event+" "+s.name)
+}
+
+func (s *stub) Endpoint() string { return "http://" + s.name }
+
+func (s *stub) Stop(context.Context) error {
+	s.note("stop")
+	return nil
+}
+
+// stubs are two servers and a host in the place of All.
+func stubs(t *testing.T) (first, second, host *stub, events *[]string) {
+	t.Helper()
+	events, mutex := &[]string{}, &sync.Mutex{}
+	make := func(name, endpoint string, host bool) *stub {
+		s := &stub{name: name, events: events, mutex: mutex}
+		serve := func(_ context.Context, options options) (*stub, error) {
+			s.note("start")
+			s.environment = options.environment
+			return s, s.failed
+		}
+		s.Kind = &Kind[*stub]{name: name, endpoint: endpoint, host: host, serve: serve}
+		return s
+	}
+	first, second, host = make("first", "FIRST", false), make("second", "SECOND", false), make("host", "HOST", true)
+	before := All
+	t.Cleanup(func() { All = before })
+	All = []Engine{host.Kind, first.Kind, second.Kind}
+	return first, second, host, events
+}
+
+func TestStart_hostsStartWithEveryServersEndpointAndStopFirst(t *testing.T) {
+	first, second, host, events := stubs(t)
+	running, err := Start(t.Context(), All, t.TempDir())
+	require.NoError(t, err)
+	require.Len(t, *events, 3)
+	assert.ElementsMatch(t, []string{"start first", "start second"}, (*events)[:2])
+	assert.Equal(t, "start host", (*events)[2])
+	assert.Equal(t, map[string]string{"FIRST": "http://first", "SECOND": "http://second"}, host.environment)
+	assert.Empty(t, first.environment)
+	assert.Same(t, second, second.In(running))
+
+	assert.Equal(t, map[string]string{
+		"FIRST": "http://first", "SECOND": "http://second", "HOST": "http://host",
+		"AWS_ACCESS_KEY_ID": Credentials.AccessKeyID, "AWS_SECRET_ACCESS_KEY": Credentials.SecretAccessKey,
+		"AWS_REGION": Region,
+	}, running.Environment())
+	assert.Equal(t, host.environment, running.HostOptions().Environment, "another host does not call this one")
+
+	*events = nil
+	require.NoError(t, running.Stop(t.Context()))
+	assert.Equal(t, []string{"stop host", "stop first", "stop second"}, *events)
+}
+
+func TestStart_startsWhatIsNeededOnly(t *testing.T) {
+	first, second, _, events := stubs(t)
+	running, err := Start(t.Context(), []Engine{first.Kind}, t.TempDir())
+	require.NoError(t, err)
+	assert.Equal(t, []string{"start first"}, *events)
+	assert.NotContains(t, running.Environment(), "SECOND")
+	unneeded := "the engine second was not started: nothing that is made in it says that it needs it"
+	assert.PanicsWithValue(t, unneeded, func() { second.In(running) })
+}
+
+func TestStart_stopsWhatItStartedWhenOneFails(t *testing.T) {
+	first, _, host, events := stubs(t)
+	host.failed = errors.New("no place")
+	_, err := Start(t.Context(), []Engine{first.Kind, host.Kind}, t.TempDir())
+	require.EqualError(t, err, "host: no place")
+	assert.Equal(t, []string{"start first", "start host", "stop first"}, *events)
+}
+
+// A file that names a process is read in the folder of every engine, needed or not.
+func TestStart_endsWhatAnEarlierRunLeft(t *testing.T) {
+	stubs(t)
+	folder := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(folder, "second"), 0o700))
+	left := filepath.Join(folder, "second", "second.pid")
+	require.NoError(t, os.WriteFile(left, []byte("not a process\n"), 0o600))
+	_, err := Start(t.Context(), nil, folder)
+	require.ErrorContains(t, err, "stopping what an earlier run left")
+	require.NoError(t, os.Remove(left))
+	_, err = Start(t.Context(), nil, folder)
+	require.NoError(t, err)
+}
+
+func TestEveryEngineHasItsOwnNameAndVariable(t *testing.T) {
+	names, variables := map[string]bool{}, map[string]bool{}
+	for _, one := range All {
+		names[one.Name()], variables[one.variable()] = true, true
+	}
+	assert.Len(t, names, len(All))
+	assert.Len(t, variables, len(All))
+}

@@ -1,0 +1,36 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+
+	"diecast/internal/local/lambdahost"
+)
+
+// FunctionHost runs the functions, behind Lambda's API and function URLs.
+var FunctionHost = &Kind[*lambdahost.Host]{
+	name: "lambda", endpoint: "AWS_ENDPOINT_URL_LAMBDA", host: true,
+	installed: func(context.Context) error {
+		if _, err := exec.LookPath("go"); err != nil {
+			return fmt.Errorf("the functions are built with the Go compiler, which must be in PATH: %w", err)
+		}
+		return nil
+	},
+	serve: func(ctx context.Context, options options) (*lambdahost.Host, error) {
+		// The host ends with its context, and this one bounds the start only.
+		return lambdahost.Start(context.WithoutCancel(ctx), hostOptions(options))
+	},
+}
+
+func hostOptions(options options) lambdahost.Options {
+	return lambdahost.Options{
+		Account: Account, Region: Region, Credentials: Credentials, Dir: options.dir, Environment: options.environment,
+	}
+}
+
+// HostOptions are those of another host of functions beside the run's own, against the same
+// servers: Dir is to be set.
+func (r *Running) HostOptions() lambdahost.Options {
+	return hostOptions(options{environment: r.endpoints(false)})
+}

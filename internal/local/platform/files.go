@@ -1,0 +1,96 @@
+package platform
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Files in a run's folder while it is up. What they tell is over when the run is: endpoints on
+// which nobody answers, or somebody else, are worse than none.
+const (
+	// OutputsFile has the stacks' outputs and the engines' endpoints.
+	OutputsFile = "outputs.json"
+	// IgnoredFile has the properties of the templates that the run does not honour: a list of
+	// Ignored.
+	IgnoredFile = "ignored.json"
+)
+
+// Ignored is a property of a resource that runs which the run knowingly does not honour.
+type Ignored struct {
+	// Resource is its stack and logical id, Type CloudFormation's.
+	Resource string `json:"resource"`
+	Type     string `json:"type"`
+	// Property is the path within the resource's properties.
+	Property string `json:"property"`
+	Reason   string `json:"reason"`
+}
+
+// Ignored are all properties that the run does not honour, in the order of the resources' creation.
+func (p *Platform) Ignored() []Ignored {
+	all := []Ignored{}
+	for _, resource := range p.plan.Resources() {
+		for _, ignored := range p.plan.Ignored(resource) {
+			all = append(all, Ignored{
+				Resource: resource.String(), Type: resource.Type, Property: ignored.Property, Reason: ignored.Reason,
+			})
+		}
+	}
+	return all
+}
+
+// ReadIgnored reads what the run in this folder told of Ignored; nothing where it has not come up
+// yet.
+func ReadIgnored(dir string) ([]Ignored, error) {
+	file := filepath.Join(dir, IgnoredFile)
+	data, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all []Ignored
+	if err := json.Unmarshal(data, &all); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return all, nil
+}
+
+// Outputs are the stacks' outputs by stack name, as cdk deploy writes them.
+func (p *Platform) Outputs() (map[string]map[string]string, error) { return p.plan.Outputs() }
+
+// endpointsKey stands beside the stacks in the outputs file: with it, no command can take the run
+// for AWS.
+const endpointsKey = "endpoints"
+
+// writeFiles writes the run's files, the outputs last: who waits for these finds the others, too.
+func (p *Platform) writeFiles(dir string) error {
+	stacks, err := p.Outputs()
+	if err != nil {
+		return err
+	}
+	outputs := map[string]any{endpointsKey: p.Endpoints()}
+	for stack, values := range stacks {
+		outputs[stack] = values
+	}
+	if err := p.writeFile(filepath.Join(dir, IgnoredFile), p.Ignored()); err != nil {
+		return err
+	}
+	return p.writeFile(filepath.Join(dir, OutputsFile), outputs)
+}
+
+func (p *Platform) writeFile(file string, value any) error {
+	data, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(file, append(data, '\n'), 0o600); err != nil {
+		return err
+	}
+	p.files = append(p.files, file)
+	return nil
+}

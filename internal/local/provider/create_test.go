@@ -1,0 +1,296 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"diecast/internal/assembly"
+	"diecast/internal/local/engine"
+	"diecast/internal/local/lambdahost"
+)
+
+// start is a run with these engines, until the test ends.
+func start(t *testing.T, needed ...engine.Engine) *Run {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts an engine: left out by -short")
+	}
+	folder := t.TempDir()
+	engines, err := engine.Start(t.Context(), needed, folder)
+	require.NoError(t, err)
+	run := NewRun(Options{Source: "../../..", Dir: folder}, engines)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		assert.NoError(t, errors.Join(run.Stop(ctx), engines.Stop(ctx)))
+	})
+	return run
+}
+
+// resource of a stack, without properties: tests give the typed form.
+func resource(kind, id string) *assembly.Resource {
+	return &assembly.Resource{Stack: &assembly.Stack{ID: "A", Name: "shop-A"}, LogicalID: id, Type: kind}
+}
+
+func create(t *testing.T, run *Run, kind, id string, typed any) assembly.Creation {
+	t.Helper()
+	creation, err := run.Create(t.Context(), resource(kind, id), typed)
+	require.NoError(t, err)
+	return creation
+}
+
+func TestBucket(t *testing.T) {
+	run := start(t, engine.Moto)
+	client := engine.Moto.In(run.Engines).S3()
+	versions := func(name string) s3types.BucketVersioningStatus {
+		state, err := client.GetBucketVersioning(t.Context(), &s3.GetBucketVersioningInput{Bucket: &name})
+		require.NoError(t, err)
+		return state.Status
+	}
+	plain := create(t, run, "AWS::S3::Bucket", "Data", &assembly.Bucket{})
+	assert.Regexp(t, "^shop-a-data-[0-9a-f]{8}$", plain.Ref)
+	assert.Equal(t, "arn:aws:s3:::"+plain.Ref, plain.Attributes["Arn"])
+	assert.True(t, strings.HasPrefix(plain.Attributes["DomainName"].(string), plain.Ref+".127.0.0.1:"))
+	assert.Equal(t, plain.Attributes["DomainName"], plain.Attributes["RegionalDomainName"])
+	assert.Empty(t, versions(plain.Ref))
+
+	kept := create(t, run, "AWS::S3::Bucket", strings.Repeat("Long", 20), &assembly.Bucket{Versioned: true})
+	assert.Len(t, kept.Ref, 63, "the longest name that S3 takes")
+	assert.Equal(t, s3types.BucketVersioningStatusEnabled, versions(kept.Ref))
+	exact := strings.Repeat("x", 63)
+	assert.Equal(t, exact, create(t, run, "AWS::S3::Bucket", "B", &assembly.Bucket{Name: exact}).Ref)
+}
+
+func TestSecret(t *testing.T) {
+	run := start(t, engine.Moto)
+	creation := create(t, run, "AWS::SecretsManager::Secret", "Login", &assembly.Secret{Name: "login", Length: 9})
+	assert.Contains(t, creation.Ref, ":secret:login-")
+	assert.Equal(t, creation.Ref, creation.Attributes["Id"])
+	assert.Len(t, value(t, run, creation.Ref), 9)
+
+	_, err := run.Create(t.Context(), resource("AWS::SecretsManager::Secret", "None"), &assembly.Secret{})
+	var problems assembly.Problems
+	require.ErrorAs(t, err, &problems, "what is known only when the resource is made is checked, too")
+	_, err = run.Create(t.Context(), resource("AWS::SecretsManager::Secret", "Odd"), &assembly.Bucket{})
+	assert.ErrorContains(t, err, "A/Odd: is decoded as *assembly.Bucket: its provider makes *assembly.Secret")
+}
+
+// value of a secret.
+func value(t *testing.T, run *Run, arn string) string {
+	t.Helper()
+	client := engine.Moto.In(run.Engines).SecretsManager()
+	secret, err := client.GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: &arn})
+	require.NoError(t, err)
+	return *secret.SecretString
+}
+
+func TestStream(t *testing.T) {
+	run := start(t, engine.Kinesalite)
+	for hours, want := range map[int]int32{24: 24, 48: 48} {
+		id := "Hours" + strconv.Itoa(hours)
+		creation := create(t, run, "AWS::Kinesis::Stream", id, &assembly.Stream{
+			Shards: 2, Retention: time.Duration(hours) * time.Hour,
+		})
+		assert.Contains(t, creation.Attributes["Arn"], ":stream/"+creation.Ref)
+		described, err := engine.Kinesalite.In(run.Engines).Client().DescribeStreamSummary(t.Context(),
+			&kinesis.DescribeStreamSummaryInput{StreamName: &creation.Ref})
+		require.NoError(t, err)
+		assert.Equal(t, want, *described.StreamDescriptionSummary.RetentionPeriodHours)
+		assert.EqualValues(t, 2, *described.StreamDescriptionSummary.OpenShardCount)
+	}
+	_, err := run.Create(t.Context(), resource("AWS::Kinesis::Stream", "Again"), &assembly.Stream{Shards: 0})
+	assert.ErrorContains(t, err, "A/Again (AWS::Kinesis::Stream): create stream")
+}
+
+func TestTable(t *testing.T) {
+	run := start(t, engine.Dynalite)
+	creation := create(t, run, "AWS::DynamoDB::GlobalTable", "Rows", &assembly.Table{
+		AttributeTypes: map[string]string{"id": "S", "at": "N"},
+		Key:            assembly.TableKey{PartitionKey: "id", SortKey: "at"},
+		Indexes: []assembly.TableIndex{{
+			Name: "by-time", Key: assembly.TableKey{PartitionKey: "at"},
+			Projection: "INCLUDE", NonKeyAttributes: []string{"x"},
+		}},
+	})
+	assert.Equal(t, "arn:aws:dynamodb:us-east-1:000000000000:table/"+creation.Ref, creation.Attributes["Arn"])
+	described, err := engine.Dynalite.In(run.Engines).Client().DescribeTable(t.Context(),
+		&dynamodb.DescribeTableInput{TableName: &creation.Ref})
+	require.NoError(t, err)
+	require.Len(t, described.Table.KeySchema, 2)
+	assert.Equal(t, "at", *described.Table.KeySchema[1].AttributeName)
+	require.Len(t, described.Table.GlobalSecondaryIndexes, 1)
+	index := described.Table.GlobalSecondaryIndexes[0]
+	assert.Equal(t, "by-time", *index.IndexName)
+	assert.Len(t, index.KeySchema, 1)
+	assert.Equal(t, []string{"x"}, index.Projection.NonKeyAttributes)
+}
+
+// instance is a database server that notes the passwords that it is given.
+type instance struct {
+	port      int
+	passwords map[string]string
+	refuses   error
+}
+
+func (i *instance) Port() int              { return i.port }
+func (i *instance) MasterPassword() string { return "master" }
+func (i *instance) SetPassword(_ context.Context, user, password string) error {
+	i.passwords[user] = password
+	return i.refuses
+}
+func (i *instance) Stop(context.Context) error { return nil }
+
+func TestDatabase(t *testing.T) {
+	run := start(t, engine.Moto)
+	served := &instance{port: 5433, passwords: map[string]string{}}
+	before := databaseServers
+	t.Cleanup(func() { databaseServers = before })
+	databaseServers = map[string]databaseServer{"test": {
+		installed: func(context.Context) error { return nil },
+		start: func(context.Context, *Run, *assembly.Resource, *assembly.Database) (databaseInstance, error) {
+			return served, nil
+		},
+	}}
+	creation := create(t, run, "AWS::RDS::DBInstance", "D", &assembly.Database{Engine: "test", MasterUser: "admin"})
+	assert.Equal(t, "127.0.0.1", creation.Attributes["Endpoint.Address"])
+	assert.Equal(t, "5433", creation.Attributes["Endpoint.Port"])
+	assert.Equal(t, creation.Ref, creation.Attributes["DbiResourceId"])
+	assert.Equal(t, "arn:aws:rds:us-east-1:000000000000:db:"+creation.Ref, creation.Attributes["DBInstanceArn"])
+	arn := creation.Attributes["MasterUserSecret.SecretArn"].(string)
+	assert.Contains(t, arn, ":secret:rds!"+creation.Ref)
+	assert.JSONEq(t, `{"username":"admin","password":"master"}`, value(t, run, arn))
+
+	t.Run("a function that logs in to none keeps its environment", func(t *testing.T) {
+		given := map[string]string{"STREAM": "s", databaseAuth: authByIAM}
+		changed, err := databaseEnvironment(t.Context(), run, given)
+		require.NoError(t, err)
+		assert.Equal(t, given, changed)
+	})
+	t.Run("one that logs in by a secret goes without TLS", func(t *testing.T) {
+		given := map[string]string{
+			databaseHost: "h", databaseAuth: authBySecret, databaseSecretARN: "arn", databaseTLS: "verify-full",
+		}
+		changed, err := databaseEnvironment(t.Context(), run, given)
+		require.NoError(t, err)
+		assert.Equal(t, map[string]string{
+			databaseHost: "h", databaseAuth: authBySecret, databaseSecretARN: "arn", databaseTLS: withoutTLS,
+		}, changed)
+		assert.Equal(t, "verify-full", given[databaseTLS], "the template's own stays as it is")
+	})
+	byIAM := map[string]string{databaseHost: "h", databasePort: "5433", databaseUser: "reader", databaseAuth: authByIAM}
+	t.Run("one that logs in by IAM gets a password, the same for all of its user", func(t *testing.T) {
+		changed, err := databaseEnvironment(t.Context(), run, byIAM)
+		require.NoError(t, err)
+		assert.Equal(t, authBySecret, changed[databaseAuth])
+		assert.JSONEq(t, `{"username":"reader","password":"`+served.passwords["reader"]+`"}`,
+			value(t, run, changed[databaseSecretARN]))
+		again, err := databaseEnvironment(t.Context(), run, byIAM)
+		require.NoError(t, err)
+		assert.Equal(t, changed, again)
+	})
+	t.Run("a user who is not there is named", func(t *testing.T) {
+		served.refuses = errors.New("no such role")
+		byIAM[databaseUser] = "nobody"
+		_, err := databaseEnvironment(t.Context(), run, byIAM)
+		assert.EqualError(t, err, "the database user nobody, whom the loader should have created: no such role")
+	})
+	t.Run("a port where no database listens is named", func(t *testing.T) {
+		byIAM[databasePort] = "1"
+		_, err := databaseEnvironment(t.Context(), run, byIAM)
+		assert.EqualError(t, err, "DATABASE_PORT is 1: no database of the template listens there")
+	})
+}
+
+// A function that ends at once is an invocation that failed, in a new process.
+func TestInvocations(t *testing.T) {
+	run := start(t, engine.FunctionHost)
+	host := engine.FunctionHost.In(run.Engines)
+	executable := filepath.Join(t.TempDir(), "bootstrap")
+	require.NoError(t, os.WriteFile(executable, []byte("#!/bin/sh\nexit 1\n"), 0o700))
+	require.NoError(t, host.Add(lambdahost.Function{
+		Name: "broken", Executable: executable, Timeout: time.Second, MemoryMiB: 128,
+	}))
+	consumer := &Consumer{&Invocations{Function: "broken", host: host}}
+	answer, err := consumer.Invoke(t.Context(), "", []byte("{}"))
+	require.NoError(t, err)
+	assert.Equal(t, lambdahost.Unhandled, answer.FunctionError)
+	assert.NotEmpty(t, answer.RequestID)
+	warm, cold, failed := consumer.Durations()
+	assert.Empty(t, warm)
+	assert.Len(t, cold, 1)
+	assert.Equal(t, 1, failed)
+
+	unknown := &Delivery{Invocations: &Invocations{Function: "unknown", host: host}}
+	_, _, err = unknown.Invoke(t.Context(), "", []byte("{}"))
+	require.ErrorIs(t, err, lambdahost.ErrNotFound)
+	_, cold, failed = unknown.Durations()
+	assert.Empty(t, cold, "no process took it up")
+	assert.Zero(t, failed)
+}
+
+func TestRun_stopsTheLastFirstAndTellsEveryProblem(t *testing.T) {
+	run := &Run{}
+	var order []int
+	for i := range 3 {
+		run.onStop(func(context.Context) error {
+			order = append(order, i)
+			return errors.New("no " + strconv.Itoa(i))
+		})
+	}
+	assert.EqualError(t, run.Stop(t.Context()), "no 2\nno 1\nno 0")
+	assert.Equal(t, []int{2, 1, 0}, order)
+}
+
+func TestRun_backgroundEndsWithTheRun(t *testing.T) {
+	run, ready, ended := &Run{}, make(chan struct{}), false
+	starting, cancel := context.WithCancel(t.Context())
+	require.NoError(t, run.background(starting, func(ctx context.Context) error {
+		close(ready)
+		<-ctx.Done()
+		ended = true
+		return errors.New("flushed late")
+	}, ready))
+	cancel() // what bounds the start does not end the work
+	require.EqualError(t, run.Stop(t.Context()), "flushed late")
+	assert.True(t, ended)
+
+	run = &Run{}
+	failing := func(context.Context) error { return errors.New("no stream") }
+	err := run.background(t.Context(), failing, make(chan struct{}))
+	require.EqualError(t, err, "no stream", "work that ends before it is ready")
+	require.EqualError(t, run.Stop(t.Context()), "no stream")
+
+	run = &Run{}
+	work := make(chan struct{})
+	defer close(work)
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	stuck := func(context.Context) error { <-work; return nil }
+	require.ErrorIs(t, run.background(over, stuck, make(chan struct{})), context.Canceled)
+	require.ErrorIs(t, run.Stop(over), context.Canceled, "nobody waits for ever")
+}
+
+func TestRun_log(t *testing.T) {
+	run := &Run{Options: Options{Dir: t.TempDir()}}
+	log, err := run.log("consumer-X")
+	require.NoError(t, err)
+	log.Info("given up", "records", 3)
+	require.NoError(t, run.Stop(t.Context()))
+	text, err := os.ReadFile(filepath.Join(run.Dir, "log", "consumer-X.log"))
+	require.NoError(t, err)
+	assert.Contains(t, string(text), `"records":3`)
+}

@@ -1,0 +1,84 @@
+package provider
+
+import (
+	"context"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/google/uuid"
+
+	"diecast/internal/assembly"
+	"diecast/internal/local/engine"
+	"diecast/internal/local/eventsource"
+)
+
+var eventSourceMapping = kind[assembly.EventSourceMapping]{
+	types: []string{"AWS::Lambda::EventSourceMapping"},
+	needs: []engine.Engine{engine.Kinesalite, engine.FunctionHost, engine.Moto},
+	check: checkEventSourceMapping, create: createEventSourceMapping,
+}
+
+// Consumer is an event source mapping at work.
+type Consumer struct{ *Invocations }
+
+// Invoke runs the function.
+func (c *Consumer) Invoke(ctx context.Context, _ string, payload []byte) (eventsource.Answer, error) {
+	result, err := c.invoke(ctx, payload)
+	return eventsource.Answer{
+		RequestID: result.RequestID, Payload: result.Payload, FunctionError: result.FunctionError,
+	}, err
+}
+
+const bucketARN = "arn:aws:s3:::"
+
+func checkEventSourceMapping(
+	_ context.Context, _ Options, resource *assembly.Resource, t *assembly.EventSourceMapping,
+) assembly.Problems {
+	if t.OnFailureARN == "" || strings.HasPrefix(t.OnFailureARN, bucketARN) {
+		return nil
+	}
+	return assembly.Problems{resource.Problem("Properties.DestinationConfig.OnFailure.Destination",
+		"got %q, want the ARN of a bucket: what is given up is kept there only", t.OnFailureARN)}
+}
+
+func createEventSourceMapping(
+	ctx context.Context, run *Run, resource *assembly.Resource, t *assembly.EventSourceMapping,
+) (assembly.Creation, error) {
+	id := uuid.NewString()
+	creation := assembly.Creation{Ref: id, Attributes: map[string]any{
+		"Id": id, "EventSourceMappingArn": arn("lambda", "event-source-mapping:%s", id),
+	}}
+	if !t.Enabled {
+		return creation, nil
+	}
+	host := engine.FunctionHost.In(run.Engines)
+	consumer := &Consumer{&Invocations{Function: lastPart(t.Function, ":"), host: host}}
+	mapping := eventsource.Mapping{
+		UUID: id, StreamARN: t.SourceARN, FunctionARN: host.ARN(consumer.Function),
+		RoleARN:          "arn:aws:iam::" + engine.Account + ":role/" + consumer.Function,
+		StartingPosition: types.ShardIteratorTypeLatest,
+		BatchSize:        t.BatchSize, BatchWindow: t.BatchingWindow, Parallelization: t.ParallelizationFactor,
+		RetryAttempts: max(t.MaximumRetries, eventsource.EndlessRetries), MaxRecordAge: max(t.MaximumRecordAge, 0),
+		BisectOnError: t.BisectOnError, ReportItemFailures: t.ReportBatchItemFailures,
+		FailureBucket: strings.TrimPrefix(t.OnFailureARN, bucketARN),
+	}
+	if t.FromStart {
+		mapping.StartingPosition = types.ShardIteratorTypeTrimHorizon
+	}
+	log, err := run.log("consumer-" + resource.LogicalID)
+	if err != nil {
+		return assembly.Creation{}, err
+	}
+	poller, err := eventsource.New(mapping, eventsource.Options{
+		Stream: engine.Kinesalite.In(run.Engines).Client(), Bucket: engine.Moto.In(run.Engines).S3(),
+		Logger: log, Invoker: consumer,
+	})
+	if err != nil {
+		return assembly.Creation{}, err
+	}
+	if err := run.background(ctx, poller.Run, poller.Ready()); err != nil {
+		return assembly.Creation{}, err
+	}
+	keep(run, consumer)
+	return creation, nil
+}

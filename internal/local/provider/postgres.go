@@ -1,0 +1,90 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/jackc/pgx/v5"
+
+	"diecast/internal/assembly"
+	"diecast/internal/local/postgres"
+)
+
+var postgresServer = databaseServer{installed: postgres.Installed, start: startPostgres}
+
+// postgresInstance is a cluster of its own.
+type postgresInstance struct {
+	*postgres.Cluster
+	masterPassword string
+}
+
+func startPostgres(
+	ctx context.Context, run *Run, resource *assembly.Resource, t *assembly.Database,
+) (databaseInstance, error) {
+	// The other engines forget what an earlier run stored: this one does, too.
+	options := postgres.Options{Fresh: true}
+	if os.Geteuid() != 0 {
+		// As root the server runs as another user, who may not reach the run's folder: it then
+		// makes one that it can.
+		folder, err := run.folder("postgres-" + resource.LogicalID)
+		if err != nil {
+			return nil, err
+		}
+		options.Dir = folder
+	}
+	cluster, err := postgres.Start(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	instance := postgresInstance{Cluster: cluster, masterPassword: cluster.Password()}
+	if t.MasterUser != cluster.User {
+		instance.masterPassword = randomText(16)
+	}
+	if err := instance.prepare(ctx, t); err != nil {
+		return nil, errors.Join(err, cluster.Stop(context.WithoutCancel(ctx)))
+	}
+	return instance, nil
+}
+
+// prepare makes the administrator and the database that RDS makes with an instance.
+func (i postgresInstance) prepare(ctx context.Context, t *assembly.Database) error {
+	user := pgx.Identifier{t.MasterUser}.Sanitize()
+	var statements []string
+	if t.MasterUser != i.User {
+		statements = append(statements,
+			fmt.Sprintf("CREATE ROLE %s SUPERUSER LOGIN PASSWORD %s", user, quoted(i.masterPassword)))
+	}
+	if t.Name != "" {
+		name := pgx.Identifier{t.Name}.Sanitize()
+		statements = append(statements, fmt.Sprintf("CREATE DATABASE %s OWNER %s", name, user))
+	}
+	return i.execute(ctx, statements...)
+}
+
+func (i postgresInstance) execute(ctx context.Context, statements ...string) error {
+	connection, err := pgx.Connect(ctx, i.DSN("postgres"))
+	if err != nil {
+		return err
+	}
+	defer connection.Close(context.WithoutCancel(ctx))
+	for _, statement := range statements {
+		if _, err := connection.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// MasterPassword is the administrator's.
+func (i postgresInstance) MasterPassword() string { return i.masterPassword }
+
+// SetPassword lets an existing user log in with a password.
+func (i postgresInstance) SetPassword(ctx context.Context, user, password string) error {
+	name := pgx.Identifier{user}.Sanitize()
+	return i.execute(ctx, fmt.Sprintf("ALTER ROLE %s LOGIN PASSWORD %s", name, quoted(password)))
+}
+
+// quoted makes an SQL literal of generated hexadecimal digits, which need no escape.
+func quoted(hexadecimal string) string { return "'" + hexadecimal + "'" }
