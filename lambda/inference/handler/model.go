@@ -1,4 +1,4 @@
-package main
+package handler
 
 import (
 	"context"
@@ -7,8 +7,8 @@ import (
 	"diecast/internal/artifacts"
 	"diecast/internal/embeddings"
 	"diecast/internal/inference"
+	"diecast/internal/models/modelstore"
 	"diecast/internal/recommendation"
-	"diecast/lambda/internal/modelstore"
 )
 
 // userTower embeds users from their features, each apart from its neighbours in the batch.

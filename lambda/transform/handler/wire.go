@@ -1,6 +1,10 @@
-package main
+package handler
 
-import "encoding/base64"
+import (
+	"encoding/base64"
+
+	"diecast/internal/quotas"
+)
 
 // The wire types of a Firehose processor. Those of aws-lambda-go always send empty partitionKeys and otfMetadata, and what
 // Firehose makes of them is not documented.
@@ -48,8 +52,8 @@ const (
 	processingFailed = "ProcessingFailed"
 )
 
-// maxResponse is what Lambda takes of an answer, in bytes.
-const maxResponse = 6291556
+// maxResponse bounds a response, in bytes.
+const maxResponse = quotas.LambdaPayload
 
 const (
 	envelope       = len(`{"records":[]}`)

@@ -1,4 +1,4 @@
-package main
+package handler
 
 import (
 	"bytes"
@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/activity"
+	"diecast/internal/metrics"
 	"diecast/internal/recommendation"
-	"diecast/lambda/internal/function"
 )
 
 const streamARN = "arn:aws:kinesis:us-east-1:123456789012:stream/activity"
@@ -74,12 +74,12 @@ type recorded struct {
 }
 
 func newHandler(recommender Recommender, put putter) recorded {
-	var logs, metrics bytes.Buffer
+	var logs, counts bytes.Buffer
 	return recorded{Handler: Handler{
 		Recommender: recommender, Table: Table{Client: put, Name: "recommendations", Keep: time.Hour},
 		Logger:  slog.New(slog.NewJSONHandler(&logs, nil)),
-		Metrics: function.Metrics{Function: "deliver", Output: &metrics, Clock: func() time.Time { return at }},
-	}, logs: &logs, metrics: &metrics}
+		Metrics: metrics.Writer{Function: "deliver", Output: &counts, Clock: func() time.Time { return at }},
+	}, logs: &logs, metrics: &counts}
 }
 
 func payload(session string, customer int) string {
@@ -216,22 +216,6 @@ func TestEmptyBatchAnswersAnEmptyList(t *testing.T) {
 	wire, err := json.Marshal(response)
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"batchItemFailures":[]}`, string(wire))
-}
-
-func TestSettingsNameEveryProblem(t *testing.T) {
-	_, err := settingsFrom(func(string) string { return "" })
-	for _, name := range []string{"INFERENCE_FUNCTION", "RECOMMENDATIONS_TABLE", "RECOMMENDATION_TTL_SECONDS"} {
-		require.ErrorContains(t, err, name)
-	}
-	good := map[string]string{"INFERENCE_FUNCTION": "f", "RECOMMENDATIONS_TABLE": "t", "RECOMMENDATION_TTL_SECONDS": "60"}
-	read, err := settingsFrom(func(name string) string { return good[name] })
-	require.NoError(t, err)
-	assert.Equal(t, settings{inference: "f", table: "t", keep: time.Minute}, read)
-	for _, bad := range []string{"0", "-1", "1h", "1.5"} {
-		good["RECOMMENDATION_TTL_SECONDS"] = bad
-		_, err := settingsFrom(func(name string) string { return good[name] })
-		require.ErrorContains(t, err, fmt.Sprintf("%q", bad))
-	}
 }
 
 // Batches may arrive in any order and more than once: the fold and the row's condition together always end with the record

@@ -1,4 +1,4 @@
-package main
+package handler
 
 import (
 	"crypto/sha256"
@@ -20,6 +20,7 @@ import (
 	"diecast/internal/artifacts"
 	"diecast/internal/embeddings"
 	"diecast/internal/inference"
+	"diecast/internal/models"
 )
 
 // The tower and its golden vectors were made by ONNX Runtime: see testdata/make_tower.py.
@@ -46,7 +47,7 @@ func towers(t testing.TB, seed uint64) (fstest.MapFS, artifacts.Manifest) {
 	lines := func(count int, id string) []byte {
 		text := "id,embedding\n"
 		for i := range count {
-			vector := make([]float32, artifacts.Dimension)
+			vector := make([]float32, models.Dimension)
 			vector[random.IntN(16)], vector[16+random.IntN(16)] = 0.6, 0.8
 			text += fmt.Sprintf(id+",\"%s\"\n", i, artifacts.FormatVector(vector))
 		}
@@ -65,10 +66,10 @@ func towers(t testing.TB, seed uint64) (fstest.MapFS, artifacts.Manifest) {
 	}
 	item := artifacts.GoldenValue{
 		Input:  map[string]any{"product_line": "ships", "product_scale": "1:700", "quantity_in_stock": 1.0, "buy_price": 1.0, "msrp": 1.0},
-		Output: make([]float64, artifacts.Dimension),
+		Output: make([]float64, models.Dimension),
 	}
 	return folder, artifacts.Manifest{
-		SchemaVersion: 1, ModelVersion: artifacts.Version(files), Mode: artifacts.Towers, Dimension: artifacts.Dimension,
+		SchemaVersion: 1, ModelVersion: artifacts.Version(files), Mode: artifacts.Towers, Dimension: models.Dimension,
 		Metric: artifacts.Metric, Files: files, Items: artifacts.Count{Rows: 20}, Users: artifacts.Count{Rows: 5}, Origin: artifacts.Trained,
 		Towers: &artifacts.TowerPair{
 			User: artifacts.Tower{Path: artifacts.UserTower, Inputs: artifacts.UserInputs(), Output: "embedding"},

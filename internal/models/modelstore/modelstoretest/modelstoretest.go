@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
-	"path"
 	"strings"
 	"sync"
 	"testing"
@@ -20,7 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/artifacts"
-	"diecast/lambda/internal/modelstore"
+	"diecast/internal/models"
+	"diecast/internal/models/modelstore"
 )
 
 // BucketName of every bucket that is made here.
@@ -71,14 +71,14 @@ func (o *Objects) Bucket() modelstore.Bucket { return modelstore.Bucket{Client: 
 func (o *Objects) Change(version, name string, content []byte) {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
-	o.contents[path.Join(modelstore.Prefix, version, name)] = content
+	o.contents[models.Key(version, name)] = content
 }
 
 // Remove a file of a model.
 func (o *Objects) Remove(version, name string) {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
-	delete(o.contents, path.Join(modelstore.Prefix, version, name))
+	delete(o.contents, models.Key(version, name))
 }
 
 // Put stores a folder of files with its manifest and returns the model's version.
@@ -113,7 +113,7 @@ func Embeddings(t testing.TB, seed uint64, items, users int, origin artifacts.Or
 		var text strings.Builder
 		text.WriteString("id,embedding\n")
 		for i := range count {
-			vector := make([]float32, artifacts.Dimension)
+			vector := make([]float32, models.Dimension)
 			for j := range vector {
 				vector[j] = float32(random.NormFloat64())
 			}

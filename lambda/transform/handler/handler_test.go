@@ -1,4 +1,4 @@
-package main
+package handler
 
 import (
 	"bytes"
@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/activity"
+	"diecast/internal/metrics"
 	"diecast/internal/recommendation"
-	"diecast/lambda/internal/function"
 )
 
 const streamARN = "arn:aws:kinesis:us-east-1:123456789012:stream/activity"
@@ -63,13 +63,13 @@ type recorded struct {
 }
 
 func newHandler(recommender Recommender) recorded {
-	var logs, metrics bytes.Buffer
+	var logs, counts bytes.Buffer
 	return recorded{
 		Handler: Handler{
 			Recommender: recommender, Logger: slog.New(slog.NewJSONHandler(&logs, nil)),
-			Metrics: function.Metrics{Function: "transform", Output: &metrics, Clock: func() time.Time { return at }},
+			Metrics: metrics.Writer{Function: "transform", Output: &counts, Clock: func() time.Time { return at }},
 		},
-		logs: &logs, metrics: &metrics,
+		logs: &logs, metrics: &counts,
 	}
 }
 
@@ -255,7 +255,7 @@ func TestFitIsTightForAnyLimit(t *testing.T) {
 		wire, err := json.Marshal(response)
 		require.NoError(t, err)
 		require.LessOrEqual(t, len(wire), most, "round %d", round)
-		require.GreaterOrEqual(t, counts[function.Failed], len(refused))
+		require.GreaterOrEqual(t, counts[metrics.Failed], len(refused))
 		if whole <= most {
 			require.Empty(t, refused)
 		}

@@ -1,4 +1,4 @@
-package main
+package handler
 
 import (
 	"context"
@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"diecast/internal/activity"
+	"diecast/internal/metrics"
 	"diecast/internal/recommendation"
-	"diecast/lambda/internal/function"
 	"diecast/lambda/internal/recommender"
 )
 
@@ -26,7 +26,7 @@ type Recommender interface {
 type Handler struct {
 	Recommender Recommender
 	Logger      *slog.Logger
-	Metrics     function.Metrics
+	Metrics     metrics.Writer
 }
 
 // Handle answers every record exactly once: Ok with one line of JSON, or ProcessingFailed with the original data where the
@@ -58,7 +58,7 @@ func (h Handler) Handle(ctx context.Context, request Request) (Response, error) 
 		recommender.LogRefusal(ctx, h.Logger, refusal, id, fmt.Errorf("the answer to its batch would exceed %d bytes: lower the processor's buffer", maxResponse))
 	}
 	response, counts := respond(results)
-	if err := h.Metrics.Emit(counts); err != nil {
+	if err := h.Metrics.Write(counts); err != nil {
 		h.Logger.ErrorContext(ctx, "counts are lost", slog.Any("error", err))
 	}
 	return response, nil
@@ -129,21 +129,21 @@ func fit(results []result, most int) (refused []string) {
 	return refused
 }
 
-func respond(results []result) (Response, function.Counts) {
+func respond(results []result) (Response, metrics.Counts) {
 	response := Response{Records: make([]ResponseRecord, len(results))}
-	counts := function.Counts{function.EventsIn: len(results), function.Delivered: 0, function.Failed: 0, function.Degraded: 0}
+	counts := metrics.Counts{metrics.EventsIn: len(results), metrics.Delivered: 0, metrics.Failed: 0, metrics.Degraded: 0}
 	for i, result := range results {
 		if result.record == nil {
 			response.Records[i] = ResponseRecord{RecordID: result.source.RecordID, Result: processingFailed, Data: result.source.Data}
-			counts[function.Failed]++
+			counts[metrics.Failed]++
 			continue
 		}
 		response.Records[i] = ResponseRecord{
 			RecordID: result.source.RecordID, Result: ok, Data: base64.StdEncoding.EncodeToString(result.record.Encode()),
 		}
-		counts[function.Delivered]++
+		counts[metrics.Delivered]++
 		if result.record.Degraded {
-			counts[function.Degraded]++
+			counts[metrics.Degraded]++
 		}
 	}
 	return response, counts

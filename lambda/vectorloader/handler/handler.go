@@ -1,4 +1,4 @@
-package main
+package handler
 
 import (
 	"bytes"
@@ -14,7 +14,8 @@ import (
 
 	"diecast/internal/artifacts"
 	"diecast/internal/embeddings"
-	"diecast/lambda/internal/modelstore"
+	"diecast/internal/models"
+	"diecast/internal/models/modelstore"
 	"diecast/sql"
 )
 
@@ -197,7 +198,7 @@ func (h Handler) operate(ctx context.Context, payload json.RawMessage) (any, err
 
 // load downloads, verifies and loads one model.
 func (h Handler) load(ctx context.Context, backend Backend, version string, activation embeddings.Activation) (embeddings.Loaded, error) {
-	if err := embeddings.CheckVersion(version); err != nil {
+	if err := models.CheckVersion(version); err != nil {
 		return embeddings.Loaded{}, err
 	}
 	folder, err := os.MkdirTemp("", "model-")

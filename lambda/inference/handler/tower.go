@@ -1,4 +1,4 @@
-package main
+package handler
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"diecast/internal/activity"
 	"diecast/internal/artifacts"
 	"diecast/internal/embeddings"
+	"diecast/internal/models"
 	"diecast/internal/onnx"
 )
 
@@ -65,8 +66,8 @@ func (t *tower) checkOutput() error {
 		if output.Name != t.output {
 			continue
 		}
-		if output.Type != onnx.Float32 || !column(output.Shape, embeddings.Dimension) {
-			return fmt.Errorf("output %s has type %s and shape %v: want %d floats for each user", output.Name, output.Type, output.Shape, embeddings.Dimension)
+		if output.Type != onnx.Float32 || !column(output.Shape, models.Dimension) {
+			return fmt.Errorf("output %s has type %s and shape %v: want %d floats for each user", output.Name, output.Type, output.Shape, models.Dimension)
 		}
 		return nil
 	}
@@ -115,7 +116,7 @@ func (t *tower) Embed(users []activity.Features) ([]embeddings.Vector, error) {
 		}
 		values := outputs[t.output].Floats()
 		for i := range batch {
-			vector := embeddings.Vector(values[i*embeddings.Dimension : (i+1)*embeddings.Dimension])
+			vector := embeddings.Vector(values[i*models.Dimension : (i+1)*models.Dimension])
 			if length := math.Sqrt(embeddings.InnerProduct(vector, vector)); !(math.Abs(length-1) <= artifacts.UnitTolerance) {
 				return nil, fmt.Errorf("user tower: it gave a vector of length %v, want 1", length)
 			}

@@ -1,4 +1,4 @@
-package main
+package handler
 
 import (
 	"bytes"
@@ -22,8 +22,8 @@ import (
 	"diecast/internal/embeddings"
 	"diecast/internal/inference"
 	"diecast/internal/local/postgres/postgrestest"
+	"diecast/internal/models/modelstore/modelstoretest"
 	"diecast/internal/recommendation"
-	"diecast/lambda/internal/modelstore/modelstoretest"
 )
 
 func TestMain(m *testing.M) { os.Exit(postgrestest.Run(m)) }
@@ -199,6 +199,14 @@ func TestEmbeddingsOnlyKnownCustomersAreServedAndOthersGetTheMostPopular(t *test
 	for _, similar := range answer.Similar {
 		assert.Len(t, similar, 4)
 	}
+
+	request.SimilarLimit = 2
+	answer, err = p.ask(t, request)
+	require.NoError(t, err)
+	assert.Len(t, answer.Results[0].Items, 4)
+	for _, similar := range answer.Similar {
+		assert.Len(t, similar, 2)
+	}
 }
 
 func keys[V any](values map[string]V) []string {
@@ -335,13 +343,6 @@ func TestDamagedManifestIsRefused(t *testing.T) {
 	answer, err = p.ask(t, request)
 	require.NoError(t, err, "with a model in memory its most popular products answer")
 	assert.True(t, answer.Results[0].Degraded)
-}
-
-func TestEnvironmentProblemsAreNamedAtOnce(t *testing.T) {
-	_, err := newEngine(t.Context(), func(string) string { return "" }, slog.New(slog.DiscardHandler))
-	for _, name := range []string{"DATABASE_HOST", "DATABASE_AUTH", "ARTIFACTS_BUCKET"} {
-		require.ErrorContains(t, err, name)
-	}
 }
 
 func BenchmarkBatch(b *testing.B) {

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/artifacts"
-	"diecast/lambda/internal/modelstore"
-	"diecast/lambda/internal/modelstore/modelstoretest"
+	"diecast/internal/models/modelstore"
+	"diecast/internal/models/modelstore/modelstoretest"
 )
 
 func stored(t *testing.T) (*modelstoretest.Objects, string) {

@@ -1,4 +1,4 @@
-package main
+package handler
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 	"diecast/internal/artifacts"
 	"diecast/internal/embeddings"
 	"diecast/internal/local/postgres/postgrestest"
-	"diecast/lambda/internal/modelstore/modelstoretest"
+	"diecast/internal/models/modelstore/modelstoretest"
 	shipped "diecast/training/artifacts"
 )
 
@@ -269,12 +269,5 @@ func TestUnknownEventsNameWhatIsAllowed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			require.ErrorContains(t, l.call(t, test.event, nil), test.message)
 		})
-	}
-}
-
-func TestOpenNamesAllProblems(t *testing.T) {
-	_, err := open(func(string) string { return "" })
-	for _, name := range []string{"DATABASE_HOST", "DATABASE_AUTH", "ARTIFACTS_BUCKET"} {
-		assert.ErrorContains(t, err, name)
 	}
 }

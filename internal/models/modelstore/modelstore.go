@@ -1,5 +1,5 @@
-// Package modelstore reads models from the artifacts bucket and writes them there, each in the folder
-// models/<model version>/. It checks every file that it hands out against the manifest, and the manifest against the
+// Package modelstore reads models from the ml-artifacts bucket and writes them there, each in its folder, see
+// models.Folder. It checks every file that it hands out against the manifest, and the manifest against the
 // version. It does not know what the files are for.
 package modelstore
 
@@ -22,10 +22,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"diecast/internal/artifacts"
+	"diecast/internal/models"
 )
-
-// Prefix of all models in the bucket.
-const Prefix = "models/"
 
 // Getter is the part of the S3 client that reading uses.
 type Getter interface {
@@ -59,7 +57,7 @@ func (b Bucket) Upload(ctx context.Context, client Putter, version string, folde
 		if err != nil {
 			return err
 		}
-		key := path.Join(Prefix, version, name)
+		key := models.Key(version, name)
 		if _, err := client.PutObject(ctx, &s3.PutObjectInput{Bucket: &b.Name, Key: &key, Body: bytes.NewReader(data)}); err != nil {
 			return fmt.Errorf("%s: %w", b.address(version, name), err)
 		}
@@ -158,7 +156,7 @@ func (b Bucket) read(ctx context.Context, version, name string, most int64) ([]b
 }
 
 func (b Bucket) open(ctx context.Context, version, name string) (io.ReadCloser, error) {
-	key := path.Join(Prefix, version, name)
+	key := models.Key(version, name)
 	output, err := b.Client.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.Name, Key: &key})
 	var missing *types.NoSuchKey
 	if errors.As(err, &missing) {
@@ -171,5 +169,5 @@ func (b Bucket) open(ctx context.Context, version, name string) (io.ReadCloser, 
 }
 
 func (b Bucket) address(version, name string) string {
-	return "s3://" + path.Join(b.Name, Prefix, version, name)
+	return "s3://" + path.Join(b.Name, models.Key(version, name))
 }

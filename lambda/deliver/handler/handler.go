@@ -1,4 +1,4 @@
-package main
+package handler
 
 import (
 	"context"
@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"diecast/internal/activity"
+	"diecast/internal/metrics"
 	"diecast/internal/recommendation"
-	"diecast/lambda/internal/function"
 	"diecast/lambda/internal/recommender"
 )
 
@@ -32,7 +32,7 @@ type Handler struct {
 	Recommender Recommender
 	Table       Table
 	Logger      *slog.Logger
-	Metrics     function.Metrics
+	Metrics     metrics.Writer
 }
 
 // arrival is an accepted event and where it lay in the batch.
@@ -51,12 +51,12 @@ func (h Handler) Handle(ctx context.Context, batch events.KinesisEvent) (events.
 		defer cancel()
 	}
 	accepted := h.decode(ctx, batch)
-	counts := function.Counts{
-		function.EventsIn: len(batch.Records), function.Dropped: len(batch.Records) - len(accepted),
-		function.Delivered: 0, function.Failed: 0, function.Degraded: 0,
+	counts := metrics.Counts{
+		metrics.EventsIn: len(batch.Records), metrics.Dropped: len(batch.Records) - len(accepted),
+		metrics.Delivered: 0, metrics.Failed: 0, metrics.Degraded: 0,
 	}
 	undelivered := h.deliver(ctx, accepted, counts)
-	if err := h.Metrics.Emit(counts); err != nil {
+	if err := h.Metrics.Write(counts); err != nil {
 		h.Logger.ErrorContext(ctx, "counts are lost", slog.Any("error", err))
 	}
 	response := events.KinesisEventResponse{BatchItemFailures: []events.KinesisBatchItemFailure{}}
@@ -90,7 +90,7 @@ func decode(record events.KinesisEventRecord) (activity.Event, error) {
 }
 
 // deliver returns the position of the first event that was not delivered; past the end of the batch when all were.
-func (h Handler) deliver(ctx context.Context, accepted []arrival, counts function.Counts) int {
+func (h Handler) deliver(ctx context.Context, accepted []arrival, counts metrics.Counts) int {
 	const none = int(^uint(0) >> 1)
 	if len(accepted) == 0 {
 		return none
@@ -102,7 +102,7 @@ func (h Handler) deliver(ctx context.Context, accepted []arrival, counts functio
 	records, err := h.Recommender.Recommend(ctx, events)
 	if err != nil {
 		h.Logger.ErrorContext(ctx, "batch not delivered", slog.Int("events", len(events)), slog.Any("error", err))
-		counts[function.Failed] = len(accepted)
+		counts[metrics.Failed] = len(accepted)
 		return accepted[0].position
 	}
 
@@ -122,35 +122,35 @@ func (h Handler) deliver(ctx context.Context, accepted []arrival, counts functio
 	for i, row := range rows {
 		if errs[i] != nil {
 			h.Logger.ErrorContext(ctx, "session not delivered", slog.Int("events", len(row.members)), slog.Any("error", errs[i]))
-			counts[function.Failed] += len(row.members)
+			counts[metrics.Failed] += len(row.members)
 			undelivered = min(undelivered, accepted[row.members[0]].position)
 			continue
 		}
 		for _, member := range row.members {
-			counts[function.Delivered]++
+			counts[metrics.Delivered]++
 			if records[member].Degraded {
-				counts[function.Degraded]++
+				counts[metrics.Degraded]++
 			}
 		}
 	}
 	return undelivered
 }
 
-// row is what a session's row shall hold, and which records it stands for.
-type row struct {
+// sessionRow is what a session's row shall hold, and which records it stands for.
+type sessionRow struct {
 	record  recommendation.Record
 	members []int
 }
 
 // latest folds the records of each session into the one that supersedes the others: the rest would be overwritten at once.
-func latest(records []recommendation.Record) []row {
-	var rows []row
+func latest(records []recommendation.Record) []sessionRow {
+	var rows []sessionRow
 	position := map[string]int{}
 	for i, record := range records {
 		at, seen := position[record.Event.SessionID]
 		if !seen {
 			position[record.Event.SessionID] = len(rows)
-			rows = append(rows, row{record: record, members: []int{i}})
+			rows = append(rows, sessionRow{record: record, members: []int{i}})
 			continue
 		}
 		rows[at].members = append(rows[at].members, i)

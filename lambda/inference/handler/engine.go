@@ -1,4 +1,4 @@
-package main
+package handler
 
 import (
 	"context"
@@ -12,8 +12,8 @@ import (
 	"diecast/internal/activity"
 	"diecast/internal/embeddings"
 	"diecast/internal/inference"
+	"diecast/internal/models/modelstore"
 	"diecast/internal/recommendation"
-	"diecast/lambda/internal/modelstore"
 )
 
 const (
@@ -62,7 +62,7 @@ func (e *Engine) recommend(ctx context.Context, current *model, request inferenc
 	if err != nil {
 		return inference.BatchAnswer{}, err
 	}
-	query := embeddings.Query{Version: current.version(), ItemsPerUser: request.Limit, ItemsPerProduct: request.Limit}
+	query := embeddings.Query{Version: current.version(), ItemsPerUser: request.Limit, ItemsPerProduct: request.SimilarLimit}
 	var asked []int // position in the request of each user in the query
 	for i, event := range request.Events {
 		if vectors[i] != nil {
