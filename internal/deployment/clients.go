@@ -29,10 +29,12 @@ func (d *Deployment) DynamoDB(ctx context.Context) (*dynamodb.Client, error) {
 	return client(ctx, d, dynamodb.ServiceID, dynamodb.NewFromConfig)
 }
 
-// S3 is a client of the deployment's buckets. On this machine buckets are in the path: an address has no
-// subdomains.
+// S3 is a client of the deployment's buckets. On this machine buckets are in the path: an address
+// has no subdomains.
 func (d *Deployment) S3(ctx context.Context) (*s3.Client, error) {
-	return client(ctx, d, s3.ServiceID, s3.NewFromConfig, func(o *s3.Options) { o.UsePathStyle = d.contents.Endpoints != nil })
+	return client(ctx, d, s3.ServiceID, s3.NewFromConfig, func(options *s3.Options) {
+		options.UsePathStyle = d.contents.Endpoints != nil
+	})
 }
 
 // Lambda is a client of the deployment's functions.
@@ -57,8 +59,8 @@ func client[Client, Option any](
 	return create(configuration, options...), nil
 }
 
-// configuration of a service's client. For a run on this machine it is the file's alone: a value in the
-// environment or in a profile could send a request to AWS.
+// configuration of a service's client. For a run on this machine it is the file's alone: a value in
+// the environment or in a profile could send a request to AWS.
 func (d *Deployment) configuration(ctx context.Context, service string) (aws.Config, error) {
 	if d.contents.Endpoints == nil {
 		return d.fromChain(ctx)
@@ -66,15 +68,18 @@ func (d *Deployment) configuration(ctx context.Context, service string) (aws.Con
 	var problems []error
 	value := func(name string) string {
 		if d.contents.Endpoints[name] == "" {
-			problems = append(problems, fmt.Errorf("its endpoints lack %s, so that %s cannot be reached on this machine", name, service))
+			problems = append(problems,
+				fmt.Errorf("its endpoints lack %s, so that %s cannot be reached on this machine", name, service))
 		}
 		return d.contents.Endpoints[name]
 	}
 	endpoint, region := value(outputs.EndpointOf(service)), value(outputs.Region)
 	key, secret := value(outputs.AccessKeyID), value(outputs.SecretAccessKey)
-	if address, err := url.Parse(endpoint); endpoint != "" && (err != nil || !environment.Loopback(address.Hostname())) {
-		problems = append(problems, fmt.Errorf("%s is %q: the address of a run is on this machine, such as http://127.0.0.1:4566",
-			outputs.EndpointOf(service), endpoint))
+	address, err := url.Parse(endpoint)
+	if endpoint != "" && (err != nil || !environment.Loopback(address.Hostname())) {
+		problems = append(problems,
+			fmt.Errorf("%s is %q: the address of a run is on this machine, such as http://127.0.0.1:4566",
+				outputs.EndpointOf(service), endpoint))
 	}
 	if err := errors.Join(problems...); err != nil {
 		return aws.Config{}, err
@@ -97,7 +102,8 @@ func (d *Deployment) fromChain(ctx context.Context) (aws.Config, error) {
 	}
 	loaded, err := config.LoadDefaultConfig(ctx, options...)
 	if err != nil {
-		return aws.Config{}, fmt.Errorf("the AWS configuration cannot be loaded; `aws sts get-caller-identity` must work: %w", err)
+		return aws.Config{}, fmt.Errorf(
+			"the AWS configuration cannot be loaded; `aws sts get-caller-identity` must work: %w", err)
 	}
 	d.cloud = &loaded
 	return loaded, nil

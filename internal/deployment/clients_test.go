@@ -80,7 +80,8 @@ var calls = map[string]func(context.Context, *Deployment) error{
 	},
 }
 
-// elsewhere fills the environment, a profile and the instance's metadata with ways to another place, which must not be asked.
+// elsewhere fills the environment, a profile and the instance's metadata with ways to another
+// place, which must not be asked.
 func elsewhere(t *testing.T) {
 	t.Helper()
 	wrong := startService(t)

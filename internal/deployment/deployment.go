@@ -1,6 +1,6 @@
-// Package deployment finds a deployed platform by its file of outputs: the names of what was made, and
-// clients that reach it. A command that is given such a file does not know whether it talks to AWS or to a
-// run on this machine.
+// Package deployment finds a deployed platform by its file of outputs: the names of what was made,
+// and clients that reach it. A command that is given such a file does not know whether it talks to
+// AWS or to a run on this machine.
 //
 // It knows what the stacks publish (internal/deployment/outputs), not what anybody does with it.
 package deployment
@@ -62,7 +62,8 @@ func Read(file string) (*Deployment, error) {
 		"write the outputs of each into a file of its own and name one of them", file, strings.Join(platforms, ", "))
 }
 
-// platformsIn are the names before the hyphen and a stack's id, sorted. Other stacks are none of ours.
+// platformsIn are the names before the hyphen and a stack's id, sorted. Other stacks are none of
+// ours.
 func platformsIn(file outputs.File) []string {
 	found := map[string]bool{}
 	for name := range file.Stacks {

@@ -14,8 +14,8 @@ type Auth string
 const (
 	// IAM signs a token that serves as the password. The database user must be one that logs in so.
 	IAM Auth = "iam"
-	// Secret reads user name and password from Secrets Manager, at every new connection: RDS rotates the
-	// secret by itself.
+	// Secret reads user name and password from Secrets Manager, at every new connection: RDS
+	// rotates the secret by itself.
 	Secret Auth = "secret"
 )
 
@@ -23,7 +23,8 @@ const (
 type TLS string
 
 const (
-	// VerifyFull wants a certificate of a trusted authority that bears the host's name; the default.
+	// VerifyFull wants a certificate of a trusted authority that bears the host's name; the
+	// default.
 	VerifyFull TLS = "verify-full"
 	// Off speaks plain text; allowed for loopback hosts only.
 	Off TLS = "off"
@@ -77,7 +78,8 @@ func (d Database) Check() error {
 	case "", VerifyFull:
 	case Off:
 		if d.Host != "" && !Loopback(d.Host) {
-			problem("DATABASE_TLS is off for %s: only a loopback host may be reached without TLS; set it to verify-full", d.Host)
+			problem("DATABASE_TLS is off for %s: only a loopback host may be reached without TLS;"+
+				" set it to verify-full", d.Host)
 		}
 	default:
 		problem("DATABASE_TLS is %q: verify-full and, for loopback hosts, off are allowed", d.TLS)

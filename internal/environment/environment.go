@@ -1,6 +1,7 @@
 // Package environment is what a stack tells a program by environment variables: for each program a
-// struct whose tags are the names. Stacks write the structs (Variables), programs read them (Read), and
-// the laptop changes them on the way. The package opens nothing and does not know what a value is for.
+// struct whose tags are the names. Stacks write the structs (Variables), programs read them (Read),
+// and the laptop changes them on the way. The package opens nothing and does not know what a value
+// is for.
 package environment
 
 import (
@@ -65,8 +66,8 @@ func (s Seconds) MarshalText() ([]byte, error) {
 // OfProcess are the variables of this process.
 func OfProcess() map[string]string { return env.ToMap(os.Environ()) }
 
-// Read fills an environment from variables. The error names every variable that is missing or wrong, one
-// to a line. What lies behind the names is not looked at.
+// Read fills an environment from variables. The error names every variable that is missing or
+// wrong, one to a line. What lies behind the names is not looked at.
 func Read[T any](variables map[string]string) (T, error) {
 	var read T
 	err := env.ParseWithOptions(&read, env.Options{Environment: variables})

@@ -1,5 +1,5 @@
-// Package metrics names the platform's own metrics and writes them. Functions write them, alarms and
-// dashboards read them under the same names. It knows nothing of what is counted, or by whom.
+// Package metrics names the platform's own metrics and writes them. Functions write them, alarms
+// and dashboards read them under the same names. It knows nothing of what is counted, or by whom.
 package metrics
 
 import (
@@ -17,7 +17,8 @@ const (
 	FunctionDimension = "function"
 )
 
-// The counts. Each is of events, and each function writes those that it knows, also when they are 0.
+// The counts. Each is of events, and each function writes those that it knows, also when they are
+// 0.
 const (
 	// EventsIn are the events that arrived.
 	EventsIn = "events_in"
@@ -25,7 +26,8 @@ const (
 	Delivered = "delivered"
 	// Dropped are the events that break the contract and were passed over.
 	Dropped = "dropped"
-	// Failed are the events that could not be served and went to the error output or will be retried.
+	// Failed are the events that could not be served and went to the error output or will be
+	// retried.
 	Failed = "failed"
 	// Degraded are the delivered events that the most popular products answered.
 	Degraded = "degraded"
@@ -37,8 +39,8 @@ var Names = []string{EventsIn, Delivered, Dropped, Failed, Degraded}
 // Counts by name, one of Names.
 type Counts map[string]int
 
-// Writer writes counts in CloudWatch's embedded metric format: a line of the log that CloudWatch turns
-// into metrics, with no call to make.
+// Writer writes counts in CloudWatch's embedded metric format: a line of the log that CloudWatch
+// turns into metrics, with no call to make.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 type Writer struct {
 	// Function is the value of the dimension.
@@ -49,7 +51,8 @@ type Writer struct {
 	Clock func() time.Time
 }
 
-// Write writes one line with all counts. It refuses a name that is none of Names: no alarm would see it.
+// Write writes one line with all counts. It refuses a name that is none of Names: no alarm would
+// see it.
 func (w Writer) Write(counts Counts) error {
 	clock := w.Clock
 	if clock == nil {

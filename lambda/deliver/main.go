@@ -1,5 +1,6 @@
-// Command deliver is the second consumer of the stream: it writes the latest recommendations of every
-// session to the table that the shop reads, within seconds. Its environment is environment.Deliver.
+// Command deliver is the second consumer of the stream: it writes the latest recommendations of
+// every session to the table that the shop reads, within seconds. Its environment is
+// environment.Deliver.
 package main
 
 import (
@@ -32,7 +33,9 @@ func main() {
 				Invoker: lambda.NewFromConfig(configuration), Function: variables.Function, Clock: time.Now,
 			},
 			Table: handler.Table{
-				Client: dynamodb.NewFromConfig(configuration), Name: variables.Table, Keep: time.Duration(variables.Keep),
+				Client: dynamodb.NewFromConfig(configuration),
+				Name:   variables.Table,
+				Keep:   time.Duration(variables.Keep),
 			},
 			Logger:  logger,
 			Metrics: metrics.Writer{Function: "deliver", Output: os.Stdout},

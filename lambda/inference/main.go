@@ -1,5 +1,5 @@
-// Command inference recommends: to the stream's consumers in batches, and to the course's three HTTP
-// routes through a function URL. Its environment is environment.VectorStore.
+// Command inference recommends: to the stream's consumers in batches, and to the course's three
+// HTTP routes through a function URL. Its environment is environment.VectorStore.
 package main
 
 import (

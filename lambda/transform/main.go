@@ -1,5 +1,5 @@
-// Command transform is the processor of the delivery stream: it turns activity events into recommendation
-// records on their way to the archive. Its environment is environment.Transform.
+// Command transform is the processor of the delivery stream: it turns activity events into
+// recommendation records on their way to the archive. Its environment is environment.Transform.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Command vectorloader creates the vector store and loads models into it: at deployment, as a custom
-// resource, and on demand, for operators and the state machine. Its environment is
+// Command vectorloader creates the vector store and loads models into it: at deployment, as a
+// custom resource, and on demand, for operators and the state machine. Its environment is
 // environment.VectorStore.
 package main
 
@@ -17,7 +17,8 @@ import (
 
 func main() {
 	function.Start(func(ctx context.Context, logger *slog.Logger) (any, error) {
-		// Opened by the first event that needs it: deleting the stack must succeed whatever is wrong here.
+		// Opened by the first event that needs it: deleting the stack must succeed whatever is
+		// wrong here.
 		open := sync.OnceValues(func() (handler.Backend, error) {
 			backend, err := vectorbackend.Open(ctx, environment.OfProcess())
 			return handler.Backend{Store: backend.Store, Bucket: backend.Models, Upload: backend.S3}, err

@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// File is what `cdk deploy --outputs-file` writes: an object of outputs for each stack. The laptop's run
-// writes its Endpoints beside them, so that nobody can take it for a deployment on AWS.
+// File is what `cdk deploy --outputs-file` writes: an object of outputs for each stack. The
+// laptop's run writes its Endpoints beside them, so that nobody can take it for a deployment on
+// AWS.
 type File struct {
 	// Stacks holds the outputs by name, by the stack's name in CloudFormation.
 	Stacks map[string]map[string]string
@@ -15,8 +16,9 @@ type File struct {
 	Endpoints Endpoints
 }
 
-// Endpoints of a laptop's run: the addresses of its engines and the login that they take, by the names of the
-// environment variables that AWS's SDKs and command line read, so that a shell can export them as they are.
+// Endpoints of a laptop's run: the addresses of its engines and the login that they take, by the
+// names of the environment variables that AWS's SDKs and command line read, so that a shell can
+// export them as they are.
 type Endpoints map[string]string
 
 // The names in Endpoints beside those of EndpointOf.
@@ -28,8 +30,8 @@ const (
 	Region          = "AWS_REGION"
 )
 
-// EndpointOf is the name in Endpoints of a service's address. The service is the SDK's ServiceID, such as
-// Secrets Manager.
+// EndpointOf is the name in Endpoints of a service's address. The service is the SDK's ServiceID,
+// such as Secrets Manager.
 // https://docs.aws.amazon.com/sdkref/latest/guide/ss-endpoints-env.html
 func EndpointOf(service string) string {
 	return AnyEndpoint + "_" + strings.ToUpper(strings.ReplaceAll(service, " ", "_"))

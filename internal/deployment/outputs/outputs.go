@@ -1,6 +1,6 @@
-// Package outputs names the platform's stacks and everything that they publish at the end of a deployment,
-// and says how a file of such outputs is written. Stacks, commands and the laptop's run share it; it has no
-// client and does not know what a value is used for.
+// Package outputs names the platform's stacks and everything that they publish at the end of a
+// deployment, and says how a file of such outputs is written. Stacks, commands and the laptop's run
+// share it; it has no client and does not know what a value is used for.
 package outputs
 
 import (
@@ -30,7 +30,8 @@ type Output struct {
 	Stack Stack
 	// Name is the output's own; two stacks may use the same one.
 	Name string
-	// Meaning says what the value is: the output's description in the template and in docs/outputs.md.
+	// Meaning says what the value is: the output's description in the template and in
+	// docs/outputs.md.
 	Meaning string
 }
 
@@ -53,8 +54,10 @@ var (
 	VectorsDatabaseName      = declare(Vectors, "DatabaseName", "Vector store: database name")
 	VectorsDatabaseSecretARN = declare(Vectors, "DatabaseSecretArn",
 		"Vector store: secret with the administrator's user name and password, kept by RDS")
-	ArtifactsBucketName       = declare(Vectors, "ArtifactsBucketName", "Bucket of models, one folder each below models/")
-	VectorsLoaderFunctionName = declare(Vectors, "LoaderFunctionName", "Function that creates the schema and loads a model")
+	ArtifactsBucketName = declare(Vectors, "ArtifactsBucketName",
+		"Bucket of models, one folder each below models/")
+	VectorsLoaderFunctionName = declare(Vectors, "LoaderFunctionName",
+		"Function that creates the schema and loads a model")
 
 	VectorsSchemaVersion = declare(VectorsData, "SchemaVersion", "Version of the vector store's schema after the load")
 	ModelVersion         = declare(VectorsData, "ModelVersion", "Model that was active after the load")
@@ -62,17 +65,22 @@ var (
 
 // Outputs of the stack Streaming.
 var (
-	StreamName                = declare(Streaming, "StreamName", "Kinesis stream that takes activity events in")
-	DeliveryStreamName        = declare(Streaming, "DeliveryStreamName", "Firehose delivery stream that archives recommendations")
-	DeliveryLogGroupName      = declare(Streaming, "DeliveryLogGroupName", "Log group of Firehose's delivery errors")
+	StreamName         = declare(Streaming, "StreamName", "Kinesis stream that takes activity events in")
+	DeliveryStreamName = declare(Streaming, "DeliveryStreamName",
+		"Firehose delivery stream that archives recommendations")
+	DeliveryLogGroupName = declare(Streaming, "DeliveryLogGroupName",
+		"Log group of Firehose's delivery errors")
 	RecommendationsBucketName = declare(Streaming, "RecommendationsBucketName",
 		"Bucket of archived recommendations, errors and given-up batches")
 	RecommendationsTableName = declare(Streaming, "RecommendationsTableName",
 		"DynamoDB table of each session's latest recommendations")
-	TransformFunctionName = declare(Streaming, "TransformFunctionName", "Function that Firehose calls for each batch")
-	DeliverFunctionName   = declare(Streaming, "DeliverFunctionName", "Function that writes recommendations for the shop")
+	TransformFunctionName = declare(Streaming, "TransformFunctionName",
+		"Function that Firehose calls for each batch")
+	DeliverFunctionName = declare(Streaming, "DeliverFunctionName",
+		"Function that writes recommendations for the shop")
 	InferenceFunctionName = declare(Streaming, "InferenceFunctionName", "Function that recommends")
-	InferenceURL          = declare(Streaming, "InferenceUrl", "Inference over HTTPS, for callers with IAM credentials")
+	InferenceURL          = declare(Streaming, "InferenceUrl",
+		"Inference over HTTPS, for callers with IAM credentials")
 )
 
 var declared []Output

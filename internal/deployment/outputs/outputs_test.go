@@ -20,8 +20,8 @@ import (
 // root of the module.
 const root = "../../.."
 
-// docs/outputs.md is compared with the templates, both ways, by the tests of the templates: what agrees with it agrees with
-// every profile's stacks.
+// docs/outputs.md is compared with the templates, both ways, by the tests of the templates: what
+// agrees with it agrees with every profile's stacks.
 func TestEveryOutputIsDeclared(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join(root, "docs", "outputs.md"))
 	require.NoError(t, err)

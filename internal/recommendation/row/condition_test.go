@@ -17,23 +17,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/activity"
-	"diecast/internal/local/installed"
 	"diecast/internal/recommendation"
+	"diecast/test/contracts"
 )
 
 // startDynamoDB runs an emulator of DynamoDB that evaluates conditions, with an empty table.
 func startDynamoDB(t *testing.T) *dynamodb.Client {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("starts moto")
-	}
+	python := contracts.Python(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	address := listener.Addr().(*net.TCPAddr)
 	require.NoError(t, listener.Close())
 	ctx, cancel := context.WithCancel(context.Background())
-	python, err := installed.Python()
-	require.NoError(t, err)
 	server := exec.CommandContext(ctx, python, "-m", "moto.server", "-H", "127.0.0.1", "-p", fmt.Sprint(address.Port))
 	require.NoError(t, server.Start(), "run `make setup`")
 	t.Cleanup(func() {

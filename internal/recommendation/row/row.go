@@ -1,6 +1,6 @@
-// Package row is the contract of the table that the shop reads: one item for each session, which holds the
-// latest recommendation record. It names the attributes, the key and the index, writes and reads an item,
-// and says when one may replace another.
+// Package row is the contract of the table that the shop reads: one item for each session, which
+// holds the latest recommendation record. It names the attributes, the key and the index, writes
+// and reads an item, and says when one may replace another.
 //
 // It must not know who makes a record or how an item travels: it has no client.
 package row
@@ -22,8 +22,8 @@ const (
 	SessionID = "session_id"
 	// CustomerNumber is the partition key of CustomerIndex, a number.
 	CustomerNumber = "customer_number"
-	// EventTime is the sort key of CustomerIndex, a string: UTC in RFC 3339 of fixed width, so that the
-	// order of the texts is the order of the times.
+	// EventTime is the sort key of CustomerIndex, a string: UTC in RFC 3339 of fixed width, so that
+	// the order of the texts is the order of the times.
 	EventTime = "event_time"
 	// EventID is a UUID in lower-case text, which has the order of its bytes.
 	EventID = "event_id"
@@ -36,7 +36,8 @@ const (
 	ExpiresAt = "expires_at"
 )
 
-// CustomerIndex finds a customer's sessions by CustomerNumber, in the order of EventTime. It holds keys only.
+// CustomerIndex finds a customer's sessions by CustomerNumber, in the order of EventTime. It holds
+// keys only.
 const CustomerIndex = "customer_number-event_time"
 
 // timeLayout is that of EventTime.
@@ -56,10 +57,11 @@ func Item(record recommendation.Record, keep time.Duration) map[string]types.Att
 	}
 }
 
-// Condition is recommendation.Record.Supersedes in DynamoDB's words: under it an item may be put. It takes
-// Values.
+// Condition is recommendation.Record.Supersedes in DynamoDB's words: under it an item may be put.
+// It takes Values.
 const Condition = "attribute_not_exists(" + SessionID + ")" +
-	" OR (" + EventID + " <> :id AND (" + EventTime + " < :time OR (" + EventTime + " = :time AND " + EventID + " < :id)))" +
+	" OR (" + EventID + " <> :id AND (" +
+	EventTime + " < :time OR (" + EventTime + " = :time AND " + EventID + " < :id)))" +
 	" OR (" + EventID + " = :id AND " + Degraded + " = :true AND :degraded = :false)"
 
 // Values are those of Condition for the record that is to be put.

@@ -27,7 +27,8 @@ type Table struct {
 	Keep time.Duration
 }
 
-// Put writes a record where it supersedes the row of its session, and does nothing where it does not.
+// Put writes a record where it supersedes the row of its session, and does nothing where it does
+// not.
 func (t Table) Put(ctx context.Context, record recommendation.Record) error {
 	_, err := t.Client.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName: &t.Name, Item: row.Item(record, t.Keep),

@@ -1,5 +1,5 @@
-// Package function is what every Lambda of the platform starts with. It knows nothing of what a function
-// does.
+// Package function is what every Lambda of the platform starts with. It knows nothing of what a
+// function does.
 package function
 
 import (
@@ -10,9 +10,9 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 )
 
-// Start serves the handler that make returns until Lambda ends the process. Where make fails, the log
-// says why and the process ends. The logger writes JSON lines to the standard output, which Lambda
-// collects.
+// Start serves the handler that make returns until Lambda ends the process. Where make fails, the
+// log says why and the process ends. The logger writes JSON lines to the standard output, which
+// Lambda collects.
 func Start(make func(ctx context.Context, logger *slog.Logger) (handler any, err error)) {
 	logger := slog.New(slog.NewJSONHandler(os.Stdout, nil))
 	handler, err := make(context.Background(), logger)

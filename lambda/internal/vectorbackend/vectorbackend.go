@@ -1,5 +1,5 @@
-// Package vectorbackend opens what the functions of the vector store work on: its database and the bucket
-// of models. It knows nothing of what they do there.
+// Package vectorbackend opens what the functions of the vector store work on: its database and the
+// bucket of models. It knows nothing of what they do there.
 package vectorbackend
 
 import (
@@ -42,6 +42,8 @@ func Open(ctx context.Context, variables map[string]string) (Backend, error) {
 	}
 	client := s3.NewFromConfig(configuration)
 	return Backend{
-		Store: embeddings.NewStore(pool), Models: modelstore.Bucket{Client: client, Name: read.ArtifactsBucket}, S3: client,
+		Store:  embeddings.NewStore(pool),
+		Models: modelstore.Bucket{Client: client, Name: read.ArtifactsBucket},
+		S3:     client,
 	}, nil
 }

@@ -1,0 +1,33 @@
+package function
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A function that cannot start says why in its log, where an operator looks, and its process ends.
+func TestAFunctionThatCannotStartSaysWhy(t *testing.T) {
+	if os.Getenv("START_A_FUNCTION") != "" {
+		Start(func(context.Context, *slog.Logger) (any, error) { return nil, errors.New("TABLE is not set") })
+		return
+	}
+	process := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^"+t.Name()+"$")
+	process.Env = []string{"START_A_FUNCTION=1"}
+	output, err := process.Output()
+	var ended *exec.ExitError
+	require.ErrorAs(t, err, &ended)
+	assert.Equal(t, 1, ended.ExitCode())
+	assert.Equal(t, 1, bytes.Count(output, []byte("\n")), "%s", output)
+	var line struct{ Level, Msg, Error string }
+	require.NoError(t, json.Unmarshal(output, &line))
+	assert.Equal(t, []string{"ERROR", "cannot start", "TABLE is not set"}, []string{line.Level, line.Msg, line.Error})
+}
