@@ -161,6 +161,17 @@ func TestARunsAddressesAreOnThisMachine(t *testing.T) {
 	require.NoError(t, err)
 }
 
+func TestBucketsAreInThePathOnThisMachineOnly(t *testing.T) {
+	elsewhere(t)
+	client, err := local(t, append(login, `"AWS_ENDPOINT_URL_S3":"http://127.0.0.1:4566"`)...).S3(t.Context())
+	require.NoError(t, err)
+	assert.True(t, client.Options().UsePathStyle)
+	onAWS(t)
+	client, err = read(t, `{"shop-Streaming":{}}`).S3(t.Context())
+	require.NoError(t, err)
+	assert.False(t, client.Options().UsePathStyle)
+}
+
 // onAWS is the environment of somebody who is logged in, with one endpoint in AWS's stead.
 func onAWS(t *testing.T) *service {
 	t.Helper()
@@ -168,6 +179,7 @@ func onAWS(t *testing.T) *service {
 	missing := filepath.Join(t.TempDir(), "none")
 	t.Setenv("AWS_CONFIG_FILE", missing)
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", missing)
+	t.Setenv("AWS_PROFILE", "")
 	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
 	t.Setenv("AWS_ACCESS_KEY_ID", "AKIAENVIRONMENT")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "environment")

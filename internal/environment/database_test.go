@@ -32,6 +32,14 @@ func TestDatabaseAccepts(t *testing.T) {
 		"no TLS on loopback": {map[string]string{"DATABASE_HOST": "127.0.0.1", "DATABASE_TLS": "off"}, Database{
 			Host: "127.0.0.1", Port: "5432", Name: "vectors", Auth: IAM, User: "inference_reader", Region: "us-east-1", TLS: Off,
 		}},
+		"the lowest port": {map[string]string{"DATABASE_PORT": "1"}, Database{
+			Host: "db.example.rds.amazonaws.com", Port: "1", Name: "vectors", Auth: IAM, User: "inference_reader",
+			Region: "us-east-1",
+		}},
+		"the highest port": {map[string]string{"DATABASE_PORT": "65535"}, Database{
+			Host: "db.example.rds.amazonaws.com", Port: "65535", Name: "vectors", Auth: IAM, User: "inference_reader",
+			Region: "us-east-1",
+		}},
 		"own certificate authorities": {map[string]string{"DATABASE_TLS": "verify-full", "DATABASE_CA_FILE": "ca.pem"}, Database{
 			Host: "db.example.rds.amazonaws.com", Port: "5432", Name: "vectors", Auth: IAM, User: "inference_reader", Region: "us-east-1", TLS: VerifyFull, CAFile: "ca.pem",
 		}},

@@ -143,10 +143,10 @@ func reason(err error, fields []field, variables map[string]string) error {
 		broken env.ParseError
 	)
 	for _, field := range fields {
-		switch {
-		case errors.As(err, &empty) && empty.Key == field.variable:
+		if errors.As(err, &empty) && empty.Key == field.variable {
 			return fmt.Errorf("%s is not set: %s", field.variable, field.help)
-		case errors.As(err, &broken) && broken.Name == field.name:
+		}
+		if errors.As(err, &broken) && broken.Name == field.name {
 			return fmt.Errorf("%s is %q: %w", field.variable, variables[field.variable], broken.Err)
 		}
 	}

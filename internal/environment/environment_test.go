@@ -49,6 +49,11 @@ func TestReadLooksAtTheGivenVariablesOnly(t *testing.T) {
 }
 
 func TestSecondsAreWholeAndPositive(t *testing.T) {
+	shortest := maps.Clone(deliver)
+	shortest["RECOMMENDATION_TTL_SECONDS"] = "1"
+	read, err := Read[Deliver](shortest)
+	require.NoError(t, err)
+	assert.Equal(t, Seconds(time.Second), read.Keep)
 	for _, bad := range []string{"0", "-1", "1h", "1.5", " 1"} {
 		variables := maps.Clone(deliver)
 		variables["RECOMMENDATION_TTL_SECONDS"] = bad

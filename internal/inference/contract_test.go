@@ -100,6 +100,22 @@ func TestNewBatchEventHoldsTheWholeCartAndBoundsTheRest(t *testing.T) {
 	assert.Equal(t, []string{"a", "b", "B0"}, batch.Products())
 }
 
+func TestAnswersMayHaveAsManyItemsAsAskedFor(t *testing.T) {
+	batch := inference.BatchRequest{Limit: 2, Events: []inference.BatchEvent{inference.NewBatchEvent(activity.Event{})}}
+	answer := func(items ...recommendation.Item) error {
+		data, err := inference.BatchAnswer{
+			ModelVersion: "0123456789ab", Results: []inference.BatchResult{{Items: items}},
+			Similar: map[string][]recommendation.Neighbour{},
+		}.Encode()
+		require.NoError(t, err)
+		_, err = inference.DecodeBatchAnswer(data, batch)
+		return err
+	}
+	require.NoError(t, answer(recommendation.Item{ID: "S1"}, recommendation.Item{ID: "S2"}))
+	require.ErrorContains(t, answer(recommendation.Item{ID: "S1"}, recommendation.Item{ID: "S2"}, recommendation.Item{ID: "S3"}),
+		"at most 2 items")
+}
+
 func TestEncodedBatchesAreAccepted(t *testing.T) {
 	batch := inference.BatchRequest{Limit: 5, SimilarLimit: 5, Events: []inference.BatchEvent{inference.NewBatchEvent(activity.Event{})}}
 	data, err := batch.Encode()

@@ -3,14 +3,17 @@ package modelstore_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"testing"
+	"testing/fstest"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/artifacts"
+	"diecast/internal/models"
 	"diecast/internal/models/modelstore"
 	"diecast/internal/models/modelstore/modelstoretest"
 )
@@ -87,4 +90,68 @@ func TestFailuresNameTheObject(t *testing.T) {
 	_, err := bucket.Manifest(t.Context(), "00000000000f")
 	require.ErrorIs(t, err, down)
 	require.ErrorContains(t, err, "s3://b/models/00000000000f/manifest.json")
+}
+
+// recording is a bucket that keeps the order of what was put, and can refuse a key.
+type recording struct {
+	*modelstoretest.Objects
+	keys    []string
+	refused string
+}
+
+func (r *recording) PutObject(ctx context.Context, input *s3.PutObjectInput, options ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
+	if *input.Key == r.refused {
+		return nil, errors.New("service unavailable")
+	}
+	r.keys = append(r.keys, *input.Key)
+	return r.Objects.PutObject(ctx, input, options...)
+}
+
+func complete(t *testing.T) (fstest.MapFS, string) {
+	t.Helper()
+	folder, manifest := modelstoretest.Embeddings(t, 1, 5, 2, artifacts.Shipped)
+	data, err := manifest.Encode()
+	require.NoError(t, err)
+	files := fstest.MapFS{artifacts.ManifestName: {Data: data}}
+	for name := range manifest.Files {
+		content, err := fs.ReadFile(folder, name)
+		require.NoError(t, err)
+		files[name] = &fstest.MapFile{Data: content}
+	}
+	return files, manifest.ModelVersion
+}
+
+func TestUploadedModelIsDownloaded(t *testing.T) {
+	folder, version := complete(t)
+	objects := &recording{Objects: modelstoretest.New()}
+	require.NoError(t, objects.Bucket().Upload(t.Context(), objects, version, folder))
+	assert.Equal(t, []string{
+		models.Key(version, artifacts.ItemEmbeddings), models.Key(version, artifacts.UserEmbeddings), models.Key(version, artifacts.ManifestName),
+	}, objects.keys, "the manifest comes last")
+	require.NoError(t, objects.Bucket().Download(t.Context(), version, t.TempDir()))
+}
+
+func TestUploadStopsAtTheFirstFailure(t *testing.T) {
+	folder, version := complete(t)
+	objects := &recording{Objects: modelstoretest.New(), refused: models.Key(version, artifacts.UserEmbeddings)}
+	err := objects.Bucket().Upload(t.Context(), objects, version, folder)
+	require.ErrorContains(t, err, "s3://artifacts/models/"+version+"/embeddings/user_embeddings.csv: service unavailable")
+	_, err = objects.Bucket().Manifest(t.Context(), version)
+	require.ErrorContains(t, err, "does not exist", "half a model is none")
+}
+
+func TestUploadRefusesAFolderThatIsNoModel(t *testing.T) {
+	for name, change := range map[string]func(fstest.MapFS){
+		"no manifest":       func(folder fstest.MapFS) { delete(folder, artifacts.ManifestName) },
+		"a broken one":      func(folder fstest.MapFS) { folder[artifacts.ManifestName] = &fstest.MapFile{Data: []byte("{}")} },
+		"a file that lacks": func(folder fstest.MapFS) { delete(folder, artifacts.ItemEmbeddings) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder, version := complete(t)
+			change(folder)
+			objects := &recording{Objects: modelstoretest.New()}
+			require.Error(t, objects.Bucket().Upload(t.Context(), objects, version, folder))
+			assert.Empty(t, objects.keys)
+		})
+	}
 }
