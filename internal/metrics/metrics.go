@@ -17,6 +17,12 @@ const (
 	FunctionDimension = "function"
 )
 
+// The functions that count: values of FunctionDimension.
+const (
+	Transform = "transform"
+	Deliver   = "deliver"
+)
+
 // The counts. Each is of events, and each function writes those that it knows, also when they are
 // 0.
 const (

@@ -38,7 +38,7 @@ func main() {
 				Keep:   time.Duration(variables.Keep),
 			},
 			Logger:  logger,
-			Metrics: metrics.Writer{Function: "deliver", Output: os.Stdout},
+			Metrics: metrics.Writer{Function: metrics.Deliver, Output: os.Stdout},
 		}.Handle, nil
 	})
 }

@@ -31,7 +31,7 @@ func main() {
 				Invoker: lambda.NewFromConfig(configuration), Function: variables.Function, Clock: time.Now,
 			},
 			Logger:  logger,
-			Metrics: metrics.Writer{Function: "transform", Output: os.Stdout},
+			Metrics: metrics.Writer{Function: metrics.Transform, Output: os.Stdout},
 		}.Handle, nil
 	})
 }

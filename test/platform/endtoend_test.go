@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"diecast/internal/archive"
 	"diecast/internal/deployment/outputs"
 	"diecast/internal/local/demonstration"
 	"diecast/internal/local/platform"
@@ -28,7 +29,7 @@ import (
 // Events on the stream are found, complete and exact, in the bucket and in the table.
 func TestEventsReachTheArchiveAndTheShop(t *testing.T) {
 	running := start(t, synthesized)
-	to := target(t, running, "recommendations/")
+	to := target(t, running, archive.Recommendations)
 	report, err := demonstration.Run(t.Context(), to, demonstration.Options{Shop: shop(t), Events: 200, BrokenShare: 0.1})
 	require.NoError(t, err)
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"diecast/internal/archive"
 	"diecast/internal/classicmodels"
 	"diecast/internal/deployment/outputs"
 	"diecast/internal/local/demonstration"
@@ -144,7 +145,7 @@ func target(t testing.TB, running *platform.Platform, archivePrefix string) demo
 		Kinesis: running.Kinesis(), DynamoDB: running.DynamoDB(), S3: running.S3(),
 		Stream: output(t, running, outputs.StreamName),
 		Table:  output(t, running, outputs.RecommendationsTableName),
-		Bucket: output(t, running, outputs.RecommendationsBucketName), ArchivePrefix: archivePrefix, ErrorPrefix: "errors/",
+		Bucket: output(t, running, outputs.RecommendationsBucketName), ArchivePrefix: archivePrefix, ErrorPrefix: archive.Errors,
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"diecast/internal/archive"
 	"diecast/internal/assembly"
 	"diecast/internal/deployment/outputs"
 	"diecast/internal/local/demonstration"
@@ -113,7 +114,7 @@ func TestTemplatesRule_customResourceAndRetries(t *testing.T) {
 	})
 	running := start(t, edited)
 	assert.Empty(t, output(t, running, outputs.ModelVersion))
-	to := target(t, running, "recommendations/")
+	to := target(t, running, archive.Recommendations)
 	report, err := demonstration.Run(t.Context(), to, demonstration.Options{Shop: shop(t), Events: 20, Patience: waitForErrors})
 	require.Error(t, err, "nothing can be recommended without a model")
 	assert.Zero(t, report.Archived)

@@ -10,12 +10,12 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 )
 
-// Start serves the handler that make returns until Lambda ends the process. Where make fails, the
+// Start serves the handler that build returns until Lambda ends the process. Where build fails, the
 // log says why and the process ends. The logger writes JSON lines to the standard output, which
 // Lambda collects.
-func Start(make func(ctx context.Context, logger *slog.Logger) (handler any, err error)) {
+func Start(build func(ctx context.Context, logger *slog.Logger) (handler any, err error)) {
 	logger := slog.New(slog.NewJSONHandler(os.Stdout, nil))
-	handler, err := make(context.Background(), logger)
+	handler, err := build(context.Background(), logger)
 	if err != nil {
 		logger.Error("cannot start", slog.Any("error", err))
 		os.Exit(1)
