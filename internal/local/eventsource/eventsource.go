@@ -20,6 +20,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"diecast/internal/quotas"
 )
 
 // Stream is what the poller needs of Kinesis; *kinesis.Client is one. Streams are asked for by name.
@@ -68,7 +70,7 @@ const (
 	DefaultPollInterval = 200 * time.Millisecond
 	DefaultBackoff      = 100 * time.Millisecond
 	// MaxPayload bounds an event, in bytes (Lambda quotas: 6 MB).
-	MaxPayload = 6_291_556
+	MaxPayload = quotas.LambdaPayload
 	// maxBackoff bounds the pause between two attempts.
 	maxBackoff = 10 * time.Second
 	// putTimeout bounds one attempt to keep a given-up batch.

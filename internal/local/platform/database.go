@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"diecast/internal/assembly"
+	"diecast/internal/environment"
 	"diecast/internal/local/postgres"
 	"diecast/internal/local/process"
 )
@@ -88,27 +89,35 @@ func prepare(ctx context.Context, cluster *postgres.Cluster, t *assembly.Databas
 
 // databaseSettings turns a function's database variables into the laptop's: there is no TLS on loopback, and no IAM, so that
 // its user gets a password in a secret.
-func (p *Platform) databaseSettings(ctx context.Context, environment map[string]string) (map[string]string, error) {
-	if environment["DATABASE_HOST"] == "" {
-		return environment, nil
+func (p *Platform) databaseSettings(ctx context.Context, variables map[string]string) (map[string]string, error) {
+	// The function checks its variables by itself; AWS_REGION it gets from its host.
+	settings, _ := environment.Read[environment.Database](variables)
+	if settings.Host == "" {
+		return variables, nil
 	}
-	changed := maps.Clone(environment)
-	changed["DATABASE_TLS"] = "off"
-	if changed["DATABASE_AUTH"] != "iam" {
-		return changed, nil
-	}
-	for _, db := range p.databases {
-		if strconv.Itoa(db.cluster.Port) != changed["DATABASE_PORT"] {
-			continue
-		}
-		secret, err := p.userSecret(ctx, db, changed["DATABASE_USER"])
+	settings.TLS = environment.Off
+	if settings.Auth == environment.IAM {
+		db, err := p.databaseAt(settings.Port)
 		if err != nil {
 			return nil, err
 		}
-		changed["DATABASE_AUTH"], changed["DATABASE_SECRET_ARN"] = "secret", secret
-		return changed, nil
+		if settings.SecretARN, err = p.userSecret(ctx, db, settings.User); err != nil {
+			return nil, err
+		}
+		settings.Auth = environment.Secret
 	}
-	return nil, fmt.Errorf("DATABASE_PORT is %s: no database of the template listens there", changed["DATABASE_PORT"])
+	changed := maps.Clone(variables)
+	maps.Copy(changed, environment.Variables(settings))
+	return changed, nil
+}
+
+func (p *Platform) databaseAt(port string) (*database, error) {
+	for _, db := range p.databases {
+		if strconv.Itoa(db.cluster.Port) == port {
+			return db, nil
+		}
+	}
+	return nil, fmt.Errorf("a function's database port is %s: no database of the template listens there", port)
 }
 
 // userSecret gives a user whom the loader created a password, once.

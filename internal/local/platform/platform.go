@@ -7,7 +7,6 @@ package platform
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -18,10 +17,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	dynamodbapi "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	kinesisapi "github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"golang.org/x/sync/errgroup"
 
 	"diecast/internal/assembly"
+	"diecast/internal/deployment/outputs"
 	cloud "diecast/internal/local/aws"
 	"diecast/internal/local/dynamodb"
 	"diecast/internal/local/kinesis"
@@ -230,9 +232,9 @@ func (p *Platform) HostOptions() lambdahost.Options {
 	return lambdahost.Options{
 		Account: account, Region: region, Credentials: p.credentials,
 		Environment: map[string]string{
-			"AWS_ENDPOINT_URL":          p.cloud.Endpoint(),
-			"AWS_ENDPOINT_URL_KINESIS":  p.streams.Endpoint(),
-			"AWS_ENDPOINT_URL_DYNAMODB": p.tables.Endpoint(),
+			outputs.AnyEndpoint:                       p.cloud.Endpoint(),
+			outputs.EndpointOf(kinesisapi.ServiceID):  p.streams.Endpoint(),
+			outputs.EndpointOf(dynamodbapi.ServiceID): p.tables.Endpoint(),
 		},
 	}
 }
@@ -255,19 +257,18 @@ func (p *Platform) Resources() []*assembly.Resource { return p.plan.Resources() 
 // Outputs are the stacks' outputs by stack name, as cdk deploy writes them.
 func (p *Platform) Outputs() (map[string]map[string]string, error) { return p.plan.Outputs() }
 
-// endpointsKey stands beside the stacks in the outputs file: with it, no command can take the run for AWS.
-const endpointsKey = "endpoints"
-
-// Endpoints are the engines' addresses by the environment variables that the AWS SDKs read.
-func (p *Platform) Endpoints() map[string]string {
-	return map[string]string{
-		"AWS_ENDPOINT_URL":          p.cloud.Endpoint(),
-		"AWS_ENDPOINT_URL_KINESIS":  p.streams.Endpoint(),
-		"AWS_ENDPOINT_URL_DYNAMODB": p.tables.Endpoint(),
-		"AWS_ENDPOINT_URL_LAMBDA":   p.functions.Endpoint(),
-		"AWS_ACCESS_KEY_ID":         p.credentials.AccessKeyID,
-		"AWS_SECRET_ACCESS_KEY":     p.credentials.SecretAccessKey,
-		"AWS_REGION":                region,
+// Endpoints are the engines' addresses, and the login that they take.
+func (p *Platform) Endpoints() outputs.Endpoints {
+	return outputs.Endpoints{
+		outputs.AnyEndpoint:                          p.cloud.Endpoint(),
+		outputs.EndpointOf(s3.ServiceID):             p.cloud.Endpoint(),
+		outputs.EndpointOf(secretsmanager.ServiceID): p.cloud.Endpoint(),
+		outputs.EndpointOf(kinesisapi.ServiceID):     p.streams.Endpoint(),
+		outputs.EndpointOf(dynamodbapi.ServiceID):    p.tables.Endpoint(),
+		outputs.EndpointOf(lambda.ServiceID):         p.functions.Endpoint(),
+		outputs.AccessKeyID:                          p.credentials.AccessKeyID,
+		outputs.SecretAccessKey:                      p.credentials.SecretAccessKey,
+		outputs.Region:                               region,
 	}
 }
 
@@ -276,16 +277,12 @@ func (p *Platform) writeOutputs() error {
 	if err != nil {
 		return err
 	}
-	written := map[string]any{endpointsKey: p.Endpoints()}
-	for stack, outputs := range stacks {
-		written[stack] = outputs
-	}
-	data, err := json.MarshalIndent(written, "", "  ")
+	data, err := outputs.File{Stacks: stacks, Endpoints: p.Endpoints()}.Encode()
 	if err != nil {
 		return err
 	}
 	file := filepath.Join(p.options.Dir, OutputsFile)
-	if err := os.WriteFile(file, append(data, '\n'), 0o600); err != nil {
+	if err := os.WriteFile(file, data, 0o600); err != nil {
 		return err
 	}
 	// Endpoints on which nobody answers, or somebody else, are worse than none.
