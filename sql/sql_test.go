@@ -2,11 +2,15 @@ package sql
 
 import (
 	"io/fs"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"diecast/internal/models"
 )
 
 func TestVectorSchemaIsOrderedAndSplitIntoStatements(t *testing.T) {
@@ -50,4 +54,23 @@ func TestEveryEmbeddedFileIsUsed(t *testing.T) {
 func TestVectorHashIsStable(t *testing.T) {
 	assert.Regexp(t, "^[0-9a-f]{64}$", VectorHash())
 	assert.Equal(t, VectorHash(), VectorHash())
+}
+
+// PostgreSQL checks a model's version and length by itself: it must want what Go wants.
+func TestSchemaAgreesWithTheContractOfModels(t *testing.T) {
+	var patterns, dimensions []string
+	for _, script := range VectorSchema() {
+		text := read(script.Name)
+		for _, match := range regexp.MustCompile(`model_version ~ '(.*?)'`).FindAllStringSubmatch(text, -1) {
+			patterns = append(patterns, match[1])
+		}
+		for _, match := range regexp.MustCompile(`\bvector\((\d+)\)`).FindAllStringSubmatch(text, -1) {
+			dimensions = append(dimensions, match[1])
+		}
+	}
+	assert.Equal(t, []string{models.VersionPattern.String()}, patterns)
+	require.NotEmpty(t, dimensions)
+	for _, dimension := range dimensions {
+		assert.Equal(t, strconv.Itoa(models.Dimension), dimension)
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"diecast/constructs/alarmtopic"
 	"diecast/constructs/privatenetwork"
 	"diecast/constructs/securebucket"
+	"diecast/internal/deployment/outputs"
 )
 
 // Network is the VPC that the platform lives in, and what every other stack
@@ -24,7 +25,7 @@ type Network struct {
 
 // NewNetwork adds the stack.
 func NewNetwork(app constructs.Construct, cfg config.Config) *Network {
-	stack := newStack(app, cfg, "Network", "VPC, endpoints, flow log and the alarm topic")
+	stack := newStack(app, cfg, outputs.Network, "VPC, endpoints, flow log and the alarm topic")
 	n := &Network{Stack: stack}
 	n.Network = privatenetwork.New(stack, "Network", privatenetwork.Props{
 		CIDR:             cfg.Network.CIDR,
@@ -36,8 +37,8 @@ func NewNetwork(app constructs.Construct, cfg config.Config) *Network {
 	})
 	topic := alarmtopic.New(stack, "Alarms", alarmtopic.Props{Email: cfg.Alarms.Email})
 	n.AlarmTopic = topic.Topic()
-	output(stack, "VpcId", n.Network.VPC().VpcId(), "The VPC of the platform")
-	output(stack, "AlarmTopicArn", n.AlarmTopic.TopicArn(), "Every alarm is published here; alarms.email subscribes to it")
+	output(stack, outputs.VPCID, n.Network.VPC().VpcId())
+	output(stack, outputs.AlarmTopicARN, n.AlarmTopic.TopicArn())
 	if cfg.Data.AccessLogs {
 		logs := securebucket.New(stack, "AccessLogs", securebucket.Props{
 			Expiries:           []securebucket.Expiry{{After: days(cfg.Data.AccessLogRetentionDays)}},
@@ -45,7 +46,7 @@ func NewNetwork(app constructs.Construct, cfg config.Config) *Network {
 			ReceivesAccessLogs: true,
 		})
 		n.AccessLogs = logs.Bucket()
-		output(stack, "AccessLogsBucketName", logs.Name(), "Server access logs of the other buckets")
+		output(stack, outputs.AccessLogsBucketName, logs.Name())
 	}
 	return n
 }

@@ -5,11 +5,15 @@
 package stacks
 
 import (
+	"fmt"
+
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
 	"diecast/config"
+	"diecast/internal/deployment/outputs"
+	"diecast/internal/environment"
 )
 
 // Platform is every stack of the app.
@@ -33,9 +37,9 @@ func New(app awscdk.App, cfg config.Config) *Platform {
 
 // newStack makes one of the platform's stacks, named <name>-<id>, deployable to
 // whatever account and region the CLI is logged in to.
-func newStack(app constructs.Construct, cfg config.Config, id, description string) awscdk.Stack {
-	stack := awscdk.NewStack(app, jsii.String(id), &awscdk.StackProps{
-		StackName:   jsii.String(cfg.Name + "-" + id),
+func newStack(app constructs.Construct, cfg config.Config, id outputs.Stack, description string) awscdk.Stack {
+	stack := awscdk.NewStack(app, jsii.String(string(id)), &awscdk.StackProps{
+		StackName:   jsii.String(id.Name(cfg.Name)),
 		Description: jsii.String(description),
 	})
 	for key, value := range map[string]string{"project": "diecast", "platform": cfg.Name, "profile": cfg.Profile} {
@@ -44,7 +48,19 @@ func newStack(app constructs.Construct, cfg config.Config, id, description strin
 	return stack
 }
 
-// output documents a value that a person or a command needs after deployment.
-func output(stack awscdk.Stack, name string, value *string, description string) {
-	awscdk.NewCfnOutput(stack, jsii.String(name), &awscdk.CfnOutputProps{Value: value, Description: jsii.String(description)})
+// output publishes a value that a person or a command needs after deployment.
+func output(stack awscdk.Stack, declared outputs.Output, value *string) {
+	if id := *stack.Node().Id(); id != string(declared.Stack) {
+		panic(fmt.Sprintf("stacks: output %s is declared for another stack than %s", declared, id))
+	}
+	awscdk.NewCfnOutput(stack, jsii.String(declared.Name), &awscdk.CfnOutputProps{Value: value, Description: jsii.String(declared.Meaning)})
+}
+
+// variables are an environment of internal/environment as a function takes it.
+func variables(declared any) map[string]*string {
+	all := map[string]*string{}
+	for name, value := range environment.Variables(declared) {
+		all[name] = jsii.String(value)
+	}
+	return all
 }

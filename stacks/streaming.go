@@ -1,7 +1,6 @@
 package stacks
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
@@ -17,14 +16,11 @@ import (
 	"diecast/constructs/recommendationtable"
 	"diecast/constructs/securebucket"
 	"diecast/constructs/streamconsumer"
+	"diecast/internal/archive"
+	"diecast/internal/deployment/outputs"
+	"diecast/internal/environment"
+	"diecast/internal/models"
 	"diecast/sql"
-)
-
-const (
-	// recommendationsPrefix begins the archive's keys, errorsPrefix those of
-	// records that were refused.
-	recommendationsPrefix = "recommendations/"
-	errorsPrefix          = "errors/"
 )
 
 // Streaming takes activity events in and gives recommendations out: archived in
@@ -42,7 +38,7 @@ type Streaming struct {
 
 // NewStreaming adds the stack.
 func NewStreaming(app constructs.Construct, cfg config.Config, network *Network, vectors *Vectors) *Streaming {
-	stack := newStack(app, cfg, "Streaming", "Kinesis, Firehose, the functions that recommend, and the table that the shop reads")
+	stack := newStack(app, cfg, outputs.Streaming, "Kinesis, Firehose, the functions that recommend, and the table that the shop reads")
 	s := &Streaming{Stack: stack}
 	stream := eventstream.Props{
 		OnDemand:   cfg.Streaming.OnDemand(),
@@ -57,8 +53,8 @@ func NewStreaming(app constructs.Construct, cfg config.Config, network *Network,
 	s.Events = eventstream.New(stack, "Events", stream)
 	s.Archive = securebucket.New(stack, "Archive", securebucket.Props{
 		Expiries: []securebucket.Expiry{
-			{Prefix: recommendationsPrefix, After: days(cfg.Streaming.ArchiveRetentionDays)},
-			{Prefix: errorsPrefix, After: days(cfg.Streaming.ErrorRetentionDays)},
+			{Prefix: archive.Recommendations, After: days(cfg.Streaming.ArchiveRetentionDays)},
+			{Prefix: archive.Errors, After: days(cfg.Streaming.ErrorRetentionDays)},
 			{Prefix: streamconsumer.FailurePrefix, After: days(cfg.Streaming.ErrorRetentionDays)},
 		},
 		Destroy:    cfg.DestroysData(),
@@ -73,15 +69,15 @@ func NewStreaming(app constructs.Construct, cfg config.Config, network *Network,
 	s.addArchive(cfg, network)
 	s.addDelivery(cfg, network)
 
-	output(stack, "StreamName", s.Events.Stream().StreamName(), "Kinesis stream that takes activity events in")
-	output(stack, "DeliveryStreamName", s.Delivery.Name(), "Firehose delivery stream that archives recommendations")
-	output(stack, "DeliveryLogGroupName", s.Delivery.LogGroup().LogGroupName(), "Log group of Firehose's delivery errors")
-	output(stack, "RecommendationsBucketName", s.Archive.Name(), "Bucket of archived recommendations, errors and given-up batches")
-	output(stack, "RecommendationsTableName", s.Table.Name(), "DynamoDB table of each session's latest recommendations")
-	output(stack, "TransformFunctionName", s.Transform.Name(), "Function that Firehose calls for each batch")
-	output(stack, "DeliverFunctionName", s.Deliver.Name(), "Function that writes recommendations for the shop")
-	output(stack, "InferenceFunctionName", s.Inference.Name(), "Function that recommends")
-	output(stack, "InferenceUrl", inferenceURL, "Inference over HTTPS, for callers with IAM credentials")
+	output(stack, outputs.StreamName, s.Events.Stream().StreamName())
+	output(stack, outputs.DeliveryStreamName, s.Delivery.Name())
+	output(stack, outputs.DeliveryLogGroupName, s.Delivery.LogGroup().LogGroupName())
+	output(stack, outputs.RecommendationsBucketName, s.Archive.Name())
+	output(stack, outputs.RecommendationsTableName, s.Table.Name())
+	output(stack, outputs.TransformFunctionName, s.Transform.Name())
+	output(stack, outputs.DeliverFunctionName, s.Deliver.Name())
+	output(stack, outputs.InferenceFunctionName, s.Inference.Name())
+	output(stack, outputs.InferenceURL, inferenceURL)
 	return s
 }
 
@@ -96,14 +92,12 @@ func (s *Streaming) addInference(cfg config.Config, network *Network, vectors *V
 	// Its secret-free login needs no interface endpoint: S3 is all it calls.
 	group.AddEgressRule(awsec2.Peer_AnyIpv4(), awsec2.Port_Tcp(jsii.Number(443)), jsii.String("S3, by the gateway endpoint"), nil)
 	vectors.Database.Admit(group)
-	environment := databaseEnvironment(vectors.Database, sql.ReaderRole, "iam")
-	environment["ARTIFACTS_BUCKET"] = vectors.Artifacts.Name()
 	s.Inference = golambda.New(s.Stack, "Inference", golambda.Props{
 		Source:              "lambda/inference",
 		Description:         "Recommends items for a batch of events or over HTTPS",
 		MemoryMiB:           cfg.Inference.MemoryMiB,
 		Timeout:             seconds(15),
-		Environment:         environment,
+		Environment:         variables(vectors.environment(sql.ReaderRole, environment.IAM)),
 		LogRetention:        logRetention(cfg.Functions.LogRetentionDays),
 		ReservedConcurrency: cfg.Inference.ReservedConcurrency,
 		Network: &golambda.Network{
@@ -112,7 +106,7 @@ func (s *Streaming) addInference(cfg config.Config, network *Network, vectors *V
 		AlarmTopic: network.AlarmTopic,
 	})
 	vectors.Database.AllowLogin(s.Inference, sql.ReaderRole)
-	s.Inference.AllowObjects("ReadModels", []string{"s3:GetObject"}, vectors.Artifacts, modelsPrefix)
+	s.Inference.AllowObjects("ReadModels", []string{"s3:GetObject"}, vectors.Artifacts, models.Prefix)
 	url := s.Inference.Function().AddFunctionUrl(&awslambda.FunctionUrlOptions{AuthType: awslambda.FunctionUrlAuthType_AWS_IAM})
 	return url.Url()
 }
@@ -124,7 +118,7 @@ func (s *Streaming) addArchive(cfg config.Config, network *Network) {
 		Description:  "Turns a Firehose batch of activity events into recommendation records",
 		MemoryMiB:    256,
 		Timeout:      seconds(60),
-		Environment:  map[string]*string{"INFERENCE_FUNCTION": s.Inference.Name()},
+		Environment:  variables(environment.Transform{Inference: s.recommender()}),
 		LogRetention: logRetention(cfg.Functions.LogRetentionDays),
 		AlarmTopic:   network.AlarmTopic,
 	})
@@ -133,8 +127,8 @@ func (s *Streaming) addArchive(cfg config.Config, network *Network) {
 		Source:                  s.Events,
 		Processor:               s.Transform,
 		Bucket:                  s.Archive,
-		Prefix:                  recommendationsPrefix,
-		ErrorPrefix:             errorsPrefix,
+		Prefix:                  archive.Recommendations,
+		ErrorPrefix:             archive.Errors,
 		BufferSize:              cfg.Streaming.BufferMiB,
 		BufferInterval:          seconds(cfg.Streaming.BufferSeconds),
 		ProcessorBufferBytes:    int(cfg.Streaming.ProcessorBufferMiB * (1 << 20)),
@@ -151,11 +145,11 @@ func (s *Streaming) addDelivery(cfg config.Config, network *Network) {
 		Description: "Writes each session's latest recommendations to the table that the shop reads",
 		MemoryMiB:   256,
 		Timeout:     seconds(30),
-		Environment: map[string]*string{
-			"INFERENCE_FUNCTION":         s.Inference.Name(),
-			"RECOMMENDATIONS_TABLE":      s.Table.Name(),
-			"RECOMMENDATION_TTL_SECONDS": jsii.String(strconv.Itoa(cfg.Streaming.RecommendationTTLHours * 3600)),
-		},
+		Environment: variables(environment.Deliver{
+			Inference: s.recommender(),
+			Table:     *s.Table.Name(),
+			Keep:      environment.Seconds(time.Duration(cfg.Streaming.RecommendationTTLHours) * time.Hour),
+		}),
 		LogRetention: logRetention(cfg.Functions.LogRetentionDays),
 		AlarmTopic:   network.AlarmTopic,
 	})
@@ -172,4 +166,9 @@ func (s *Streaming) addDelivery(cfg config.Config, network *Network) {
 		MaxRecordAge:    seconds(cfg.Streaming.MaxRecordAgeSeconds),
 		AlarmTopic:      network.AlarmTopic,
 	})
+}
+
+// recommender tells a function which one recommends.
+func (s *Streaming) recommender() environment.Inference {
+	return environment.Inference{Function: *s.Inference.Name()}
 }

@@ -10,6 +10,9 @@ import (
 	"diecast/constructs/database"
 	"diecast/constructs/golambda"
 	"diecast/constructs/securebucket"
+	"diecast/internal/deployment/outputs"
+	"diecast/internal/environment"
+	"diecast/internal/models"
 )
 
 const (
@@ -17,8 +20,6 @@ const (
 	vectorsDatabase = "vectors"
 	// vectorsMaster is the administrator, whose password only the loader reads.
 	vectorsMaster = "postgres"
-	// modelsPrefix is where the ml-artifacts bucket keeps one folder for each model.
-	modelsPrefix = "models/"
 	// loaderTimeout leaves room for a store of a million embeddings.
 	loaderTimeoutSeconds = 300
 )
@@ -34,7 +35,7 @@ type Vectors struct {
 
 // NewVectors adds the stack.
 func NewVectors(app constructs.Construct, cfg config.Config, network *Network) *Vectors {
-	stack := newStack(app, cfg, "Vectors", "PostgreSQL with pgvector, the ml-artifacts bucket and the loader")
+	stack := newStack(app, cfg, outputs.Vectors, "PostgreSQL with pgvector, the ml-artifacts bucket and the loader")
 	v := &Vectors{Stack: stack}
 	v.Database = database.New(stack, "Database", database.Props{
 		Engine:             database.PostgreSQL(),
@@ -59,12 +60,12 @@ func NewVectors(app constructs.Construct, cfg config.Config, network *Network) *
 	})
 	v.Loader = v.newLoader(cfg, network)
 
-	output(stack, "DatabaseHost", v.Database.Host(), "Vector store: host name, reachable from the application subnets")
-	output(stack, "DatabasePort", v.Database.Port(), "Vector store: port")
-	output(stack, "DatabaseName", jsii.String(v.Database.Name()), "Vector store: database name")
-	output(stack, "DatabaseSecretArn", v.Database.MasterSecret().SecretArn(), "Vector store: secret with the administrator's user name and password, kept by RDS")
-	output(stack, "ArtifactsBucketName", v.Artifacts.Name(), "Bucket of models, one folder each below models/")
-	output(stack, "LoaderFunctionName", v.Loader.Name(), "Function that creates the schema and loads a model")
+	output(stack, outputs.VectorsDatabaseHost, v.Database.Host())
+	output(stack, outputs.VectorsDatabasePort, v.Database.Port())
+	output(stack, outputs.VectorsDatabaseName, jsii.String(v.Database.Name()))
+	output(stack, outputs.VectorsDatabaseSecretARN, v.Database.MasterSecret().SecretArn())
+	output(stack, outputs.ArtifactsBucketName, v.Artifacts.Name())
+	output(stack, outputs.VectorsLoaderFunctionName, v.Loader.Name())
 	return v
 }
 
@@ -77,15 +78,14 @@ func (v *Vectors) newLoader(cfg config.Config, network *Network) *golambda.Funct
 	network.Network.OpenHTTPS(group)
 	v.Database.Admit(group)
 	secret := v.Database.MasterSecret()
-	environment := databaseEnvironment(v.Database, vectorsMaster, "secret")
-	environment["DATABASE_SECRET_ARN"] = secret.SecretArn()
-	environment["ARTIFACTS_BUCKET"] = v.Artifacts.Name()
+	settings := v.environment(vectorsMaster, environment.Secret)
+	settings.SecretARN = *secret.SecretArn()
 	loader := golambda.New(v.Stack, "Loader", golambda.Props{
 		Source:       "lambda/vectorloader",
 		Description:  "Creates the vector store's schema and roles, and loads models into it",
 		MemoryMiB:    256,
 		Timeout:      seconds(loaderTimeoutSeconds),
-		Environment:  environment,
+		Environment:  variables(settings),
 		LogRetention: logRetention(cfg.Functions.LogRetentionDays),
 		Network: &golambda.Network{
 			VPC: network.Network.VPC(), Subnets: network.Network.ApplicationSubnets(), SecurityGroup: group,
@@ -94,21 +94,19 @@ func (v *Vectors) newLoader(cfg config.Config, network *Network) *golambda.Funct
 	})
 	loader.Allow("ReadMasterSecret", []string{"secretsmanager:GetSecretValue"}, secret.SecretArn())
 	// It puts the model that came with it where all others lie.
-	loader.AllowObjects("KeepModels", []string{"s3:GetObject", "s3:PutObject"}, v.Artifacts, modelsPrefix)
+	loader.AllowObjects("KeepModels", []string{"s3:GetObject", "s3:PutObject"}, v.Artifacts, models.Prefix)
 	// Without it S3 answers 403 for a model that does not exist.
 	loader.Allow("ListModels", []string{"s3:ListBucket"}, v.Artifacts.Bucket().BucketArn())
 	return loader
 }
 
-// databaseEnvironment tells a function where a database is and how to log in; the
-// names are internal/awsdb's.
-func databaseEnvironment(db *database.Database, user, auth string) map[string]*string {
-	return map[string]*string{
-		"DATABASE_HOST": db.Host(),
-		"DATABASE_PORT": db.Port(),
-		"DATABASE_NAME": jsii.String(db.Name()),
-		"DATABASE_USER": jsii.String(user),
-		"DATABASE_AUTH": jsii.String(auth),
-		"DATABASE_TLS":  jsii.String("verify-full"),
+// environment tells a function where embeddings and models lie, and how to log in.
+func (v *Vectors) environment(user string, auth environment.Auth) environment.VectorStore {
+	return environment.VectorStore{
+		Database: environment.Database{
+			Host: *v.Database.Host(), Port: *v.Database.Port(), Name: v.Database.Name(), User: user, Auth: auth,
+			TLS: environment.VerifyFull,
+		},
+		ArtifactsBucket: *v.Artifacts.Name(),
 	}
 }

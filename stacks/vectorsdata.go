@@ -6,6 +6,7 @@ import (
 
 	"diecast/config"
 	"diecast/constructs/dataload"
+	"diecast/internal/deployment/outputs"
 	"diecast/sql"
 	shipped "diecast/training/artifacts"
 )
@@ -18,7 +19,7 @@ type VectorsData struct {
 
 // NewVectorsData adds the stack.
 func NewVectorsData(app constructs.Construct, cfg config.Config, vectors *Vectors) *VectorsData {
-	stack := newStack(app, cfg, "VectorsData", "Runs the vector loader: schema, roles and the first model")
+	stack := newStack(app, cfg, outputs.VectorsData, "Runs the vector loader: schema, roles and the first model")
 	_, model, err := shipped.Model()
 	if err != nil {
 		panic(err)
@@ -35,7 +36,7 @@ func NewVectorsData(app constructs.Construct, cfg config.Config, vectors *Vector
 		Timeout:      seconds(loaderTimeoutSeconds + 60),
 		LogRetention: logRetention(cfg.Functions.LogRetentionDays),
 	})
-	output(stack, "SchemaVersion", load.Attribute("SchemaVersion"), "Version of the vector store's schema after the load")
-	output(stack, "ModelVersion", load.Attribute("ModelVersion"), "Model that was active after the load")
+	output(stack, outputs.VectorsSchemaVersion, load.Attribute("SchemaVersion"))
+	output(stack, outputs.ModelVersion, load.Attribute("ModelVersion"))
 	return &VectorsData{Stack: stack}
 }

@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"diecast/internal/classicmodels"
+	"diecast/internal/deployment"
 	"diecast/internal/local/demonstration"
 	"diecast/internal/local/platform"
 	"diecast/internal/local/runfolder"
@@ -114,10 +114,15 @@ func (l *localRun) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	target, err := targetOf(running)
+	deployed, err := deployment.Read(filepath.Join(runsFolder, l.name, platform.OutputsFile))
 	if err != nil {
 		return err
 	}
+	target, err := demonstration.TargetOf(ctx, deployed)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(l.user.err, deployed.Target())
 	shown := startSteps(l.user.err)
 	shown.step(fmt.Sprintf("sending %d events", l.events.value))
 	report, failure := demonstration.Run(ctx, target, demonstration.Options{
@@ -128,37 +133,6 @@ func (l *localRun) run(ctx context.Context) (err error) {
 		return errors.Join(failure, err)
 	}
 	return failure
-}
-
-// targetOf finds the platform's stream, table and bucket by the outputs that anybody would use.
-func targetOf(running *platform.Platform) (demonstration.Target, error) {
-	outputs, err := running.Outputs()
-	if err != nil {
-		return demonstration.Target{}, err
-	}
-	target := demonstration.Target{
-		Kinesis: running.Kinesis(), DynamoDB: running.DynamoDB(), S3: running.S3(),
-	}
-	for stack, values := range outputs {
-		if strings.HasSuffix(stack, "-Streaming") {
-			target.Stream, target.Table, target.Bucket = values["StreamName"], values["RecommendationsTableName"], values["RecommendationsBucketName"]
-		}
-	}
-	if target.Stream == "" || target.Table == "" || target.Bucket == "" {
-		return demonstration.Target{}, errors.New("the assembly has no stack Streaming with outputs StreamName, RecommendationsTableName and RecommendationsBucketName")
-	}
-	for _, delivery := range running.Deliveries() {
-		if delivery.Bucket == target.Bucket {
-			target.ArchivePrefix, target.ErrorPrefix = beforeExpression(delivery.Prefix), beforeExpression(delivery.ErrorPrefix)
-		}
-	}
-	return target, nil
-}
-
-// beforeExpression is the part of a delivery stream's prefix that is the same for every object.
-func beforeExpression(prefix string) string {
-	fixed, _, _ := strings.Cut(prefix, "!{")
-	return fixed[:strings.LastIndex(fixed, "/")+1]
 }
 
 // runStatus is what status tells of one run.

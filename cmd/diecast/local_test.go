@@ -106,9 +106,3 @@ func TestLocalRunNamesEveryBadFlag(t *testing.T) {
 	assert.Contains(t, err, `--events "many"`)
 	assert.Contains(t, err, `--broken "few"`)
 }
-
-func TestBeforeExpression(t *testing.T) {
-	assert.Equal(t, "recommendations/", beforeExpression("recommendations/year=!{timestamp:yyyy}/"))
-	assert.Equal(t, "errors/", beforeExpression("errors/!{firehose:error-output-type}/"))
-	assert.Equal(t, "plain/", beforeExpression("plain/"))
-}

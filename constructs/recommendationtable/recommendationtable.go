@@ -1,6 +1,6 @@
 // Package recommendationtable makes the DynamoDB table of the latest
 // recommendations, one item for each session, that the shop reads. The item's
-// attributes are a contract with whoever writes and reads it.
+// attributes are the contract of internal/recommendation/row.
 package recommendationtable
 
 import (
@@ -13,22 +13,7 @@ import (
 
 	"diecast/constructs/alarm"
 	"diecast/constructs/nag"
-)
-
-// Attributes that the table and its index are keyed by.
-const (
-	// Session is the partition key, a string.
-	Session = "session_id"
-	// Customer is the index's partition key, a number.
-	Customer = "customer_number"
-	// EventTime is the index's sort key: UTC in RFC 3339 of fixed width, so that
-	// the order of strings is the order of time.
-	EventTime = "event_time"
-	// Expiry is when DynamoDB may delete the item, in Unix seconds.
-	Expiry = "expires_at"
-	// CustomerIndex finds a customer's sessions, newest first, for the sales
-	// platform and for erasure.
-	CustomerIndex = "customer_number-event_time"
+	"diecast/internal/recommendation/row"
 )
 
 // Props configures the table.
@@ -65,18 +50,18 @@ func New(scope constructs.Construct, id string, p Props) *Table {
 	}
 	t := &Table{}
 	t.table = awsdynamodb.NewTableV2(this, jsii.String("Table"), &awsdynamodb.TablePropsV2{
-		PartitionKey: attribute(Session, awsdynamodb.AttributeType_STRING),
+		PartitionKey: attribute(row.SessionID, awsdynamodb.AttributeType_STRING),
 		GlobalSecondaryIndexes: &[]*awsdynamodb.GlobalSecondaryIndexPropsV2{{
-			IndexName:    jsii.String(CustomerIndex),
-			PartitionKey: attribute(Customer, awsdynamodb.AttributeType_NUMBER),
-			SortKey:      attribute(EventTime, awsdynamodb.AttributeType_STRING),
+			IndexName:    jsii.String(row.CustomerIndex),
+			PartitionKey: attribute(row.CustomerNumber, awsdynamodb.AttributeType_NUMBER),
+			SortKey:      attribute(row.EventTime, awsdynamodb.AttributeType_STRING),
 			// Sessions are then read by key: an index that repeats the record would
 			// double the price of every write.
 			ProjectionType: awsdynamodb.ProjectionType_KEYS_ONLY,
 		}},
 		Billing:             awsdynamodb.Billing_OnDemand(nil),
 		Encryption:          awsdynamodb.TableEncryptionV2_AwsManagedKey(),
-		TimeToLiveAttribute: jsii.String(Expiry),
+		TimeToLiveAttribute: jsii.String(row.ExpiresAt),
 		PointInTimeRecoverySpecification: &awsdynamodb.PointInTimeRecoverySpecification{
 			PointInTimeRecoveryEnabled: jsii.Bool(p.PointInTimeRecovery),
 		},

@@ -19,8 +19,6 @@ import (
 
 // The files and figures of the contract.
 const (
-	// Dimension is the length of every embedding.
-	Dimension = 32
 	// Metric is how two embeddings are compared; the vectors of towers have unit length.
 	Metric = "inner_product"
 	// ManifestName is the file that describes all others.

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/artifacts"
+	"diecast/internal/models"
 	"diecast/internal/strictjson"
 	"diecast/test/contracts"
 )
@@ -63,7 +64,7 @@ func TestVersionFollowsTheRuleOfTheContract(t *testing.T) {
 }
 
 func unit(position int) []float32 {
-	vector := make([]float32, artifacts.Dimension)
+	vector := make([]float32, models.Dimension)
 	vector[position] = 1
 	return vector
 }
@@ -124,7 +125,7 @@ func TestVerifyAcceptsAModelThatObeysItsManifest(t *testing.T) {
 	assert.Equal(t, []artifacts.UserEmbedding{{ID: 103, Vector: unit(2)}}, model.Users)
 	require.Len(t, model.Manifest.Golden.User, 1)
 	assert.Equal(t, "lyon", model.Manifest.Golden.User[0].Input["city"])
-	assert.Len(t, model.Manifest.Golden.User[0].Output, artifacts.Dimension)
+	assert.Len(t, model.Manifest.Golden.User[0].Output, models.Dimension)
 }
 
 func TestVerifyRefuses(t *testing.T) {

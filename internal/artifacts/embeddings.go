@@ -8,13 +8,15 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"diecast/internal/models"
 )
 
 // ItemEmbedding is a line of ItemEmbeddings.
 type ItemEmbedding struct {
 	// ID is the product code.
 	ID string
-	// Vector has Dimension finite numbers.
+	// Vector has models.Dimension finite numbers.
 	Vector []float32
 }
 
@@ -22,7 +24,7 @@ type ItemEmbedding struct {
 type UserEmbedding struct {
 	// ID is the customer number.
 	ID int
-	// Vector has Dimension finite numbers.
+	// Vector has models.Dimension finite numbers.
 	Vector []float32
 }
 
@@ -104,13 +106,13 @@ func parseVector(text string) ([]float32, error) {
 	inner, opened := strings.CutPrefix(strings.TrimSpace(text), "[")
 	inner, closed := strings.CutSuffix(inner, "]")
 	if !opened || !closed {
-		return nil, fmt.Errorf("embedding %s: want %d numbers in brackets", quoteShort(text), Dimension)
+		return nil, fmt.Errorf("embedding %s: want %d numbers in brackets", quoteShort(text), models.Dimension)
 	}
 	parts := strings.Split(inner, ",")
-	if len(parts) != Dimension {
-		return nil, fmt.Errorf("embedding of %d dimensions: want %d", len(parts), Dimension)
+	if len(parts) != models.Dimension {
+		return nil, fmt.Errorf("embedding of %d dimensions: want %d", len(parts), models.Dimension)
 	}
-	vector := make([]float32, Dimension)
+	vector := make([]float32, models.Dimension)
 	for i, part := range parts {
 		part = strings.TrimSpace(part)
 		number, err := strconv.ParseFloat(part, 32)

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"time"
 
+	"diecast/internal/models"
 	"diecast/internal/strictjson"
 )
 
@@ -77,7 +78,7 @@ type TowerPair struct {
 	Item Tower `json:"item"`
 }
 
-// Tower is an ONNX graph from features to a unit vector of Dimension.
+// Tower is an ONNX graph from features to a unit vector of models.Dimension.
 type Tower struct {
 	Path   string  `json:"path"`
 	Inputs []Input `json:"inputs"`
@@ -122,7 +123,7 @@ type Golden struct {
 }
 
 // GoldenValue is one evaluation. Input holds a string or a float64 for each of the tower's inputs; Output has
-// Dimension numbers.
+// models.Dimension numbers.
 type GoldenValue struct {
 	Input  map[string]any `json:"input"`
 	Output []float64      `json:"output"`
@@ -135,11 +136,10 @@ type Popular struct {
 }
 
 var (
-	versionPattern = regexp.MustCompile(`^[0-9a-f]{12}$`)
-	sha256Pattern  = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	pathPattern    = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$`)
-	runIDPattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
-	itemIDPattern  = regexp.MustCompile(`^[!-~]{1,64}$`)
+	sha256Pattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	pathPattern   = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$`)
+	runIDPattern  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+	itemIDPattern = regexp.MustCompile(`^[!-~]{1,64}$`)
 )
 
 // DecodeManifest reads a manifest by itself; Verify compares it with its folder. The error is a
@@ -155,9 +155,9 @@ func DecodeManifest(data []byte) (Manifest, error) {
 	}
 	manifest := Manifest{
 		SchemaVersion: int(root.Field("schema_version").Integer(1, 1)),
-		ModelVersion:  root.Field("model_version").Pattern(versionPattern, "12 lower-case hexadecimal digits"),
+		ModelVersion:  root.Field("model_version").Pattern(models.VersionPattern, models.VersionRule),
 		Mode:          Mode(root.Field("mode").OneOf(string(Towers), string(EmbeddingsOnly))),
-		Dimension:     int(root.Field("dimension").Integer(Dimension, Dimension)),
+		Dimension:     int(root.Field("dimension").Integer(models.Dimension, models.Dimension)),
 		Metric:        root.Field("metric").OneOf(Metric),
 		Files:         readFiles(root.Field("files")),
 		Items:         readCount(root.Field("items"), 1),
@@ -321,7 +321,7 @@ func readGoldenValue(field strictjson.Value, inputs []Input) GoldenValue {
 		}
 		given.Only(names...)
 	}
-	for _, number := range field.Field("output").Elements(Dimension, Dimension) {
+	for _, number := range field.Field("output").Elements(models.Dimension, models.Dimension) {
 		value.Output = append(value.Output, number.Number(-1.001, 1.001))
 	}
 	return value

@@ -7,10 +7,11 @@ import (
 	"io/fs"
 	"math"
 
+	"diecast/internal/models"
 	"diecast/internal/strictjson"
 )
 
-// UnitTolerance is how far the length of a tower's vector may be from 1: float32 arithmetic over Dimension
+// UnitTolerance is how far the length of a tower's vector may be from 1: float32 arithmetic over models.Dimension
 // elements and six printed digits stay well within it.
 const UnitTolerance = 1e-3
 
@@ -92,7 +93,7 @@ func Adopt(folder fs.FS, popularity []Popular) (Manifest, error) {
 		return Manifest{}, fmt.Errorf("hashing the folder: %w", err)
 	}
 	manifest := Manifest{
-		SchemaVersion: 1, ModelVersion: Version(files), Mode: EmbeddingsOnly, Dimension: Dimension, Metric: Metric,
+		SchemaVersion: 1, ModelVersion: Version(files), Mode: EmbeddingsOnly, Dimension: models.Dimension, Metric: Metric,
 		Files: files, Items: Count{int64(len(items))}, Users: Count{int64(len(users))}, Origin: Trained,
 		Metrics: map[string]float64{}, Popularity: append([]Popular{}, popularity...),
 	}

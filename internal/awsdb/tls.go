@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"sync"
+
+	"diecast/internal/environment"
 )
 
 // See certificates/README.md for where it comes from.
@@ -21,7 +23,7 @@ var rdsRoots = sync.OnceValues(func() (*x509.CertPool, error) { return certifica
 // name. It is nil when TLS is off, which it can only be for loopback hosts.
 func (s Settings) TLS() (*tls.Config, error) {
 	if s.DisableTLS {
-		if !loopback(s.Host) {
+		if !environment.Loopback(s.Host) {
 			return nil, fmt.Errorf("TLS is off for %s: only a loopback host may be reached without it", s.Host)
 		}
 		return nil, nil

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/mod/semver"
 
+	"diecast/internal/models"
 	"diecast/sql"
 )
 
@@ -52,7 +52,7 @@ type Model struct {
 	// Towers says that user vectors come from a tower and that all vectors have length one, which is then checked. Without
 	// towers the vectors are scaled to length one.
 	Towers bool
-	// Items and Users are CSV with the header id,embedding, an embedding being bracketed text of Dimension numbers. Item ids
+	// Items and Users are CSV with the header id,embedding, an embedding being bracketed text of models.Dimension numbers. Item ids
 	// are product codes, user ids customer numbers.
 	Items, Users io.Reader
 	// ItemCount and UserCount are the rows that there must be.
@@ -71,20 +71,10 @@ type Loaded struct {
 	Note string `json:"note,omitempty"`
 }
 
-var versionPattern = regexp.MustCompile(`^[0-9a-f]{12}$`)
-
-// CheckVersion says whether a text can be a model version.
-func CheckVersion(version string) error {
-	if !versionPattern.MatchString(version) {
-		return fmt.Errorf("model version %q: want 12 lower-case hexadecimal digits", version)
-	}
-	return nil
-}
-
 // Load puts a model's embeddings beside those that are there, validates them, and switches to it as the activation says, all
 // in one transaction. Loading a version that is there already only switches.
 func (s *Store) Load(ctx context.Context, model Model, activation Activation) (Loaded, error) {
-	if err := CheckVersion(model.Version); err != nil {
+	if err := models.CheckVersion(model.Version); err != nil {
 		return Loaded{}, err
 	}
 	loaded := Loaded{Version: model.Version}

@@ -11,7 +11,7 @@ import (
 	"diecast/sql"
 )
 
-// Vector is an embedding of length one and of Dimension numbers.
+// Vector is an embedding of length one and of models.Dimension numbers.
 type Vector []float32
 
 // String is pgvector's text form, which keeps every bit of the numbers.

@@ -18,9 +18,6 @@ import (
 	"diecast/sql"
 )
 
-// Dimension of every embedding: the course's model has 32.
-const Dimension = 32
-
 // writers is the key of the advisory lock that every change of the store holds, so that two loaders never interleave.
 const writers = 0x6469656361737401
 

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/local/postgres/postgrestest"
+	"diecast/internal/models"
 	"diecast/sql"
 )
 
@@ -91,7 +92,7 @@ func reader(t testing.TB, database string) *pgxpool.Pool {
 }
 
 func randomVector(random *rand.Rand) Vector {
-	vector := make(Vector, Dimension)
+	vector := make(Vector, models.Dimension)
 	var square float64
 	for i := range vector {
 		vector[i] = float32(random.NormFloat64())
@@ -366,7 +367,7 @@ func TestWhenNoneNeverTakesAPlace(t *testing.T) {
 
 func TestLoadRefusesBadModelsAndKeepsTheActiveOne(t *testing.T) {
 	good := csvOf(randomItems(1, 3))
-	unit := Vector(make([]float32, Dimension))
+	unit := Vector(make([]float32, models.Dimension))
 	unit[0] = 1
 	row := func(id, vector string) string { return "id,embedding\n" + id + ",\"" + vector + "\"\n" }
 	long, short := append(slices.Clone(unit), 0), unit[1:]
@@ -395,7 +396,7 @@ func TestLoadRefusesBadModelsAndKeepsTheActiveOne(t *testing.T) {
 		"not of length one": {func(m *Model) { m.Items, m.ItemCount = strings.NewReader(row("a", double.String())), 1 }, "length one"},
 		"zero, without towers": {func(m *Model) {
 			m.Towers = false
-			m.Items, m.ItemCount = strings.NewReader(row("a", make(Vector, Dimension).String())), 1
+			m.Items, m.ItemCount = strings.NewReader(row("a", make(Vector, models.Dimension).String())), 1
 		}, "length zero"},
 		"interrupted while read": {func(m *Model) { m.Items = &failingReader{text: good} }, "the connection broke"},
 	}
@@ -439,7 +440,7 @@ func TestErrorsDoNotQuoteCustomers(t *testing.T) {
 
 func TestVectorsWithoutTowersAreScaledToLengthOne(t *testing.T) {
 	store, master, _ := migrated(t)
-	double := make(Vector, Dimension)
+	double := make(Vector, models.Dimension)
 	double[3] = 2
 	plain := model(one, map[string]Vector{"a": double}, map[int]Vector{1: double})
 	plain.Towers = false

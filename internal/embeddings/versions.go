@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"diecast/internal/models"
 	"diecast/sql"
 )
 
@@ -117,7 +118,7 @@ func (s *Store) snapshot(ctx context.Context, read func(pgx.Tx) error) error {
 // Activate switches to a loaded version. It is an error where that is not loaded; where it is active nothing happens.
 func (s *Store) Activate(ctx context.Context, wanted string) (Active, error) {
 	return s.move(ctx, "switch to model "+wanted, func(tx pgx.Tx) error {
-		if err := CheckVersion(wanted); err != nil {
+		if err := models.CheckVersion(wanted); err != nil {
 			return err
 		}
 		found, err := version(ctx, tx, wanted)
@@ -164,7 +165,7 @@ func (s *Store) move(ctx context.Context, what string, change func(pgx.Tx) error
 // to go back to are refused.
 func (s *Store) Reject(ctx context.Context, wanted, reason string) error {
 	err := s.changeAsOwner(ctx, func(tx pgx.Tx) error {
-		if err := CheckVersion(wanted); err != nil {
+		if err := models.CheckVersion(wanted); err != nil {
 			return err
 		}
 		found, err := version(ctx, tx, wanted)

@@ -13,14 +13,15 @@ import (
 	"github.com/google/uuid"
 
 	"diecast/internal/activity"
+	"diecast/internal/quotas"
 	"diecast/internal/recommendation"
 	"diecast/internal/strictjson"
 )
 
-// The limits of a batch. Lambda takes and returns at most 6 MB (6,291,556 bytes) in a synchronous invocation.
+// The limits of a batch.
 const (
 	// MaxBytes bounds a request and an answer.
-	MaxBytes = 6291556
+	MaxBytes = quotas.LambdaPayload
 	// MaxDepth bounds their nesting.
 	MaxDepth = 8
 	// MaxEvents bounds the events of one batch; the callers send more in several batches.
@@ -31,8 +32,11 @@ const (
 
 // BatchRequest asks for the recommendations of several events: one invocation, one SQL round trip.
 type BatchRequest struct {
-	// Limit is how many items each event and each product gets at most, 1 to MaxLimit.
+	// Limit is how many items each event gets at most, 1 to MaxLimit.
 	Limit int `json:"limit"`
+	// SimilarLimit is how many similar items each product gets at most, 1 to MaxLimit. A request without it
+	// means Limit, which DecodeBatchRequest fills in.
+	SimilarLimit int `json:"similar_limit,omitempty"`
 	// Events are 1 to MaxEvents; one may appear twice, as a stream delivers at least once.
 	Events []BatchEvent `json:"events"`
 }
@@ -98,6 +102,10 @@ func DecodeBatchRequest(data []byte) (BatchRequest, error) {
 		return BatchRequest{}, err
 	}
 	request := BatchRequest{Limit: int(root.Field("limit").Integer(1, MaxLimit))}
+	request.SimilarLimit = request.Limit
+	if field := root.Field("similar_limit"); !field.Missing() {
+		request.SimilarLimit = int(field.Integer(1, MaxLimit))
+	}
 	for _, entry := range root.Field("events").Elements(1, MaxEvents) {
 		if !entry.Object() {
 			continue

@@ -62,6 +62,17 @@ func TestContracts(t *testing.T) {
 	}
 }
 
+func TestProductsGetAsManyAsEventsUnlessTheRequestSaysHowMany(t *testing.T) {
+	suite := contracts.Load(t, "inference_request")
+	assert.Equal(t, 5, request(t).SimilarLimit)
+	data, err := inference.BatchRequest{Limit: 5, SimilarLimit: 3, Events: request(t).Events}.Encode()
+	require.NoError(t, err)
+	read, err := inference.DecodeBatchRequest(data)
+	require.NoError(t, err)
+	assert.Equal(t, []int{5, 3}, []int{read.Limit, read.SimilarLimit})
+	assert.NotContains(t, string(suite.Example(t, "two")), "similar_limit", "what the first callers send stays a request")
+}
+
 func TestQueryWithoutLimitAsksForFive(t *testing.T) {
 	limit, err := inference.ReadItemsFromUserQuery(nil)
 	require.NoError(t, err)
@@ -89,8 +100,24 @@ func TestNewBatchEventHoldsTheWholeCartAndBoundsTheRest(t *testing.T) {
 	assert.Equal(t, []string{"a", "b", "B0"}, batch.Products())
 }
 
+func TestAnswersMayHaveAsManyItemsAsAskedFor(t *testing.T) {
+	batch := inference.BatchRequest{Limit: 2, Events: []inference.BatchEvent{inference.NewBatchEvent(activity.Event{})}}
+	answer := func(items ...recommendation.Item) error {
+		data, err := inference.BatchAnswer{
+			ModelVersion: "0123456789ab", Results: []inference.BatchResult{{Items: items}},
+			Similar: map[string][]recommendation.Neighbour{},
+		}.Encode()
+		require.NoError(t, err)
+		_, err = inference.DecodeBatchAnswer(data, batch)
+		return err
+	}
+	require.NoError(t, answer(recommendation.Item{ID: "S1"}, recommendation.Item{ID: "S2"}))
+	require.ErrorContains(t, answer(recommendation.Item{ID: "S1"}, recommendation.Item{ID: "S2"}, recommendation.Item{ID: "S3"}),
+		"at most 2 items")
+}
+
 func TestEncodedBatchesAreAccepted(t *testing.T) {
-	batch := inference.BatchRequest{Limit: 5, Events: []inference.BatchEvent{inference.NewBatchEvent(activity.Event{})}}
+	batch := inference.BatchRequest{Limit: 5, SimilarLimit: 5, Events: []inference.BatchEvent{inference.NewBatchEvent(activity.Event{})}}
 	data, err := batch.Encode()
 	require.NoError(t, err)
 	decoded, err := inference.DecodeBatchRequest(data)

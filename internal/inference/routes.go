@@ -4,11 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"regexp"
 	"strconv"
 
 	"diecast/internal/activity"
-	"diecast/internal/artifacts"
+	"diecast/internal/models"
 	"diecast/internal/recommendation"
 	"diecast/internal/strictjson"
 )
@@ -31,8 +30,6 @@ const (
 	// MaxCustomers bounds the customers of one call of UserEmbeddingsRoute.
 	MaxCustomers = 1000
 )
-
-var limitPattern = regexp.MustCompile(`^([1-9][0-9]?|100)$`)
 
 // Customer is one element of the body of UserEmbeddingsRoute. The credit limit's name has no underscore: the
 // course's spelling.
@@ -71,7 +68,7 @@ func DecodeCustomers(data []byte) ([]Customer, error) {
 	return customers, nil
 }
 
-// DecodeVector reads the body of ItemsFromUserRoute: artifacts.Dimension numbers.
+// DecodeVector reads the body of ItemsFromUserRoute: models.Dimension numbers.
 func DecodeVector(data []byte) ([]float32, error) {
 	document, err := strictjson.Parse(data, strictjson.Limits{MaxBytes: MaxBytes, MaxDepth: MaxDepth})
 	if err != nil {
@@ -156,17 +153,17 @@ func readLimit(query map[string]string) (int, []strictjson.Violation) {
 	if !present {
 		return DefaultLimit, nil
 	}
-	if !limitPattern.MatchString(text) {
+	limit, err := strconv.Atoi(text)
+	if err != nil || limit < 1 || limit > MaxLimit || strconv.Itoa(limit) != text { // such as +5 or 05
 		return 0, []strictjson.Violation{{Field: "limit", Value: strictjson.Shown(text, present),
 			Allowed: fmt.Sprintf("a whole number from 1 to %d", MaxLimit)}}
 	}
-	limit, _ := strconv.Atoi(text)
 	return limit, nil
 }
 
 func readVector(field strictjson.Value) []float32 {
-	vector := make([]float32, 0, artifacts.Dimension)
-	for _, number := range field.Elements(artifacts.Dimension, artifacts.Dimension) {
+	vector := make([]float32, 0, models.Dimension)
+	for _, number := range field.Elements(models.Dimension, models.Dimension) {
 		vector = append(vector, float32(number.Number(-math.MaxFloat32, math.MaxFloat32)))
 	}
 	return vector

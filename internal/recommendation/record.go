@@ -19,6 +19,7 @@ import (
 	"github.com/google/uuid"
 
 	"diecast/internal/activity"
+	"diecast/internal/models"
 	"diecast/internal/strictjson"
 )
 
@@ -73,9 +74,8 @@ type Record struct {
 }
 
 var (
-	modelVersionPattern = regexp.MustCompile(`^[0-9a-f]{12}$`)
-	productCodePattern  = regexp.MustCompile(`^[!-~]{1,64}$`)
-	timePattern         = regexp.MustCompile(`^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z$`)
+	productCodePattern = regexp.MustCompile(`^[!-~]{1,64}$`)
+	timePattern        = regexp.MustCompile(`^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z$`)
 )
 
 const timeLayout = "2006-01-02T15:04:05.000Z"
@@ -221,7 +221,7 @@ func readRanked(field strictjson.Value, measure string, add func(string, float64
 
 // ReadModelVersion reads a model version: twelve lower-case hexadecimal digits.
 func ReadModelVersion(field strictjson.Value) string {
-	return field.Pattern(modelVersionPattern, "a model version: 12 lower-case hexadecimal digits")
+	return field.Pattern(models.VersionPattern, "a model version: "+models.VersionRule)
 }
 
 // ReadProductCode reads a product code under the same rule as an activity event's.

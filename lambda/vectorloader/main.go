@@ -1,60 +1,32 @@
-// Command vectorloader creates the vector store and loads models into it: at deployment, as a custom resource, and on
-// demand, for operators and the state machine.
-//
-// Environment: DATABASE_*, see internal/awsdb; ARTIFACTS_BUCKET, the bucket that holds models/<model version>/.
+// Command vectorloader creates the vector store and loads models into it: at deployment, as a
+// custom resource, and on demand, for operators and the state machine. Its environment is
+// environment.VectorStore.
 package main
 
 import (
 	"context"
-	"errors"
-	"os"
+	"log/slog"
 	"sync"
 
-	runtime "github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-
-	"diecast/internal/awsdb"
-	"diecast/internal/embeddings"
+	"diecast/internal/environment"
 	"diecast/lambda/internal/function"
-	"diecast/lambda/internal/modelstore"
+	"diecast/lambda/internal/vectorbackend"
+	"diecast/lambda/vectorloader/handler"
 	shipped "diecast/training/artifacts"
 )
 
 func main() {
-	logger := function.NewLogger()
-	// Opened by the first event that needs it: deleting the stack must succeed whatever is wrong here.
-	connect := sync.OnceValues(func() (Backend, error) { return open(os.Getenv) })
-	runtime.Start(Handler{
-		Open:    func(context.Context) (Backend, error) { return connect() },
-		Shipped: shipped.Model,
-		Logger:  logger,
-	}.Handle)
-}
-
-// open returns clients that live as long as the process.
-func open(getenv func(string) string) (Backend, error) {
-	settings, err := awsdb.FromEnvironment(getenv)
-	bucket := getenv("ARTIFACTS_BUCKET")
-	if bucket == "" {
-		err = errors.Join(err, errors.New("ARTIFACTS_BUCKET is not set: the bucket that holds the models"))
-	}
-	if err != nil {
-		return Backend{}, err
-	}
-	ctx := context.Background()
-	configuration, err := config.LoadDefaultConfig(ctx)
-	if err != nil {
-		return Backend{}, err
-	}
-	pool, err := awsdb.OpenPostgres(ctx, settings, configuration)
-	if err != nil {
-		return Backend{}, err
-	}
-	client := s3.NewFromConfig(configuration)
-	return Backend{
-		Store:  embeddings.NewStore(pool),
-		Bucket: modelstore.Bucket{Client: client, Name: bucket},
-		Upload: client,
-	}, nil
+	function.Start(func(ctx context.Context, logger *slog.Logger) (any, error) {
+		// Opened by the first event that needs it: deleting the stack must succeed whatever is
+		// wrong here.
+		open := sync.OnceValues(func() (handler.Backend, error) {
+			backend, err := vectorbackend.Open(ctx, environment.OfProcess())
+			return handler.Backend{Store: backend.Store, Bucket: backend.Models, Upload: backend.S3}, err
+		})
+		return handler.Handler{
+			Open:    func(context.Context) (handler.Backend, error) { return open() },
+			Shipped: shipped.Model,
+			Logger:  logger,
+		}.Handle, nil
+	})
 }

@@ -291,6 +291,9 @@ func repeated(t testing.TB, value any, length int) any {
 // setup` installed.
 func Python(t testing.TB) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("starts Python")
+	}
 	python, err := installed.Python()
 	require.NoError(t, err)
 	return python

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"diecast/internal/archive"
 	"diecast/internal/classicmodels"
 	"diecast/internal/local/demonstration"
 	"diecast/internal/local/lambdahost"
@@ -32,7 +33,7 @@ func BenchmarkUp(b *testing.B) {
 // BenchmarkPutToReadable is an event's time from put to readable by the shop, at 100 events a second.
 func BenchmarkPutToReadable(b *testing.B) {
 	running := start(b, synthesized)
-	to := target(b, running, "recommendations/")
+	to := target(b, running, archive.Recommendations)
 	var readable []time.Duration
 	for b.Loop() {
 		report, err := demonstration.Run(b.Context(), to, demonstration.Options{Shop: shop(b), Events: 300, PerSecond: 100})

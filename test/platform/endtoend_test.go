@@ -18,15 +18,18 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"diecast/internal/archive"
+	"diecast/internal/deployment/outputs"
 	"diecast/internal/local/demonstration"
 	"diecast/internal/local/platform"
 	"diecast/internal/recommendation"
+	"diecast/internal/recommendation/row"
 )
 
 // Events on the stream are found, complete and exact, in the bucket and in the table.
 func TestEventsReachTheArchiveAndTheShop(t *testing.T) {
 	running := start(t, synthesized)
-	to := target(t, running, "recommendations/")
+	to := target(t, running, archive.Recommendations)
 	report, err := demonstration.Run(t.Context(), to, demonstration.Options{Shop: shop(t), Events: 200, BrokenShare: 0.1})
 	require.NoError(t, err)
 
@@ -39,7 +42,7 @@ func TestEventsReachTheArchiveAndTheShop(t *testing.T) {
 	assert.Zero(t, report.Degraded, "the model answered")
 	require.Len(t, report.Records, valid)
 
-	model := output(t, running, "VectorsData", "ModelVersion")
+	model := output(t, running, outputs.ModelVersion)
 	newest := map[string]recommendation.Record{}
 	for _, record := range report.Records {
 		assert.Equal(t, model, record.ModelVersion)
@@ -58,7 +61,7 @@ func TestEventsReachTheArchiveAndTheShop(t *testing.T) {
 	rows := rows(t, running)
 	require.Len(t, rows, len(newest))
 	for session, archived := range newest {
-		delivered, err := recommendation.Decode([]byte(rows[session]["record"].(*types.AttributeValueMemberS).Value))
+		delivered, err := row.ReadRecord(rows[session])
 		require.NoError(t, err)
 		differences, err := recommendation.Differences(archived, delivered)
 		require.NoError(t, err)
@@ -68,14 +71,16 @@ func TestEventsReachTheArchiveAndTheShop(t *testing.T) {
 
 func rows(t *testing.T, running *platform.Platform) map[string]map[string]types.AttributeValue {
 	t.Helper()
-	table := output(t, running, "Streaming", "RecommendationsTableName")
+	table := output(t, running, outputs.RecommendationsTableName)
 	all := map[string]map[string]types.AttributeValue{}
 	pages := dynamodb.NewScanPaginator(running.DynamoDB(), &dynamodb.ScanInput{TableName: &table})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(t.Context())
 		require.NoError(t, err)
-		for _, row := range page.Items {
-			all[row["session_id"].(*types.AttributeValueMemberS).Value] = row
+		for _, item := range page.Items {
+			session, _, err := row.ReadPosition(item)
+			require.NoError(t, err)
+			all[session] = item
 		}
 	}
 	return all
@@ -84,7 +89,7 @@ func rows(t *testing.T, running *platform.Platform) map[string]map[string]types.
 // The course's three routes answer signed callers and no others.
 func TestTheCoursesRoutes(t *testing.T) {
 	running := start(t, synthesized)
-	base := output(t, running, "Streaming", "InferenceUrl")
+	base := output(t, running, outputs.InferenceURL)
 
 	status, _ := call(t, running, http.MethodGet, base+"items_from_item?item_id=S10_1001&limit=5", nil, false)
 	assert.Equal(t, http.StatusForbidden, status, "an unsigned request")

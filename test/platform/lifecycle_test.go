@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"diecast/internal/archive"
 	"diecast/internal/local/demonstration"
 )
 
@@ -24,7 +25,7 @@ func TestTwoRunsAtOnce(t *testing.T) {
 	first, second := start(t, synthesized), start(t, synthesized)
 	reports := make([]demonstration.Report, 2)
 	failures := make([]error, 2)
-	targets := []demonstration.Target{target(t, first, "recommendations/"), target(t, second, "recommendations/")}
+	targets := []demonstration.Target{target(t, first, archive.Recommendations), target(t, second, archive.Recommendations)}
 	var group sync.WaitGroup
 	for i, to := range targets {
 		group.Go(func() {

@@ -16,7 +16,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"diecast/internal/archive"
 	"diecast/internal/classicmodels"
+	"diecast/internal/deployment/outputs"
 	"diecast/internal/local/demonstration"
 	"diecast/internal/local/platform"
 )
@@ -133,13 +135,13 @@ func start(t testing.TB, assembly string) *platform.Platform {
 	return running
 }
 
-// output of a stack, by its id.
-func output(t testing.TB, running *platform.Platform, stack, name string) string {
+// output is one of the run's.
+func output(t testing.TB, running *platform.Platform, wanted outputs.Output) string {
 	t.Helper()
-	outputs, err := running.Outputs()
+	values, err := running.Outputs()
 	require.NoError(t, err)
-	value, ok := outputs["diecast-"+stack][name]
-	require.True(t, ok, "stack %s has no output %s", stack, name)
+	value, ok := values[wanted.Stack.Name("diecast")][wanted.Name]
+	require.True(t, ok, "there is no output %s", wanted)
 	return value
 }
 
@@ -147,9 +149,9 @@ func target(t testing.TB, running *platform.Platform, archivePrefix string) demo
 	t.Helper()
 	return demonstration.Target{
 		Kinesis: running.Kinesis(), DynamoDB: running.DynamoDB(), S3: running.S3(),
-		Stream: output(t, running, "Streaming", "StreamName"),
-		Table:  output(t, running, "Streaming", "RecommendationsTableName"),
-		Bucket: output(t, running, "Streaming", "RecommendationsBucketName"), ArchivePrefix: archivePrefix, ErrorPrefix: "errors/",
+		Stream: output(t, running, outputs.StreamName),
+		Table:  output(t, running, outputs.RecommendationsTableName),
+		Bucket: output(t, running, outputs.RecommendationsBucketName), ArchivePrefix: archivePrefix, ErrorPrefix: archive.Errors,
 	}
 }
 

@@ -17,9 +17,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"diecast/internal/archive"
 	"diecast/internal/assembly"
+	"diecast/internal/deployment/outputs"
 	"diecast/internal/local/demonstration"
 	"diecast/internal/local/platform"
+	"diecast/internal/recommendation/row"
 )
 
 // For each type that runs, one property is changed in the template alone, and the behaviour changes with it.
@@ -76,8 +79,8 @@ func TestTemplatesRule(t *testing.T) {
 	})
 	t.Run("function", func(t *testing.T) {
 		for _, record := range report.Records {
-			row := rows(t, running)[record.Event.SessionID]
-			expires, err := strconv.ParseInt(row["expires_at"].(*types.AttributeValueMemberN).Value, 10, 64)
+			item := rows(t, running)[record.Event.SessionID]
+			expires, err := strconv.ParseInt(item[row.ExpiresAt].(*types.AttributeValueMemberN).Value, 10, 64)
 			require.NoError(t, err)
 			assert.InDelta(t, record.RecommendedAt.Unix()+keep, expires, 120)
 		}
@@ -88,11 +91,11 @@ func TestTemplatesRule(t *testing.T) {
 	})
 	t.Run("function URL", func(t *testing.T) {
 		code := report.Records[0].Items[0].ID
-		status, answer := call(t, running, http.MethodGet, output(t, running, "Streaming", "InferenceUrl")+"items_from_item?item_id="+code+"&limit=1", nil, false)
+		status, answer := call(t, running, http.MethodGet, output(t, running, outputs.InferenceURL)+"items_from_item?item_id="+code+"&limit=1", nil, false)
 		assert.Equal(t, http.StatusOK, status, "%s", answer)
 	})
 	t.Run("database", func(t *testing.T) {
-		secret := output(t, running, "Vectors", "DatabaseSecretArn")
+		secret := output(t, running, outputs.VectorsDatabaseSecretARN)
 		value, err := running.Secret(t.Context(), secret)
 		require.NoError(t, err)
 		assert.Contains(t, value, `"username":"keeper"`)
@@ -119,8 +122,8 @@ func TestTemplatesRule_customResourceAndRetries(t *testing.T) {
 		},
 	})
 	running := start(t, edited)
-	assert.Empty(t, output(t, running, "VectorsData", "ModelVersion"))
-	to := target(t, running, "recommendations/")
+	assert.Empty(t, output(t, running, outputs.ModelVersion))
+	to := target(t, running, archive.Recommendations)
 	report, err := demonstration.Run(t.Context(), to, demonstration.Options{Shop: shop(t), Events: 20, Patience: waitForErrors})
 	require.Error(t, err, "nothing can be recommended without a model")
 	assert.Zero(t, report.Archived)

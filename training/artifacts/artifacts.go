@@ -8,6 +8,9 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"path"
+
+	"diecast/internal/models"
 )
 
 //go:embed models
@@ -18,7 +21,7 @@ func Files() fs.FS { return files }
 
 // Model is the folder of the shipped model and its version.
 func Model() (folder fs.FS, version string, err error) {
-	entries, err := fs.ReadDir(files, "models")
+	entries, err := fs.ReadDir(files, path.Clean(models.Prefix))
 	if err != nil {
 		return nil, "", fmt.Errorf("reading the shipped models: %w", err)
 	}
@@ -26,7 +29,7 @@ func Model() (folder fs.FS, version string, err error) {
 		return nil, "", fmt.Errorf("training/artifacts/models holds %d entries, want the folder of one model: run `make train`", len(entries))
 	}
 	version = entries[0].Name()
-	folder, err = fs.Sub(files, "models/"+version)
+	folder, err = fs.Sub(files, models.Folder(version))
 	if err != nil {
 		return nil, "", fmt.Errorf("reading the shipped model %s: %w", version, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/artifacts"
+	"diecast/internal/models"
 	"diecast/internal/onnx"
 	shipped "diecast/training/artifacts"
 )
@@ -53,10 +54,10 @@ func TestShippedTowersGiveTheirGoldenVectors(t *testing.T) {
 			outputs, err := loaded.Run(context.Background(), inputs)
 			require.NoError(t, err)
 			vectors := outputs[tower.Output].Floats()
-			require.Len(t, vectors, len(tower.values)*artifacts.Dimension)
+			require.Len(t, vectors, len(tower.values)*models.Dimension)
 			for i, value := range tower.values {
 				for j, want := range value.Output {
-					assert.InDelta(t, want, vectors[i*artifacts.Dimension+j], golden.Tolerance, "%v, element %d", value.Input, j)
+					assert.InDelta(t, want, vectors[i*models.Dimension+j], golden.Tolerance, "%v, element %d", value.Input, j)
 				}
 			}
 		})

@@ -1,5 +1,6 @@
-// Package demonstration sends a shop's activity through a running platform and accounts for every event: where it ended, how
-// long that took, and what was recommended. It sees the platform as the shop does, by its stream, its table and its bucket.
+// Package demonstration sends a shop's activity through a deployed platform and accounts for every event:
+// where it ended, how long that took, and what was recommended. It sees the platform as the shop does, by its
+// stream, its table and its bucket, and does not know where that runs.
 package demonstration
 
 import (
@@ -17,7 +18,9 @@ import (
 	"github.com/google/uuid"
 
 	"diecast/internal/activity"
+	"diecast/internal/archive"
 	"diecast/internal/classicmodels"
+	"diecast/internal/deployment"
 	"diecast/internal/recommendation"
 )
 
@@ -30,6 +33,22 @@ type Target struct {
 	Stream, Table, Bucket string
 	// ArchivePrefix and ErrorPrefix begin the keys of archived and of refused records.
 	ArchivePrefix, ErrorPrefix string
+}
+
+// TargetOf is a deployment's stream, table and bucket, and clients that reach them.
+func TargetOf(ctx context.Context, deployed *deployment.Deployment) (Target, error) {
+	names, err := deployed.Streaming()
+	streams, streamsErr := deployed.Kinesis(ctx)
+	tables, tablesErr := deployed.DynamoDB(ctx)
+	buckets, bucketsErr := deployed.S3(ctx)
+	if err := errors.Join(err, streamsErr, tablesErr, bucketsErr); err != nil {
+		return Target{}, err
+	}
+	return Target{
+		Kinesis: streams, DynamoDB: tables, S3: buckets,
+		Stream: names.Stream, Table: names.Table, Bucket: names.Bucket,
+		ArchivePrefix: archive.Recommendations, ErrorPrefix: archive.Errors,
+	}, nil
 }
 
 // Options of a demonstration.

@@ -2,10 +2,19 @@ package demonstration
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"diecast/internal/deployment"
+	"diecast/internal/deployment/outputs"
 )
 
 func TestPercentile_byNearestRank(t *testing.T) {
@@ -32,5 +41,44 @@ func TestRun_refusesSenselessNumbers(t *testing.T) {
 	for _, events := range []int{0, -1, 100_001} {
 		_, err := Run(context.Background(), Target{}, Options{Events: events})
 		assert.ErrorContains(t, err, "1 to 100,000 are allowed")
+	}
+}
+
+// outputsOf writes a run's file of outputs with these endpoints and reads it.
+func outputsOf(t *testing.T, names map[string]string, endpoints outputs.Endpoints) *deployment.Deployment {
+	t.Helper()
+	data, err := outputs.File{Stacks: map[string]map[string]string{"diecast-Streaming": names}, Endpoints: endpoints}.Encode()
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "outputs.json")
+	require.NoError(t, os.WriteFile(file, data, 0o600))
+	deployed, err := deployment.Read(file)
+	require.NoError(t, err)
+	return deployed
+}
+
+func TestTargetOf_isTheDeploymentsStreamTableAndBucket(t *testing.T) {
+	names := map[string]string{}
+	for _, output := range outputs.All() {
+		names[output.Name] = "the " + output.Name
+	}
+	endpoints := outputs.Endpoints{outputs.AccessKeyID: "a", outputs.SecretAccessKey: "s", outputs.Region: "us-east-1"}
+	for _, service := range []string{kinesis.ServiceID, dynamodb.ServiceID, s3.ServiceID} {
+		endpoints[outputs.EndpointOf(service)] = "http://127.0.0.1:1"
+	}
+	target, err := TargetOf(t.Context(), outputsOf(t, names, endpoints))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"the " + outputs.StreamName.Name, "the " + outputs.RecommendationsTableName.Name, "the " + outputs.RecommendationsBucketName.Name},
+		[]string{target.Stream, target.Table, target.Bucket})
+	assert.Equal(t, []string{"recommendations/", "errors/"}, []string{target.ArchivePrefix, target.ErrorPrefix})
+	assert.NotNil(t, target.Kinesis)
+	assert.NotNil(t, target.DynamoDB)
+	assert.NotNil(t, target.S3)
+}
+
+func TestTargetOf_namesAllThatIsMissing(t *testing.T) {
+	_, err := TargetOf(t.Context(), outputsOf(t, nil, outputs.Endpoints{}))
+	for _, missing := range []string{outputs.StreamName.Name, outputs.RecommendationsTableName.Name, outputs.RecommendationsBucketName.Name,
+		"AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_S3"} {
+		assert.ErrorContains(t, err, missing)
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"diecast/internal/erroroutput"
 	"diecast/internal/recommendation"
+	"diecast/internal/recommendation/row"
 )
 
 // glance is the pause between two looks at the table; it bounds how exact the latencies are.
@@ -39,7 +40,7 @@ func (r *run) watchTable(ctx context.Context) error {
 
 func (r *run) readTable(ctx context.Context) error {
 	pages := dynamodb.NewScanPaginator(r.target.DynamoDB, &dynamodb.ScanInput{
-		TableName: &r.target.Table, ProjectionExpression: aws.String("session_id, event_time"), ConsistentRead: aws.Bool(true),
+		TableName: &r.target.Table, ProjectionExpression: aws.String(row.SessionID + ", " + row.EventTime), ConsistentRead: aws.Bool(true),
 	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
@@ -47,8 +48,8 @@ func (r *run) readTable(ctx context.Context) error {
 			return fmt.Errorf("table %s: %w", r.target.Table, err)
 		}
 		now := time.Now()
-		for _, row := range page.Items {
-			if err := r.reached(row, now); err != nil {
+		for _, item := range page.Items {
+			if err := r.reached(item, now); err != nil {
 				return err
 			}
 		}
@@ -57,19 +58,14 @@ func (r *run) readTable(ctx context.Context) error {
 }
 
 // reached counts the events of a session up to that of its row: they were readable, or overtaken by a newer one.
-func (r *run) reached(row map[string]tabletypes.AttributeValue, now time.Time) error {
-	session, okSession := row["session_id"].(*tabletypes.AttributeValueMemberS)
-	text, okTime := row["event_time"].(*tabletypes.AttributeValueMemberS)
-	if !okSession || !okTime {
-		return fmt.Errorf("table %s: a row without session_id or event_time", r.target.Table)
-	}
-	upTo, err := time.Parse(time.RFC3339Nano, text.Value)
+func (r *run) reached(item map[string]tabletypes.AttributeValue, now time.Time) error {
+	session, upTo, err := row.ReadPosition(item)
 	if err != nil {
-		return fmt.Errorf("table %s: event_time: %w", r.target.Table, err)
+		return fmt.Errorf("table %s: %w", r.target.Table, err)
 	}
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	for _, one := range r.bySession[session.Value] {
+	for _, one := range r.bySession[session] {
 		if !one.readable && !one.event.Time.After(upTo) {
 			one.readable = true
 			r.report.Delivered++

@@ -10,13 +10,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"path/filepath"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"golang.org/x/sync/errgroup"
 
+	"diecast/internal/deployment/outputs"
 	"diecast/internal/local/process"
 )
 
@@ -44,7 +44,7 @@ type Engine interface {
 	Installed(context.Context) error
 
 	start(ctx context.Context, options options) (server, error)
-	variable() string
+	variables() []string
 	isHost() bool
 }
 
@@ -57,8 +57,8 @@ type server interface {
 // Kind is an engine whose running form is an S, such as *kinesalite.Server.
 type Kind[S server] struct {
 	name string
-	// endpoint is the environment variable in which SDKs look for the server's address.
-	endpoint string
+	// endpoints are the names, in a run's outputs.Endpoints, of the services that it serves.
+	endpoints []string
 	// host says that it runs programs which call the other engines: it starts when those listen,
 	// and gives each program their addresses.
 	host      bool
@@ -80,7 +80,7 @@ func (k *Kind[S]) Name() string { return k.name }
 // Installed fails with the remedy where something that the engine needs is missing on this machine.
 func (k *Kind[S]) Installed(ctx context.Context) error { return k.installed(ctx) }
 
-func (k *Kind[S]) variable() string { return k.endpoint }
+func (k *Kind[S]) variables() []string { return k.endpoints }
 
 func (k *Kind[S]) isHost() bool { return k.host }
 
@@ -174,22 +174,23 @@ func (r *Running) Stop(ctx context.Context) error {
 	return errors.Join(problems...)
 }
 
-// Environment leads an AWS SDK or the AWS CLI to the engines: their endpoints, the credentials and
-// the region.
-func (r *Running) Environment() map[string]string {
-	environment := r.endpoints(true)
-	maps.Copy(environment, map[string]string{
-		"AWS_ACCESS_KEY_ID": Credentials.AccessKeyID, "AWS_SECRET_ACCESS_KEY": Credentials.SecretAccessKey,
-		"AWS_REGION": Region,
-	})
-	return environment
+// Endpoints are the engines' addresses, and the login that they take.
+func (r *Running) Endpoints() outputs.Endpoints {
+	endpoints := r.endpoints(true)
+	endpoints[outputs.AccessKeyID] = Credentials.AccessKeyID
+	endpoints[outputs.SecretAccessKey] = Credentials.SecretAccessKey
+	endpoints[outputs.Region] = Region
+	return endpoints
 }
 
-func (r *Running) endpoints(hosts bool) map[string]string {
-	endpoints := map[string]string{}
+func (r *Running) endpoints(hosts bool) outputs.Endpoints {
+	endpoints := outputs.Endpoints{}
 	for engine, started := range r.servers {
-		if hosts || !engine.isHost() {
-			endpoints[engine.variable()] = started.Endpoint()
+		if engine.isHost() && !hosts {
+			continue
+		}
+		for _, name := range engine.variables() {
+			endpoints[name] = started.Endpoint()
 		}
 	}
 	return endpoints

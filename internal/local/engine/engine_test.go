@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"diecast/internal/deployment/outputs"
 )
 
 // stub is an engine that notes what becomes of it.
@@ -46,7 +48,7 @@ func stubs(t *testing.T) (first, second, host *stub, events *[]string) {
 			s.environment = options.environment
 			return s, s.failed
 		}
-		s.Kind = &Kind[*stub]{name: name, endpoint: endpoint, host: host, serve: serve}
+		s.Kind = &Kind[*stub]{name: name, endpoints: []string{endpoint}, host: host, serve: serve}
 		return s
 	}
 	first, second, host = make("first", "FIRST", false), make("second", "SECOND", false), make("host", "HOST", true)
@@ -67,11 +69,11 @@ func TestStart_hostsStartWithEveryServersEndpointAndStopFirst(t *testing.T) {
 	assert.Empty(t, first.environment)
 	assert.Same(t, second, second.In(running))
 
-	assert.Equal(t, map[string]string{
+	assert.Equal(t, outputs.Endpoints{
 		"FIRST": "http://first", "SECOND": "http://second", "HOST": "http://host",
 		"AWS_ACCESS_KEY_ID": Credentials.AccessKeyID, "AWS_SECRET_ACCESS_KEY": Credentials.SecretAccessKey,
 		"AWS_REGION": Region,
-	}, running.Environment())
+	}, running.Endpoints())
 	assert.Equal(t, host.environment, running.HostOptions().Environment, "another host does not call this one")
 
 	*events = nil
@@ -84,7 +86,7 @@ func TestStart_startsWhatIsNeededOnly(t *testing.T) {
 	running, err := Start(t.Context(), []Engine{first.Kind}, t.TempDir())
 	require.NoError(t, err)
 	assert.Equal(t, []string{"start first"}, *events)
-	assert.NotContains(t, running.Environment(), "SECOND")
+	assert.NotContains(t, running.Endpoints(), "SECOND")
 	unneeded := "the engine second was not started: nothing that is made in it says that it needs it"
 	assert.PanicsWithValue(t, unneeded, func() { second.In(running) })
 }
@@ -111,11 +113,14 @@ func TestStart_endsWhatAnEarlierRunLeft(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestEveryEngineHasItsOwnNameAndVariable(t *testing.T) {
+func TestEveryEngineHasItsOwnNameAndVariables(t *testing.T) {
 	names, variables := map[string]bool{}, map[string]bool{}
 	for _, one := range All {
-		names[one.Name()], variables[one.variable()] = true, true
+		assert.NotContains(t, names, one.Name())
+		names[one.Name()] = true
+		for _, variable := range one.variables() {
+			assert.NotContains(t, variables, variable)
+			variables[variable] = true
+		}
 	}
-	assert.Len(t, names, len(All))
-	assert.Len(t, variables, len(All))
 }

@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"os/exec"
 
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+
+	"diecast/internal/deployment/outputs"
 	"diecast/internal/local/lambdahost"
 )
 
 // FunctionHost runs the functions, behind Lambda's API and function URLs.
 var FunctionHost = &Kind[*lambdahost.Host]{
-	name: "lambda", endpoint: "AWS_ENDPOINT_URL_LAMBDA", host: true,
+	name: "lambda", host: true, endpoints: []string{outputs.EndpointOf(lambda.ServiceID)},
 	installed: func(context.Context) error {
 		if _, err := exec.LookPath("go"); err != nil {
 			return fmt.Errorf("the functions are built with the Go compiler, which must be in PATH: %w", err)

@@ -3,12 +3,18 @@ package engine
 import (
 	"context"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"diecast/internal/deployment/outputs"
 	"diecast/internal/local/moto"
 )
 
 // Moto serves buckets and secrets, and answers for every service that no other engine serves.
 var Moto = &Kind[*moto.Server]{
-	name: "moto", endpoint: "AWS_ENDPOINT_URL", installed: moto.Installed,
+	name: "moto", installed: moto.Installed, endpoints: []string{
+		outputs.AnyEndpoint, outputs.EndpointOf(s3.ServiceID), outputs.EndpointOf(secretsmanager.ServiceID),
+	},
 	serve: func(ctx context.Context, options options) (*moto.Server, error) {
 		return moto.Start(ctx, moto.Options{Dir: options.dir, Account: Account, Region: Region})
 	},

@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"diecast/internal/quotas"
 	"diecast/internal/shards"
 )
 
@@ -60,7 +61,7 @@ const (
 	EndlessRetries     = -1
 	DefaultBackoff     = 100 * time.Millisecond
 	// MaxPayload bounds an event, in bytes (Lambda quotas: 6 MB).
-	MaxPayload = 6_291_556
+	MaxPayload = quotas.LambdaPayload
 	// maxBackoff bounds the pause between two attempts.
 	maxBackoff = 10 * time.Second
 	// putTimeout bounds one attempt to keep a given-up batch.

@@ -18,13 +18,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"diecast/internal/quotas"
 	"diecast/internal/shards"
 )
 
 // Limits of the service ("Amazon Data Firehose Quota", "Lambda quotas") and what goes beyond the contract.
 const (
 	// MaxPayload bounds a request to the processor and its answer, in bytes.
-	MaxPayload = 6_291_556
+	MaxPayload = quotas.LambdaPayload
 	// MaxTimeout is how long Firehose waits for a processor.
 	MaxTimeout = 5 * time.Minute
 	// DefaultRetryDelay precedes the first retry of a call; it doubles up to maxRetryDelay.

@@ -27,12 +27,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"diecast/internal/local/process"
+	"diecast/internal/quotas"
 )
 
 // Limits and defaults.
 const (
 	// MaxPayload bounds a synchronous request and its response, in bytes (Lambda quotas: 6 MB each).
-	MaxPayload = 6_291_556
+	MaxPayload = quotas.LambdaPayload
 	// MaxEventPayload bounds an asynchronous request, in bytes (Lambda quotas: 1 MB).
 	MaxEventPayload = 1 << 20
 	// InitTimeout is how long a process may take until it asks for its first invocation (Lambda Developer Guide,

@@ -8,11 +8,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"diecast/internal/deployment/outputs"
 	"diecast/internal/local/engine"
 )
 
-// Endpoints lead to the engines, by the environment variables that the AWS SDKs read.
-func (p *Platform) Endpoints() map[string]string { return p.engines.Environment() }
+// Endpoints are the engines' addresses, and the login that they take.
+func (p *Platform) Endpoints() outputs.Endpoints { return p.engines.Endpoints() }
 
 // Kinesis is a client of the run's streams. Like the other clients it is there where the assembly
 // has what it is for.

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"diecast/internal/deployment/outputs"
 )
 
 // Files in a run's folder while it is up. What they tell is over when the run is: endpoints on
@@ -63,32 +65,28 @@ func ReadIgnored(dir string) ([]Ignored, error) {
 // Outputs are the stacks' outputs by stack name, as cdk deploy writes them.
 func (p *Platform) Outputs() (map[string]map[string]string, error) { return p.plan.Outputs() }
 
-// endpointsKey stands beside the stacks in the outputs file: with it, no command can take the run
-// for AWS.
-const endpointsKey = "endpoints"
-
 // writeFiles writes the run's files, the outputs last: who waits for these finds the others, too.
 func (p *Platform) writeFiles(dir string) error {
 	stacks, err := p.Outputs()
 	if err != nil {
 		return err
 	}
-	outputs := map[string]any{endpointsKey: p.Endpoints()}
-	for stack, values := range stacks {
-		outputs[stack] = values
-	}
-	if err := p.writeFile(filepath.Join(dir, IgnoredFile), p.Ignored()); err != nil {
-		return err
-	}
-	return p.writeFile(filepath.Join(dir, OutputsFile), outputs)
-}
-
-func (p *Platform) writeFile(file string, value any) error {
-	data, err := json.MarshalIndent(value, "", "  ")
+	ignored, err := json.MarshalIndent(p.Ignored(), "", "  ")
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(file, append(data, '\n'), 0o600); err != nil {
+	told, err := outputs.File{Stacks: stacks, Endpoints: p.Endpoints()}.Encode()
+	if err != nil {
+		return err
+	}
+	if err := p.writeFile(filepath.Join(dir, IgnoredFile), append(ignored, '\n')); err != nil {
+		return err
+	}
+	return p.writeFile(filepath.Join(dir, OutputsFile), told)
+}
+
+func (p *Platform) writeFile(file string, data []byte) error {
+	if err := os.WriteFile(file, data, 0o600); err != nil {
 		return err
 	}
 	p.files = append(p.files, file)

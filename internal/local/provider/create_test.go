@@ -175,43 +175,43 @@ func TestDatabase(t *testing.T) {
 	assert.JSONEq(t, `{"username":"admin","password":"master"}`, value(t, run, arn))
 
 	t.Run("a function that logs in to none keeps its environment", func(t *testing.T) {
-		given := map[string]string{"STREAM": "s", databaseAuth: authByIAM}
+		given := map[string]string{"STREAM": "s", "DATABASE_AUTH": "iam"}
 		changed, err := databaseEnvironment(t.Context(), run, given)
 		require.NoError(t, err)
 		assert.Equal(t, given, changed)
 	})
 	t.Run("one that logs in by a secret goes without TLS", func(t *testing.T) {
 		given := map[string]string{
-			databaseHost: "h", databaseAuth: authBySecret, databaseSecretARN: "arn", databaseTLS: "verify-full",
+			"DATABASE_HOST": "h", "DATABASE_AUTH": "secret", "DATABASE_SECRET_ARN": "arn", "DATABASE_TLS": "verify-full",
 		}
 		changed, err := databaseEnvironment(t.Context(), run, given)
 		require.NoError(t, err)
 		assert.Equal(t, map[string]string{
-			databaseHost: "h", databaseAuth: authBySecret, databaseSecretARN: "arn", databaseTLS: withoutTLS,
+			"DATABASE_HOST": "h", "DATABASE_AUTH": "secret", "DATABASE_SECRET_ARN": "arn", "DATABASE_TLS": "off",
 		}, changed)
-		assert.Equal(t, "verify-full", given[databaseTLS], "the template's own stays as it is")
+		assert.Equal(t, "verify-full", given["DATABASE_TLS"], "the template's own stays as it is")
 	})
-	byIAM := map[string]string{databaseHost: "h", databasePort: "5433", databaseUser: "reader", databaseAuth: authByIAM}
+	byIAM := map[string]string{"DATABASE_HOST": "h", "DATABASE_PORT": "5433", "DATABASE_USER": "reader", "DATABASE_AUTH": "iam"}
 	t.Run("one that logs in by IAM gets a password, the same for all of its user", func(t *testing.T) {
 		changed, err := databaseEnvironment(t.Context(), run, byIAM)
 		require.NoError(t, err)
-		assert.Equal(t, authBySecret, changed[databaseAuth])
+		assert.Equal(t, "secret", changed["DATABASE_AUTH"])
 		assert.JSONEq(t, `{"username":"reader","password":"`+served.passwords["reader"]+`"}`,
-			value(t, run, changed[databaseSecretARN]))
+			value(t, run, changed["DATABASE_SECRET_ARN"]))
 		again, err := databaseEnvironment(t.Context(), run, byIAM)
 		require.NoError(t, err)
 		assert.Equal(t, changed, again)
 	})
 	t.Run("a user who is not there is named", func(t *testing.T) {
 		served.refuses = errors.New("no such role")
-		byIAM[databaseUser] = "nobody"
+		byIAM["DATABASE_USER"] = "nobody"
 		_, err := databaseEnvironment(t.Context(), run, byIAM)
 		assert.EqualError(t, err, "the database user nobody, whom the loader should have created: no such role")
 	})
 	t.Run("a port where no database listens is named", func(t *testing.T) {
-		byIAM[databasePort] = "1"
+		byIAM["DATABASE_PORT"] = "1"
 		_, err := databaseEnvironment(t.Context(), run, byIAM)
-		assert.EqualError(t, err, "DATABASE_PORT is 1: no database of the template listens there")
+		assert.EqualError(t, err, "a function's database port is 1: no database of the template listens there")
 	})
 }
 

@@ -6,46 +6,41 @@ import (
 	"maps"
 	"strconv"
 
+	"diecast/internal/environment"
 	"diecast/internal/local/engine"
-)
-
-// Environment variables of a function that logs in to a database (lambda/internal, internal/awsdb).
-const (
-	databaseHost      = "DATABASE_HOST"
-	databasePort      = "DATABASE_PORT"
-	databaseUser      = "DATABASE_USER"
-	databaseAuth      = "DATABASE_AUTH"
-	databaseTLS       = "DATABASE_TLS"
-	databaseSecretARN = "DATABASE_SECRET_ARN"
-
-	authByIAM    = "iam"
-	authBySecret = "secret"
-	withoutTLS   = "off"
 )
 
 // databaseEnvironment turns a function's database variables into the laptop's: there is no TLS on
 // loopback, and no IAM, so that its user gets a password in a secret.
-func databaseEnvironment(ctx context.Context, run *Run, environment map[string]string) (map[string]string, error) {
-	if environment[databaseHost] == "" {
-		return environment, nil
+func databaseEnvironment(ctx context.Context, run *Run, variables map[string]string) (map[string]string, error) {
+	// The function checks its variables by itself; AWS_REGION it gets from its host.
+	settings, _ := environment.Read[environment.Database](variables)
+	if settings.Host == "" {
+		return variables, nil
 	}
-	changed := maps.Clone(environment)
-	changed[databaseTLS] = withoutTLS
-	if changed[databaseAuth] != authByIAM {
-		return changed, nil
-	}
-	for _, running := range Made[*runningDatabase](run) {
-		if strconv.Itoa(running.Port()) != changed[databasePort] {
-			continue
-		}
-		secret, err := userSecret(ctx, run, running, changed[databaseUser])
+	settings.TLS = environment.Off
+	if settings.Auth == environment.IAM {
+		database, err := databaseAt(run, settings.Port)
 		if err != nil {
 			return nil, err
 		}
-		changed[databaseAuth], changed[databaseSecretARN] = authBySecret, secret
-		return changed, nil
+		if settings.SecretARN, err = userSecret(ctx, run, database, settings.User); err != nil {
+			return nil, err
+		}
+		settings.Auth = environment.Secret
 	}
-	return nil, fmt.Errorf("%s is %s: no database of the template listens there", databasePort, changed[databasePort])
+	changed := maps.Clone(variables)
+	maps.Copy(changed, environment.Variables(settings))
+	return changed, nil
+}
+
+func databaseAt(run *Run, port string) (*runningDatabase, error) {
+	for _, running := range Made[*runningDatabase](run) {
+		if strconv.Itoa(running.Port()) == port {
+			return running, nil
+		}
+	}
+	return nil, fmt.Errorf("a function's database port is %s: no database of the template listens there", port)
 }
 
 // userSecret gives a user whom the loader created a password, once.

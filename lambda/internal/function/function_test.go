@@ -2,28 +2,32 @@ package function
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
 	"errors"
+	"log/slog"
+	"os"
+	"os/exec"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-func TestEmitWritesOneEmbeddedMetricLine(t *testing.T) {
-	var output bytes.Buffer
-	metrics := Metrics{Function: "transform", Output: &output, Clock: func() time.Time { return time.UnixMilli(1700000000123) }}
-	require.NoError(t, metrics.Emit(Counts{EventsIn: 3, Failed: 0}))
-	assert.JSONEq(t, `{"function":"transform","events_in":3,"failed":0,"_aws":{"Timestamp":1700000000123,"CloudWatchMetrics":[
-		{"Namespace":"Diecast","Dimensions":[["function"]],"Metrics":[{"Name":"events_in","Unit":"Count"},{"Name":"failed","Unit":"Count"}]}]}}`,
-		output.String())
-	assert.Equal(t, 1, bytes.Count(output.Bytes(), []byte("\n")))
-}
-
-type brokenWriter struct{}
-
-func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("the pipe is closed") }
-
-func TestEmitReportsALostLine(t *testing.T) {
-	require.ErrorContains(t, Metrics{Output: brokenWriter{}}.Emit(Counts{EventsIn: 1}), "the pipe is closed")
+// A function that cannot start says why in its log, where an operator looks, and its process ends.
+func TestAFunctionThatCannotStartSaysWhy(t *testing.T) {
+	if os.Getenv("START_A_FUNCTION") != "" {
+		Start(func(context.Context, *slog.Logger) (any, error) { return nil, errors.New("TABLE is not set") })
+		return
+	}
+	process := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^"+t.Name()+"$")
+	process.Env = []string{"START_A_FUNCTION=1"}
+	output, err := process.Output()
+	var ended *exec.ExitError
+	require.ErrorAs(t, err, &ended)
+	assert.Equal(t, 1, ended.ExitCode())
+	assert.Equal(t, 1, bytes.Count(output, []byte("\n")), "%s", output)
+	var line struct{ Level, Msg, Error string }
+	require.NoError(t, json.Unmarshal(output, &line))
+	assert.Equal(t, []string{"ERROR", "cannot start", "TABLE is not set"}, []string{line.Level, line.Msg, line.Error})
 }

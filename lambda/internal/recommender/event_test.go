@@ -48,6 +48,15 @@ func TestDecodeRefusesWhatHasNoPlaceOrTime(t *testing.T) {
 	}
 }
 
+func TestDecodeTakesArrivalsOfThisCentury(t *testing.T) {
+	for _, arrival := range []time.Time{
+		time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2099, 12, 31, 23, 59, 59, 0, time.UTC),
+	} {
+		_, err := Decode([]byte(accepted), source(func(s *Source) { s.Arrival = arrival }))
+		require.NoError(t, err)
+	}
+}
+
 func TestLogsDoNotRepeatValues(t *testing.T) {
 	_, err := Decode([]byte(`{"session_id":"","customer_number":"Jean King","city":5}`), source(func(*Source) {}))
 	require.Error(t, err)

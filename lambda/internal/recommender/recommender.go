@@ -18,8 +18,10 @@ import (
 )
 
 const (
-	// limit is how many items an event and a product get: the course's five.
-	limit = 5
+	// itemsPerEvent is how many items an event gets: the course's five.
+	itemsPerEvent = 5
+	// similarPerProduct is how many similar items each product of an event gets: the course's five.
+	similarPerProduct = 5
 	// batchEvents bounds one invocation so that both ways stay below inference.MaxBytes in the worst case: 14 KB of request
 	// for an event with a full cart, and 11 KB of answer for one with activity.MaxProducts products.
 	batchEvents = 250
@@ -59,7 +61,9 @@ func (r Recommender) Recommend(ctx context.Context, events []activity.Event) ([]
 }
 
 func (r Recommender) ask(ctx context.Context, events []activity.Event) (inference.BatchAnswer, error) {
-	request := inference.BatchRequest{Limit: limit, Events: make([]inference.BatchEvent, len(events))}
+	request := inference.BatchRequest{
+		Limit: itemsPerEvent, SimilarLimit: similarPerProduct, Events: make([]inference.BatchEvent, len(events)),
+	}
 	for i, event := range events {
 		request.Events[i] = inference.NewBatchEvent(event)
 	}

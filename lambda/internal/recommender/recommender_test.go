@@ -162,10 +162,12 @@ func TestLargestBatchFitsAnInvocation(t *testing.T) {
 	require.Error(t, err)
 	assert.Less(t, largest, inference.MaxBytes)
 
-	neighbours := make([]recommendation.Neighbour, limit)
-	items := make([]recommendation.Item, limit)
-	for i := range limit {
+	neighbours := make([]recommendation.Neighbour, similarPerProduct)
+	for i := range neighbours {
 		neighbours[i] = recommendation.Neighbour{ID: cart[i], Distance: 1.2345678901234567e-05}
+	}
+	items := make([]recommendation.Item, itemsPerEvent)
+	for i := range items {
 		items[i] = recommendation.Item{ID: cart[i], Score: -1.2345678901234567e-05}
 	}
 	answer := inference.BatchAnswer{ModelVersion: version, Similar: map[string][]recommendation.Neighbour{}}

@@ -1,0 +1,12 @@
+// Package archive says where things lie in the bucket of archived recommendations: what the stack
+// configures and what every reader of the bucket looks for. It reads nothing itself.
+package archive
+
+// The folders of the bucket.
+const (
+	// Recommendations holds recommendation records, one line of JSON each.
+	Recommendations = "recommendations/"
+	// Errors holds the records that were refused, as Firehose writes them; internal/erroroutput
+	// reads them.
+	Errors = "errors/"
+)

@@ -1,0 +1,95 @@
+// Package outputs names the platform's stacks and everything that they publish at the end of a
+// deployment, and says how a file of such outputs is written. Stacks, commands and the laptop's run
+// share it; it has no client and does not know what a value is used for.
+package outputs
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Stack is a stack's id in the app. In CloudFormation it is named <platform>-<id>.
+type Stack string
+
+// The stacks, in the order of their deployment.
+const (
+	Network     Stack = "Network"
+	Vectors     Stack = "Vectors"
+	VectorsData Stack = "VectorsData"
+	Streaming   Stack = "Streaming"
+)
+
+// Stacks are all stacks, in the order of their deployment.
+var Stacks = []Stack{Network, Vectors, VectorsData, Streaming}
+
+// Name is the stack's name in CloudFormation.
+func (s Stack) Name(platform string) string { return platform + "-" + string(s) }
+
+// Output is one value that a stack publishes.
+type Output struct {
+	Stack Stack
+	// Name is the output's own; two stacks may use the same one.
+	Name string
+	// Meaning says what the value is: the output's description in the template and in
+	// docs/outputs.md.
+	Meaning string
+}
+
+func (o Output) String() string { return fmt.Sprintf("%s.%s", o.Stack, o.Name) }
+
+// Outputs of the stack Network.
+var (
+	VPCID         = declare(Network, "VpcId", "The VPC of the platform")
+	AlarmTopicARN = declare(Network, "AlarmTopicArn",
+		"Every alarm is published here; alarms.email subscribes to it")
+	// AccessLogsBucketName is there where data.accessLogs is true.
+	AccessLogsBucketName = declare(Network, "AccessLogsBucketName", "Server access logs of the other buckets")
+)
+
+// Outputs of the stacks Vectors and VectorsData.
+var (
+	VectorsDatabaseHost = declare(Vectors, "DatabaseHost",
+		"Vector store: host name, reachable from the application subnets")
+	VectorsDatabasePort      = declare(Vectors, "DatabasePort", "Vector store: port")
+	VectorsDatabaseName      = declare(Vectors, "DatabaseName", "Vector store: database name")
+	VectorsDatabaseSecretARN = declare(Vectors, "DatabaseSecretArn",
+		"Vector store: secret with the administrator's user name and password, kept by RDS")
+	ArtifactsBucketName = declare(Vectors, "ArtifactsBucketName",
+		"Bucket of models, one folder each below models/")
+	VectorsLoaderFunctionName = declare(Vectors, "LoaderFunctionName",
+		"Function that creates the schema and loads a model")
+
+	VectorsSchemaVersion = declare(VectorsData, "SchemaVersion", "Version of the vector store's schema after the load")
+	ModelVersion         = declare(VectorsData, "ModelVersion", "Model that was active after the load")
+)
+
+// Outputs of the stack Streaming.
+var (
+	StreamName         = declare(Streaming, "StreamName", "Kinesis stream that takes activity events in")
+	DeliveryStreamName = declare(Streaming, "DeliveryStreamName",
+		"Firehose delivery stream that archives recommendations")
+	DeliveryLogGroupName = declare(Streaming, "DeliveryLogGroupName",
+		"Log group of Firehose's delivery errors")
+	RecommendationsBucketName = declare(Streaming, "RecommendationsBucketName",
+		"Bucket of archived recommendations, errors and given-up batches")
+	RecommendationsTableName = declare(Streaming, "RecommendationsTableName",
+		"DynamoDB table of each session's latest recommendations")
+	TransformFunctionName = declare(Streaming, "TransformFunctionName",
+		"Function that Firehose calls for each batch")
+	DeliverFunctionName = declare(Streaming, "DeliverFunctionName",
+		"Function that writes recommendations for the shop")
+	InferenceFunctionName = declare(Streaming, "InferenceFunctionName", "Function that recommends")
+	InferenceURL          = declare(Streaming, "InferenceUrl",
+		"Inference over HTTPS, for callers with IAM credentials")
+)
+
+var declared []Output
+
+func declare(stack Stack, name, meaning string) Output {
+	output := Output{Stack: stack, Name: name, Meaning: meaning}
+	declared = append(declared, output)
+	return output
+}
+
+// All are the outputs of all stacks.
+func All() []Output { return slices.Clone(declared) }

@@ -1,0 +1,154 @@
+// Package environment is what a stack tells a program by environment variables: for each program a
+// struct whose tags are the names. Stacks write the structs (Variables), programs read them (Read),
+// and the laptop changes them on the way. The package opens nothing and does not know what a value
+// is for.
+package environment
+
+import (
+	"encoding"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+)
+
+// Transform is the environment of lambda/transform.
+type Transform struct {
+	Inference
+}
+
+// Deliver is the environment of lambda/deliver.
+type Deliver struct {
+	Inference
+	Table string `env:"RECOMMENDATIONS_TABLE,notEmpty" help:"the name of the table that the shop reads"`
+	// Keep is how long after it was made a row expires.
+	Keep Seconds `env:"RECOMMENDATION_TTL_SECONDS,notEmpty" help:"how long a row is kept"`
+}
+
+// Inference says which function recommends.
+type Inference struct {
+	Function string `env:"INFERENCE_FUNCTION,notEmpty" help:"the name or ARN of the inference function"`
+}
+
+// VectorStore is the environment of lambda/inference and lambda/vectorloader: where embeddings and
+// models lie.
+type VectorStore struct {
+	Database
+	ArtifactsBucket string `env:"ARTIFACTS_BUCKET,notEmpty" help:"the bucket that holds the models"`
+}
+
+// Seconds is a duration in whole seconds, from 1 on.
+type Seconds time.Duration
+
+// UnmarshalText reads a decimal number.
+func (s *Seconds) UnmarshalText(text []byte) error {
+	seconds, err := strconv.Atoi(string(text))
+	if err != nil || seconds < 1 {
+		return errors.New("a whole number from 1 on is allowed")
+	}
+	*s = Seconds(time.Duration(seconds) * time.Second)
+	return nil
+}
+
+// MarshalText writes the number that UnmarshalText reads; nothing of zero, which it refuses.
+func (s Seconds) MarshalText() ([]byte, error) {
+	if s == 0 {
+		return nil, nil
+	}
+	return strconv.AppendInt(nil, int64(time.Duration(s)/time.Second), 10), nil
+}
+
+// OfProcess are the variables of this process.
+func OfProcess() map[string]string { return env.ToMap(os.Environ()) }
+
+// Read fills an environment from variables. The error names every variable that is missing or
+// wrong, one to a line. What lies behind the names is not looked at.
+func Read[T any](variables map[string]string) (T, error) {
+	var read T
+	err := env.ParseWithOptions(&read, env.Options{Environment: variables})
+	problems := describe(err, fields(reflect.ValueOf(read)), variables)
+	if checked, ok := any(read).(interface{ Check() error }); ok {
+		problems = append(problems, checked.Check())
+	}
+	return read, errors.Join(problems...)
+}
+
+// Variables are what Read reads as this environment. An empty value is no variable.
+func Variables(environment any) map[string]string {
+	variables := map[string]string{}
+	for _, field := range fields(reflect.ValueOf(environment)) {
+		if field.text != "" {
+			variables[field.variable] = field.text
+		}
+	}
+	return variables
+}
+
+// field is one variable of an environment.
+type field struct {
+	name, variable, help string
+	text                 string
+}
+
+// fields are those of a struct and of the structs that it embeds, in their order.
+func fields(environment reflect.Value) []field {
+	var all []field
+	for i := range environment.NumField() {
+		declared, value := environment.Type().Field(i), environment.Field(i)
+		if declared.Anonymous {
+			all = append(all, fields(value)...)
+			continue
+		}
+		variable, _, _ := strings.Cut(declared.Tag.Get("env"), ",")
+		all = append(all, field{declared.Name, variable, declared.Tag.Get("help"), text(value)})
+	}
+	return all
+}
+
+func text(value reflect.Value) string {
+	if marshaler, ok := value.Interface().(encoding.TextMarshaler); ok {
+		text, err := marshaler.MarshalText()
+		if err != nil {
+			panic(fmt.Sprintf("environment: %v", err)) // only a type of this package can get here
+		}
+		return string(text)
+	}
+	if value.Kind() != reflect.String {
+		panic(fmt.Sprintf("environment: field of type %s: want text or an encoding.TextMarshaler", value.Type()))
+	}
+	return value.String()
+}
+
+// describe tells the library's errors in words that say what to do.
+func describe(err error, fields []field, variables map[string]string) []error {
+	var all env.AggregateError
+	if !errors.As(err, &all) {
+		return []error{err}
+	}
+	var problems []error
+	for _, one := range all.Errors {
+		problems = append(problems, reason(one, fields, variables))
+	}
+	return problems
+}
+
+func reason(err error, fields []field, variables map[string]string) error {
+	var (
+		empty  env.EmptyVarError
+		broken env.ParseError
+	)
+	for _, field := range fields {
+		if errors.As(err, &empty) && empty.Key == field.variable {
+			return fmt.Errorf("%s is not set: %s", field.variable, field.help)
+		}
+		if errors.As(err, &broken) && broken.Name == field.name {
+			return fmt.Errorf("%s is %q: %w", field.variable, variables[field.variable], broken.Err)
+		}
+	}
+	return err
+}

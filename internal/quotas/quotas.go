@@ -1,0 +1,9 @@
+// Package quotas names the limits of AWS from which limits of the platform follow, each with its
+// source. It knows nothing of what is bounded by them.
+package quotas
+
+// LambdaPayload bounds the request and the answer of a synchronous invocation, in bytes: the "6 MB"
+// of the documentation are what Lambda's own refusal says, "maximum allowed payload size (6291556
+// bytes)".
+// https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+const LambdaPayload = 6_291_556

@@ -1,0 +1,245 @@
+package handler
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"diecast/internal/activity"
+	"diecast/internal/metrics"
+	"diecast/internal/recommendation"
+)
+
+const streamARN = "arn:aws:kinesis:us-east-1:123456789012:stream/activity"
+
+var at = time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)
+
+type recommending func([]activity.Event) ([]recommendation.Record, error)
+
+func (r recommending) Recommend(_ context.Context, events []activity.Event) ([]recommendation.Record, error) {
+	return r(events)
+}
+
+func answers(events []activity.Event) ([]recommendation.Record, error) {
+	records := make([]recommendation.Record, len(events))
+	for i, event := range events {
+		records[i] = recommendation.Record{
+			Event: event, Items: []recommendation.Item{{ID: "S10_1678", Score: 0.5}}, ModelVersion: "0123456789ab",
+			RecommendedAt: at, Degraded: event.CustomerNumber%2 == 1,
+		}
+	}
+	return records, nil
+}
+
+// putter answers PutItem in the test's own process.
+type putter func(context.Context, *dynamodb.PutItemInput) error
+
+func (p putter) PutItem(ctx context.Context, input *dynamodb.PutItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
+	return &dynamodb.PutItemOutput{}, p(ctx, input)
+}
+
+// puts collects what was put, by session.
+type puts struct {
+	mutex sync.Mutex
+	items map[string]map[string]types.AttributeValue
+	count int
+}
+
+func (p *puts) put(_ context.Context, input *dynamodb.PutItemInput) error {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	if p.items == nil {
+		p.items = map[string]map[string]types.AttributeValue{}
+	}
+	p.items[input.Item["session_id"].(*types.AttributeValueMemberS).Value] = input.Item
+	p.count++
+	return nil
+}
+
+type recorded struct {
+	Handler
+	logs, metrics *bytes.Buffer
+}
+
+func newHandler(recommender Recommender, put putter) recorded {
+	var logs, counts bytes.Buffer
+	return recorded{Handler: Handler{
+		Recommender: recommender, Table: Table{Client: put, Name: "recommendations", Keep: time.Hour},
+		Logger:  slog.New(slog.NewJSONHandler(&logs, nil)),
+		Metrics: metrics.Writer{Function: "deliver", Output: &counts, Clock: func() time.Time { return at }},
+	}, logs: &logs, metrics: &counts}
+}
+
+func payload(session string, customer int) string {
+	return fmt.Sprintf(`{"session_id":%q,"customer_number":%d,"city":"Nantes","country":"France","credit_limit":21000}`, session, customer)
+}
+
+func batch(payloads ...string) events.KinesisEvent {
+	var batch events.KinesisEvent
+	for i, data := range payloads {
+		sequence := fmt.Sprintf("seq-%d", i)
+		batch.Records = append(batch.Records, events.KinesisEventRecord{
+			EventID: "shardId-000000000000:" + sequence, EventSourceArn: streamARN,
+			Kinesis: events.KinesisRecord{
+				SequenceNumber: sequence, Data: []byte(data),
+				ApproximateArrivalTimestamp: events.SecondsEpochTime{Time: at.Add(time.Duration(i) * time.Second)},
+			},
+		})
+	}
+	return batch
+}
+
+func failures(response events.KinesisEventResponse) []string {
+	list := []string{}
+	for _, failure := range response.BatchItemFailures {
+		list = append(list, failure.ItemIdentifier)
+	}
+	return list
+}
+
+func TestRowsHoldTheLatestRecordOfEachSession(t *testing.T) {
+	var table puts
+	handler := newHandler(recommending(answers), table.put)
+	response, err := handler.Handle(t.Context(), batch(payload("a", 1), payload("b", 2), payload("a", 4)))
+	require.NoError(t, err)
+	assert.Empty(t, failures(response))
+	assert.Equal(t, 2, table.count, "what would be overwritten at once is not written")
+	assert.Contains(t, handler.metrics.String(), `"degraded":1,"delivered":3,"dropped":0,"events_in":3,"failed":0`)
+
+	item := table.items["a"]
+	text := item["record"].(*types.AttributeValueMemberS).Value
+	record, err := recommendation.Decode([]byte(text))
+	require.NoError(t, err)
+	assert.Equal(t, 4, record.Event.CustomerNumber)
+	assert.NotContains(t, text, "\n")
+	delete(item, "record")
+	assert.Equal(t, map[string]types.AttributeValue{
+		"session_id":      &types.AttributeValueMemberS{Value: "a"},
+		"customer_number": &types.AttributeValueMemberN{Value: "4"},
+		"event_time":      &types.AttributeValueMemberS{Value: "2026-03-01T09:30:02.000000000Z"},
+		"event_id":        &types.AttributeValueMemberS{Value: record.Event.ID.String()},
+		"model_version":   &types.AttributeValueMemberS{Value: "0123456789ab"},
+		"degraded":        &types.AttributeValueMemberBOOL{Value: false},
+		"expires_at":      &types.AttributeValueMemberN{Value: fmt.Sprint(at.Add(time.Hour).Unix())},
+	}, item)
+}
+
+func TestIdentityIsThatOfTheArchive(t *testing.T) {
+	var table puts
+	_, err := newHandler(recommending(answers), table.put).Handle(t.Context(), batch(payload("a", 1)))
+	require.NoError(t, err)
+	event, err := activity.Decode([]byte(payload("a", 1)))
+	require.NoError(t, err)
+	want := event.Identify(activity.FromStream("activity", "shardId-000000000000", "seq-0", at))
+	assert.Equal(t, want.ID.String(), table.items["a"]["event_id"].(*types.AttributeValueMemberS).Value)
+}
+
+func TestBadEventsAreCountedAndPassedOver(t *testing.T) {
+	var table puts
+	handler := newHandler(recommending(answers), table.put)
+	bad := batch("{", payload("a", 2), `{"session_id":"x","city":"Jean King"}`)
+	nowhere := batch(payload("b", 2)).Records[0]
+	nowhere.EventSourceArn = ""
+	bad.Records = append(bad.Records, nowhere)
+	response, err := handler.Handle(t.Context(), bad)
+	require.NoError(t, err)
+	assert.Empty(t, failures(response))
+	assert.Equal(t, 1, table.count)
+	assert.Contains(t, handler.metrics.String(), `"delivered":1,"dropped":3,"events_in":4`)
+	assert.NotContains(t, handler.logs.String(), "Jean King", "logs hold no personal data")
+}
+
+func TestFailureOfTheRecommenderIsRetriedFromTheFirstGoodEvent(t *testing.T) {
+	var table puts
+	handler := newHandler(recommending(func([]activity.Event) ([]recommendation.Record, error) { return nil, errors.New("no active model") }), table.put)
+	response, err := handler.Handle(t.Context(), batch("{", payload("a", 1), payload("b", 1)))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"seq-1"}, failures(response))
+	assert.Zero(t, table.count)
+	assert.Contains(t, handler.logs.String(), "no active model")
+	assert.Contains(t, handler.metrics.String(), `"failed":2`)
+}
+
+func TestFailureOfOneSessionIsRetriedFromItsFirstEvent(t *testing.T) {
+	var table puts
+	handler := newHandler(recommending(answers), func(ctx context.Context, input *dynamodb.PutItemInput) error {
+		if input.Item["session_id"].(*types.AttributeValueMemberS).Value == "b" {
+			return errors.New("throttled")
+		}
+		return table.put(ctx, input)
+	})
+	response, err := handler.Handle(t.Context(), batch(payload("a", 2), payload("b", 2), payload("c", 2), payload("b", 4)))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"seq-1"}, failures(response))
+	assert.Equal(t, 2, table.count, "the other sessions are delivered")
+	assert.Contains(t, handler.metrics.String(), `"delivered":2,"dropped":0,"events_in":4,"failed":2`)
+}
+
+func TestOlderEventsAreNoFailure(t *testing.T) {
+	handler := newHandler(recommending(answers), func(context.Context, *dynamodb.PutItemInput) error {
+		return &types.ConditionalCheckFailedException{}
+	})
+	response, err := handler.Handle(t.Context(), batch(payload("a", 2)))
+	require.NoError(t, err)
+	assert.Empty(t, failures(response))
+}
+
+func TestAnswerComesBeforeTheFunctionsTimeIsOver(t *testing.T) {
+	handler := newHandler(recommending(answers), func(ctx context.Context, _ *dynamodb.PutItemInput) error {
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	deadline := time.Now().Add(answerMargin + 50*time.Millisecond)
+	ctx, cancel := context.WithDeadline(t.Context(), deadline)
+	defer cancel()
+	response, err := handler.Handle(ctx, batch(payload("a", 2)))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"seq-0"}, failures(response))
+	require.NoError(t, ctx.Err(), "there is time left")
+}
+
+func TestEmptyBatchAnswersAnEmptyList(t *testing.T) {
+	response, err := newHandler(recommending(answers), nil).Handle(t.Context(), events.KinesisEvent{})
+	require.NoError(t, err)
+	wire, err := json.Marshal(response)
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"batchItemFailures":[]}`, string(wire))
+}
+
+// Batches may arrive in any order and more than once: the fold and the row's condition together always end with the record
+// that supersedes all others.
+func TestFoldKeepsTheRecordThatSupersedesAllOthers(t *testing.T) {
+	var all []activity.Event
+	for i := range 6 {
+		event, err := activity.Decode([]byte(payload("a", i)))
+		require.NoError(t, err)
+		all = append(all, event.Identify(activity.FromStream("activity", "shard", fmt.Sprint(i), at.Add(time.Duration(i/2)*time.Second))))
+	}
+	records, err := answers(all)
+	require.NoError(t, err)
+	best := records[0]
+	for _, record := range records {
+		if record.Supersedes(best) {
+			best = record
+		}
+	}
+	for first := range records {
+		rotated := append(append([]recommendation.Record{}, records[first:]...), records[:first]...)
+		rows := latest(rotated)
+		require.Len(t, rows, 1)
+		assert.Equal(t, best.Event.ID, rows[0].record.Event.ID)
+		assert.Len(t, rows[0].members, len(records))
+	}
+}

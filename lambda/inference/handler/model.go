@@ -1,0 +1,63 @@
+package handler
+
+import (
+	"context"
+
+	"diecast/internal/activity"
+	"diecast/internal/artifacts"
+	"diecast/internal/embeddings"
+	"diecast/internal/inference"
+	"diecast/internal/models/modelstore"
+	"diecast/internal/recommendation"
+)
+
+// userTower embeds users from their features, each apart from its neighbours in the batch.
+type userTower interface {
+	Embed([]activity.Features) ([]embeddings.Vector, error)
+}
+
+// model is what is kept of the active model.
+type model struct {
+	ranking recommendation.Ranking
+	// tower is nil in a model of embeddings only.
+	tower userTower
+}
+
+// loadModel reads and checks the files of a model that inference needs.
+func loadModel(ctx context.Context, bucket modelstore.Bucket, version string) (*model, error) {
+	manifest, err := bucket.Manifest(ctx, version)
+	if err != nil {
+		return nil, err
+	}
+	loaded := &model{ranking: recommendation.Ranking{ModelVersion: version}}
+	for _, product := range manifest.Popularity {
+		loaded.ranking.Items = append(loaded.ranking.Items, recommendation.Item{ID: product.ID, Score: product.Score})
+	}
+	if manifest.Mode == artifacts.EmbeddingsOnly {
+		return loaded, nil
+	}
+	graph, err := bucket.File(ctx, manifest, artifacts.UserTower)
+	if err != nil {
+		return nil, err
+	}
+	if loaded.tower, err = newTower(graph, manifest); err != nil {
+		return nil, err
+	}
+	return loaded, nil
+}
+
+func (m *model) version() string { return m.ranking.ModelVersion }
+
+// mostPopular answers a batch without asking anybody: degraded, and without similar items.
+func (m *model) mostPopular(request inference.BatchRequest) inference.BatchAnswer {
+	answer := inference.BatchAnswer{
+		ModelVersion: m.version(), Results: make([]inference.BatchResult, len(request.Events)),
+		Similar: map[string][]recommendation.Neighbour{},
+	}
+	for i, event := range request.Events {
+		answer.Results[i] = inference.BatchResult{
+			EventID: event.EventID, Items: recommendation.NotInCart(m.ranking.Items, event.Cart, request.Limit), Degraded: true,
+		}
+	}
+	return answer
+}

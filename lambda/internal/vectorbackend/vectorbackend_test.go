@@ -1,0 +1,25 @@
+package vectorbackend
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestOpenConnectsToNothing(t *testing.T) {
+	backend, err := Open(t.Context(), map[string]string{
+		"DATABASE_HOST": "db.example.com", "DATABASE_PORT": "5432", "DATABASE_NAME": "vectors", "DATABASE_AUTH": "iam",
+		"DATABASE_USER": "inference_reader", "AWS_REGION": "us-east-1", "ARTIFACTS_BUCKET": "artifacts",
+	})
+	require.NoError(t, err)
+	assert.Equal(t, "artifacts", backend.Models.Name)
+	assert.NotNil(t, backend.Store)
+}
+
+func TestOpenNamesAllProblems(t *testing.T) {
+	_, err := Open(t.Context(), nil)
+	for _, name := range []string{"DATABASE_HOST", "DATABASE_AUTH", "ARTIFACTS_BUCKET"} {
+		assert.ErrorContains(t, err, name)
+	}
+}

@@ -1,0 +1,150 @@
+package handler
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"diecast/internal/activity"
+	"diecast/internal/metrics"
+	"diecast/internal/recommendation"
+	"diecast/lambda/internal/recommender"
+)
+
+// refusal is what the log says of a record that goes to the error output.
+const refusal = "record refused"
+
+// Recommender makes the records of events, in their order.
+type Recommender interface {
+	Recommend(context.Context, []activity.Event) ([]recommendation.Record, error)
+}
+
+// Handler answers the batches of a delivery stream.
+type Handler struct {
+	Recommender Recommender
+	Logger      *slog.Logger
+	Metrics     metrics.Writer
+}
+
+// Handle answers every record exactly once: Ok with one line of JSON, or ProcessingFailed with the original data where the
+// record breaks the contract. It returns an error only when the recommender fails, because only then Firehose should try the
+// batch again.
+func (h Handler) Handle(ctx context.Context, request Request) (Response, error) {
+	results := make([]result, len(request.Records))
+	var events []activity.Event
+	var accepted []int // position in results of each event
+	for i, record := range request.Records {
+		results[i].source = record
+		event, err := decode(request.StreamARN, record)
+		if err != nil {
+			recommender.LogRefusal(ctx, h.Logger, refusal, record.RecordID, err)
+			continue
+		}
+		events, accepted = append(events, event), append(accepted, i)
+	}
+	if len(events) > 0 {
+		records, err := h.Recommender.Recommend(ctx, events)
+		if err != nil {
+			return Response{}, fmt.Errorf("%d events of invocation %s: %w", len(events), request.InvocationID, err)
+		}
+		for i, record := range records {
+			results[accepted[i]].record = &record
+		}
+	}
+	for _, id := range fit(results, maxResponse) {
+		recommender.LogRefusal(ctx, h.Logger, refusal, id, fmt.Errorf("the answer to its batch would exceed %d bytes: lower the processor's buffer", maxResponse))
+	}
+	response, counts := respond(results)
+	if err := h.Metrics.Write(counts); err != nil {
+		h.Logger.ErrorContext(ctx, "counts are lost", slog.Any("error", err))
+	}
+	return response, nil
+}
+
+func decode(streamARN string, record RequestRecord) (activity.Event, error) {
+	data, err := base64.StdEncoding.DecodeString(record.Data)
+	if err != nil {
+		return activity.Event{}, errors.New("its data is not base64")
+	}
+	return recommender.Decode(data, recommender.Source{
+		StreamARN: streamARN, ShardID: record.Source.ShardID, SequenceNumber: record.Source.SequenceNumber,
+		Arrival: time.UnixMilli(record.Source.Arrival),
+	})
+}
+
+// result of one record: Ok with a recommendation record, ProcessingFailed without.
+type result struct {
+	source RequestRecord
+	record *recommendation.Record
+}
+
+func (r result) size() int {
+	if r.record == nil {
+		return size(r.source.RecordID, processingFailed, len(r.source.Data))
+	}
+	return encodedSize(r.source.RecordID, len(r.record.Encode()))
+}
+
+// fit makes the response smaller than most bytes. First the records share what is left for similar items, in their order.
+// Where even that is too much the last records are refused, and their ids returned: refused, a record takes less than it took
+// in the request, which had the same limit.
+func fit(results []result, most int) (refused []string) {
+	total := envelope
+	for _, result := range results {
+		total += result.size()
+	}
+	if total <= most {
+		return nil
+	}
+	least := envelope
+	bare := make([]int, len(results))
+	for i, result := range results {
+		bare[i] = result.size()
+		if result.record != nil {
+			bare[i] = encodedSize(result.source.RecordID, len(result.record.Fit(0).Encode()))
+		}
+		least += bare[i]
+	}
+	for i := len(results) - 1; i >= 0 && least > most; i-- {
+		if results[i].record != nil {
+			results[i].record = nil
+			least += results[i].size() - bare[i]
+			refused = append(refused, results[i].source.RecordID)
+		}
+	}
+	spare := most - least
+	for i, result := range results {
+		if result.record == nil {
+			continue
+		}
+		// Four characters carry three bytes.
+		allowed := base64.StdEncoding.DecodedLen(bare[i]+spare-encodedSize(result.source.RecordID, 0)) / 3 * 3
+		fitted := result.record.Fit(allowed)
+		results[i].record = &fitted
+		spare -= results[i].size() - bare[i]
+	}
+	return refused
+}
+
+func respond(results []result) (Response, metrics.Counts) {
+	response := Response{Records: make([]ResponseRecord, len(results))}
+	counts := metrics.Counts{metrics.EventsIn: len(results), metrics.Delivered: 0, metrics.Failed: 0, metrics.Degraded: 0}
+	for i, result := range results {
+		if result.record == nil {
+			response.Records[i] = ResponseRecord{RecordID: result.source.RecordID, Result: processingFailed, Data: result.source.Data}
+			counts[metrics.Failed]++
+			continue
+		}
+		response.Records[i] = ResponseRecord{
+			RecordID: result.source.RecordID, Result: ok, Data: base64.StdEncoding.EncodeToString(result.record.Encode()),
+		}
+		counts[metrics.Delivered]++
+		if result.record.Degraded {
+			counts[metrics.Degraded]++
+		}
+	}
+	return response, counts
+}

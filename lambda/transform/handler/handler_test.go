@@ -1,0 +1,297 @@
+package handler
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"diecast/internal/activity"
+	"diecast/internal/metrics"
+	"diecast/internal/recommendation"
+)
+
+const streamARN = "arn:aws:kinesis:us-east-1:123456789012:stream/activity"
+
+var at = time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)
+
+// recommending is a Recommender from a function.
+type recommending func([]activity.Event) ([]recommendation.Record, error)
+
+func (r recommending) Recommend(_ context.Context, events []activity.Event) ([]recommendation.Record, error) {
+	return r(events)
+}
+
+// answers gives every product of an event so many neighbours.
+func answers(similar int) recommending {
+	return func(events []activity.Event) ([]recommendation.Record, error) {
+		records := make([]recommendation.Record, len(events))
+		for i, event := range events {
+			records[i] = recommendation.Record{
+				Event: event, Items: []recommendation.Item{{ID: "S10_1678", Score: 0.5}}, ModelVersion: "0123456789ab", RecommendedAt: at,
+				Degraded: event.CustomerNumber%2 == 1,
+			}
+			for _, product := range event.Products() {
+				neighbours := make([]recommendation.Neighbour, similar)
+				for n := range neighbours {
+					neighbours[n] = recommendation.Neighbour{ID: fmt.Sprintf("S%02d_0000", n), Distance: float64(n)}
+				}
+				records[i].Similar = append(records[i].Similar, recommendation.Similar{ProductCode: product, Items: neighbours})
+			}
+		}
+		return records, nil
+	}
+}
+
+func fails(err error) recommending {
+	return func([]activity.Event) ([]recommendation.Record, error) { return nil, err }
+}
+
+type recorded struct {
+	Handler
+	logs, metrics *bytes.Buffer
+}
+
+func newHandler(recommender Recommender) recorded {
+	var logs, counts bytes.Buffer
+	return recorded{
+		Handler: Handler{
+			Recommender: recommender, Logger: slog.New(slog.NewJSONHandler(&logs, nil)),
+			Metrics: metrics.Writer{Function: "transform", Output: &counts, Clock: func() time.Time { return at }},
+		},
+		logs: &logs, metrics: &counts,
+	}
+}
+
+func good(number, products int) string {
+	history := []string{}
+	for i := range products {
+		history = append(history, fmt.Sprintf(`{"product_code":"P%d","quantity":"%d","in_shopping_cart":%t}`, i, i, i%2 == 0))
+	}
+	return fmt.Sprintf(`{"session_id":"s-%d","customer_number":%d,"city":"Nantes","country":"France","credit_limit":21000,"browse_history":[%s]}`,
+		number, number, strings.Join(history, ","))
+}
+
+func batch(payloads ...string) Request {
+	request := Request{InvocationID: "invocation", StreamARN: streamARN}
+	for i, payload := range payloads {
+		request.Records = append(request.Records, RequestRecord{
+			RecordID: fmt.Sprintf("4959%04d", i), Data: base64.StdEncoding.EncodeToString([]byte(payload)),
+			Source: SourceMetadata{ShardID: "shardId-000000000000", SequenceNumber: fmt.Sprint(i), Arrival: at.UnixMilli()},
+		})
+	}
+	return request
+}
+
+// requireContract holds an answer to the contract of a Firehose processor, on the bytes that Lambda sends.
+func requireContract(t require.TestingT, request Request, response Response) {
+	wire, err := json.Marshal(response)
+	require.NoError(t, err)
+	require.LessOrEqual(t, len(wire), maxResponse)
+	var answer struct {
+		Records []map[string]any `json:"records"`
+	}
+	require.NoError(t, json.Unmarshal(wire, &answer))
+	require.Len(t, answer.Records, len(request.Records))
+	for i, record := range answer.Records {
+		source := request.Records[i]
+		require.Len(t, record, 3, "neither partitionKeys nor otfMetadata")
+		require.Equal(t, source.RecordID, record["recordId"])
+		switch record["result"] {
+		case "Ok":
+			data, err := base64.StdEncoding.DecodeString(record["data"].(string))
+			require.NoError(t, err)
+			require.Equal(t, 1, bytes.Count(data, []byte("\n")))
+			require.True(t, bytes.HasSuffix(data, []byte("\n")))
+			_, err = recommendation.Decode(data)
+			require.NoError(t, err)
+		case "ProcessingFailed":
+			require.Equal(t, source.Data, record["data"])
+		default:
+			require.Fail(t, "unknown result", record["result"])
+		}
+	}
+}
+
+func TestGoodAndBadRecordsDoNotDisturbEachOther(t *testing.T) {
+	handler := newHandler(answers(5))
+	request := batch(good(1, 2), "{", good(2, 0), `{"session_id":"only","city":"Jean King"}`, good(3, 1), "")
+	request.Records = append(request.Records, RequestRecord{RecordID: "raw", Data: "%%%"})
+	nowhere := batch(good(4, 0)).Records[0]
+	nowhere.RecordID, nowhere.Source = "nowhere", SourceMetadata{}
+	early := batch(good(5, 0)).Records[0]
+	early.RecordID, early.Source.Arrival = "early", 0
+	request.Records = append(request.Records, nowhere, early)
+
+	response, err := handler.Handle(t.Context(), request)
+	require.NoError(t, err)
+	requireContract(t, request, response)
+	var results []string
+	for _, record := range response.Records {
+		results = append(results, record.Result)
+	}
+	assert.Equal(t, []string{ok, processingFailed, ok, processingFailed, ok, processingFailed, processingFailed, processingFailed, processingFailed}, results)
+	assert.Contains(t, handler.metrics.String(), `"degraded":2,"delivered":3,"events_in":9,"failed":6`)
+	assert.Contains(t, handler.logs.String(), `"record_id":"49590003","reasons":["customer_number: want`)
+	assert.NotContains(t, handler.logs.String(), "Jean King", "logs hold no personal data")
+}
+
+func TestIdentityComesFromTheStream(t *testing.T) {
+	response, err := newHandler(answers(0)).Handle(t.Context(), batch(good(1, 0)))
+	require.NoError(t, err)
+	data, err := base64.StdEncoding.DecodeString(response.Records[0].Data)
+	require.NoError(t, err)
+	record, err := recommendation.Decode(data)
+	require.NoError(t, err)
+	event, err := activity.Decode([]byte(good(1, 0)))
+	require.NoError(t, err)
+	want := event.Identify(activity.FromStream("activity", "shardId-000000000000", "0", at))
+	assert.Equal(t, want.ID, record.Event.ID)
+	assert.Equal(t, want.Time, record.Event.Time)
+}
+
+func TestDependencyFailureIsAnErrorSoThatFirehoseRetries(t *testing.T) {
+	cause := errors.New("it failed: no active model")
+	_, err := newHandler(fails(cause)).Handle(t.Context(), batch(good(1, 0), "{"))
+	require.ErrorIs(t, err, cause)
+}
+
+func TestOnlyBadRecordsAskNobody(t *testing.T) {
+	request := batch("{", "[]")
+	response, err := newHandler(fails(errors.New("asked"))).Handle(t.Context(), request)
+	require.NoError(t, err)
+	requireContract(t, request, response)
+}
+
+func TestEmptyBatch(t *testing.T) {
+	response, err := newHandler(fails(errors.New("asked"))).Handle(t.Context(), batch())
+	require.NoError(t, err)
+	wire, err := json.Marshal(response)
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"records":[]}`, string(wire))
+}
+
+func TestSimilarItemsAreShedWhereTheAnswerWouldBeTooLarge(t *testing.T) {
+	payloads := make([]string, 400)
+	for i := range payloads {
+		payloads[i] = good(i, 20)
+	}
+	request := batch(payloads...)
+	handler := newHandler(answers(30))
+	response, err := handler.Handle(t.Context(), request)
+	require.NoError(t, err)
+	requireContract(t, request, response)
+	wire, err := json.Marshal(response)
+	require.NoError(t, err)
+	assert.Greater(t, len(wire), maxResponse-20_000, "no more is shed than must be")
+	truncated := 0
+	for _, record := range response.Records {
+		require.Equal(t, ok, record.Result)
+		data, err := base64.StdEncoding.DecodeString(record.Data)
+		require.NoError(t, err)
+		decoded, err := recommendation.Decode(data)
+		require.NoError(t, err)
+		require.Len(t, decoded.Items, 1)
+		if decoded.Truncated {
+			truncated++
+		}
+	}
+	assert.Positive(t, truncated)
+	assert.Less(t, truncated, len(payloads))
+}
+
+func TestRecordsThatCannotFitAreRefusedNotLost(t *testing.T) {
+	payloads := make([]string, 20_000)
+	for i := range payloads {
+		payloads[i] = good(i, 0)
+	}
+	request := batch(payloads...)
+	handler := newHandler(answers(0))
+	response, err := handler.Handle(t.Context(), request)
+	require.NoError(t, err)
+	requireContract(t, request, response)
+	assert.Equal(t, ok, response.Records[0].Result)
+	assert.Equal(t, processingFailed, response.Records[len(payloads)-1].Result)
+	assert.Contains(t, handler.logs.String(), "lower the processor's buffer")
+}
+
+// Any batch obeys the contract, whatever the limit: a smaller one stands for a larger batch.
+func TestFitIsTightForAnyLimit(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for round := range 200 {
+		results := make([]result, 1+random.IntN(12))
+		smallest := envelope
+		for i := range results {
+			payload := good(i, random.IntN(8))
+			if random.IntN(4) == 0 {
+				payload = "{" + strings.Repeat("x", random.IntN(300))
+			}
+			request := batch(payload).Records[0]
+			results[i].source = request
+			smallest += results[i].size()
+			if event, err := decode(streamARN, request); err == nil {
+				records, err := answers(random.IntN(10))([]activity.Event{event})
+				require.NoError(t, err)
+				results[i].record = &records[0]
+			}
+		}
+		whole := envelope
+		for _, result := range results {
+			whole += result.size()
+		}
+		most := smallest + random.IntN(max(1, whole-smallest+100))
+		refused := fit(results, most)
+		response, counts := respond(results)
+		wire, err := json.Marshal(response)
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(wire), most, "round %d", round)
+		require.GreaterOrEqual(t, counts[metrics.Failed], len(refused))
+		if whole <= most {
+			require.Empty(t, refused)
+		}
+	}
+}
+
+func FuzzHandle(f *testing.F) {
+	for _, seed := range []Request{batch(good(1, 3), "{", good(2, 0)), batch(), batch("")} {
+		wire, err := json.Marshal(seed)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(wire, uint16(5))
+	}
+	f.Add([]byte(`{"sourceKinesisStreamArn":"a:stream/b","records":[{"recordId":"1","data":"e30="},{"recordId":"1"}]}`), uint16(0))
+	f.Fuzz(func(t *testing.T, wire []byte, similar uint16) {
+		var request Request
+		if json.Unmarshal(wire, &request) != nil {
+			return
+		}
+		handler := newHandler(answers(int(similar % recommendation.MaxItems)))
+		response, err := handler.Handle(t.Context(), request)
+		require.NoError(t, err)
+		requireContract(t, request, response)
+	})
+}
+
+func BenchmarkHandle(b *testing.B) {
+	payloads := make([]string, 500)
+	for i := range payloads {
+		payloads[i] = good(i, 4)
+	}
+	request, handler := batch(payloads...), newHandler(answers(5))
+	for b.Loop() {
+		if _, err := handler.Handle(b.Context(), request); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
