@@ -38,6 +38,8 @@ type stream struct {
 	calls []string
 	// pageSize is the most records of a read.
 	pageSize int
+	// gap is what an empty read is behind the latest record, in milliseconds: Kinesis gives such reads.
+	gap int64
 }
 
 type streamShard struct {
@@ -173,6 +175,9 @@ func (s *stream) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, _ 
 	from := s.find(parts[0])
 	to := min(len(from.records), index+s.pageSize, index+int(*in.Limit))
 	output := &kinesis.GetRecordsOutput{Records: from.records[index:to], MillisBehindLatest: aws.Int64(int64(len(from.records) - to))}
+	if len(output.Records) == 0 {
+		output.MillisBehindLatest = aws.Int64(s.gap)
+	}
 	if !from.closed || to < len(from.records) {
 		output.NextShardIterator = iterator(from.id, to)
 	}
@@ -327,9 +332,9 @@ func TestParentsAreHandledBeforeTheirChildrenAreBegun(t *testing.T) {
 			assert.NotContains(t, r.events, "open child")
 			time.Sleep(time.Hour)
 			r.end(t)
-			position1 := slices.Index(r.events, "open child")
+			begun := slices.Index(r.events, "open child")
 			for _, earlier := range []string{"a1", "b1", "close a", "close b"} {
-				assert.Less(t, slices.Index(r.events, earlier), position1, "%s in %v", earlier, r.events)
+				assert.Less(t, slices.Index(r.events, earlier), begun, "%s in %v", earlier, r.events)
 			}
 			assert.Contains(t, r.events, "c1")
 			assert.Equal(t, 1, s.count("GetShardIterator:TRIM_HORIZON child"))
@@ -670,6 +675,16 @@ func TestAPauseFollowsAReadThatLeavesNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAPauseFollowsAnEmptyReadThatIsBehindTheLatestRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStream("a")
+		s.gap = 1000
+		r := begin(t, s, types.ShardIteratorTypeTrimHorizon)
+		assert.Equal(t, 1, s.count("GetRecords a"))
+		r.end(t)
+	})
 }
 
 func TestTheEndOfTheContextCutsEveryPauseShort(t *testing.T) {

@@ -56,7 +56,7 @@ func Python() (string, error) {
 func Node() (string, error) {
 	node, err := exec.LookPath("node")
 	if err != nil {
-		return "", fmt.Errorf("Node.js is %w: install version 20 or later and put `node` in PATH: %w", ErrNotInstalled, err)
+		return "", fmt.Errorf("%s is %w: install version 20 or later and put `node` in PATH: %w", "Node.js", ErrNotInstalled, err)
 	}
 	return filepath.Abs(node)
 }
