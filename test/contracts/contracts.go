@@ -25,6 +25,7 @@ import (
 
 	"diecast/docs/schemas"
 	"diecast/internal/local/installed"
+	"diecast/internal/local/server/servertest"
 	"diecast/internal/strictjson"
 )
 
@@ -291,9 +292,7 @@ func repeated(t testing.TB, value any, length int) any {
 // setup` installed.
 func Python(t testing.TB) string {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("starts Python")
-	}
+	servertest.Needed(t, "Python")
 	python, err := installed.Python()
 	require.NoError(t, err)
 	return python
