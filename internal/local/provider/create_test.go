@@ -21,14 +21,13 @@ import (
 	"diecast/internal/assembly"
 	"diecast/internal/local/engine"
 	"diecast/internal/local/lambdahost"
+	"diecast/internal/local/server/servertest"
 )
 
 // start is a run with these engines, until the test ends.
 func start(t *testing.T, needed ...engine.Engine) *Run {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("starts an engine: left out by -short")
-	}
+	servertest.Needed(t, "an engine")
 	folder := t.TempDir()
 	engines, err := engine.Start(t.Context(), needed, folder)
 	require.NoError(t, err)
