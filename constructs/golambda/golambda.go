@@ -6,6 +6,7 @@ package golambda
 import (
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -41,7 +42,7 @@ type Network struct {
 
 // Props configures a function.
 type Props struct {
-	// Source is the command's directory relative to the module's root, such as "lambda/transform".
+	// Source is the folder of the function's Go command, directly below lambda: "lambda/transform".
 	Source string
 	// Description is what the Lambda console shows.
 	Description string
@@ -92,7 +93,7 @@ func New(scope constructs.Construct, id string, p Props) *Function {
 		Actions:   jsii.Strings("logs:CreateLogStream", "logs:PutLogEvents"),
 		Resources: &[]*string{logs.LogGroupArn()},
 	}))
-	build := &compiler{moduleRoot: root, source: p.Source}
+	build := &compiler{source: p.Source}
 	props := &awslambda.FunctionProps{
 		Code: awslambda.Code_FromAsset(jsii.String(filepath.Join(root, p.Source)), &awss3assets.AssetOptions{
 			AssetHashType: awscdk.AssetHashType_OUTPUT,
@@ -165,8 +166,8 @@ func (p Props) withDefaults() Props {
 }
 
 func (p Props) validate(root string) {
-	if info, err := os.Stat(filepath.Join(root, p.Source)); p.Source == "" || err != nil || !info.IsDir() {
-		panic(fmt.Sprintf("golambda: Source must be a package directory below the module's root, got %q; name it like lambda/transform", p.Source))
+	if info, err := os.Stat(filepath.Join(root, p.Source)); path.Dir(p.Source) != sources || err != nil || !info.IsDir() {
+		panic(fmt.Sprintf("golambda: Source must be a folder directly below %s, got %q; name it like %[1]s/transform", sources, p.Source))
 	}
 	if p.MemoryMiB < 128 || p.MemoryMiB > 10240 {
 		panic(fmt.Sprintf("golambda: MemoryMiB must be 128 to 10240, got %d; see the Lambda quotas", p.MemoryMiB))

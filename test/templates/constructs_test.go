@@ -2,10 +2,14 @@ package templates
 
 import (
 	"bytes"
+	"context"
 	"debug/elf"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -159,7 +163,7 @@ func TestConstructs_refuseBadProps(t *testing.T) {
 		},
 			"privatenetwork: FlowLogRetention is required"},
 		"function without source": {func() { golambda.New(stack, "Bad", golambda.Props{LogRetention: week}) },
-			`golambda: Source must be a package directory below the module's root, got ""`},
+			`golambda: Source must be a folder directly below lambda, got ""`},
 		"function without retention": {func() { golambda.New(stack, "Bad", golambda.Props{Source: "lambda/transform"}) },
 			"golambda: LogRetention is required"},
 		"function with little memory": {func() {
@@ -240,45 +244,141 @@ func TestNetwork_openHTTPSReachesEndpointsOnly(t *testing.T) {
 	template.HasResourceProperties(jsii.String("AWS::EC2::SecurityGroupIngress"), map[string]any{"FromPort": 443, "ToPort": 443})
 }
 
-// TestBuild_isReproducible compiles one function in two directories and compares
-// the bytes: the asset's hash must not depend on where and when it was built.
+// TestBuild_isReproducible compiles the functions in two directories and compares the bytes: an
+// asset's hash must not depend on where and when it was built, nor on what was kept of earlier builds.
 func TestBuild_isReproducible(t *testing.T) {
 	root, err := golambda.ModuleRoot()
 	require.NoError(t, err)
-	elsewhere := filepath.Join(t.TempDir(), "elsewhere")
-	require.NoError(t, os.MkdirAll(filepath.Join(elsewhere), 0o755))
-	for _, name := range []string{"go.mod", "go.sum", "internal", "sql", "lambda"} {
+	elsewhere := t.TempDir()
+	for _, name := range []string{"go.mod", "go.sum", "internal", "sql", "training", "lambda"} {
 		copyTree(t, filepath.Join(root, name), filepath.Join(elsewhere, name))
 	}
 	// The environment's flags would change the result if they were let in.
 	t.Setenv("GOFLAGS", "-race")
-	first, second := t.TempDir(), t.TempDir()
-	require.NoError(t, golambda.Build(root, "lambda/transform", first))
-	require.NoError(t, golambda.Build(elsewhere, "lambda/transform", second))
+	first, err := golambda.Build(t.Context(), root)
+	require.NoError(t, err)
+	second, err := golambda.Build(t.Context(), elsewhere)
+	require.NoError(t, err)
 
-	one, err := os.ReadFile(filepath.Join(first, golambda.Executable))
-	require.NoError(t, err)
-	two, err := os.ReadFile(filepath.Join(second, golambda.Executable))
-	require.NoError(t, err)
-	assert.True(t, bytes.Equal(one, two), "the same source built twice differs: %d and %d bytes", len(one), len(two))
+	require.NotEmpty(t, first)
+	assert.ElementsMatch(t, slices.Collect(maps.Keys(first)), slices.Collect(maps.Keys(second)))
+	for name, one := range first {
+		assert.True(t, bytes.Equal(one, second[name]), "%s built twice differs: %d and %d bytes", name, len(one), len(second[name]))
+		executable, err := elf.NewFile(bytes.NewReader(one))
+		require.NoError(t, err)
+		assert.Equal(t, elf.EM_AARCH64, executable.Machine)
+		libraries, err := executable.ImportedLibraries()
+		require.NoError(t, err)
+		assert.Empty(t, libraries, "provided.al2023 promises no libraries")
+	}
+}
 
-	executable, err := elf.NewFile(bytes.NewReader(one))
+// module writes a module whose one function has the given body.
+func module(t *testing.T, body string) string {
+	t.Helper()
+	root := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "lambda", "one"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(root, "go.mod"), []byte("module one\n\ngo 1.26\n"), 0o600))
+	writeFunction(t, root, body)
+	return root
+}
+
+func writeFunction(t *testing.T, root, body string) {
+	t.Helper()
+	source := "package main\n\nfunc main() { " + body + " }\n"
+	require.NoError(t, os.WriteFile(filepath.Join(root, "lambda", "one", "main.go"), []byte(source), 0o600))
+}
+
+// TestBuild_isUpToDate: what was kept saves time and never stands in for what the source says.
+func TestBuild_isUpToDate(t *testing.T) {
+	root := module(t, `println("first words")`)
+	first, err := golambda.Build(t.Context(), root)
 	require.NoError(t, err)
-	assert.Equal(t, elf.EM_AARCH64, executable.Machine)
-	libraries, err := executable.ImportedLibraries()
+	kept := filepath.Join(root, "bin", "lambda", "one")
+	before, err := os.Stat(kept)
 	require.NoError(t, err)
-	assert.Empty(t, libraries, "provided.al2023 promises no libraries")
+
+	again, err := golambda.Build(t.Context(), root)
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(first["one"], again["one"]))
+	after, err := os.Stat(kept)
+	require.NoError(t, err)
+	assert.True(t, os.SameFile(before, after), "what is up to date is not kept anew")
+
+	writeFunction(t, root, `println("second words")`)
+	changed, err := golambda.Build(t.Context(), root)
+	require.NoError(t, err)
+	assert.True(t, bytes.Contains(changed["one"], []byte("second words")))
+	assert.False(t, bytes.Contains(changed["one"], []byte("first words")))
+	held, err := os.ReadFile(kept)
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(changed["one"], held))
+
+	other := filepath.Join(root, "lambda", "other")
+	require.NoError(t, os.Rename(filepath.Join(root, "lambda", "one"), other))
+	renamed, err := golambda.Build(t.Context(), root)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"other"}, slices.Collect(maps.Keys(renamed)), "a folder that is no more has no executable")
+}
+
+func TestBuild_leavesNothingButWhatIsKept(t *testing.T) {
+	root := module(t, "")
+	_, err := golambda.Build(t.Context(), root)
+	require.NoError(t, err)
+	entries, err := os.ReadDir(filepath.Join(root, "bin"))
+	require.NoError(t, err)
+	require.Len(t, entries, 1)
+	assert.Equal(t, "lambda", entries[0].Name())
+}
+
+// TestBuild_severalAtATime: each has a whole executable, whoever keeps the last.
+func TestBuild_severalAtATime(t *testing.T) {
+	root := module(t, `println("over here")`)
+	results := make(chan string)
+	for range 4 {
+		go func() {
+			built, err := golambda.Build(t.Context(), root)
+			if err != nil {
+				results <- err.Error()
+				return
+			}
+			results <- string(built["one"])
+		}()
+	}
+	first := <-results
+	require.True(t, strings.Contains(first, "over here"))
+	for range 3 {
+		assert.True(t, first == <-results, "builds at the same time differ")
+	}
+}
+
+// TestBuild_whereNothingCanBeKept has a file where the folder of what is kept would be.
+func TestBuild_whereNothingCanBeKept(t *testing.T) {
+	root := module(t, `println("over here")`)
+	require.NoError(t, os.WriteFile(filepath.Join(root, "bin"), nil, 0o600))
+	for range 2 {
+		built, err := golambda.Build(t.Context(), root)
+		require.NoError(t, err)
+		assert.True(t, bytes.Contains(built["one"], []byte("over here")))
+	}
 }
 
 func TestBuild_reportsTheCompilersMessage(t *testing.T) {
-	root := t.TempDir()
-	require.NoError(t, os.MkdirAll(filepath.Join(root, "lambda", "broken"), 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(root, "go.mod"), []byte("module broken\n\ngo 1.26\n"), 0o600))
-	require.NoError(t, os.WriteFile(filepath.Join(root, "lambda", "broken", "main.go"), []byte("package main\n\nfunc main() { undefinedName() }\n"), 0o600))
-	err := golambda.Build(root, "lambda/broken", t.TempDir())
+	_, err := golambda.Build(t.Context(), module(t, "undefinedName()"))
 	require.Error(t, err)
-	assert.Contains(t, err.Error(), "golambda: compiling ./lambda/broken for linux/arm64 failed")
+	assert.Contains(t, err.Error(), "golambda: compiling ./lambda/... for linux/arm64 failed")
 	assert.Contains(t, err.Error(), "undefined: undefinedName")
+}
+
+func TestBuild_endsWithItsContext(t *testing.T) {
+	root := module(t, "")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := golambda.Build(ctx, root)
+	require.ErrorIs(t, err, context.Canceled)
+	entries, err := os.ReadDir(filepath.Join(root, "bin"))
+	require.NoError(t, err)
+	assert.Empty(t, entries)
 }
 
 func copyTree(t *testing.T, from, to string) {
