@@ -1,6 +1,6 @@
 // Command app is the CDK app, built as bin/app by cdk.json and run by the CDK CLI: it reads the
-// configuration, builds the platform's stacks and writes their templates. The command that people run
-// is cmd/diecast, built as bin/diecast.
+// configuration, builds the platform's stacks and writes their templates. The command that people
+// run is cmd/diecast, built as bin/diecast.
 package main
 
 import (

@@ -1,6 +1,8 @@
 package stacks
 
 import (
+	"slices"
+
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
@@ -15,8 +17,8 @@ import (
 // Network is the VPC that the platform lives in, and what every other stack
 // shares: the alarm topic and the bucket of access logs.
 type Network struct {
+	*privatenetwork.Network
 	Stack      awscdk.Stack
-	Network    *privatenetwork.Network
 	AlarmTopic awssns.ITopic
 	// AccessLogs is nil where the profile keeps no access logs.
 	AccessLogs awss3.IBucket
@@ -32,11 +34,12 @@ func NewNetwork(app constructs.Construct, cfg config.Config) *Network {
 		NATGateways:      cfg.Network.NATGateways,
 		SessionManager:   cfg.Network.SessionManager,
 		EndpointPerZone:  cfg.Network.EndpointPerZone,
+		DatabasePorts:    databasePorts(),
 		FlowLogRetention: logRetention(cfg.Network.FlowLogRetentionDays),
 	})
 	topic := alarmtopic.New(stack, "Alarms", alarmtopic.Props{Email: cfg.Alarms.Email})
 	n.AlarmTopic = topic.Topic()
-	output(stack, "VpcId", n.Network.VPC().VpcId(), "The VPC of the platform")
+	output(stack, "VpcId", n.VPC().VpcId(), "The VPC of the platform")
 	output(stack, "AlarmTopicArn", n.AlarmTopic.TopicArn(), "Every alarm is published here; alarms.email subscribes to it")
 	if cfg.Data.AccessLogs {
 		logs := securebucket.New(stack, "AccessLogs", securebucket.Props{
@@ -48,4 +51,11 @@ func NewNetwork(app constructs.Construct, cfg config.Config) *Network {
 		output(stack, "AccessLogsBucketName", logs.Name(), "Server access logs of the other buckets")
 	}
 	return n
+}
+
+// databasePorts are the ports of every engine that the platform's databases run, each once.
+func databasePorts() []int {
+	ports := []int{vectorsEngine.Port()}
+	slices.Sort(ports)
+	return slices.Compact(ports)
 }

@@ -60,10 +60,11 @@ func CompileAhead() (stop func()) {
 // every commit: no path (-trimpath) and no version control state (-buildvcs=false) enters the file,
 // and GOFLAGS of the environment is ignored.
 //
-// Executables are kept in the module's bin folder: the go command links none anew whose build ID says
-// that it is up to date, and linking is most of the time. Each build works on copies in a folder of
-// its own and replaces kept executables whole, so that builds at the same time do not disturb each
-// other. Where nothing can be kept, as in a checkout that is read-only, every build links.
+// Executables are kept in the module's bin folder: the go command links none anew whose build ID
+// says that it is up to date, and linking is most of the time. Each build works on copies in a
+// folder of its own and replaces kept executables whole, so that builds at the same time do not
+// disturb each other. Where nothing can be kept, as in a checkout that is read-only, every build
+// links.
 func Build(ctx context.Context, moduleRoot string) (map[string][]byte, error) {
 	bin := filepath.Join(moduleRoot, "bin")
 	work, err := workFolder(bin)
@@ -166,8 +167,8 @@ type compiler struct {
 	failure error
 }
 
-// TryBundle is called back from within jsii's kernel. It never answers false, for CDK would then look
-// for Docker, nor panics, for that would end the kernel in the middle of a call and bury the
+// TryBundle is called back from within jsii's kernel. It never answers false, for CDK would then
+// look for Docker, nor panics, for that would end the kernel in the middle of a call and bury the
 // compiler's message under a stack trace: a failure is kept for New, and its text stands in for the
 // executable.
 func (c *compiler) TryBundle(outputDir *string, _ *awscdk.BundlingOptions) *bool {

@@ -83,8 +83,8 @@ func runWith(t *testing.T, binary, answer string) (int, string) {
 	return app.ProcessState.ExitCode(), stderr.String()
 }
 
-// TestApp_endOfTheKernel: jsii waits twice for its kernel, and in some runs says that the second wait
-// found no process. That is kept from the user, in every run, and nothing else is.
+// TestApp_endOfTheKernel: jsii waits twice for its kernel, and in some runs says that the second
+// wait found no process. That is kept from the user, in every run, and nothing else is.
 func TestApp_endOfTheKernel(t *testing.T) {
 	binary := buildApp(t)
 	passedOn := 0

@@ -15,7 +15,7 @@ import (
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/assertions"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
 	"github.com/aws/jsii-runtime-go"
 	"github.com/stretchr/testify/assert"
@@ -31,6 +31,7 @@ import (
 	"diecast/constructs/nag"
 	"diecast/constructs/privatenetwork"
 	"diecast/constructs/recommendationtable"
+	"diecast/constructs/role"
 	"diecast/constructs/securebucket"
 	"diecast/constructs/streamconsumer"
 )
@@ -68,8 +69,9 @@ func (p parts) function(id string) *golambda.Function {
 
 func (p parts) database() database.Props {
 	return database.Props{
-		Engine: database.PostgreSQL(), VPC: p.network.VPC(), Subnets: p.network.DatabaseSubnets(), Name: "vectors",
-		MasterUser: "postgres", InstanceClass: "db.t4g.micro", StorageGiB: 20, MaxConnections: 80,
+		Engine: database.PostgreSQL("18.3"), VPC: p.network.VPC(), Subnets: p.network.DatabaseSubnets(), Name: "vectors",
+		MasterUser: "postgres", InstanceClass: "db.t4g.micro", StorageGiB: 20, MaxConnections: 80, BackupRetention: day,
+		Reasons: database.Reasons{DefaultPort: "usual port", SingleZone: "one zone is enough", Deletable: "may be deleted"},
 	}
 }
 
@@ -86,28 +88,6 @@ func (p parts) consumer(id string) streamconsumer.Props {
 		Stream: eventstream.New(p.stack, id+"Stream", eventstream.Props{Shards: 1}), Function: p.function(id + "Function"),
 		Failures:  securebucket.New(p.stack, id+"Failures", securebucket.Props{}),
 		BatchSize: 100, RetryAttempts: 5, MaxRecordAge: 15 * time.Minute,
-	}
-}
-
-// TestConstructs_twoInstancesInOneStack: children stand below their own
-// construct, so that a second instance collides with nothing.
-func TestConstructs_twoInstancesInOneStack(t *testing.T) {
-	p := newParts()
-	for _, id := range []string{"First", "Second"} {
-		privatenetwork.New(p.stack, id+"Network", privatenetwork.Props{CIDR: netip.MustParsePrefix("10.0.0.0/22"), FlowLogRetention: week})
-		alarmtopic.New(p.stack, id+"Alarms", alarmtopic.Props{Email: "someone@example.com"})
-		database.New(p.stack, id+"Database", p.database())
-		dataload.New(p.stack, id+"Load", dataload.Props{ResourceType: "Custom::Load", Loader: p.function(id + "Loader"), Timeout: time.Minute, LogRetention: week})
-		deliverystream.New(p.stack, id+"Delivery", p.delivery(id+"Delivery"))
-		streamconsumer.New(p.stack, id+"Consumer", p.consumer(id+"Consumer"))
-		recommendationtable.New(p.stack, id+"Table", recommendationtable.Props{})
-	}
-	template := assertions.Template_FromStack(p.stack, nil)
-	template.ResourceCountIs(jsii.String("AWS::EC2::VPC"), jsii.Number(3))
-	template.ResourceCountIs(jsii.String("AWS::SNS::Topic"), jsii.Number(3))
-	for _, kind := range []string{"AWS::RDS::DBInstance", "Custom::Load", "AWS::KinesisFirehose::DeliveryStream",
-		"AWS::Lambda::EventSourceMapping", "AWS::DynamoDB::GlobalTable"} {
-		template.ResourceCountIs(jsii.String(kind), jsii.Number(2))
 	}
 }
 
@@ -162,6 +142,13 @@ func TestConstructs_refuseBadProps(t *testing.T) {
 			privatenetwork.New(stack, "Bad", privatenetwork.Props{CIDR: netip.MustParsePrefix("10.0.0.0/16")})
 		},
 			"privatenetwork: FlowLogRetention is required"},
+		"network with a port named twice": {func() {
+			privatenetwork.New(stack, "Bad", privatenetwork.Props{CIDR: netip.MustParsePrefix("10.0.0.0/16"), DatabasePorts: []int{3306, 3306}, FlowLogRetention: week})
+		}, "privatenetwork: DatabasePorts must be different ports from 1 to 65535, got [3306 3306]"},
+		"network with ten ports": {func() {
+			privatenetwork.New(stack, "Bad", privatenetwork.Props{CIDR: netip.MustParsePrefix("10.0.0.0/16"), DatabasePorts: make([]int, 10), FlowLogRetention: week})
+		}, "privatenetwork: DatabasePorts must be at most 9, got 10"},
+		"role for nobody": {func() { role.New(stack, "Bad", role.Props{}) }, "role: Service is required, got none for Bad"},
 		"function without source": {func() { golambda.New(stack, "Bad", golambda.Props{LogRetention: week}) },
 			`golambda: Source must be a folder directly below lambda, got ""`},
 		"function without retention": {func() { golambda.New(stack, "Bad", golambda.Props{Source: "lambda/transform"}) },
@@ -178,6 +165,9 @@ func TestConstructs_refuseBadProps(t *testing.T) {
 				Environment: map[string]*string{"DATABASE_PASSWORD": jsii.String("x")}})
 		}, "golambda: no secret belongs in the environment, got DATABASE_PASSWORD"},
 		"database without engine":      {with(func(p *database.Props) { p.Engine = database.Engine{} }), "database: Engine is required"},
+		"database of any version":      {with(func(p *database.Props) { p.Engine = database.PostgreSQL("18") }), `database: a version of PostgreSQL must match ^(\d+)\.\d+$, got "18"`},
+		"database of a major version":  {with(func(p *database.Props) { p.Engine = database.MySQL("8.4") }), `database: a version of MySQL must match ^(\d+\.\d+)\.\d+$, got "8.4"`},
+		"database without a reason":    {with(func(p *database.Props) { p.Reasons.SingleZone = "" }), "database: Reasons must say why AwsSolutions-RDS3 is accepted for vectors, got none"},
 		"database without name":        {with(func(p *database.Props) { p.Name = "" }), "database: Name and MasterUser are required"},
 		"database of no class":         {with(func(p *database.Props) { p.InstanceClass = "t4g.micro" }), `database: InstanceClass must begin with db., got "t4g.micro"`},
 		"database on a small disk":     {with(func(p *database.Props) { p.StorageGiB = 5 }), "database: StorageGiB must be 20 to 16384, got 5"},
@@ -185,6 +175,10 @@ func TestConstructs_refuseBadProps(t *testing.T) {
 		"database without connections": {with(func(p *database.Props) { p.MaxConnections = 0 }), "database: MaxConnections is required, got 0"},
 		"database at odds with itself": {with(func(p *database.Props) { p.Destroy, p.DeletionProtection = true, true }), "database: Destroy and DeletionProtection exclude each other"},
 		"database without TLS":         {with(func(p *database.Props) { p.Parameters = map[string]string{"rds.force_ssl": "0"} }), "database: parameter rds.force_ssl belongs to the engine"},
+		"MySQL without TLS": {with(func(p *database.Props) {
+			p.Engine = database.MySQL("8.4.9")
+			p.Parameters = map[string]string{"require_secure_transport": "OFF"}
+		}), "database: parameter require_secure_transport belongs to the engine"},
 		"table at odds with itself": {func() {
 			recommendationtable.New(stack, "Bad", recommendationtable.Props{Destroy: true, DeletionProtection: true})
 		}, "recommendationtable: Destroy and DeletionProtection exclude each other"},
@@ -233,19 +227,33 @@ func TestAlarms_withoutTopicShowInTheConsoleOnly(t *testing.T) {
 		map[string]any{"AlarmActions": assertions.Match_Absent()})
 }
 
+// TestAlarms_missingData: an alarm may tell of what has stopped.
+func TestAlarms_missingData(t *testing.T) {
+	stack := newStack()
+	metric := awscloudwatch.NewMetric(&awscloudwatch.MetricProps{Namespace: jsii.String("Test"), MetricName: jsii.String("Runs")})
+	for id, missing := range map[string]alarm.MissingData{"Fine": alarm.MissingIsFine, "Breaches": alarm.MissingBreaches, "Keeps": alarm.MissingKeepsState} {
+		alarm.New(stack, nil, alarm.Rule{ID: id, Description: id, Metric: metric, Missing: missing})
+	}
+	template := assertions.Template_FromStack(stack, nil)
+	for id, treatment := range map[string]string{"Fine": "notBreaching", "Breaches": "breaching", "Keeps": "ignore"} {
+		template.HasResourceProperties(jsii.String("AWS::CloudWatch::Alarm"),
+			map[string]any{"AlarmDescription": id, "TreatMissingData": treatment})
+	}
+}
+
 // TestNetwork_openHTTPSReachesEndpointsOnly: a group opened for AWS can be
 // reached by nobody because of it.
 func TestNetwork_openHTTPSReachesEndpointsOnly(t *testing.T) {
 	p := newParts()
-	group := awsec2.NewSecurityGroup(p.stack, jsii.String("Client"), &awsec2.SecurityGroupProps{Vpc: p.network.VPC(), AllowAllOutbound: jsii.Bool(false)})
-	p.network.OpenHTTPS(group)
+	p.network.NewSecurityGroup(p.stack, "Client", "Client: to AWS", p.network.OpenHTTPS)
 	template := assertions.Template_FromStack(p.stack, nil)
 	template.ResourceCountIs(jsii.String("AWS::EC2::SecurityGroupIngress"), jsii.Number(1))
 	template.HasResourceProperties(jsii.String("AWS::EC2::SecurityGroupIngress"), map[string]any{"FromPort": 443, "ToPort": 443})
 }
 
 // TestBuild_isReproducible compiles the functions in two directories and compares the bytes: an
-// asset's hash must not depend on where and when it was built, nor on what was kept of earlier builds.
+// asset's hash must not depend on where and when it was built, nor on what was kept of earlier
+// builds.
 func TestBuild_isReproducible(t *testing.T) {
 	root, err := golambda.ModuleRoot()
 	require.NoError(t, err)
