@@ -1,5 +1,6 @@
-// Command diecast is the CDK app: it reads the configuration, builds the
-// platform's stacks and writes their templates. The CDK CLI runs it.
+// Command app is the CDK app, built as bin/app by cdk.json and run by the CDK CLI: it reads the
+// configuration, builds the platform's stacks and writes their templates. The command that people
+// run is cmd/diecast, built as bin/diecast.
 package main
 
 import (
@@ -8,9 +9,9 @@ import (
 	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
-	"github.com/aws/jsii-runtime-go"
 
 	"diecast/config"
+	"diecast/constructs/golambda"
 	"diecast/stacks"
 )
 
@@ -21,7 +22,9 @@ func main() {
 // run returns the exit code. CDK reports its errors as panics; they are caught
 // here, once, and told in one message without a stack trace.
 func run() (code int) {
-	defer jsii.Close()
+	defer closeKernel()
+	// Compiling and the start of CDK take about as long as each other: side by side.
+	defer golambda.CompileAhead()()
 	defer func() {
 		if failure := recover(); failure != nil {
 			fmt.Fprintln(os.Stderr, "diecast:", strings.TrimSpace(fmt.Sprint(failure)))

@@ -1,6 +1,8 @@
 package stacks
 
 import (
+	"slices"
+
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
@@ -16,8 +18,8 @@ import (
 // Network is the VPC that the platform lives in, and what every other stack
 // shares: the alarm topic and the bucket of access logs.
 type Network struct {
+	*privatenetwork.Network
 	Stack      awscdk.Stack
-	Network    *privatenetwork.Network
 	AlarmTopic awssns.ITopic
 	// AccessLogs is nil where the profile keeps no access logs.
 	AccessLogs awss3.IBucket
@@ -33,11 +35,12 @@ func NewNetwork(app constructs.Construct, cfg config.Config) *Network {
 		NATGateways:      cfg.Network.NATGateways,
 		SessionManager:   cfg.Network.SessionManager,
 		EndpointPerZone:  cfg.Network.EndpointPerZone,
+		DatabasePorts:    databasePorts(),
 		FlowLogRetention: logRetention(cfg.Network.FlowLogRetentionDays),
 	})
 	topic := alarmtopic.New(stack, "Alarms", alarmtopic.Props{Email: cfg.Alarms.Email})
 	n.AlarmTopic = topic.Topic()
-	output(stack, outputs.VPCID, n.Network.VPC().VpcId())
+	output(stack, outputs.VPCID, n.VPC().VpcId())
 	output(stack, outputs.AlarmTopicARN, n.AlarmTopic.TopicArn())
 	if cfg.Data.AccessLogs {
 		logs := securebucket.New(stack, "AccessLogs", securebucket.Props{
@@ -49,4 +52,11 @@ func NewNetwork(app constructs.Construct, cfg config.Config) *Network {
 		output(stack, outputs.AccessLogsBucketName, logs.Name())
 	}
 	return n
+}
+
+// databasePorts are the ports of every engine that the platform's databases run, each once.
+func databasePorts() []int {
+	ports := []int{vectorsEngine.Port()}
+	slices.Sort(ports)
+	return slices.Compact(ports)
 }

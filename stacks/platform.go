@@ -16,6 +16,9 @@ import (
 	"diecast/internal/environment"
 )
 
+// throttlesAdvice is where a person looks first when a function is refused concurrency.
+const throttlesAdvice = "compare the account's and the function's limits with capacity.eventsPerSecond."
+
 // Platform is every stack of the app.
 type Platform struct {
 	Network     *Network

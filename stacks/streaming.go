@@ -4,10 +4,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/constructs-go/constructs/v10"
-	"github.com/aws/jsii-runtime-go"
 
 	"diecast/config"
 	"diecast/constructs/deliverystream"
@@ -41,11 +38,12 @@ func NewStreaming(app constructs.Construct, cfg config.Config, network *Network,
 	stack := newStack(app, cfg, outputs.Streaming, "Kinesis, Firehose, the functions that recommend, and the table that the shop reads")
 	s := &Streaming{Stack: stack}
 	stream := eventstream.Props{
-		OnDemand:   cfg.Streaming.OnDemand(),
-		Shards:     cfg.Streaming.Shards,
-		Retention:  time.Duration(cfg.Streaming.RetentionHours) * time.Hour,
-		Destroy:    cfg.DestroysData(),
-		AlarmTopic: network.AlarmTopic,
+		OnDemand:            cfg.Streaming.OnDemand(),
+		Shards:              cfg.Streaming.Shards,
+		Retention:           time.Duration(cfg.Streaming.RetentionHours) * time.Hour,
+		Destroy:             cfg.DestroysData(),
+		AlarmTopic:          network.AlarmTopic,
+		WritesRefusedAdvice: "raise streaming.shards, and look for one session that writes it all.",
 	}
 	if stream.OnDemand {
 		stream.Shards = 0
@@ -84,14 +82,9 @@ func NewStreaming(app constructs.Construct, cfg config.Config, network *Network,
 // addInference adds the one function that recommends, with its place in the
 // network and its HTTPS address.
 func (s *Streaming) addInference(cfg config.Config, network *Network, vectors *Vectors) *string {
-	group := awsec2.NewSecurityGroup(s.Stack, jsii.String("InferenceSecurityGroup"), &awsec2.SecurityGroupProps{
-		Vpc:              network.Network.VPC(),
-		Description:      jsii.String("Inference: to the vector store and to AWS"),
-		AllowAllOutbound: jsii.Bool(false),
-	})
 	// Its secret-free login needs no interface endpoint: S3 is all it calls.
-	group.AddEgressRule(awsec2.Peer_AnyIpv4(), awsec2.Port_Tcp(jsii.Number(443)), jsii.String("S3, by the gateway endpoint"), nil)
-	vectors.Database.Admit(group)
+	group := network.NewSecurityGroup(s.Stack, "InferenceSecurityGroup", "Inference: to the vector store and to AWS",
+		network.OpenS3, vectors.Database.Admit)
 	s.Inference = golambda.New(s.Stack, "Inference", golambda.Props{
 		Source:              "lambda/inference",
 		Description:         "Recommends items for a batch of events or over HTTPS",
@@ -101,28 +94,29 @@ func (s *Streaming) addInference(cfg config.Config, network *Network, vectors *V
 		LogRetention:        logRetention(cfg.Functions.LogRetentionDays),
 		ReservedConcurrency: cfg.Inference.ReservedConcurrency,
 		Network: &golambda.Network{
-			VPC: network.Network.VPC(), Subnets: network.Network.ApplicationSubnets(), SecurityGroup: group,
+			VPC: network.VPC(), Subnets: network.ApplicationSubnets(), SecurityGroup: group,
 		},
-		AlarmTopic: network.AlarmTopic,
+		ThrottlesAdvice: throttlesAdvice,
+		AlarmTopic:      network.AlarmTopic,
 	})
-	vectors.Database.AllowLogin(s.Inference, sql.ReaderRole)
-	s.Inference.AllowObjects("ReadModels", []string{"s3:GetObject"}, vectors.Artifacts, models.Prefix)
-	url := s.Inference.Function().AddFunctionUrl(&awslambda.FunctionUrlOptions{AuthType: awslambda.FunctionUrlAuthType_AWS_IAM})
-	return url.Url()
+	vectors.Database.AllowLogin(s.Inference.Role(), sql.ReaderRole)
+	s.Inference.Role().AllowObjects("ReadModels", []string{"s3:GetObject"}, vectors.Artifacts.ARN(), models.Prefix)
+	return s.Inference.AddURL()
 }
 
 // addArchive adds the way to S3: Firehose with the transform function.
 func (s *Streaming) addArchive(cfg config.Config, network *Network) {
 	s.Transform = golambda.New(s.Stack, "Transform", golambda.Props{
-		Source:       "lambda/transform",
-		Description:  "Turns a Firehose batch of activity events into recommendation records",
-		MemoryMiB:    256,
-		Timeout:      seconds(60),
-		Environment:  variables(environment.Transform{Inference: s.recommender()}),
-		LogRetention: logRetention(cfg.Functions.LogRetentionDays),
-		AlarmTopic:   network.AlarmTopic,
+		Source:          "lambda/transform",
+		Description:     "Turns a Firehose batch of activity events into recommendation records",
+		MemoryMiB:       256,
+		Timeout:         seconds(60),
+		Environment:     variables(environment.Transform{Inference: s.recommender()}),
+		LogRetention:    logRetention(cfg.Functions.LogRetentionDays),
+		AlarmTopic:      network.AlarmTopic,
+		ThrottlesAdvice: throttlesAdvice,
 	})
-	s.Transform.AllowInvoke(s.Inference)
+	s.Transform.Role().AllowInvoke(s.Inference.ARN())
 	s.Delivery = deliverystream.New(s.Stack, "Delivery", deliverystream.Props{
 		Source:                  s.Events,
 		Processor:               s.Transform,
@@ -150,11 +144,12 @@ func (s *Streaming) addDelivery(cfg config.Config, network *Network) {
 			Table:     *s.Table.Name(),
 			Keep:      environment.Seconds(time.Duration(cfg.Streaming.RecommendationTTLHours) * time.Hour),
 		}),
-		LogRetention: logRetention(cfg.Functions.LogRetentionDays),
-		AlarmTopic:   network.AlarmTopic,
+		LogRetention:    logRetention(cfg.Functions.LogRetentionDays),
+		AlarmTopic:      network.AlarmTopic,
+		ThrottlesAdvice: throttlesAdvice,
 	})
-	s.Deliver.AllowInvoke(s.Inference)
-	s.Deliver.Allow("WriteRecommendations", []string{"dynamodb:PutItem"}, s.Table.Table().TableArn())
+	s.Deliver.Role().AllowInvoke(s.Inference.ARN())
+	s.Deliver.Role().Allow("WriteRecommendations", []string{"dynamodb:PutItem"}, s.Table.Table().TableArn())
 	streamconsumer.New(s.Stack, "DeliverConsumer", streamconsumer.Props{
 		Stream:          s.Events,
 		Function:        s.Deliver,

@@ -2,7 +2,6 @@ package stacks
 
 import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
@@ -24,6 +23,9 @@ const (
 	loaderTimeoutSeconds = 300
 )
 
+// vectorsEngine is the store's engine at the version that is tested.
+var vectorsEngine = database.PostgreSQL("18.3")
+
 // Vectors is the embeddings store: PostgreSQL with pgvector, the bucket of model
 // artifacts, and the loader that turns one into the other.
 type Vectors struct {
@@ -38,9 +40,9 @@ func NewVectors(app constructs.Construct, cfg config.Config, network *Network) *
 	stack := newStack(app, cfg, outputs.Vectors, "PostgreSQL with pgvector, the ml-artifacts bucket and the loader")
 	v := &Vectors{Stack: stack}
 	v.Database = database.New(stack, "Database", database.Props{
-		Engine:             database.PostgreSQL(),
-		VPC:                network.Network.VPC(),
-		Subnets:            network.Network.DatabaseSubnets(),
+		Engine:             vectorsEngine,
+		VPC:                network.VPC(),
+		Subnets:            network.DatabaseSubnets(),
 		Name:               vectorsDatabase,
 		MasterUser:         vectorsMaster,
 		InstanceClass:      cfg.Vectors.InstanceClass,
@@ -50,7 +52,17 @@ func NewVectors(app constructs.Construct, cfg config.Config, network *Network) *
 		DeletionProtection: cfg.Vectors.DeletionProtection,
 		Destroy:            cfg.DestroysData(),
 		MaxConnections:     cfg.Vectors.MaxConnections(),
-		AlarmTopic:         network.AlarmTopic,
+		ConnectionsAdvice:  "compare capacity.eventsPerSecond with the class.",
+		Reasons: database.Reasons{
+			DefaultPort: "The instance is reached from two security groups only; " +
+				"another port would hide nothing and break the clients' defaults.",
+			SingleZone: "The profile accepts an outage with its zone for half the price; " +
+				"the store is rebuilt from artifacts or backups.",
+			NoBackups: "The profile keeps no backups for their cost; the store is rebuilt from artifacts.",
+			Deletable: "The profile is meant to be taken down by one command; " +
+				"a final snapshot is kept unless both destroy keys are set.",
+		},
+		AlarmTopic: network.AlarmTopic,
 	})
 	v.Artifacts = securebucket.New(stack, "Artifacts", securebucket.Props{
 		Versioned:        true,
@@ -70,13 +82,8 @@ func NewVectors(app constructs.Construct, cfg config.Config, network *Network) *
 }
 
 func (v *Vectors) newLoader(cfg config.Config, network *Network) *golambda.Function {
-	group := awsec2.NewSecurityGroup(v.Stack, jsii.String("LoaderSecurityGroup"), &awsec2.SecurityGroupProps{
-		Vpc:              network.Network.VPC(),
-		Description:      jsii.String("Vector loader: to the database and to AWS"),
-		AllowAllOutbound: jsii.Bool(false),
-	})
-	network.Network.OpenHTTPS(group)
-	v.Database.Admit(group)
+	group := network.NewSecurityGroup(v.Stack, "LoaderSecurityGroup", "Vector loader: to the database and to AWS",
+		network.OpenHTTPS, v.Database.Admit)
 	secret := v.Database.MasterSecret()
 	settings := v.environment(vectorsMaster, environment.Secret)
 	settings.SecretARN = *secret.SecretArn()
@@ -88,15 +95,16 @@ func (v *Vectors) newLoader(cfg config.Config, network *Network) *golambda.Funct
 		Environment:  variables(settings),
 		LogRetention: logRetention(cfg.Functions.LogRetentionDays),
 		Network: &golambda.Network{
-			VPC: network.Network.VPC(), Subnets: network.Network.ApplicationSubnets(), SecurityGroup: group,
+			VPC: network.VPC(), Subnets: network.ApplicationSubnets(), SecurityGroup: group,
 		},
-		AlarmTopic: network.AlarmTopic,
+		ThrottlesAdvice: throttlesAdvice,
+		AlarmTopic:      network.AlarmTopic,
 	})
-	loader.Allow("ReadMasterSecret", []string{"secretsmanager:GetSecretValue"}, secret.SecretArn())
+	loader.Role().Allow("ReadMasterSecret", []string{"secretsmanager:GetSecretValue"}, secret.SecretArn())
 	// It puts the model that came with it where all others lie.
-	loader.AllowObjects("KeepModels", []string{"s3:GetObject", "s3:PutObject"}, v.Artifacts, models.Prefix)
+	loader.Role().AllowObjects("KeepModels", []string{"s3:GetObject", "s3:PutObject"}, v.Artifacts.ARN(), models.Prefix)
 	// Without it S3 answers 403 for a model that does not exist.
-	loader.Allow("ListModels", []string{"s3:ListBucket"}, v.Artifacts.Bucket().BucketArn())
+	loader.Role().Allow("ListModels", []string{"s3:ListBucket"}, v.Artifacts.ARN())
 	return loader
 }
 

@@ -23,6 +23,24 @@ const (
 	Below
 )
 
+// MissingData says what a period without a value means.
+type MissingData int
+
+const (
+	// MissingIsFine takes silence for health: most metrics are sent only where something happens.
+	MissingIsFine MissingData = iota
+	// MissingBreaches takes silence for a breach: for what must go on happening.
+	MissingBreaches
+	// MissingKeepsState leaves the alarm as it is: for what is reported now and then.
+	MissingKeepsState
+)
+
+var treatment = map[MissingData]awscloudwatch.TreatMissingData{
+	MissingIsFine:     awscloudwatch.TreatMissingData_NOT_BREACHING,
+	MissingBreaches:   awscloudwatch.TreatMissingData_BREACHING,
+	MissingKeepsState: awscloudwatch.TreatMissingData_IGNORE,
+}
+
 // Rule is one condition that a person should hear of.
 type Rule struct {
 	// ID is the construct id, unique in its scope. Changing it replaces the alarm.
@@ -39,6 +57,8 @@ type Rule struct {
 	Periods int
 	// Breaching is how many of them must breach. Default Periods.
 	Breaching int
+	// Missing is what a period without a value means. Default MissingIsFine.
+	Missing MissingData
 }
 
 // New makes one alarm for each rule, in scope, telling topic of both the breach
@@ -73,9 +93,8 @@ func (r Rule) create(scope constructs.Construct, topic awssns.ITopic) awscloudwa
 		ComparisonOperator: comparison,
 		EvaluationPeriods:  jsii.Number(periods),
 		DatapointsToAlarm:  jsii.Number(breaching),
-		// Silence is healthy: these metrics are sent only where something happens.
-		TreatMissingData: awscloudwatch.TreatMissingData_NOT_BREACHING,
-		AlarmDescription: jsii.String(r.Description),
+		TreatMissingData:   treatment[r.Missing],
+		AlarmDescription:   jsii.String(r.Description),
 	})
 	if topic != nil {
 		action := awscloudwatchactions.NewSnsAction(topic)

@@ -19,32 +19,13 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"diecast/constructs/alarm"
-	"diecast/constructs/golambda"
 	"diecast/constructs/nag"
+	"diecast/constructs/role"
 )
-
-// Engine is a database engine at an exact minor version, which upgrades only by
-// an edit here, never by itself.
-type Engine struct {
-	engine     awsrds.IInstanceEngine
-	port       int
-	parameters map[string]string
-}
-
-// PostgreSQL is RDS for PostgreSQL 18.3.
-func PostgreSQL() Engine {
-	return Engine{
-		engine: awsrds.DatabaseInstanceEngine_Postgres(&awsrds.PostgresInstanceEngineProps{
-			Version: awsrds.PostgresEngineVersion_VER_18_3(),
-		}),
-		port:       5432,
-		parameters: map[string]string{"rds.force_ssl": "1"},
-	}
-}
 
 // Props configures a database.
 type Props struct {
-	// Engine is what runs, such as PostgreSQL(). Required.
+	// Engine is what runs, such as PostgreSQL("18.3"). Required.
 	Engine Engine
 	// VPC and Subnets place the instance; the subnets must have no route to the internet.
 	VPC     awsec2.IVpc
@@ -73,8 +54,43 @@ type Props struct {
 	// MaxConnections is how many connections the class allows; the alarm stands
 	// at 80 % of it. Required.
 	MaxConnections int
-	// AlarmTopic hears of lack of memory, storage, CPU credit and connections. Default nil: only the console shows them.
+	// ConnectionsAdvice ends the description of the alarm on taken connections: what to look at
+	// first. Default: a larger class, or fewer clients.
+	ConnectionsAdvice string
+	// Reasons explain what cdk-nag finds in this database. Required where it finds something.
+	Reasons Reasons
+	// AlarmTopic hears of lack of memory, storage, CPU credit and connections. Default nil: only
+	// the console shows them.
 	AlarmTopic awssns.ITopic
+}
+
+// Reasons say why a finding does not apply to one database, to a reader who does not know the
+// project.
+type Reasons struct {
+	// DefaultPort is why the engine's usual port is kept (RDS11).
+	DefaultPort string
+	// SingleZone is why an outage with its zone is accepted (RDS3); for a database without MultiAZ.
+	SingleZone string
+	// Deletable is why nothing protects it from deletion (RDS10); for one without
+	// DeletionProtection.
+	Deletable string
+	// NoBackups is why nothing can be restored (RDS13); for one without BackupRetention.
+	NoBackups string
+}
+
+// exceptions pairs what cdk-nag finds in this database with the reasons.
+func (p Props) exceptions() []nag.Exception {
+	exceptions := []nag.Exception{{Rule: "AwsSolutions-RDS11", Reason: p.Reasons.DefaultPort}}
+	if !p.MultiAZ {
+		exceptions = append(exceptions, nag.Exception{Rule: "AwsSolutions-RDS3", Reason: p.Reasons.SingleZone})
+	}
+	if !p.DeletionProtection {
+		exceptions = append(exceptions, nag.Exception{Rule: "AwsSolutions-RDS10", Reason: p.Reasons.Deletable})
+	}
+	if p.BackupRetention == 0 {
+		exceptions = append(exceptions, nag.Exception{Rule: "AwsSolutions-RDS13", Reason: p.Reasons.NoBackups})
+	}
+	return exceptions
 }
 
 // Database is a private RDS instance.
@@ -89,6 +105,10 @@ type Database struct {
 // New makes a database at id in scope.
 func New(scope constructs.Construct, id string, p Props) *Database {
 	p.validate()
+	engine := p.Engine.create()
+	if p.ConnectionsAdvice == "" {
+		p.ConnectionsAdvice = "a larger class, or fewer clients."
+	}
 	this := constructs.NewConstruct(scope, jsii.String(id))
 	group := awsec2.NewSecurityGroup(this, jsii.String("SecurityGroup"), &awsec2.SecurityGroupProps{
 		Vpc:              p.VPC,
@@ -107,7 +127,7 @@ func New(scope constructs.Construct, id string, p Props) *Database {
 		removal = awscdk.RemovalPolicy_DESTROY
 	}
 	instance := awsrds.NewDatabaseInstance(this, jsii.String("Instance"), &awsrds.DatabaseInstanceProps{
-		Engine:                   p.Engine.engine,
+		Engine:                   engine,
 		InstanceType:             awsec2.NewInstanceType(jsii.String(strings.TrimPrefix(p.InstanceClass, "db."))),
 		Vpc:                      p.VPC,
 		VpcSubnets:               p.Subnets,
@@ -131,13 +151,13 @@ func New(scope constructs.Construct, id string, p Props) *Database {
 		DeletionProtection:       jsii.Bool(p.DeletionProtection),
 		RemovalPolicy:            removal,
 		ParameterGroup: awsrds.NewParameterGroup(this, jsii.String("Parameters"), &awsrds.ParameterGroupProps{
-			Engine: p.Engine.engine, Parameters: &parameters, Description: jsii.String("Database " + p.Name),
+			Engine: engine, Parameters: &parameters, Description: jsii.String("Database " + p.Name),
 		}),
 	})
 	// A strong reference would export the endpoint, and CloudFormation would then
 	// refuse to replace or restore the instance while another stack imports it.
 	instance.ApplyCrossStackReferenceStrength(awscdk.ReferenceStrength_WEAK)
-	p.acceptFindings(instance)
+	nag.Accept(instance, p.exceptions()...)
 
 	d := &Database{instance: instance, group: group, port: p.Engine.port, name: p.Name}
 	d.alarms = alarm.New(this, p.AlarmTopic, d.rules(p)...)
@@ -145,9 +165,7 @@ func New(scope constructs.Construct, id string, p Props) *Database {
 }
 
 func (p Props) validate() {
-	if p.Engine.engine == nil {
-		panic("database: Engine is required, got none; use database.PostgreSQL()")
-	}
+	p.Engine.validate()
 	if p.Name == "" || p.MasterUser == "" {
 		panic(fmt.Sprintf("database: Name and MasterUser are required, got %q and %q; RDS cannot change them later", p.Name, p.MasterUser))
 	}
@@ -166,27 +184,17 @@ func (p Props) validate() {
 	if p.Destroy && p.DeletionProtection {
 		panic("database: Destroy and DeletionProtection exclude each other, got both; turn one off")
 	}
+	for _, exception := range p.exceptions() {
+		if exception.Reason == "" {
+			panic(fmt.Sprintf("database: Reasons must say why %s is accepted for %s, got none; see Reasons",
+				exception.Rule, p.Name))
+		}
+	}
 	for name := range maps.Keys(p.Parameters) {
 		if _, own := p.Engine.parameters[name]; own {
 			panic(fmt.Sprintf("database: parameter %s belongs to the engine, got %q; leave it out", name, p.Parameters[name]))
 		}
 	}
-}
-
-func (p Props) acceptFindings(instance awsrds.DatabaseInstance) {
-	exceptions := []nag.Exception{{
-		Rule:   "AwsSolutions-RDS11",
-		Reason: "The instance is reached from two security groups only; another port would hide nothing and break the clients' defaults.",
-	}}
-	if !p.MultiAZ {
-		exceptions = append(exceptions, nag.Exception{Rule: "AwsSolutions-RDS3",
-			Reason: "The profile accepts an outage with its zone for half the price; the store is rebuilt from artifacts or backups."})
-	}
-	if !p.DeletionProtection {
-		exceptions = append(exceptions, nag.Exception{Rule: "AwsSolutions-RDS10",
-			Reason: "The profile is meant to be taken down by one command; a final snapshot is kept unless both destroy keys are set."})
-	}
-	nag.Accept(instance, exceptions...)
 }
 
 func (d *Database) rules(p Props) []alarm.Rule {
@@ -202,7 +210,7 @@ func (d *Database) rules(p Props) []alarm.Rule {
 		Metric:      d.instance.MetricFreeStorageSpace(options), Threshold: 2 * gibibyte, Breach: alarm.Below, Periods: 3,
 	}, {
 		ID:          "Connections",
-		Description: "Database " + p.Name + " has over 80 % of its connections taken: compare capacity.eventsPerSecond with the class.",
+		Description: "Database " + p.Name + " has over 80 % of its connections taken: " + p.ConnectionsAdvice,
 		Metric: d.instance.MetricDatabaseConnections(&awscloudwatch.MetricOptions{
 			Period: awscdk.Duration_Minutes(jsii.Number(1)), Statistic: jsii.String("Maximum"),
 		}),
@@ -221,15 +229,15 @@ func (d *Database) rules(p Props) []alarm.Rule {
 	return rules
 }
 
-// Admit lets the function's group connect to the database. The rules land in the
+// Admit lets a client's group connect to the database. The rules land in the
 // stack of group.
 func (d *Database) Admit(group awsec2.SecurityGroup) {
 	group.Connections().AllowTo(d.group, awsec2.Port_Tcp(jsii.Number(d.port)), jsii.String("Queries to "+d.name))
 }
 
-// AllowLogin lets the function log in as user with an IAM token.
-func (d *Database) AllowLogin(f *golambda.Function, user string) {
-	d.instance.GrantConnect(f.Function(), jsii.String(user))
+// AllowLogin lets whoever runs in the role log in as user with an IAM token.
+func (d *Database) AllowLogin(r *role.Role, user string) {
+	d.instance.GrantConnect(r.Role(), jsii.String(user))
 }
 
 // MasterSecret is the secret that RDS manages: user name and password only.

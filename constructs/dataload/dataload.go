@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
 	"github.com/aws/aws-cdk-go/awscdk/v2/customresources"
@@ -18,6 +17,7 @@ import (
 
 	"diecast/constructs/golambda"
 	"diecast/constructs/nag"
+	"diecast/constructs/role"
 )
 
 // Props configures a load.
@@ -50,23 +50,18 @@ func New(scope constructs.Construct, id string, p Props) *Load {
 		Retention:     p.LogRetention,
 		RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
 	})
-	role := awsiam.NewRole(this, jsii.String("FrameworkRole"), &awsiam.RoleProps{
-		AssumedBy:   awsiam.NewServicePrincipal(jsii.String("lambda.amazonaws.com"), nil),
-		Description: jsii.String("Runs the custom-resource framework"),
+	runner := role.New(this, "FrameworkRole", role.Props{
+		Service: "lambda.amazonaws.com", Description: "Runs the custom-resource framework",
 	})
-	role.AddToPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
-		Sid:       jsii.String("WriteOwnLog"),
-		Actions:   jsii.Strings("logs:CreateLogStream", "logs:PutLogEvents"),
-		Resources: &[]*string{logs.LogGroupArn()},
-	}))
+	runner.AllowLog(logs.LogGroupArn())
 	provider := customresources.NewProvider(this, jsii.String("Provider"), &customresources.ProviderProps{
 		OnEventHandler:       p.Loader.Function(),
-		FrameworkOnEventRole: role,
+		FrameworkOnEventRole: runner.Role(),
 		LogGroup:             logs,
 		// The default logs each request and answer; the loader's own log has what matters.
 		FrameworkLambdaLoggingLevel: awslambda.ApplicationLogLevel_WARN,
 	})
-	acceptFramework(provider, role)
+	acceptFramework(provider, runner)
 
 	properties := map[string]any{}
 	for name, value := range p.Properties {
@@ -92,8 +87,8 @@ func (p Props) validate() {
 	}
 }
 
-func acceptFramework(provider customresources.Provider, role awsiam.Role) {
-	nag.Accept(role, nag.Exception{
+func acceptFramework(provider customresources.Provider, runner *role.Role) {
+	nag.Accept(runner.Role(), nag.Exception{
 		Rule:     "AwsSolutions-IAM5",
 		Reason:   "The provider framework invokes the loader by its unqualified ARN and its versions.",
 		Matching: []string{`^Resource::.+:\*$`},

@@ -29,6 +29,9 @@ type Props struct {
 	Retention time.Duration
 	// Destroy deletes the stream with what it holds. Default false: it is retained and billed.
 	Destroy bool
+	// WritesRefusedAdvice ends the description of the alarm on refused writes: what to look at
+	// first. Default: the number of shards, and the spread of partition keys.
+	WritesRefusedAdvice string
 	// AlarmTopic hears of refused writes. Default nil: only the console shows them.
 	AlarmTopic awssns.ITopic
 }
@@ -43,6 +46,9 @@ type Stream struct {
 func New(scope constructs.Construct, id string, p Props) *Stream {
 	if p.Retention == 0 {
 		p.Retention = 24 * time.Hour
+	}
+	if p.WritesRefusedAdvice == "" {
+		p.WritesRefusedAdvice = "add shards, and look for one partition key that has it all."
 	}
 	p.validate()
 	this := constructs.NewConstruct(scope, jsii.String(id))
@@ -61,7 +67,7 @@ func New(scope constructs.Construct, id string, p Props) *Stream {
 		props.RemovalPolicy = awscdk.RemovalPolicy_DESTROY
 	}
 	s := &Stream{stream: awskinesis.NewStream(this, jsii.String("Stream"), props)}
-	s.alarms = alarm.New(this, p.AlarmTopic, s.rules()...)
+	s.alarms = alarm.New(this, p.AlarmTopic, s.rules(p)...)
 	return s
 }
 
@@ -77,11 +83,11 @@ func (p Props) validate() {
 	}
 }
 
-func (s *Stream) rules() []alarm.Rule {
+func (s *Stream) rules(p Props) []alarm.Rule {
 	minute := &awscloudwatch.MetricOptions{Period: awscdk.Duration_Minutes(jsii.Number(1)), Statistic: jsii.String("Sum")}
 	return []alarm.Rule{{
 		ID:          "WritesRefused",
-		Description: "Producers write more than the shards take: raise streaming.shards, and look for one session that writes it all.",
+		Description: "Producers write more than the shards take: " + p.WritesRefusedAdvice,
 		Metric:      s.stream.MetricWriteProvisionedThroughputExceeded(minute),
 		Threshold:   0, Periods: 5, Breaching: 3,
 	}}

@@ -6,6 +6,7 @@ package golambda
 import (
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -13,7 +14,6 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awss3assets"
@@ -23,7 +23,7 @@ import (
 
 	"diecast/constructs/alarm"
 	"diecast/constructs/nag"
-	"diecast/constructs/securebucket"
+	"diecast/constructs/role"
 )
 
 // SourceMetadata is the key of the function resource's metadata that names its
@@ -41,7 +41,7 @@ type Network struct {
 
 // Props configures a function.
 type Props struct {
-	// Source is the command's directory relative to the module's root, such as "lambda/transform".
+	// Source is the folder of the function's Go command, directly below lambda: "lambda/transform".
 	Source string
 	// Description is what the Lambda console shows.
 	Description string
@@ -58,6 +58,9 @@ type Props struct {
 	ReservedConcurrency int
 	// Network runs the function in a VPC. Default nil: outside, with internet access.
 	Network *Network
+	// ThrottlesAdvice ends the description of the alarm on refused concurrency: what to look at
+	// first. Default: the account's and the function's limits.
+	ThrottlesAdvice string
 	// AlarmTopic hears of errors, throttles and slowness. Default nil: only the console shows them.
 	AlarmTopic awssns.ITopic
 }
@@ -65,7 +68,7 @@ type Props struct {
 // Function is a compiled Go function with its role, log group and alarms.
 type Function struct {
 	function awslambda.Function
-	role     awsiam.Role
+	role     *role.Role
 	alarms   []awscloudwatch.Alarm
 }
 
@@ -83,16 +86,9 @@ func New(scope constructs.Construct, id string, p Props) *Function {
 		Retention:     p.LogRetention,
 		RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
 	})
-	role := awsiam.NewRole(this, jsii.String("Role"), &awsiam.RoleProps{
-		AssumedBy:   awsiam.NewServicePrincipal(jsii.String("lambda.amazonaws.com"), nil),
-		Description: jsii.String("Runs " + p.Source),
-	})
-	role.AddToPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
-		Sid:       jsii.String("WriteOwnLog"),
-		Actions:   jsii.Strings("logs:CreateLogStream", "logs:PutLogEvents"),
-		Resources: &[]*string{logs.LogGroupArn()},
-	}))
-	build := &compiler{moduleRoot: root, source: p.Source}
+	runner := role.New(this, "Role", role.Props{Service: "lambda.amazonaws.com", Description: "Runs " + p.Source})
+	runner.AllowLog(logs.LogGroupArn())
+	build := &compiler{source: p.Source}
 	props := &awslambda.FunctionProps{
 		Code: awslambda.Code_FromAsset(jsii.String(filepath.Join(root, p.Source)), &awss3assets.AssetOptions{
 			AssetHashType: awscdk.AssetHashType_OUTPUT,
@@ -110,7 +106,7 @@ func New(scope constructs.Construct, id string, p Props) *Function {
 		MemorySize:    jsii.Number(p.MemoryMiB),
 		Timeout:       awscdk.Duration_Millis(jsii.Number(p.Timeout.Milliseconds())),
 		Environment:   &p.Environment,
-		Role:          role,
+		Role:          runner.Role(),
 		LogGroup:      logs,
 		LoggingFormat: awslambda.LoggingFormat_JSON,
 	}
@@ -118,7 +114,7 @@ func New(scope constructs.Construct, id string, p Props) *Function {
 		props.ReservedConcurrentExecutions = jsii.Number(p.ReservedConcurrency)
 	}
 	if p.Network != nil {
-		joinNetwork(role, props, p.Network)
+		joinNetwork(runner, props, p.Network)
 	}
 	function := awslambda.NewFunction(this, jsii.String("Function"), props)
 	if build.failure != nil {
@@ -126,7 +122,7 @@ func New(scope constructs.Construct, id string, p Props) *Function {
 	}
 	function.Node().DefaultChild().(awslambda.CfnFunction).AddMetadata(jsii.String(SourceMetadata), p.Source)
 
-	f := &Function{function: function, role: role}
+	f := &Function{function: function, role: runner}
 	f.alarms = alarm.New(this, p.AlarmTopic, f.rules(p)...)
 	return f
 }
@@ -134,14 +130,12 @@ func New(scope constructs.Construct, id string, p Props) *Function {
 // joinNetwork grants what the Lambda service needs to attach the function to
 // the VPC. EC2 checks these actions without a resource, so the statement cannot
 // name one.
-func joinNetwork(role awsiam.Role, props *awslambda.FunctionProps, n *Network) {
-	role.AddToPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
-		Sid: jsii.String("AttachToVpc"),
-		Actions: jsii.Strings("ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets",
-			"ec2:DeleteNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"),
-		Resources: jsii.Strings("*"),
-	}))
-	nag.Accept(role, nag.Exception{
+func joinNetwork(runner *role.Role, props *awslambda.FunctionProps, n *Network) {
+	runner.Allow("AttachToVpc", []string{
+		"ec2:CreateNetworkInterface", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets",
+		"ec2:DeleteNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses",
+	}, jsii.String("*"))
+	nag.Accept(runner.Role(), nag.Exception{
 		Rule:      "AwsSolutions-IAM5",
 		Reason:    "Lambda attaches a function to its VPC with EC2 network-interface actions that accept no resource.",
 		AppliesTo: []string{"Resource::*"},
@@ -158,6 +152,9 @@ func (p Props) withDefaults() Props {
 	if p.Timeout == 0 {
 		p.Timeout = 10 * time.Second
 	}
+	if p.ThrottlesAdvice == "" {
+		p.ThrottlesAdvice = "compare it with the account's and the function's limits."
+	}
 	if p.Environment == nil {
 		p.Environment = map[string]*string{}
 	}
@@ -165,8 +162,10 @@ func (p Props) withDefaults() Props {
 }
 
 func (p Props) validate(root string) {
-	if info, err := os.Stat(filepath.Join(root, p.Source)); p.Source == "" || err != nil || !info.IsDir() {
-		panic(fmt.Sprintf("golambda: Source must be a package directory below the module's root, got %q; name it like lambda/transform", p.Source))
+	info, err := os.Stat(filepath.Join(root, p.Source))
+	if path.Dir(p.Source) != sources || err != nil || !info.IsDir() {
+		panic(fmt.Sprintf("golambda: Source must be a folder directly below %s, got %q; name it like %[1]s/transform",
+			sources, p.Source))
 	}
 	if p.MemoryMiB < 128 || p.MemoryMiB > 10240 {
 		panic(fmt.Sprintf("golambda: MemoryMiB must be 128 to 10240, got %d; see the Lambda quotas", p.MemoryMiB))
@@ -201,7 +200,7 @@ func (f *Function) rules(p Props) []alarm.Rule {
 		Threshold: 1, Periods: 3, Breaching: 2,
 	}, {
 		ID:          "Throttles",
-		Description: p.Source + " is refused concurrency: compare the account's and the function's limits with capacity.eventsPerSecond.",
+		Description: p.Source + " is refused concurrency: " + p.ThrottlesAdvice,
 		Metric:      f.function.MetricThrottles(&awscloudwatch.MetricOptions{Period: fiveMinutes}),
 		Threshold:   0, Periods: 3, Breaching: 2,
 	}, {
@@ -218,28 +217,20 @@ func (f *Function) rules(p Props) []alarm.Rule {
 func (f *Function) Function() awslambda.Function { return f.function }
 
 // Role is what the function may do.
-func (f *Function) Role() awsiam.Role { return f.role }
+func (f *Function) Role() *role.Role { return f.role }
 
 // Name is the generated function name, known at deployment.
 func (f *Function) Name() *string { return f.function.FunctionName() }
 
-// Allow adds one least-privilege statement to the function's role.
-func (f *Function) Allow(sid string, actions []string, resources ...*string) {
-	f.role.AddToPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
-		Sid: jsii.String(sid), Actions: jsii.Strings(actions...), Resources: &resources,
-	}))
-}
+// ARN names the function in policies, known at deployment.
+func (f *Function) ARN() *string { return f.function.FunctionArn() }
 
-// AllowObjects adds a statement about the objects of a bucket whose key begins
-// with prefix.
-func (f *Function) AllowObjects(sid string, actions []string, bucket *securebucket.Bucket, prefix string) {
-	f.Allow(sid, actions, bucket.ObjectsARN(prefix))
-	nag.Accept(f.role, nag.ObjectsBelow(prefix))
-}
-
-// AllowInvoke lets this function invoke callee.
-func (f *Function) AllowInvoke(callee *Function) {
-	f.Allow("InvokeFunction", []string{"lambda:InvokeFunction"}, callee.function.FunctionArn())
+// AddURL gives the function an HTTPS address, known at deployment, for callers with IAM credentials.
+// A function has at most one.
+func (f *Function) AddURL() *string {
+	return f.function.AddFunctionUrl(&awslambda.FunctionUrlOptions{
+		AuthType: awslambda.FunctionUrlAuthType_AWS_IAM,
+	}).Url()
 }
 
 // Alarms are the function's alarms, for a dashboard.

@@ -30,6 +30,10 @@ const (
 // availabilityZones is what every profile spans: two survive the loss of one.
 const availabilityZones = 2
 
+// maxDatabasePorts leaves room for the closing rule: a network ACL takes 20 rules in one direction
+// (VPC quotas), and each port has one for each zone.
+const maxDatabasePorts = 9
+
 // NAT is how the application subnets reach the internet.
 type NAT string
 
@@ -57,6 +61,9 @@ type Props struct {
 	// EndpointPerZone puts each interface endpoint in both zones. Default false:
 	// one zone, half the price; its loss stops new logins with a secret.
 	EndpointPerZone bool
+	// DatabasePorts are those on which the database subnets take connections from the application
+	// subnets, at most 9. Default none: a database there is reached by nobody.
+	DatabasePorts []int
 	// FlowLogRetention is how long the VPC flow log is kept. Required.
 	FlowLogRetention awslogs.RetentionDays
 }
@@ -76,7 +83,7 @@ func New(scope constructs.Construct, id string, p Props) *Network {
 	n.vpc = newVPC(this, p)
 	n.logFlows(this, p)
 	n.addInterfaceEndpoints(this, p)
-	n.guardDatabaseSubnets(this)
+	n.guardDatabaseSubnets(this, p)
 	return n
 }
 
@@ -96,6 +103,16 @@ func (p Props) validate() {
 	}
 	if p.NATGateways < 1 || p.NATGateways > availabilityZones {
 		panic(fmt.Sprintf("privatenetwork: NATGateways must be 1 to %d, got %d; one in each zone is the most that helps", availabilityZones, p.NATGateways))
+	}
+	if len(p.DatabasePorts) > maxDatabasePorts {
+		panic(fmt.Sprintf("privatenetwork: DatabasePorts must be at most %d, got %d; a network ACL takes 20 rules",
+			maxDatabasePorts, len(p.DatabasePorts)))
+	}
+	for i, port := range p.DatabasePorts {
+		if port < 1 || port > 65535 || slices.Contains(p.DatabasePorts[:i], port) {
+			panic(fmt.Sprintf("privatenetwork: DatabasePorts must be different ports from 1 to 65535, got %d; name each once",
+				p.DatabasePorts))
+		}
 	}
 	if p.FlowLogRetention == "" {
 		panic("privatenetwork: FlowLogRetention is required, got none; the log would be kept for ever")
@@ -154,7 +171,8 @@ func (n *Network) logFlows(scope constructs.Construct, p Props) {
 	})
 	n.vpc.AddFlowLog(jsii.String("FlowLogs"), &awsec2.FlowLogOptions{
 		Destination: awsec2.FlowLogDestination_ToCloudWatchLogs(logs, role),
-		// Accepted traffic is most of the volume and price; refused traffic is what an investigation starts from.
+		// Accepted traffic is most of the volume and price; refused traffic is what an
+		// investigation starts from.
 		TrafficType: awsec2.FlowLogTrafficType_REJECT,
 	})
 }
@@ -192,20 +210,17 @@ func (n *Network) addInterfaceEndpoints(scope constructs.Construct, p Props) {
 	}
 }
 
-// databasePorts are the ports on which the database subnets take connections.
-var databasePorts = []float64{5432}
-
 // guardDatabaseSubnets is a second, stateless fence behind the security groups:
 // the database subnets talk to the application subnets only.
-func (n *Network) guardDatabaseSubnets(scope constructs.Construct) {
+func (n *Network) guardDatabaseSubnets(scope constructs.Construct, p Props) {
 	acl := awsec2.NewNetworkAcl(scope, jsii.String("DatabaseAcl"), &awsec2.NetworkAclProps{
 		Vpc:             n.vpc,
 		SubnetSelection: n.DatabaseSubnets(),
 	})
 	for i, subnet := range *n.vpc.SelectSubnets(n.ApplicationSubnets()).Subnets {
 		cidr := awsec2.AclCidr_Ipv4(subnet.Ipv4CidrBlock())
-		for j, port := range databasePorts {
-			acceptAcl(acl.AddEntry(jsii.String(fmt.Sprintf("QueriesFromZone%d_%g", i+1, port)), &awsec2.CommonNetworkAclEntryOptions{
+		for j, port := range p.DatabasePorts {
+			acceptAcl(acl.AddEntry(jsii.String(fmt.Sprintf("QueriesFromZone%d_%d", i+1, port)), &awsec2.CommonNetworkAclEntryOptions{
 				Cidr: cidr, Direction: awsec2.TrafficDirection_INGRESS, RuleNumber: jsii.Number(100 + 10*i + j),
 				Traffic: awsec2.AclTraffic_TcpPort(jsii.Number(port)),
 			}))
@@ -234,6 +249,30 @@ func (n *Network) ApplicationSubnets() *awsec2.SubnetSelection {
 // DatabaseSubnets selects the isolated subnets of databases.
 func (n *Network) DatabaseSubnets() *awsec2.SubnetSelection {
 	return &awsec2.SubnetSelection{SubnetGroupName: jsii.String(Database)}
+}
+
+// NewSecurityGroup makes the group of something that runs in the network. It reaches what the
+// openings open to it, such as OpenHTTPS or a database's Admit, and is reached by nobody. The rules
+// land in the stack of scope.
+func (n *Network) NewSecurityGroup(
+	scope constructs.Construct, id, description string, openings ...func(awsec2.SecurityGroup),
+) awsec2.SecurityGroup {
+	group := awsec2.NewSecurityGroup(scope, jsii.String(id), &awsec2.SecurityGroupProps{
+		Vpc:              n.vpc,
+		Description:      jsii.String(description),
+		AllowAllOutbound: jsii.Bool(false),
+	})
+	for _, open := range openings {
+		open(group)
+	}
+	return group
+}
+
+// OpenS3 lets user call S3 by the gateway endpoint, whose address ranges are known only to a
+// look-up: the rule goes out to anywhere, and the route tables end at AWS.
+func (n *Network) OpenS3(user awsec2.SecurityGroup) {
+	user.AddEgressRule(awsec2.Peer_AnyIpv4(), awsec2.Port_Tcp(jsii.Number(443)),
+		jsii.String("S3, by the gateway endpoint"), nil)
 }
 
 // OpenHTTPS lets user call AWS over HTTPS: out to anywhere, because the gateway

@@ -160,7 +160,5 @@ func (b *Bucket) Bucket() awss3.Bucket { return b.bucket }
 // Name is the generated bucket name, known at deployment.
 func (b *Bucket) Name() *string { return b.bucket.BucketName() }
 
-// ObjectsARN is the ARN pattern of all objects whose key begins with prefix.
-func (b *Bucket) ObjectsARN(prefix string) *string {
-	return b.bucket.ArnForObjects(jsii.String(prefix + "*"))
-}
+// ARN names the bucket in policies, known at deployment.
+func (b *Bucket) ARN() *string { return b.bucket.BucketArn() }

@@ -78,8 +78,8 @@ func New(scope constructs.Construct, id string, p Props) *Consumer {
 	p.Function.Function().AddEventSource(source)
 	// What Lambda's guide asks of the role for an S3 destination, and no more: CDK's
 	// own destination grants reading and deleting the whole bucket.
-	p.Function.AllowObjects("KeepFailures", []string{"s3:PutObject"}, p.Failures, FailurePrefix)
-	p.Function.Allow("FindFailures", []string{"s3:ListBucket"}, p.Failures.Bucket().BucketArn())
+	p.Function.Role().AllowObjects("KeepFailures", []string{"s3:PutObject"}, p.Failures.ARN(), FailurePrefix)
+	p.Function.Role().Allow("FindFailures", []string{"s3:ListBucket"}, p.Failures.ARN())
 	return &Consumer{alarms: alarm.New(this, p.AlarmTopic, alarm.Rule{
 		ID: "FallsBehind",
 		Description: fmt.Sprintf("The consumer is more than %g s behind the stream: read its function's log; a batch may be failing again and again.",

@@ -2,6 +2,7 @@ package templates
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,12 +15,7 @@ import (
 
 // TestApp_badConfigurationEndsInOneMessage runs the app as the CDK CLI does.
 func TestApp_badConfigurationEndsInOneMessage(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "app")
-	build := exec.Command("go", "build", "-o", binary, ".")
-	build.Dir = "../.."
-	output, err := build.CombinedOutput()
-	require.NoError(t, err, "%s", output)
-
+	binary := buildApp(t)
 	context, err := json.Marshal(map[string]any{
 		"profile":              "lavish",
 		"network.cider":        "10.0.0.0/16",
@@ -48,4 +44,62 @@ func TestApp_badConfigurationEndsInOneMessage(t *testing.T) {
 	assert.NotContains(t, message, "goroutine", "a stack trace helps no user")
 	assert.Empty(t, stdout.String())
 	assert.NoFileExists(t, filepath.Join(outdir, "manifest.json"), "nothing half-written")
+}
+
+func buildApp(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "app")
+	build := exec.Command("go", "build", "-o", binary, ".")
+	build.Dir = "../.."
+	output, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	return binary
+}
+
+// kernel is a stand-in for jsii's Node process: it answers a request with the words in place of %s,
+// and says its last ones when it is asked to end. Like Node it ends a while after its last output;
+// jsii's two waits meet only then.
+const kernel = `#!/bin/sh
+echo '{"hello":"@jsii/runtime@1.140.0"}'
+while read -r request; do
+	case $request in
+	*'"exit"'*) echo "last words" >&2; exec >&- 2>&-; sleep 0.02; exit 0 ;;
+	*) %s ;;
+	esac
+done
+`
+
+// runWith runs the app with a stand-in for jsii's kernel, and returns its exit code and stderr.
+func runWith(t *testing.T, binary, answer string) (int, string) {
+	t.Helper()
+	node := filepath.Join(t.TempDir(), "node")
+	require.NoError(t, os.WriteFile(node, fmt.Appendf(nil, kernel, answer), 0o700))
+	app := exec.Command(binary)
+	app.Dir = t.TempDir()
+	app.Env = append(os.Environ(), "JSII_NODE="+node)
+	var stderr strings.Builder
+	app.Stderr = &stderr
+	_ = app.Run()
+	return app.ProcessState.ExitCode(), stderr.String()
+}
+
+// TestApp_endOfTheKernel: jsii waits twice for its kernel, and in some runs says that the second
+// wait found no process. That is kept from the user, in every run, and nothing else is.
+func TestApp_endOfTheKernel(t *testing.T) {
+	binary := buildApp(t)
+	passedOn := 0
+	for range 40 {
+		code, stderr := runWith(t, binary, `echo '{"error":"planted"}'`)
+		require.Equal(t, 1, code)
+		require.Contains(t, stderr, "diecast: planted")
+		require.NotContains(t, stderr, "exited abnormally")
+		if strings.Contains(stderr, "last words") {
+			passedOn++
+		}
+	}
+	// Not 40: jsii may close the kernel's stderr before it has read all of it.
+	assert.Positive(t, passedOn, "what the kernel says at its end is for the user")
+	code, stderr := runWith(t, binary, "kill -9 $$")
+	assert.Equal(t, 1, code)
+	assert.Contains(t, stderr, "no response received from child process")
 }

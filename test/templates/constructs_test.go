@@ -2,16 +2,20 @@ package templates
 
 import (
 	"bytes"
+	"context"
 	"debug/elf"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/assertions"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
 	"github.com/aws/jsii-runtime-go"
 	"github.com/stretchr/testify/assert"
@@ -27,6 +31,7 @@ import (
 	"diecast/constructs/nag"
 	"diecast/constructs/privatenetwork"
 	"diecast/constructs/recommendationtable"
+	"diecast/constructs/role"
 	"diecast/constructs/securebucket"
 	"diecast/constructs/streamconsumer"
 )
@@ -64,8 +69,9 @@ func (p parts) function(id string) *golambda.Function {
 
 func (p parts) database() database.Props {
 	return database.Props{
-		Engine: database.PostgreSQL(), VPC: p.network.VPC(), Subnets: p.network.DatabaseSubnets(), Name: "vectors",
-		MasterUser: "postgres", InstanceClass: "db.t4g.micro", StorageGiB: 20, MaxConnections: 80,
+		Engine: database.PostgreSQL("18.3"), VPC: p.network.VPC(), Subnets: p.network.DatabaseSubnets(), Name: "vectors",
+		MasterUser: "postgres", InstanceClass: "db.t4g.micro", StorageGiB: 20, MaxConnections: 80, BackupRetention: day,
+		Reasons: database.Reasons{DefaultPort: "usual port", SingleZone: "one zone is enough", Deletable: "may be deleted"},
 	}
 }
 
@@ -82,28 +88,6 @@ func (p parts) consumer(id string) streamconsumer.Props {
 		Stream: eventstream.New(p.stack, id+"Stream", eventstream.Props{Shards: 1}), Function: p.function(id + "Function"),
 		Failures:  securebucket.New(p.stack, id+"Failures", securebucket.Props{}),
 		BatchSize: 100, RetryAttempts: 5, MaxRecordAge: 15 * time.Minute,
-	}
-}
-
-// TestConstructs_twoInstancesInOneStack: children stand below their own
-// construct, so that a second instance collides with nothing.
-func TestConstructs_twoInstancesInOneStack(t *testing.T) {
-	p := newParts()
-	for _, id := range []string{"First", "Second"} {
-		privatenetwork.New(p.stack, id+"Network", privatenetwork.Props{CIDR: netip.MustParsePrefix("10.0.0.0/22"), FlowLogRetention: week})
-		alarmtopic.New(p.stack, id+"Alarms", alarmtopic.Props{Email: "someone@example.com"})
-		database.New(p.stack, id+"Database", p.database())
-		dataload.New(p.stack, id+"Load", dataload.Props{ResourceType: "Custom::Load", Loader: p.function(id + "Loader"), Timeout: time.Minute, LogRetention: week})
-		deliverystream.New(p.stack, id+"Delivery", p.delivery(id+"Delivery"))
-		streamconsumer.New(p.stack, id+"Consumer", p.consumer(id+"Consumer"))
-		recommendationtable.New(p.stack, id+"Table", recommendationtable.Props{})
-	}
-	template := assertions.Template_FromStack(p.stack, nil)
-	template.ResourceCountIs(jsii.String("AWS::EC2::VPC"), jsii.Number(3))
-	template.ResourceCountIs(jsii.String("AWS::SNS::Topic"), jsii.Number(3))
-	for _, kind := range []string{"AWS::RDS::DBInstance", "Custom::Load", "AWS::KinesisFirehose::DeliveryStream",
-		"AWS::Lambda::EventSourceMapping", "AWS::DynamoDB::GlobalTable"} {
-		template.ResourceCountIs(jsii.String(kind), jsii.Number(2))
 	}
 }
 
@@ -158,8 +142,15 @@ func TestConstructs_refuseBadProps(t *testing.T) {
 			privatenetwork.New(stack, "Bad", privatenetwork.Props{CIDR: netip.MustParsePrefix("10.0.0.0/16")})
 		},
 			"privatenetwork: FlowLogRetention is required"},
+		"network with a port named twice": {func() {
+			privatenetwork.New(stack, "Bad", privatenetwork.Props{CIDR: netip.MustParsePrefix("10.0.0.0/16"), DatabasePorts: []int{3306, 3306}, FlowLogRetention: week})
+		}, "privatenetwork: DatabasePorts must be different ports from 1 to 65535, got [3306 3306]"},
+		"network with ten ports": {func() {
+			privatenetwork.New(stack, "Bad", privatenetwork.Props{CIDR: netip.MustParsePrefix("10.0.0.0/16"), DatabasePorts: make([]int, 10), FlowLogRetention: week})
+		}, "privatenetwork: DatabasePorts must be at most 9, got 10"},
+		"role for nobody": {func() { role.New(stack, "Bad", role.Props{}) }, "role: Service is required, got none for Bad"},
 		"function without source": {func() { golambda.New(stack, "Bad", golambda.Props{LogRetention: week}) },
-			`golambda: Source must be a package directory below the module's root, got ""`},
+			`golambda: Source must be a folder directly below lambda, got ""`},
 		"function without retention": {func() { golambda.New(stack, "Bad", golambda.Props{Source: "lambda/transform"}) },
 			"golambda: LogRetention is required"},
 		"function with little memory": {func() {
@@ -174,6 +165,9 @@ func TestConstructs_refuseBadProps(t *testing.T) {
 				Environment: map[string]*string{"DATABASE_PASSWORD": jsii.String("x")}})
 		}, "golambda: no secret belongs in the environment, got DATABASE_PASSWORD"},
 		"database without engine":      {with(func(p *database.Props) { p.Engine = database.Engine{} }), "database: Engine is required"},
+		"database of any version":      {with(func(p *database.Props) { p.Engine = database.PostgreSQL("18") }), `database: a version of PostgreSQL must match ^(\d+)\.\d+$, got "18"`},
+		"database of a major version":  {with(func(p *database.Props) { p.Engine = database.MySQL("8.4") }), `database: a version of MySQL must match ^(\d+\.\d+)\.\d+$, got "8.4"`},
+		"database without a reason":    {with(func(p *database.Props) { p.Reasons.SingleZone = "" }), "database: Reasons must say why AwsSolutions-RDS3 is accepted for vectors, got none"},
 		"database without name":        {with(func(p *database.Props) { p.Name = "" }), "database: Name and MasterUser are required"},
 		"database of no class":         {with(func(p *database.Props) { p.InstanceClass = "t4g.micro" }), `database: InstanceClass must begin with db., got "t4g.micro"`},
 		"database on a small disk":     {with(func(p *database.Props) { p.StorageGiB = 5 }), "database: StorageGiB must be 20 to 16384, got 5"},
@@ -181,6 +175,10 @@ func TestConstructs_refuseBadProps(t *testing.T) {
 		"database without connections": {with(func(p *database.Props) { p.MaxConnections = 0 }), "database: MaxConnections is required, got 0"},
 		"database at odds with itself": {with(func(p *database.Props) { p.Destroy, p.DeletionProtection = true, true }), "database: Destroy and DeletionProtection exclude each other"},
 		"database without TLS":         {with(func(p *database.Props) { p.Parameters = map[string]string{"rds.force_ssl": "0"} }), "database: parameter rds.force_ssl belongs to the engine"},
+		"MySQL without TLS": {with(func(p *database.Props) {
+			p.Engine = database.MySQL("8.4.9")
+			p.Parameters = map[string]string{"require_secure_transport": "OFF"}
+		}), "database: parameter require_secure_transport belongs to the engine"},
 		"table at odds with itself": {func() {
 			recommendationtable.New(stack, "Bad", recommendationtable.Props{Destroy: true, DeletionProtection: true})
 		}, "recommendationtable: Destroy and DeletionProtection exclude each other"},
@@ -229,56 +227,166 @@ func TestAlarms_withoutTopicShowInTheConsoleOnly(t *testing.T) {
 		map[string]any{"AlarmActions": assertions.Match_Absent()})
 }
 
+// TestAlarms_missingData: an alarm may tell of what has stopped.
+func TestAlarms_missingData(t *testing.T) {
+	stack := newStack()
+	metric := awscloudwatch.NewMetric(&awscloudwatch.MetricProps{Namespace: jsii.String("Test"), MetricName: jsii.String("Runs")})
+	for id, missing := range map[string]alarm.MissingData{"Fine": alarm.MissingIsFine, "Breaches": alarm.MissingBreaches, "Keeps": alarm.MissingKeepsState} {
+		alarm.New(stack, nil, alarm.Rule{ID: id, Description: id, Metric: metric, Missing: missing})
+	}
+	template := assertions.Template_FromStack(stack, nil)
+	for id, treatment := range map[string]string{"Fine": "notBreaching", "Breaches": "breaching", "Keeps": "ignore"} {
+		template.HasResourceProperties(jsii.String("AWS::CloudWatch::Alarm"),
+			map[string]any{"AlarmDescription": id, "TreatMissingData": treatment})
+	}
+}
+
 // TestNetwork_openHTTPSReachesEndpointsOnly: a group opened for AWS can be
 // reached by nobody because of it.
 func TestNetwork_openHTTPSReachesEndpointsOnly(t *testing.T) {
 	p := newParts()
-	group := awsec2.NewSecurityGroup(p.stack, jsii.String("Client"), &awsec2.SecurityGroupProps{Vpc: p.network.VPC(), AllowAllOutbound: jsii.Bool(false)})
-	p.network.OpenHTTPS(group)
+	p.network.NewSecurityGroup(p.stack, "Client", "Client: to AWS", p.network.OpenHTTPS)
 	template := assertions.Template_FromStack(p.stack, nil)
 	template.ResourceCountIs(jsii.String("AWS::EC2::SecurityGroupIngress"), jsii.Number(1))
 	template.HasResourceProperties(jsii.String("AWS::EC2::SecurityGroupIngress"), map[string]any{"FromPort": 443, "ToPort": 443})
 }
 
-// TestBuild_isReproducible compiles one function in two directories and compares
-// the bytes: the asset's hash must not depend on where and when it was built.
+// TestBuild_isReproducible compiles the functions in two directories and compares the bytes: an
+// asset's hash must not depend on where and when it was built, nor on what was kept of earlier
+// builds.
 func TestBuild_isReproducible(t *testing.T) {
 	root, err := golambda.ModuleRoot()
 	require.NoError(t, err)
-	elsewhere := filepath.Join(t.TempDir(), "elsewhere")
-	require.NoError(t, os.MkdirAll(filepath.Join(elsewhere), 0o755))
-	for _, name := range []string{"go.mod", "go.sum", "internal", "sql", "lambda"} {
+	elsewhere := t.TempDir()
+	for _, name := range []string{"go.mod", "go.sum", "internal", "sql", "training", "lambda"} {
 		copyTree(t, filepath.Join(root, name), filepath.Join(elsewhere, name))
 	}
 	// The environment's flags would change the result if they were let in.
 	t.Setenv("GOFLAGS", "-race")
-	first, second := t.TempDir(), t.TempDir()
-	require.NoError(t, golambda.Build(root, "lambda/transform", first))
-	require.NoError(t, golambda.Build(elsewhere, "lambda/transform", second))
+	first, err := golambda.Build(t.Context(), root)
+	require.NoError(t, err)
+	second, err := golambda.Build(t.Context(), elsewhere)
+	require.NoError(t, err)
 
-	one, err := os.ReadFile(filepath.Join(first, golambda.Executable))
-	require.NoError(t, err)
-	two, err := os.ReadFile(filepath.Join(second, golambda.Executable))
-	require.NoError(t, err)
-	assert.True(t, bytes.Equal(one, two), "the same source built twice differs: %d and %d bytes", len(one), len(two))
+	require.NotEmpty(t, first)
+	assert.ElementsMatch(t, slices.Collect(maps.Keys(first)), slices.Collect(maps.Keys(second)))
+	for name, one := range first {
+		assert.True(t, bytes.Equal(one, second[name]), "%s built twice differs: %d and %d bytes", name, len(one), len(second[name]))
+		executable, err := elf.NewFile(bytes.NewReader(one))
+		require.NoError(t, err)
+		assert.Equal(t, elf.EM_AARCH64, executable.Machine)
+		libraries, err := executable.ImportedLibraries()
+		require.NoError(t, err)
+		assert.Empty(t, libraries, "provided.al2023 promises no libraries")
+	}
+}
 
-	executable, err := elf.NewFile(bytes.NewReader(one))
+// module writes a module whose one function has the given body.
+func module(t *testing.T, body string) string {
+	t.Helper()
+	root := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "lambda", "one"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(root, "go.mod"), []byte("module one\n\ngo 1.26\n"), 0o600))
+	writeFunction(t, root, body)
+	return root
+}
+
+func writeFunction(t *testing.T, root, body string) {
+	t.Helper()
+	source := "package main\n\nfunc main() { " + body + " }\n"
+	require.NoError(t, os.WriteFile(filepath.Join(root, "lambda", "one", "main.go"), []byte(source), 0o600))
+}
+
+// TestBuild_isUpToDate: what was kept saves time and never stands in for what the source says.
+func TestBuild_isUpToDate(t *testing.T) {
+	root := module(t, `println("first words")`)
+	first, err := golambda.Build(t.Context(), root)
 	require.NoError(t, err)
-	assert.Equal(t, elf.EM_AARCH64, executable.Machine)
-	libraries, err := executable.ImportedLibraries()
+	kept := filepath.Join(root, "bin", "lambda", "one")
+	before, err := os.Stat(kept)
 	require.NoError(t, err)
-	assert.Empty(t, libraries, "provided.al2023 promises no libraries")
+
+	again, err := golambda.Build(t.Context(), root)
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(first["one"], again["one"]))
+	after, err := os.Stat(kept)
+	require.NoError(t, err)
+	assert.True(t, os.SameFile(before, after), "what is up to date is not kept anew")
+
+	writeFunction(t, root, `println("second words")`)
+	changed, err := golambda.Build(t.Context(), root)
+	require.NoError(t, err)
+	assert.True(t, bytes.Contains(changed["one"], []byte("second words")))
+	assert.False(t, bytes.Contains(changed["one"], []byte("first words")))
+	held, err := os.ReadFile(kept)
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(changed["one"], held))
+
+	other := filepath.Join(root, "lambda", "other")
+	require.NoError(t, os.Rename(filepath.Join(root, "lambda", "one"), other))
+	renamed, err := golambda.Build(t.Context(), root)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"other"}, slices.Collect(maps.Keys(renamed)), "a folder that is no more has no executable")
+}
+
+func TestBuild_leavesNothingButWhatIsKept(t *testing.T) {
+	root := module(t, "")
+	_, err := golambda.Build(t.Context(), root)
+	require.NoError(t, err)
+	entries, err := os.ReadDir(filepath.Join(root, "bin"))
+	require.NoError(t, err)
+	require.Len(t, entries, 1)
+	assert.Equal(t, "lambda", entries[0].Name())
+}
+
+// TestBuild_severalAtATime: each has a whole executable, whoever keeps the last.
+func TestBuild_severalAtATime(t *testing.T) {
+	root := module(t, `println("over here")`)
+	results := make(chan string)
+	for range 4 {
+		go func() {
+			built, err := golambda.Build(t.Context(), root)
+			if err != nil {
+				results <- err.Error()
+				return
+			}
+			results <- string(built["one"])
+		}()
+	}
+	first := <-results
+	require.True(t, strings.Contains(first, "over here"))
+	for range 3 {
+		assert.True(t, first == <-results, "builds at the same time differ")
+	}
+}
+
+// TestBuild_whereNothingCanBeKept has a file where the folder of what is kept would be.
+func TestBuild_whereNothingCanBeKept(t *testing.T) {
+	root := module(t, `println("over here")`)
+	require.NoError(t, os.WriteFile(filepath.Join(root, "bin"), nil, 0o600))
+	for range 2 {
+		built, err := golambda.Build(t.Context(), root)
+		require.NoError(t, err)
+		assert.True(t, bytes.Contains(built["one"], []byte("over here")))
+	}
 }
 
 func TestBuild_reportsTheCompilersMessage(t *testing.T) {
-	root := t.TempDir()
-	require.NoError(t, os.MkdirAll(filepath.Join(root, "lambda", "broken"), 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(root, "go.mod"), []byte("module broken\n\ngo 1.26\n"), 0o600))
-	require.NoError(t, os.WriteFile(filepath.Join(root, "lambda", "broken", "main.go"), []byte("package main\n\nfunc main() { undefinedName() }\n"), 0o600))
-	err := golambda.Build(root, "lambda/broken", t.TempDir())
+	_, err := golambda.Build(t.Context(), module(t, "undefinedName()"))
 	require.Error(t, err)
-	assert.Contains(t, err.Error(), "golambda: compiling ./lambda/broken for linux/arm64 failed")
+	assert.Contains(t, err.Error(), "golambda: compiling ./lambda/... for linux/arm64 failed")
 	assert.Contains(t, err.Error(), "undefined: undefinedName")
+}
+
+func TestBuild_endsWithItsContext(t *testing.T) {
+	root := module(t, "")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := golambda.Build(ctx, root)
+	require.ErrorIs(t, err, context.Canceled)
+	entries, err := os.ReadDir(filepath.Join(root, "bin"))
+	require.NoError(t, err)
+	assert.Empty(t, entries)
 }
 
 func copyTree(t *testing.T, from, to string) {

@@ -115,6 +115,19 @@ var invariants = []invariant{
 		},
 		broken: `{"Type":"AWS::IAM::Policy","Properties":{"PolicyDocument":{"Statement":[{"Effect":"Allow","Action":["s3:GetObject","s3:*"]}]}}}`,
 	}, {
+		name: "statements of a policy have names of their own",
+		breach: func(_ assembly, _ string, r resource) string {
+			seen := map[any]bool{}
+			for _, s := range policiesOf(r) {
+				if name, ok := s["Sid"]; ok && seen[name] {
+					return fmt.Sprintf("two statements are called %v: IAM refuses the policy", name)
+				}
+				seen[s["Sid"]] = true
+			}
+			return ""
+		},
+		broken: `{"Type":"AWS::IAM::Policy","Properties":{"PolicyDocument":{"Statement":[{"Sid":"A","Action":"s3:GetObject"},{"Sid":"A","Action":"s3:PutObject"}]}}}`,
+	}, {
 		name: "no secret literal",
 		breach: func(_ assembly, _ string, r resource) string {
 			return literalSecret(r.Properties, "")
@@ -215,6 +228,16 @@ var invariants = []invariant{
 			return ""
 		},
 		broken: `{"Type":"AWS::CloudWatch::Alarm","Properties":{"Namespace":"AWS/Lambda","MetricName":"Eror"}}`,
+	}, {
+		name: "databases are reached on their own port, through group and network ACL",
+		breach: func(a assembly, id string, r resource) string {
+			if r.Type != "AWS::RDS::DBInstance" {
+				return ""
+			}
+			stack, _, _ := strings.Cut(id, "/")
+			return a.cutOff(stack, r)
+		},
+		broken: `{"Type":"AWS::RDS::DBInstance","Properties":{"Port":"3306"}}`,
 	}, {
 		name: "database subnets have no way out",
 		breach: func(_ assembly, id string, r resource) string {

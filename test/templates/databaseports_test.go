@@ -1,0 +1,230 @@
+package templates
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"diecast/constructs/database"
+	"diecast/constructs/privatenetwork"
+)
+
+// cutOff says why nobody reaches a database, or "": its port, the rules of its security groups and
+// their clients', and the network ACL of its subnets must agree, and nothing but AWS would say that
+// they do not.
+func (a assembly) cutOff(stack string, db resource) string {
+	port, err := strconv.Atoi(fmt.Sprint(db.Properties["Port"]))
+	if err != nil {
+		return "Port is not stated"
+	}
+	groups, _ := db.Properties["VPCSecurityGroups"].([]any)
+	for _, group := range groups {
+		if problem := a.groupRefuses(a.target(stack, group), port); problem != "" {
+			return problem
+		}
+	}
+	_, subnetGroup := a.find(a.target(stack, db.Properties["DBSubnetGroupName"]))
+	subnets, _ := subnetGroup.Properties["SubnetIds"].([]any)
+	if len(groups) == 0 || len(subnets) == 0 {
+		return "it has no security group or no subnets"
+	}
+	for _, subnet := range subnets {
+		if problem := a.aclRefuses(a.target(stack, subnet), port); problem != "" {
+			return problem
+		}
+	}
+	return ""
+}
+
+func (a assembly) groupRefuses(group string, port int) string {
+	admitted, reached := 0, 0
+	for id, r := range a.all {
+		stack, _, _ := strings.Cut(id, "/")
+		in, out := a.target(stack, r.Properties["GroupId"]), a.target(stack, r.Properties["DestinationSecurityGroupId"])
+		switch {
+		case r.Type == "AWS::EC2::SecurityGroupIngress" && in == group:
+			admitted++
+		case r.Type == "AWS::EC2::SecurityGroupEgress" && out == group:
+			reached++
+		default:
+			continue
+		}
+		if !exactly(r.Properties, port) {
+			return fmt.Sprintf("%s opens %v to %v, not %d", id, r.Properties["FromPort"], r.Properties["ToPort"], port)
+		}
+	}
+	if admitted == 0 || admitted != reached {
+		return fmt.Sprintf("%s admits %d clients, of which %d may reach it", group, admitted, reached)
+	}
+	return ""
+}
+
+func exactly(rule map[string]any, port int) bool {
+	return fmt.Sprint(rule["FromPort"]) == strconv.Itoa(port) && fmt.Sprint(rule["ToPort"]) == strconv.Itoa(port)
+}
+
+// aclRefuses looks whether the ACL of a subnet takes connections to port from every application
+// subnet.
+func (a assembly) aclRefuses(subnet string, port int) string {
+	vpcStack, network := a.find(subnet)
+	vpc := a.target(vpcStack, network.Properties["VpcId"])
+	acl := ""
+	for id, r := range a.all {
+		stack, _, _ := strings.Cut(id, "/")
+		if r.Type == "AWS::EC2::SubnetNetworkAclAssociation" && a.target(stack, r.Properties["SubnetId"]) == subnet {
+			acl = a.target(stack, r.Properties["NetworkAclId"])
+		}
+	}
+	admitted := map[any]bool{}
+	for id, r := range a.all {
+		stack, _, _ := strings.Cut(id, "/")
+		if r.Type != "AWS::EC2::NetworkAclEntry" || a.target(stack, r.Properties["NetworkAclId"]) != acl {
+			continue
+		}
+		ports, _ := r.Properties["PortRange"].(map[string]any)
+		from, _ := ports["From"].(float64)
+		to, _ := ports["To"].(float64)
+		in := r.Properties["Egress"] != true && r.Properties["RuleAction"] == "allow"
+		if in && int(from) <= port && port <= int(to) {
+			admitted[r.Properties["CidrBlock"]] = true
+		}
+	}
+	applications := 0
+	for id, r := range a.all {
+		stack, _, _ := strings.Cut(id, "/")
+		application := r.Type == "AWS::EC2::Subnet" && strings.Contains(id, "Application")
+		if !application || a.target(stack, r.Properties["VpcId"]) != vpc {
+			continue
+		}
+		applications++
+		if !admitted[r.Properties["CidrBlock"]] {
+			return fmt.Sprintf("the network ACL of %s refuses port %d from %s", subnet, port, id)
+		}
+	}
+	if applications == 0 {
+		return "no application subnet lies beside " + subnet
+	}
+	return ""
+}
+
+// target is the resource, as stack/id, that a value of a stack refers to, through exports if need
+// be.
+func (a assembly) target(stack string, value any) string {
+	reference, _ := value.(map[string]any)
+	if id, ok := reference["Ref"].(string); ok {
+		return stack + "/" + id
+	}
+	if attribute, ok := reference["Fn::GetAtt"].([]any); ok {
+		return fmt.Sprintf("%s/%v", stack, attribute[0])
+	}
+	if name, ok := reference["Fn::ImportValue"].(string); ok {
+		for exporter, one := range a.templates {
+			for _, out := range one.Outputs {
+				if export, _ := out.Export.(map[string]any); export["Name"] == name {
+					return a.target(exporter, out.Value)
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// find returns a resource by its stack/id, and its stack.
+func (a assembly) find(target string) (string, resource) {
+	stack, id, _ := strings.Cut(target, "/")
+	return stack, a.templates[stack].Resources[id]
+}
+
+// changed is an assembly of its own whose resources change has been at.
+func changed(t *testing.T, a assembly, change func(id string, r resource)) assembly {
+	t.Helper()
+	copied := assembly{templates: map[string]template{}}
+	for name, one := range a.templates {
+		var another template
+		require.NoError(t, json.Unmarshal(compact(one.raw), &another))
+		copied.templates[name] = another
+	}
+	for id, r := range copied.all {
+		change(id, r)
+	}
+	return copied
+}
+
+func (a assembly) cutOffDatabases() []string {
+	var problems []string
+	for id, r := range a.all {
+		if r.Type == "AWS::RDS::DBInstance" {
+			stack, _, _ := strings.Cut(id, "/")
+			if problem := a.cutOff(stack, r); problem != "" {
+				problems = append(problems, problem)
+			}
+		}
+	}
+	return problems
+}
+
+// TestDatabases_whatIsCutOffIsCaught plants each way in which AWS would drop a database's
+// connections.
+func TestDatabases_whatIsCutOffIsCaught(t *testing.T) {
+	lean := synth(t, "profile=lean")
+	require.Empty(t, lean.cutOffDatabases())
+	plants := map[string]struct {
+		change func(id string, r resource)
+		want   string
+	}{
+		"another port": {func(_ string, r resource) {
+			if r.Type == "AWS::RDS::DBInstance" {
+				r.Properties["Port"] = "3306"
+			}
+		}, "opens 5432 to 5432, not 3306"},
+		"the engine's default port": {func(_ string, r resource) {
+			if r.Type == "AWS::RDS::DBInstance" {
+				delete(r.Properties, "Port")
+			}
+		}, "Port is not stated"},
+		"a client's way out": {func(_ string, r resource) {
+			if r.Type == "AWS::EC2::SecurityGroupEgress" && fmt.Sprint(r.Properties["FromPort"]) == "5432" {
+				r.Properties["ToPort"] = 5431.0
+			}
+		}, "opens 5432 to 5431, not 5432"},
+		"the ACL of one zone": {func(_ string, r resource) {
+			queries := r.Type == "AWS::EC2::NetworkAclEntry" && r.Properties["Egress"] == false
+			if queries && r.Properties["CidrBlock"] == "10.42.96.0/19" {
+				r.Properties["RuleAction"] = "deny"
+			}
+		}, "refuses port 5432 from Network/NetworkVpcApplicationSubnet2"},
+	}
+	for name, plant := range plants {
+		t.Run(name, func(t *testing.T) {
+			problems := changed(t, lean, plant.change).cutOffDatabases()
+			require.Len(t, problems, 1)
+			assert.Contains(t, problems[0], plant.want)
+		})
+	}
+}
+
+// TestDatabases_secondEngineNeedsItsPortInTheACL is the stack that passed every check and would
+// have been unreachable: security groups open, the ACL closed.
+func TestDatabases_secondEngineNeedsItsPortInTheACL(t *testing.T) {
+	build := func(ports ...int) []string {
+		stack, done := isolated(t)
+		network := privatenetwork.New(stack, "Network", privatenetwork.Props{
+			CIDR: netip.MustParsePrefix("10.0.0.0/16"), DatabasePorts: ports, FlowLogRetention: week,
+		})
+		props := parts{stack: stack, network: network}.database()
+		props.Engine = database.MySQL("8.4.9")
+		db := database.New(stack, "Source", props)
+		network.NewSecurityGroup(stack, "Client", "Client: to the database", db.Admit)
+		return done().cutOffDatabases()
+	}
+	problems := build(database.PostgreSQL("18.3").Port())
+	require.Len(t, problems, 1)
+	assert.Contains(t, problems[0], "refuses port 3306")
+	assert.Empty(t, build(database.PostgreSQL("18.3").Port(), database.MySQL("8.4.9").Port()))
+}
