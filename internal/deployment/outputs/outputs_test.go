@@ -47,6 +47,8 @@ var otherMeanings = map[string][]string{
 	"SchemaVersion": {"stacks/vectorsdata.go", "lambda/vectorloader/"},
 	// Properties and attributes of CloudFormation's stream and function.
 	"StreamName": {"internal/assembly/", "internal/local/"},
+	// A property of CloudFormation's network resources.
+	"VpcId": {"test/templates/"},
 }
 
 func TestOutputsAreNamedHereOnly(t *testing.T) {
