@@ -48,7 +48,7 @@ func NewVectors(app constructs.Construct, cfg config.Config, network *Network) *
 		BackupRetention:    days(cfg.Vectors.BackupRetentionDays),
 		DeletionProtection: cfg.Vectors.DeletionProtection,
 		Destroy:            cfg.DestroysData(),
-		MaxConnections:     cfg.Vectors.MaxConnections(),
+		MaxConnections:     cfg.Vectors.PostgreSQLMaxConnections(),
 		AlarmTopic:         network.AlarmTopic,
 	})
 	v.Artifacts = securebucket.New(stack, "Artifacts", securebucket.Props{
