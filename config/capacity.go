@@ -1,10 +1,28 @@
 package config
 
-import (
-	"fmt"
-	"maps"
-	"slices"
-)
+import "fmt"
+
+// Capacity is the load that the platform must hold.
+type Capacity struct {
+	EventsPerSecond    int
+	AccountConcurrency int
+}
+
+var capacityKeys = []Key{
+	integer("capacity.eventsPerSecond", 1, 100000, values[int]{lean: 10, standard: 100, prod: 1000, course: 10},
+		func(c *Config) *int { return &c.Capacity.EventsPerSecond },
+		"The peak of events that the platform must hold for minutes; a combination that cannot is refused."),
+	integer("capacity.accountConcurrency", 10, 100000, values[int]{lean: 10, standard: 1000, prod: 1000, course: 10},
+		func(c *Config) *int { return &c.Capacity.AccountConcurrency },
+		"The account's limit of parallel Lambda executions: 10 in new accounts, 1,000 in others; "+
+			"more than it really has means throttling."),
+}
+
+var capacityRules = []rule{{
+	[]string{"capacity.eventsPerSecond", "capacity.accountConcurrency", "streaming.mode", "streaming.shards",
+		"streaming.batchSize", "streaming.parallelization", "inference.reservedConcurrency", "vectors.instanceClass"},
+	Config.capacityProblems,
+}}
 
 const (
 	// shardRecordsPerSecond and shardBytesPerSecond are what one Kinesis shard
@@ -23,6 +41,9 @@ const (
 	// example adds shards at 0.80 (Big Data Blog, "Scale your Amazon Kinesis stream
 	// capacity with UpdateShardCount"); ours is a fixed number, so it starts earlier.
 	shardUse = 0.75
+	// shardEventsPerSecond is what a shard takes in of events: records or bytes,
+	// whichever end first.
+	shardEventsPerSecond = min(shardRecordsPerSecond, shardBytesPerSecond/eventBytes) * shardUse
 
 	// invocationSeconds is how long a batch holds a function: one inference with
 	// one SQL round trip, and a write for each event, at the 99th percentile.
@@ -46,38 +67,9 @@ const (
 	mostParallelization = 10
 )
 
-// instanceMemoryGiB is the memory of the database classes that the platform was
-// sized for (RDS user guide, "Hardware specifications for DB instance classes").
-var instanceMemoryGiB = map[string]int{
-	"db.t4g.micro": 1, "db.t4g.small": 2, "db.t4g.medium": 4, "db.t4g.large": 8,
-	"db.t3.micro": 1, "db.t3.small": 2, "db.t3.medium": 4,
-	"db.m7g.large": 8, "db.m7g.xlarge": 16, "db.m7g.2xlarge": 32,
-	"db.r7g.large": 16, "db.r7g.xlarge": 32, "db.r7g.2xlarge": 64,
-}
-
-func instanceClasses() []string {
-	return slices.SortedFunc(maps.Keys(instanceMemoryGiB), func(a, b string) int {
-		if d := instanceMemoryGiB[a] - instanceMemoryGiB[b]; d != 0 {
-			return d
-		}
-		return slices.Compare([]byte(a), []byte(b))
-	})
-}
-
-// MaxConnections is how many connections the instance class takes: RDS's default
-// of LEAST(DBInstanceClassMemory/9531392, 5000) for PostgreSQL, with a quarter of
-// the memory taken off for what the operating system and RDS keep of it: an
-// instance of 1 GiB allows some 80, not the 112 of the formula.
-func (v Vectors) MaxConnections() int {
-	memory := float64(instanceMemoryGiB[v.InstanceClass]) * (1 << 30) * 0.75
-	return min(int(memory/9531392), 5000)
-}
-
 // neededShards is the least number of shards for a peak of events.
 func neededShards(eventsPerSecond int) int {
-	byRecords := float64(eventsPerSecond) / (shardRecordsPerSecond * shardUse)
-	byBytes := float64(eventsPerSecond) * eventBytes / (shardBytesPerSecond * shardUse)
-	return max(1, ceil(byRecords), ceil(byBytes))
+	return max(1, ceil(float64(eventsPerSecond)/shardEventsPerSecond))
 }
 
 // neededBatches is how many batches of the deliver function must be under way at
@@ -118,22 +110,26 @@ func (c Config) capacityProblems() []Problem {
 	switch {
 	case c.Streaming.OnDemand() && needed > onDemandShards:
 		refuse("streaming.mode", c.Streaming.Mode,
-			"must be provisioned with at least %d shards for capacity.eventsPerSecond=%d: a new on-demand stream holds %d shards' worth and grows only with what it has seen",
-			needed, events, onDemandShards)
+			"must be provisioned with at least %d shards for capacity.eventsPerSecond=%d: a new on-demand stream "+
+				"holds %d shards' worth and grows only with what it has seen", needed, events, onDemandShards)
 	case !c.Streaming.OnDemand() && c.Streaming.Shards < needed:
-		refuse("streaming.shards", c.Streaming.Shards, "must be at least %d for capacity.eventsPerSecond=%d, %.0f events a second for each",
-			needed, events, shardRecordsPerSecond*shardUse)
+		refuse("streaming.shards", c.Streaming.Shards,
+			"must be at least %d for capacity.eventsPerSecond=%d, %.0f events a second for each; "+
+				"where the stream is deployed, each deployment can at most double them",
+			needed, events, shardEventsPerSecond)
 	}
 
 	// Too few shards are refused above; the rest is reckoned with enough.
 	c.Streaming.Shards = max(c.Streaming.Shards, needed)
 	if perShard := (c.neededBatches() + c.shards() - 1) / c.shards(); perShard > mostParallelization {
-		refuse("streaming.batchSize", c.Streaming.BatchSize, "must be at least %d for capacity.eventsPerSecond=%d with %d shards, even with streaming.parallelization=%d",
-			ceil(float64(events)*invocationSeconds/float64(c.shards()*mostParallelization)), events, c.shards(), mostParallelization)
+		refuse("streaming.batchSize", c.Streaming.BatchSize,
+			"must be at least %d for capacity.eventsPerSecond=%d with %d shards, even with streaming.parallelization=%d",
+			ceil(float64(events)*invocationSeconds/float64(c.shards()*mostParallelization)), events, c.shards(),
+			mostParallelization)
 	} else if c.Streaming.Parallelization < perShard {
 		refuse("streaming.parallelization", c.Streaming.Parallelization,
-			"must be at least %d for capacity.eventsPerSecond=%d with %d shards and batches of %d events; larger batches or more shards need less",
-			perShard, events, c.shards(), c.Streaming.BatchSize)
+			"must be at least %d for capacity.eventsPerSecond=%d with %d shards and batches of %d events; "+
+				"larger batches or more shards need less", perShard, events, c.shards(), c.Streaming.BatchSize)
 	}
 
 	deliver, transform, inference := c.executions()
@@ -142,22 +138,27 @@ func (c Config) capacityProblems() []Problem {
 		least, most := deliver+transform, account-unreservedExecutions
 		switch {
 		case most < least:
-			refuse("inference.reservedConcurrency", reserved, "must be 0: deliver and transform call it %d at a time, and of capacity.accountConcurrency=%d Lambda leaves %d unreserved",
-				least, account, unreservedExecutions)
+			refuse("inference.reservedConcurrency", reserved,
+				"must be 0: deliver and transform call it %d at a time, and of capacity.accountConcurrency=%d "+
+					"Lambda leaves %d unreserved", least, account, unreservedExecutions)
 		case reserved < least || reserved > most:
-			refuse("inference.reservedConcurrency", reserved, "must be 0 or from %d, the calls of deliver and transform at a time, to %d, capacity.accountConcurrency less the %d that Lambda leaves unreserved",
+			refuse("inference.reservedConcurrency", reserved,
+				"must be 0 or from %d, the calls of deliver and transform at a time, to %d, "+
+					"capacity.accountConcurrency less the %d that Lambda leaves unreserved",
 				least, most, unreservedExecutions)
 		}
 	}
 	if total := deliver + transform + inference + otherExecutions; total > account {
 		refuse("capacity.accountConcurrency", account,
-			"must be at least %d: %d deliver, %d transform, %d inference and %d other executions at a time; lower streaming.parallelization%s or ask AWS for more",
+			"must be at least %d: %d deliver, %d transform, %d inference and %d other executions at a time; "+
+				"lower streaming.parallelization%s or ask AWS for more",
 			total, deliver, transform, inference, otherExecutions, c.parallelizationThatFits())
 	}
-	if needed := inference*connectionsPerExecution*deploymentOverlap + reservedConnections; needed > c.Vectors.MaxConnections() {
+	connections := inference*connectionsPerExecution*deploymentOverlap + reservedConnections
+	if most := c.Vectors.PostgreSQLMaxConnections(); connections > most {
 		refuse("vectors.instanceClass", c.Vectors.InstanceClass,
 			"must be a class with %d connections (this one has %d) for %d inference executions at a time%s",
-			needed, c.Vectors.MaxConnections(), inference, classFor(needed))
+			connections, most, inference, classFor(connections))
 	}
 	return problems
 }
@@ -177,7 +178,7 @@ func (c Config) parallelizationThatFits() string {
 // classFor names the smallest class with so many connections, where one has.
 func classFor(connections int) string {
 	for _, class := range instanceClasses() {
-		if (Vectors{InstanceClass: class}).MaxConnections() >= connections {
+		if (Vectors{InstanceClass: class}).PostgreSQLMaxConnections() >= connections {
 			return ", such as " + class
 		}
 	}

@@ -1,11 +1,10 @@
 // Package config reads the platform's configuration: flat dotted keys from
 // cdk.json or the command line's -c, over a profile's table of values. It says
-// what is wrong with all of them at once. It must not know CDK.
+// what is wrong with all of them at once. Each stack has one file, with its
+// struct, its keys and the rules between them. The package must not know CDK.
 package config
 
-import (
-	"net/netip"
-)
+import "slices"
 
 // Config is a complete, checked configuration. Numbers are in the unit that
 // their name ends in. Keys lists what each field means and may be.
@@ -24,102 +23,31 @@ type Config struct {
 	Capacity  Capacity
 }
 
-// Alarms is who hears of alarms.
-type Alarms struct {
-	Email string
-}
-
-// Data is what becomes of stored data.
-type Data struct {
-	// Removal is RemovalRetain or RemovalDestroy: what the stacks' resources would do.
-	Removal string
-	// Destroy is the second key: without it nothing is destroyed whatever Removal says.
-	Destroy                bool
-	AccessLogs             bool
-	AccessLogRetentionDays int
-}
-
-// Values of data.removal.
+// Profiles, in the order of the documentation.
 const (
-	RemovalRetain  = "retain"
-	RemovalDestroy = "destroy"
+	Lean     = "lean"
+	Standard = "standard"
+	Prod     = "prod"
+	Course   = "course"
 )
 
-// DestroysData says whether removing a stack removes its data: only if the
-// policy (data.removal) and the explicit flag (data.destroy) both say so.
-func (c Config) DestroysData() bool {
-	return c.Data.Removal == RemovalDestroy && c.Data.Destroy
-}
+var profiles = []string{Lean, Standard, Prod, Course}
 
-// Network is the VPC.
-type Network struct {
-	CIDR                 netip.Prefix
-	ReservedCIDRs        []netip.Prefix
-	NAT                  string
-	NATGateways          int
-	SessionManager       bool
-	EndpointPerZone      bool
-	FlowLogRetentionDays int
-}
+// Profiles lists the profiles, in the order of the documentation.
+func Profiles() []string { return slices.Clone(profiles) }
 
-// Values of network.nat.
-const (
-	NATNone     = "none"
-	NATInstance = "instance"
-	NATGateway  = "gateway"
-)
+// keys is every key there is, in the order of the documentation.
+var keys = slices.Concat(platformKeys, dataKeys, networkKeys, vectorsKeys, streamingKeys, functionsKeys, capacityKeys)
 
-// Vectors is the embeddings store.
-type Vectors struct {
-	InstanceClass       string
-	StorageGiB          int
-	MultiAZ             bool
-	BackupRetentionDays int
-	DeletionProtection  bool
-}
+// Keys lists every key, in the order of the documentation.
+func Keys() []Key { return slices.Clone(keys) }
 
-// Streaming is the way of an event from the stream to the archive and the shop.
-type Streaming struct {
-	Mode                   string
-	Shards                 int
-	RetentionHours         int
-	BufferMiB              int
-	BufferSeconds          int
-	ProcessorBufferMiB     float64
-	ProcessorBufferSeconds int
-	BatchSize              int
-	BatchWindowSeconds     int
-	Parallelization        int
-	RetryAttempts          int
-	MaxRecordAgeSeconds    int
-	ArchiveRetentionDays   int
-	ErrorRetentionDays     int
-	RecommendationTTLHours int
-	PointInTimeRecovery    bool
-}
+// rules are those between keys; a key's own stand with it.
+var rules = slices.Concat(capacityRules, networkRules, dataRules, streamingRules)
 
-// Values of streaming.mode.
-const (
-	ModeProvisioned = "provisioned"
-	ModeOnDemand    = "on-demand"
-)
-
-// OnDemand says whether Kinesis chooses the shards.
-func (s Streaming) OnDemand() bool { return s.Mode == ModeOnDemand }
-
-// Inference is the function that recommends.
-type Inference struct {
-	MemoryMiB           int
-	ReservedConcurrency int
-}
-
-// Functions is what all functions share.
-type Functions struct {
-	LogRetentionDays int
-}
-
-// Capacity is the load that the platform must hold.
-type Capacity struct {
-	EventsPerSecond    int
-	AccountConcurrency int
+// rule is a rule between keys, for values that are right by themselves.
+type rule struct {
+	// keys are what it reads; it is left out where one of them is wrong.
+	keys  []string
+	check func(Config) []Problem
 }

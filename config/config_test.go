@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"diecast/test/accept"
 )
 
 // problemsOf loads a context that must be refused.
@@ -257,34 +259,67 @@ func TestABadProfileIsNotBlamedOnItsDefaults(t *testing.T) {
 }
 
 func TestCombinations(t *testing.T) {
+	with := func(profile string, settings ...any) map[string]any {
+		context := map[string]any{"profile": profile}
+		for i := 0; i < len(settings); i += 2 {
+			context[settings[i].(string)] = settings[i+1]
+		}
+		return context
+	}
+	const (
+		events, account, reserved = "capacity.eventsPerSecond", "capacity.accountConcurrency", "inference.reservedConcurrency"
+		shards, batch, parallel   = "streaming.shards", "streaming.batchSize", "streaming.parallelization"
+		mode, class               = "streaming.mode", "vectors.instanceClass"
+		retention, recordAge      = "streaming.retentionHours", "streaming.maxRecordAgeSeconds"
+		removal, destroy          = "data.removal", "data.destroy"
+		ranges, protection        = "network.reservedCidrs", "vectors.deletionProtection"
+	)
 	for name, test := range map[string]struct {
 		context map[string]any
 		key     string // empty where it must load
 		says    string
 	}{
-		"reserved network overlaps":        {map[string]any{"network.reservedCidrs": "192.168.0.0/16,10.0.0.0/8"}, "network.cidr", "10.0.0.0/8"},
-		"reserved network lies inside":     {map[string]any{"network.reservedCidrs": "10.42.7.0/24"}, "network.cidr", "10.42.7.0/24"},
-		"reserved network is a neighbour":  {map[string]any{"network.reservedCidrs": "10.43.0.0/16"}, "", ""},
-		"destroy without the policy":       {map[string]any{"profile": "standard", "data.destroy": true}, "data.destroy", "data.removal=destroy"},
-		"destroy what is protected":        {map[string]any{"profile": "prod", "data.destroy": true, "data.removal": "destroy"}, "vectors.deletionProtection", "false"},
-		"destroy what is not protected":    {map[string]any{"profile": "prod", "data.destroy": true, "data.removal": "destroy", "vectors.deletionProtection": false}, "", ""},
-		"retries outlive the stream":       {map[string]any{"streaming.maxRecordAgeSeconds": 86401.0}, "streaming.maxRecordAgeSeconds", "86400"},
-		"retries within a longer stream":   {map[string]any{"streaming.maxRecordAgeSeconds": 86401.0, "streaming.retentionHours": 25.0}, "", ""},
-		"one shard, 750 events":            {map[string]any{"profile": "standard", "capacity.eventsPerSecond": 750.0, "streaming.parallelization": 8.0}, "", ""},
-		"one shard, 751 events":            {map[string]any{"profile": "standard", "capacity.eventsPerSecond": 751.0, "streaming.parallelization": 8.0}, "streaming.shards", "at least 2 "},
-		"one shard, 2,500 events":          {map[string]any{"profile": "standard", "capacity.eventsPerSecond": 2500.0, "streaming.parallelization": 10.0}, "streaming.shards", "at least 4 "},
-		"on-demand within its start":       {map[string]any{"profile": "prod", "capacity.eventsPerSecond": 3000.0}, "", ""},
-		"on-demand beyond its start":       {map[string]any{"profile": "prod", "capacity.eventsPerSecond": 3001.0}, "streaming.mode", "at least 5 shards"},
-		"too few batches at a time":        {map[string]any{"profile": "standard", "capacity.eventsPerSecond": 700.0}, "streaming.parallelization", "at least 7 "},
-		"batches too small for any number": {map[string]any{"profile": "standard", "capacity.eventsPerSecond": 700.0, "streaming.batchSize": 10.0}, "streaming.batchSize", "at least 70 "},
-		"new account, 2 batches at a time": {map[string]any{"streaming.parallelization": 2.0}, "", ""},
-		"new account, 3 batches at a time": {map[string]any{"streaming.parallelization": 3.0}, "capacity.accountConcurrency", "to 2 or"},
-		"new account, on-demand":           {map[string]any{"streaming.mode": "on-demand"}, "capacity.accountConcurrency", "at least 19"},
-		"new account, any reservation":     {map[string]any{"inference.reservedConcurrency": 4.0}, "inference.reservedConcurrency", "must be 0:"},
-		"reservation below its callers":    {map[string]any{"profile": "standard", "inference.reservedConcurrency": 2.0}, "inference.reservedConcurrency", "from 3,"},
-		"reservation of its callers":       {map[string]any{"profile": "standard", "inference.reservedConcurrency": 3.0}, "", ""},
-		"reservation of the whole account": {map[string]any{"profile": "prod", "vectors.instanceClass": "db.r7g.2xlarge", "inference.reservedConcurrency": 901.0}, "inference.reservedConcurrency", "to 900,"},
-		"database too small":               {map[string]any{"profile": "prod", "vectors.instanceClass": "db.t4g.small"}, "vectors.instanceClass", "such as db.t3.medium"},
+		"reserved network overlaps": {
+			with(Lean, ranges, "192.168.0.0/16,10.0.0.0/8"), "network.cidr", "10.0.0.0/8"},
+		"reserved network lies inside":    {with(Lean, ranges, "10.42.7.0/24"), "network.cidr", "10.42.7.0/24"},
+		"reserved network is a neighbour": {with(Lean, ranges, "10.43.0.0/16"), "", ""},
+
+		"destroy without the policy": {with(Standard, destroy, true), destroy, "data.removal=destroy"},
+		"destroy what is protected":  {with(Prod, destroy, true, removal, "destroy"), protection, "false"},
+		"destroy what is not protected": {
+			with(Prod, destroy, true, removal, "destroy", protection, false), "", ""},
+
+		"retries outlive the stream":        {with(Lean, recordAge, 86401.0), recordAge, "86400"},
+		"retries within a longer stream":    {with(Lean, recordAge, 86401.0, retention, 25.0), "", ""},
+		"one shard, 750 events":             {with(Standard, events, 750.0, parallel, 8.0), "", ""},
+		"one shard, 751 events":             {with(Standard, events, 751.0, parallel, 8.0), shards, "at least 2 "},
+		"one shard, 2,500 events":           {with(Standard, events, 2500.0, parallel, 10.0), shards, "at least 4 "},
+		"more shards come in steps":         {with(Standard, events, 2500.0, parallel, 10.0), shards, "at most double"},
+		"on-demand within its start":        {with(Prod, events, 3000.0), "", ""},
+		"on-demand beyond its start":        {with(Prod, events, 3001.0), mode, "at least 5 shards"},
+		"too few batches at a time":         {with(Standard, events, 700.0), parallel, "at least 7 "},
+		"shards share the batches":          {with(Standard, events, 1400.0, batch, 200.0, shards, 2.0, parallel, 4.0), "", ""},
+		"shards share the batches, too few": {with(Standard, events, 1400.0, batch, 200.0, shards, 2.0, parallel, 3.0), parallel, "at least 4 "},
+		"the most batches at a time":        {with(Standard, events, 750.0, batch, 75.0, parallel, 10.0), "", ""},
+		"batches too small for any number":  {with(Standard, events, 700.0, batch, 10.0), batch, "at least 70 "},
+		"batches too small for several":     {with(Standard, events, 1400.0, batch, 10.0, shards, 2.0), batch, "at least 70 "},
+		"new account, 2 batches at a time":  {with(Lean, parallel, 2.0), "", ""},
+		"new account, 3 batches at a time":  {with(Lean, parallel, 3.0), account, "at least 11: 3 deliver, 1 transform, 4 inference and 3 other"},
+		"new account, many batches":         {with(Lean, parallel, 6.0), account, "streaming.parallelization to 2 or"},
+		"new account, on-demand":            {with(Lean, mode, "on-demand"), account, "at least 19"},
+		"no parallelization fits":           {with(Lean, mode, "on-demand"), account, "streaming.parallelization or ask"},
+		"an account that just holds it":     {with(Lean, parallel, 3.0, account, 11.0), "", ""},
+		"only the least fits":               {with(Lean, shards, 2.0, parallel, 2.0, account, 11.0), account, "streaming.parallelization to 1 or"},
+		"new account, any reservation":      {with(Lean, reserved, 4.0), reserved, "must be 0:"},
+		"room for one reservation only":     {with(Lean, reserved, 2.0, account, 102.0), "", ""},
+		"reservation below its callers":     {with(Standard, reserved, 2.0), reserved, "from 3,"},
+		"reservation of its callers":        {with(Standard, reserved, 3.0), "", ""},
+		"the largest reservation":           {with(Prod, class, "db.r7g.2xlarge", reserved, 900.0), "", ""},
+		"reservation of the whole account":  {with(Prod, class, "db.r7g.2xlarge", reserved, 901.0), reserved, "to 900,"},
+		"as many as the database takes":     {with(Lean, reserved, 18.0, account, 1000.0), "", ""},
+		"one more than the database takes":  {with(Lean, reserved, 19.0, account, 1000.0), class, "86 connections (this one has 84)"},
+		"database too small":                {with(Prod, class, "db.t4g.small"), class, "such as db.t3.medium"},
+		"no database is large enough":       {with(Lean, reserved, 1000.0, account, 2000.0, parallel, 10.0, shards, 500.0), class, "at a time"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if test.key == "" {
@@ -305,8 +340,12 @@ func TestCombinations(t *testing.T) {
 
 func TestMaxConnectionsFollowMemory(t *testing.T) {
 	for class, want := range map[string]int{"db.t4g.micro": 84, "db.t4g.small": 168, "db.m7g.large": 675, "db.r7g.2xlarge": 5000, "unknown": 0} {
-		assert.Equal(t, want, Vectors{InstanceClass: class}.MaxConnections(), class)
+		assert.Equal(t, want, Vectors{InstanceClass: class}.PostgreSQLMaxConnections(), class)
 	}
+}
+
+func TestConfigurationIsDocumented(t *testing.T) {
+	accept.Region(t, "../docs/configuration.md", "keys", Markdown())
 }
 
 func TestMarkdownShowsEveryKeyOnceInWholeRows(t *testing.T) {
@@ -385,7 +424,7 @@ func FuzzCapacity(f *testing.F) {
 		if reserved > 0 && (int(account)-int(reserved) < 100 || int(reserved) < n*int(parallel)+n) {
 			t.Fatalf("reservation %d does not fit", reserved)
 		}
-		if inference := max(n*int(parallel)+n, int(reserved)); inference*4+10 > c.Vectors.MaxConnections() || n*int(parallel)+n+inference+3 > int(account) {
+		if inference := max(n*int(parallel)+n, int(reserved)); inference*4+10 > c.Vectors.PostgreSQLMaxConnections() || n*int(parallel)+n+inference+3 > int(account) {
 			t.Fatalf("%d inference executions do not fit", inference)
 		}
 	})

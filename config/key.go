@@ -31,29 +31,27 @@ type Key struct {
 // Default is the key's value in a profile, as it would be written after -c.
 func (k Key) Default(profile string) string { return k.defaults[profile] }
 
-// Keys lists every key, in the order of the documentation.
-func Keys() []Key { return slices.Clone(keys) }
+// values is what a key has in each profile.
+type values[T any] struct{ lean, standard, prod, course T }
 
-// Profiles lists the profiles, in the order of the documentation.
-func Profiles() []string { return slices.Clone(profiles) }
-
-// byProfile is a value for each of profiles, in that order.
-type byProfile[T any] [4]T
-
-func by[T any](lean, standard, prod, course T) byProfile[T] {
-	return byProfile[T]{lean, standard, prod, course}
+// every gives all profiles the same value.
+func every[T any](value T) values[T] {
+	return values[T]{lean: value, standard: value, prod: value, course: value}
 }
 
-func same[T any](value T) byProfile[T] { return by(value, value, value, value) }
+func (v values[T]) of(profile string) T {
+	return map[string]T{Lean: v.lean, Standard: v.standard, Prod: v.prod, Course: v.course}[profile]
+}
 
 // errNotAllowed stands for "not what Allowed says"; a parse that knows more says it.
 var errNotAllowed = errors.New("not allowed")
 
 // newKey makes a key from the one function that reads its text.
-func newKey[T any](name, allowed, meaning string, defaults byProfile[T], field func(*Config) *T, read func(string) (T, error)) Key {
+func newKey[T any](name, allowed string, defaults values[T], field func(*Config) *T, meaning string,
+	read func(string) (T, error)) Key {
 	k := Key{Name: name, Type: typeOf[T](), Allowed: allowed, Meaning: meaning, defaults: map[string]string{}}
-	for i, profile := range profiles {
-		k.defaults[profile] = written(defaults[i])
+	for _, profile := range profiles {
+		k.defaults[profile] = written(defaults.of(profile))
 	}
 	k.parse = func(c *Config, value string) error {
 		parsed, err := read(strings.TrimSpace(value))
@@ -98,8 +96,9 @@ func written(value any) string {
 	return fmt.Sprint(value)
 }
 
-func text(name, meaning string, syntax *regexp.Regexp, allowed string, d byProfile[string], field func(*Config) *string) Key {
-	return newKey(name, allowed, meaning, d, field, func(s string) (string, error) {
+func text(name string, syntax *regexp.Regexp, allowed string, defaults values[string], field func(*Config) *string,
+	meaning string) Key {
+	return newKey(name, allowed, defaults, field, meaning, func(s string) (string, error) {
 		if !syntax.MatchString(s) {
 			return "", errNotAllowed
 		}
@@ -108,8 +107,9 @@ func text(name, meaning string, syntax *regexp.Regexp, allowed string, d byProfi
 }
 
 // email reads the endpoint of an SNS subscription: a bare address, or nothing.
-func email(name, meaning string, d byProfile[string], field func(*Config) *string) Key {
-	return newKey(name, "one e-mail address such as team@example.com, or empty", meaning, d, field, func(s string) (string, error) {
+func email(name string, defaults values[string], field func(*Config) *string, meaning string) Key {
+	const allowed = "one e-mail address such as team@example.com, or empty"
+	return newKey(name, allowed, defaults, field, meaning, func(s string) (string, error) {
 		if s == "" {
 			return s, nil
 		}
@@ -122,17 +122,18 @@ func email(name, meaning string, d byProfile[string], field func(*Config) *strin
 	})
 }
 
-func choice(name, meaning string, values []string, d byProfile[string], field func(*Config) *string) Key {
-	return newKey(name, "one of "+strings.Join(values, ", "), meaning, d, field, func(s string) (string, error) {
-		if slices.Contains(values, s) {
+func choice(name string, choices []string, defaults values[string], field func(*Config) *string, meaning string) Key {
+	allowed := "one of " + strings.Join(choices, ", ")
+	return newKey(name, allowed, defaults, field, meaning, func(s string) (string, error) {
+		if slices.Contains(choices, s) {
 			return s, nil
 		}
 		return "", errNotAllowed
 	})
 }
 
-func boolean(name, meaning string, d byProfile[bool], field func(*Config) *bool) Key {
-	return newKey(name, "true or false", meaning, d, field, func(s string) (bool, error) {
+func boolean(name string, defaults values[bool], field func(*Config) *bool, meaning string) Key {
+	return newKey(name, "true or false", defaults, field, meaning, func(s string) (bool, error) {
 		switch s {
 		case "true":
 			return true, nil
@@ -143,8 +144,9 @@ func boolean(name, meaning string, d byProfile[bool], field func(*Config) *bool)
 	})
 }
 
-func integer(name, meaning string, low, high int, d byProfile[int], field func(*Config) *int) Key {
-	return newKey(name, fmt.Sprintf("a whole number from %d to %d", low, high), meaning, d, field, func(s string) (int, error) {
+func integer(name string, low, high int, defaults values[int], field func(*Config) *int, meaning string) Key {
+	allowed := fmt.Sprintf("a whole number from %d to %d", low, high)
+	return newKey(name, allowed, defaults, field, meaning, func(s string) (int, error) {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < low || n > high {
 			return 0, errNotAllowed
@@ -153,22 +155,25 @@ func integer(name, meaning string, low, high int, d byProfile[int], field func(*
 	})
 }
 
-func oneOf(name, meaning string, values []int, d byProfile[int], field func(*Config) *int) Key {
-	words := make([]string, 0, len(values))
-	for _, v := range values {
+func oneOf(name string, choices []int, defaults values[int], field func(*Config) *int, meaning string) Key {
+	words := make([]string, 0, len(choices))
+	for _, v := range choices {
 		words = append(words, strconv.Itoa(v))
 	}
-	return newKey(name, "one of "+strings.Join(words, ", "), meaning, d, field, func(s string) (int, error) {
+	allowed := "one of " + strings.Join(words, ", ")
+	return newKey(name, allowed, defaults, field, meaning, func(s string) (int, error) {
 		n, err := strconv.Atoi(s)
-		if err != nil || !slices.Contains(values, n) {
+		if err != nil || !slices.Contains(choices, n) {
 			return 0, errNotAllowed
 		}
 		return n, nil
 	})
 }
 
-func number(name, meaning string, low, high float64, d byProfile[float64], field func(*Config) *float64) Key {
-	return newKey(name, fmt.Sprintf("a number from %g to %g", low, high), meaning, d, field, func(s string) (float64, error) {
+func number(name string, low, high float64, defaults values[float64], field func(*Config) *float64,
+	meaning string) Key {
+	allowed := fmt.Sprintf("a number from %g to %g", low, high)
+	return newKey(name, allowed, defaults, field, meaning, func(s string) (float64, error) {
 		f, err := strconv.ParseFloat(s, 64)
 		if err != nil || math.IsNaN(f) || f < low || f > high {
 			return 0, errNotAllowed
@@ -180,8 +185,9 @@ func number(name, meaning string, low, high float64, d byProfile[float64], field
 // cidr reads the range of a VPC. AWS allows /16 to /28; below /22 the eighths
 // that become subnets would hold fewer than the 8 free addresses that a load
 // balancer wants beside the functions' network interfaces.
-func cidr(name, meaning string, d byProfile[netip.Prefix], field func(*Config) *netip.Prefix) Key {
-	return newKey(name, "a private IPv4 range from /16 to /22, such as 10.42.0.0/16", meaning, d, field, func(s string) (netip.Prefix, error) {
+func cidr(name string, defaults values[netip.Prefix], field func(*Config) *netip.Prefix, meaning string) Key {
+	const allowed = "a private IPv4 range from /16 to /22, such as 10.42.0.0/16"
+	return newKey(name, allowed, defaults, field, meaning, func(s string) (netip.Prefix, error) {
 		prefix, err := parseCIDR(s)
 		if err != nil {
 			return netip.Prefix{}, err
@@ -198,22 +204,23 @@ func cidr(name, meaning string, d byProfile[netip.Prefix], field func(*Config) *
 	})
 }
 
-func cidrs(name, meaning string, field func(*Config) *[]netip.Prefix) Key {
-	return newKey(name, "IPv4 ranges with commas between, such as 10.0.0.0/16,192.168.0.0/24, or empty", meaning,
-		byProfile[[]netip.Prefix]{}, field, func(s string) ([]netip.Prefix, error) {
-			var prefixes []netip.Prefix
-			if s == "" {
-				return prefixes, nil
-			}
-			for _, part := range strings.Split(s, ",") {
-				prefix, err := parseCIDR(strings.TrimSpace(part))
-				if err != nil {
-					return nil, err
-				}
-				prefixes = append(prefixes, prefix)
-			}
+// cidrs is empty in every profile.
+func cidrs(name string, field func(*Config) *[]netip.Prefix, meaning string) Key {
+	const allowed = "IPv4 ranges with commas between, such as 10.0.0.0/16,192.168.0.0/24, or empty"
+	return newKey(name, allowed, values[[]netip.Prefix]{}, field, meaning, func(s string) ([]netip.Prefix, error) {
+		var prefixes []netip.Prefix
+		if s == "" {
 			return prefixes, nil
-		})
+		}
+		for _, part := range strings.Split(s, ",") {
+			prefix, err := parseCIDR(strings.TrimSpace(part))
+			if err != nil {
+				return nil, err
+			}
+			prefixes = append(prefixes, prefix)
+		}
+		return prefixes, nil
+	})
 }
 
 func parseCIDR(s string) (netip.Prefix, error) {
@@ -225,13 +232,4 @@ func parseCIDR(s string) (netip.Prefix, error) {
 		return netip.Prefix{}, fmt.Errorf("has bits outside its mask; did you mean %s?", prefix.Masked())
 	}
 	return prefix, nil
-}
-
-func instanceClass(name, meaning string, d byProfile[string], field func(*Config) *string) Key {
-	return newKey(name, "one of "+strings.Join(instanceClasses(), ", "), meaning, d, field, func(s string) (string, error) {
-		if _, ok := instanceMemoryGiB[s]; !ok {
-			return "", errNotAllowed
-		}
-		return s, nil
-	})
 }

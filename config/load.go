@@ -44,10 +44,11 @@ func Load(context map[string]any) (Config, error) {
 			problems.refused(k, value, err)
 		}
 	}
-	for _, combination := range combinations {
-		// It means something only between values that are right by themselves, over the profile that was meant.
-		if !bad["profile"] && !slices.ContainsFunc(combination.keys, func(name string) bool { return bad[name] }) {
-			problems.List = append(problems.List, combination.check(c)...)
+	for _, between := range rules {
+		// It means something only between values that are right by themselves, over the profile
+		// that was meant.
+		if !bad["profile"] && !slices.ContainsFunc(between.keys, func(name string) bool { return bad[name] }) {
+			problems.List = append(problems.List, between.check(c)...)
 		}
 	}
 	if len(problems.List) > 0 {
@@ -66,7 +67,8 @@ var foreignPrefixes = []string{
 	"cdk-",      // marks that commands leave: cdk-migrate
 	"cli:",      // the CLI's own settings
 
-	// Cached look-ups, <provider>:account=...:region=..., of the cloud assembly schema's context providers.
+	// Cached look-ups, <provider>:account=...:region=..., of the cloud assembly schema's
+	// context providers.
 	"ami:", "availability-zones:", "cc-api-provider:", "endpoint-service-availability-zones:", "hosted-zone:",
 	"key-provider:", "load-balancer:", "load-balancer-listener:", "plugin:", "security-group:", "ssm:", "vpc-provider:",
 }
@@ -112,49 +114,4 @@ func asText(value any) (string, error) {
 		return strings.Join(parts, ","), nil
 	}
 	return "", errNotAllowed
-}
-
-// combinations are the rules between keys.
-var combinations = []struct {
-	keys  []string
-	check func(Config) []Problem
-}{
-	{[]string{"capacity.eventsPerSecond", "capacity.accountConcurrency", "streaming.mode", "streaming.shards", "streaming.batchSize",
-		"streaming.parallelization", "inference.reservedConcurrency", "vectors.instanceClass"}, Config.capacityProblems},
-	{[]string{"network.cidr", "network.reservedCidrs"}, Config.networkProblems},
-	{[]string{"data.destroy", "data.removal", "vectors.deletionProtection"}, Config.dataProblems},
-	{[]string{"streaming.maxRecordAgeSeconds", "streaming.retentionHours"}, Config.retryProblems},
-}
-
-func (c Config) networkProblems() []Problem {
-	var problems []Problem
-	for _, reserved := range c.Network.ReservedCIDRs {
-		if reserved.Overlaps(c.Network.CIDR) {
-			problems = append(problems, Problem{Key: "network.cidr", Value: c.Network.CIDR.String(),
-				Allowed: fmt.Sprintf("must be a range that does not overlap %s of network.reservedCidrs: peered networks cannot route to the same addresses", reserved)})
-		}
-	}
-	return problems
-}
-
-func (c Config) dataProblems() []Problem {
-	var problems []Problem
-	if c.DestroysData() && c.Vectors.DeletionProtection {
-		problems = append(problems, Problem{Key: "vectors.deletionProtection", Value: "true",
-			Allowed: "must be false where data.removal=destroy and data.destroy=true: RDS would refuse halfway through the stacks"})
-	}
-	if c.Data.Destroy && c.Data.Removal == RemovalRetain {
-		problems = append(problems, Problem{Key: "data.destroy", Value: "true",
-			Allowed: "must be false where data.removal=retain; set data.removal=destroy too if the data may go"})
-	}
-	return problems
-}
-
-func (c Config) retryProblems() []Problem {
-	retention := c.Streaming.RetentionHours * 3600
-	if c.Streaming.MaxRecordAgeSeconds <= retention {
-		return nil
-	}
-	return []Problem{{Key: "streaming.maxRecordAgeSeconds", Value: strconv.Itoa(c.Streaming.MaxRecordAgeSeconds),
-		Allowed: fmt.Sprintf("must be at most %d, the %d hours of streaming.retentionHours: an expired record is not kept in S3", retention, c.Streaming.RetentionHours)}}
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Markdown is the table of every key that the README shows.
+// Markdown is the table of every key that docs/configuration.md shows.
 func Markdown() string {
 	var b strings.Builder
 	b.WriteString("| Key | Type | " + strings.Join(profiles, " | ") + " | Allowed | Meaning |\n")

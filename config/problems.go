@@ -73,7 +73,7 @@ func (p *Problems) refused(k Key, value string, err error) {
 }
 
 func (p *Problems) unknown(name string, value any) {
-	allowed := "unknown key; README.md lists every key"
+	allowed := "unknown key; docs/configuration.md lists every key"
 	if _, nested := value.(map[string]any); nested {
 		allowed = "unknown key; keys are flat and have dots, such as streaming.shards"
 	}

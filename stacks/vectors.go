@@ -51,7 +51,7 @@ func NewVectors(app constructs.Construct, cfg config.Config, network *Network) *
 		BackupRetention:    days(cfg.Vectors.BackupRetentionDays),
 		DeletionProtection: cfg.Vectors.DeletionProtection,
 		Destroy:            cfg.DestroysData(),
-		MaxConnections:     cfg.Vectors.MaxConnections(),
+		MaxConnections:     cfg.Vectors.PostgreSQLMaxConnections(),
 		ConnectionsAdvice:  "compare capacity.eventsPerSecond with the class.",
 		Reasons: database.Reasons{
 			DefaultPort: "The instance is reached from two security groups only; " +

@@ -11,8 +11,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"diecast/config"
 )
 
 // madeByCDK are the outputs that carry references between stacks.
@@ -46,14 +44,6 @@ func TestAlarms_areDocumented(t *testing.T) {
 		}
 	}
 	assert.ElementsMatch(t, slices.Sorted(maps.Keys(built)), rows(t, "../../docs/alarms.md", 3))
-}
-
-// TestConfiguration_isDocumented compares the README's table of keys with the
-// configuration itself.
-func TestConfiguration_isDocumented(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
-	require.NoError(t, err)
-	assert.Contains(t, string(readme), config.Markdown(), "the README's configuration table is not what config.Markdown() says")
 }
 
 // rows reads a Markdown table's rows of the given number of cells, without its

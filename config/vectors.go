@@ -1,0 +1,59 @@
+package config
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+)
+
+// Vectors is the embeddings store.
+type Vectors struct {
+	InstanceClass       string
+	StorageGiB          int
+	MultiAZ             bool
+	BackupRetentionDays int
+	DeletionProtection  bool
+}
+
+var vectorsKeys = []Key{
+	choice("vectors.instanceClass", instanceClasses(),
+		values[string]{lean: "db.t4g.micro", standard: "db.t4g.small", prod: "db.m7g.large", course: "db.t3.micro"},
+		func(c *Config) *string { return &c.Vectors.InstanceClass },
+		"The vector store's size; its memory bounds the connections and so the concurrency of inference."),
+	integer("vectors.storageGiB", 20, 16384, values[int]{lean: 20, standard: 20, prod: 100, course: 20},
+		func(c *Config) *int { return &c.Vectors.StorageGiB },
+		"The vector store's disk, which grows by itself to double."),
+	boolean("vectors.multiAz", values[bool]{lean: false, standard: false, prod: true, course: false},
+		func(c *Config) *bool { return &c.Vectors.MultiAZ },
+		"Keeps a standby of the vector store in the other zone, at twice the price."),
+	integer("vectors.backupRetentionDays", 0, 35, values[int]{lean: 1, standard: 7, prod: 14, course: 1},
+		func(c *Config) *int { return &c.Vectors.BackupRetentionDays },
+		"How far back the vector store can be restored; 0 keeps no automated backups."),
+	boolean("vectors.deletionProtection", values[bool]{lean: false, standard: false, prod: true, course: false},
+		func(c *Config) *bool { return &c.Vectors.DeletionProtection },
+		"Refuses to delete the vector store until this is false and deployed."),
+}
+
+// instanceMemoryGiB is the memory of the database classes that the platform was
+// sized for (RDS user guide, "Hardware specifications for DB instance classes").
+var instanceMemoryGiB = map[string]int{
+	"db.t4g.micro": 1, "db.t4g.small": 2, "db.t4g.medium": 4, "db.t4g.large": 8,
+	"db.t3.micro": 1, "db.t3.small": 2, "db.t3.medium": 4,
+	"db.m7g.large": 8, "db.m7g.xlarge": 16, "db.m7g.2xlarge": 32,
+	"db.r7g.large": 16, "db.r7g.xlarge": 32, "db.r7g.2xlarge": 64,
+}
+
+func instanceClasses() []string {
+	return slices.SortedFunc(maps.Keys(instanceMemoryGiB), func(a, b string) int {
+		return cmp.Or(cmp.Compare(instanceMemoryGiB[a], instanceMemoryGiB[b]), cmp.Compare(a, b))
+	})
+}
+
+// PostgreSQLMaxConnections is how many connections a PostgreSQL instance of the
+// class takes: RDS's default of LEAST(DBInstanceClassMemory/9531392, 5000), with
+// a quarter of the memory taken off for what the operating system and RDS keep
+// of it: an instance of 1 GiB allows some 80, not the 112 of the formula.
+func (v Vectors) PostgreSQLMaxConnections() int {
+	memory := float64(instanceMemoryGiB[v.InstanceClass]) * (1 << 30) * 0.75
+	return min(int(memory/9531392), 5000)
+}
