@@ -28,8 +28,6 @@ const (
 	errorTimeMySQL   = 3024
 )
 
-var errQueryTime = fmt.Errorf("query: the statement took more than %v", QueryTimeout)
-
 // Table is the answer to a query.
 type Table struct {
 	Columns []string `json:"columns"`
@@ -44,19 +42,25 @@ var reading = []string{"SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", 
 
 // Query runs one read-only statement on a pool whose login is a reader's: its rights are what protects the data, the rest are
 // good manners. It gives at most MaxQueryRows rows and MaxQueryBytes, and takes at most QueryTimeout.
-func Query(ctx context.Context, pool *sql.DB, statement string) (_ Table, err error) {
+func Query(ctx context.Context, pool *sql.DB, statement string) (Table, error) {
+	return query(ctx, pool, statement, QueryTimeout)
+}
+
+func query(ctx context.Context, pool *sql.DB, statement string, limit time.Duration) (_ Table, err error) {
 	word := strings.ToUpper(strings.TrimLeft(firstWord(statement), "("))
 	if !slices.Contains(reading, word) {
 		return Table{}, fmt.Errorf("query: the statement begins with %.40q: %s are allowed", word, strings.Join(reading, ", "))
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, QueryTimeout, errQueryTime)
+	tooLong := fmt.Errorf("query: the statement took more than %v", limit)
+	// The server ends the statement; this bound is for a server that has gone.
+	ctx, cancel := context.WithTimeoutCause(ctx, limit+time.Second, tooLong)
 	defer cancel()
 	defer func() {
 		var ended *mysql.MySQLError
 		switch {
 		case err == nil:
 		case errors.As(err, &ended) && (ended.Number == errorTimeMariaDB || ended.Number == errorTimeMySQL):
-			err = errQueryTime
+			err = tooLong
 		case ctx.Err() != nil:
 			err = context.Cause(ctx)
 		}
@@ -66,7 +70,7 @@ func Query(ctx context.Context, pool *sql.DB, statement string) (_ Table, err er
 		return Table{}, fmt.Errorf("query: connect: %w", err)
 	}
 	defer func() { err = errors.Join(err, ignoreClosed(connection.Close())) }()
-	if err := limitTime(ctx, connection); err != nil {
+	if err := limitTime(ctx, connection, limit); err != nil {
 		return Table{}, err
 	}
 	transaction, err := connection.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
@@ -95,14 +99,14 @@ func firstWord(statement string) string {
 }
 
 // limitTime has the server itself end a statement that takes too long: it does not notice that the client has left.
-func limitTime(ctx context.Context, connection *sql.Conn) error {
+func limitTime(ctx context.Context, connection *sql.Conn, limit time.Duration) error {
 	var version string
 	if err := connection.QueryRowContext(ctx, "SELECT version()").Scan(&version); err != nil {
 		return fmt.Errorf("query: ask the server's version: %w", err)
 	}
-	statement := fmt.Sprintf("SET SESSION max_execution_time = %d", QueryTimeout.Milliseconds())
+	statement := fmt.Sprintf("SET SESSION max_execution_time = %d", limit.Milliseconds())
 	if strings.Contains(version, "MariaDB") {
-		statement = fmt.Sprintf("SET SESSION max_statement_time = %d", int(QueryTimeout.Seconds()))
+		statement = fmt.Sprintf("SET SESSION max_statement_time = %f", limit.Seconds())
 	}
 	_, err := connection.ExecContext(ctx, statement)
 	return wrap("query: limit the time", err)
