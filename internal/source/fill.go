@@ -33,7 +33,12 @@ type Contents struct {
 	// DumpName is where the dump lies, for messages and the record, and Dump opens it; both of a dump only.
 	DumpName string
 	Dump     func(ctx context.Context) (io.ReadCloser, error)
+	// Progress hears of every progressRows rows. Optional.
+	Progress func(rows int64)
 }
+
+// progressRows take a few seconds.
+const progressRows = 100_000
 
 // Validate reports all that is wrong with the contents.
 func (c Contents) Validate() error {
@@ -102,6 +107,7 @@ func fill(ctx context.Context, connection *sql.Conn, wanted Contents) (err error
 // load inserts the contents and the record of it.
 func load(ctx context.Context, transaction *sql.Tx, wanted Contents) error {
 	writer := newWriter(transaction)
+	writer.progress = wanted.Progress
 	defer writer.close()
 	var detail string
 	var generator, seed, scale, strength any

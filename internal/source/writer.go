@@ -36,6 +36,7 @@ type writer struct {
 	inOrder     bool   // references are checked at once, so that no row may go before its parent
 	batches     []*batch
 	rows        int64
+	progress    func(rows int64)
 }
 
 // batch of one table, with the dump's line of each row.
@@ -68,6 +69,9 @@ func (w *writer) close() {
 func (w *writer) add(ctx context.Context, table *classicmodels.Table, row []classicmodels.Value, line int) error {
 	if w.rows++; w.rows > MaxRows {
 		return fmt.Errorf("more than %d rows, which is what the loader takes: %s", MaxRows, byHand)
+	}
+	if w.progress != nil && w.rows%progressRows == 0 {
+		w.progress(w.rows)
 	}
 	b := w.batch(table)
 	for _, value := range row {
