@@ -14,8 +14,8 @@ import (
 	scripts "diecast/sql"
 )
 
-// MaxRows is what a load takes, sample or dump: a third of what was measured to pass in the 15 minutes that a Lambda function
-// has, as the record 0013 in docs/decisions says.
+// MaxRows is what a load takes, sample or dump: a quarter of what was measured to pass in the 15 minutes that a Lambda function
+// has (docs/source.md), because a small RDS instance behind a network is slower.
 const MaxRows = 3_000_000
 
 // rowsPerScale is about how many rows a sample has at scale 1.
