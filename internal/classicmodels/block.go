@@ -49,12 +49,21 @@ type block struct {
 	ratedBy         [][]int        // by customer, in the block's order: positions in ratings
 	checks          map[check]bool // in use
 	ordersOfThePast int            // before the first day of the advance
+	offered         int            // products on offer: see offer
 }
 
 const maxLines = 18
 
 // block makes one block up to the last day of the shop's advance.
 func (s *Shop) block(index int) *block {
+	b := s.newBlock(index)
+	b.past()
+	b.live(0, s.options.AdvanceDays)
+	return b
+}
+
+// newBlock knows its customers, to whom nothing has happened yet.
+func (s *Shop) newBlock(index int) *block {
 	b := &block{shop: s, index: index, rated: map[[2]int]int{}, checks: map[check]bool{}}
 	from, to := s.share(customersPerBlock, index)
 	b.buyers = make([]int, s.ordering(index))
@@ -64,21 +73,29 @@ func (s *Shop) block(index int) *block {
 			b.buyers[role] = customer
 		}
 	}
-	b.past()
-	b.ordersOfThePast = len(b.orders)
-	for day := range s.options.AdvanceDays {
-		b.live(day)
-	}
 	return b
+}
+
+// beginnings chooses by whom and when the orders of the past are made, the first use of the block's dice.
+func (b *block) beginnings(d *dice) (firstOrder int, customers, days []int) {
+	firstOrder, endOrder := b.shop.share(ordersPerBlock, b.index)
+	b.orders = make([]order, endOrder-firstOrder)
+	return firstOrder, b.orderCustomers(d), b.orderDays(d)
+}
+
+// pastDays are the days of the past on which the block has orders.
+func (b *block) pastDays() []int {
+	d := roll(b.shop.options.Seed, streamBlock, uint64(b.index))
+	_, _, days := b.beginnings(&d)
+	return days
 }
 
 // past makes the orders of the sample database's own years.
 func (b *block) past() {
 	s := b.shop
 	d := roll(s.options.Seed, streamBlock, uint64(b.index))
-	firstOrder, endOrder := s.share(ordersPerBlock, b.index)
-	b.orders = make([]order, endOrder-firstOrder)
-	customers, days := b.orderCustomers(&d), b.orderDays(&d)
+	firstOrder, customers, days := b.beginnings(&d)
+	b.offered = s.products()
 	sizes := b.orderSizes(&d)
 	wanted := b.firstLines(&d, sizes)
 	for i := range b.orders {
@@ -98,6 +115,7 @@ func (b *block) past() {
 			b.pay(&d, o, min(o.day+d.between(1, 20), baseDays-1))
 		}
 	}
+	b.ordersOfThePast = len(b.orders)
 }
 
 // orderCustomers gives every buyer an order, two of them many, and the others the rest by chance.
@@ -189,7 +207,7 @@ func (b *block) fill(d *dice, o *order, wanted []int, size int) {
 		inOrder[len(o.lines)] = product
 		p := b.shop.productTraits(product)
 		o.lines = append(o.lines, orderLine{
-			product: product, quantity: quantity(d), price: p.msrp() * int64(d.between(800, 1000)) / 1000,
+			product: product, quantity: quantity(d) * b.shop.demandOn(o.day) / usualDemand, price: p.msrp() * int64(d.between(800, 1000)) / 1000,
 		})
 		return true
 	}
@@ -219,15 +237,14 @@ func quantity(d *dice) int {
 
 // addNew adds a product that the customer has not bought, or, where nearly all are, any that the order lacks.
 func (b *block) addNew(d *dice, customer int, add func(int) bool) {
-	products := b.shop.products()
 	for range 12 {
-		product := d.n(products)
+		product := b.shop.offer(d.n(b.offered))
 		if _, known := b.rated[[2]int{customer, product}]; !known && b.shop.orderable(product) && add(product) {
 			return
 		}
 	}
-	for product := d.n(products); ; product = (product + 1) % products {
-		if b.shop.orderable(product) && add(product) {
+	for at := d.n(b.offered); ; at = (at + 1) % b.offered {
+		if product := b.shop.offer(at); b.shop.orderable(product) && add(product) {
 			return
 		}
 	}
@@ -312,9 +329,17 @@ func (b *block) pay(d *dice, o *order, day int) {
 	b.payments = append(b.payments, payment{check: paid, day: day, amount: amount})
 }
 
-// live adds one day of the advance. All that it adds is dated on that day.
-func (b *block) live(day int) {
+// live adds days of the advance.
+func (b *block) live(from, to int) {
+	for day := from; day < to; day++ {
+		b.liveOn(day)
+	}
+}
+
+// liveOn adds one day of the advance. All that it adds is dated on that day.
+func (b *block) liveOn(day int) {
 	s := b.shop
+	b.offered = s.products() + launches(day+1)
 	d := roll(s.options.Seed, streamAdvance, uint64(b.index), uint64(day))
 	today := baseDays + day
 	for range b.arrivals(ordersPerBlock, day) {

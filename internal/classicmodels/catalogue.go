@@ -2,6 +2,7 @@ package classicmodels
 
 import (
 	"fmt"
+	"iter"
 	"strings"
 )
 
@@ -20,11 +21,67 @@ func (s *Shop) productTraits(index int) productTraits {
 	return productTraits{index: index, line: slot.line, scale: slot.scale, priceRank: d.n(unit)}
 }
 
-// orderable is false for one product in every 110: it is never ordered.
+// orderable is false for one product in every 110: it is never ordered. All new products but the doomed are.
 func (s *Shop) orderable(index int) bool {
-	block := index / productsPerBlock
+	return index >= s.products() || index != s.neverOrdered(index/productsPerBlock)
+}
+
+// neverOrdered is that product of a block.
+func (s *Shop) neverOrdered(block int) int {
 	from, to := s.share(productsPerBlock, block)
-	return index != from+int(mix(s.options.Seed^mix(uint64(block)))%uint64(to-from))
+	return from + int(mix(s.options.Seed^mix(uint64(block)))%uint64(to-from))
+}
+
+// daysBetweenLaunches of the advance: on the first day, and on every seventh after it, the shop launches a product, which
+// customers then order, and withdraws one that nobody ever did. Those of the sample go first, block by block. Afterwards
+// each launch makes one more product, a doomed one, which is for the next withdrawal.
+const daysBetweenLaunches = 7
+
+// launches is how many there are in the first days of the advance.
+func launches(days int) int { return (days + daysBetweenLaunches - 1) / daysBetweenLaunches }
+
+// launched is the new product of a launch, doomed the one that is made to be withdrawn at the next.
+func (s *Shop) launched(launch int) int { return s.products() + 2*launch }
+func (s *Shop) doomed(launch int) (index int, made bool) {
+	return s.products() + 2*launch + 1, launch+1 >= s.blocks()
+}
+
+// withdrawn is the product that goes when another is launched.
+func (s *Shop) withdrawn(launch int) int {
+	if launch < s.blocks() {
+		return s.neverOrdered(launch)
+	}
+	index, _ := s.doomed(launch - 1)
+	return index
+}
+
+// offer is the product at a position of what customers choose from: those of the sample, then the new ones.
+func (s *Shop) offer(position int) int {
+	if position < s.products() {
+		return position
+	}
+	return s.launched(position - s.products())
+}
+
+// catalogue is every product that is there on the shop's last day, by index.
+func (s *Shop) catalogue() iter.Seq[int] {
+	return func(yield func(int) bool) {
+		begun := launches(s.options.AdvanceDays)
+		for index := range s.products() {
+			block := index / productsPerBlock
+			if gone := block < begun && index == s.neverOrdered(block); !gone && !yield(index) {
+				return
+			}
+		}
+		for launch := range begun {
+			if !yield(s.launched(launch)) {
+				return
+			}
+		}
+		if index, made := s.doomed(begun - 1); begun > 0 && made {
+			yield(index)
+		}
+	}
 }
 
 // productCode is unique: 9,000 numbers in a scattered order, then the next 9,000.

@@ -22,6 +22,7 @@ const (
 	streamEvents
 	streamSession
 	streamDerived
+	streamSpike
 )
 
 // dice is a stream of random integers. PCG is specified bit for bit by math/rand/v2; the reductions here are our own, so

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,17 +54,23 @@ const (
 
 // Dump is a classicmodels database read from a file, held in memory.
 type Dump struct {
+	DumpSummary
+	rows map[*Table][][]Value
+}
+
+var _ Source = (*Dump)(nil)
+
+// DumpSummary is what is known of a dump once it is read.
+type DumpSummary struct {
 	name        string
 	digest      string
-	rows        map[*Table][][]Value
 	ratings     RatingsOrigin
 	differences []Difference
 	now         time.Time
 }
 
-var _ Source = (*Dump)(nil)
-
-// ReadDump reads and checks a dump of classicmodels, as mysqldump writes it, in UTF-8 or latin1. The name is for messages.
+// ReadDump reads and checks a dump of classicmodels, as mysqldump and its like write it (see sqldump.Read for what is read),
+// in UTF-8 or latin1. The name is for messages.
 //
 // The error joins all that is wrong: schema differences that cannot be worked with, values that their column cannot hold
 // (*sqldump.Error, with file and line; at most 20), keys that are double or refer to nothing.
@@ -72,16 +79,39 @@ var _ Source = (*Dump)(nil)
 // how often and how much of the product was ordered, and the ranks are cut into 1 to 5 by the shares that the course's
 // ratings have; it is dated by the pair's last order. Such ratings are marked as derived in the origin.
 func ReadDump(ctx context.Context, name string, source io.Reader) (*Dump, error) {
+	d := &Dump{rows: map[*Table][][]Value{}}
+	summary, err := ScanDump(ctx, name, source, func(table *Table, row []Value, _ int) error {
+		d.rows[table] = append(d.rows[table], row)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.DumpSummary = *summary
+	if err := d.checkKeys(); err != nil {
+		return nil, err
+	}
+	d.complete()
+	return d, nil
+}
+
+// ScanDump is ReadDump in memory bounded by the longest row: it visits the rows one by one, in the file's order, with the line
+// where each begins, and leaves to the caller what needs all of them at once. That is to find keys that are double or refer
+// to nothing, to derive ratings where they are RatingsDerived, and to date those that are RatingsUndated, whose ratedAt is
+// null, with the summary's Now. Only when the error is nil are the visited rows a whole database; the row is the visitor's to
+// keep, and the visitor's error is returned.
+func ScanDump(
+	ctx context.Context, name string, source io.Reader, visit func(table *Table, row []Value, line int) error,
+) (*DumpSummary, error) {
 	digest := sha256.New()
-	r := &dumpReader{ctx: ctx, name: name, found: map[string]*foundTable{}}
-	err := sqldump.Read(name, io.TeeReader(source, digest), sqldump.Handler{Table: r.table, Row: r.row})
+	r := &dumpReader{ctx: ctx, name: name, visit: visit, found: map[string]*foundTable{}, latest: time.Unix(0, 0).UTC()}
+	err := sqldump.Read(name, io.TeeReader(source, digest), sqldump.Handler{Table: r.table, Row: r.row, Drop: r.drop})
 	if err != nil && !errors.Is(err, errTooMany) {
 		r.problems = append(r.problems, err) // what was found before stays worth telling
 		return nil, errors.Join(r.problems...)
 	}
-	d := &Dump{name: filepath.Base(name), rows: map[*Table][][]Value{}, digest: hex.EncodeToString(digest.Sum(nil))}
-	d.differences = r.differences()
-	for _, difference := range d.differences {
+	summary := &DumpSummary{name: filepath.Base(name), digest: hex.EncodeToString(digest.Sum(nil)), differences: r.differences()}
+	for _, difference := range summary.differences {
 		if difference.Fatal {
 			r.problems = append(r.problems, fmt.Errorf("%s: %s", name, difference))
 		}
@@ -89,16 +119,18 @@ func ReadDump(ctx context.Context, name string, source io.Reader) (*Dump, error)
 	if err := errors.Join(r.problems...); err != nil {
 		return nil, err
 	}
-	for _, table := range Schema {
-		if found := r.found[strings.ToLower(table.Name)]; found != nil {
-			d.rows[table] = found.rows
+	if r.kept == 0 {
+		return nil, fmt.Errorf("%s: no row is inserted: expected a dump with the tables' data", name)
+	}
+	summary.now = r.latest.Truncate(24*time.Hour).AddDate(0, 0, 1)
+	summary.ratings = RatingsDerived
+	if ratings := r.expected(Ratings); ratings != nil {
+		summary.ratings = RatingsUndated
+		if ratings.column("ratedAt") != nil {
+			summary.ratings = RatingsGiven
 		}
 	}
-	if err := d.checkKeys(); err != nil {
-		return nil, err
-	}
-	d.complete(r.found[Ratings])
-	return d, nil
+	return summary, nil
 }
 
 // errTooMany ends the reading.
@@ -107,39 +139,87 @@ var errTooMany = errors.New("too many problems")
 type dumpReader struct {
 	ctx      context.Context
 	name     string
-	found    map[string]*foundTable // by name in lower case
+	visit    func(table *Table, row []Value, line int) error
+	found    map[string]*foundTable // by tableKey
 	problems []error
-	rows     int
+	rows     int // of all tables
+	kept     int // of the shop's
+	latest   time.Time // of all orders, payments and ratings
+	decoder  decoder
 }
 
 type foundTable struct {
 	expected *Table // nil for a table that is no part of classicmodels
 	actual   sqldump.Table
-	rows     [][]Value
+}
+
+func (t *foundTable) column(name string) *sqldump.Column {
+	i := slices.IndexFunc(t.actual.Columns, func(c sqldump.Column) bool { return strings.EqualFold(c.Name, name) })
+	if i < 0 {
+		return nil
+	}
+	return &t.actual.Columns[i]
+}
+
+func tableKey(database, table string) string {
+	return strings.ToLower(database) + "." + strings.ToLower(table)
+}
+
+// expected is the found table of a name of the schema, or nil. Only one database of the file has any: see table.
+func (r *dumpReader) expected(name string) *foundTable {
+	for _, found := range r.found {
+		if found.expected != nil && found.expected.Name == name {
+			return found
+		}
+	}
+	return nil
 }
 
 func (r *dumpReader) table(actual sqldump.Table) error {
-	key := strings.ToLower(actual.Name)
-	if earlier := r.found[key]; earlier != nil {
-		return &sqldump.Error{File: r.name, Line: actual.Line, Reason: fmt.Sprintf("table %s is created again (first in line %d)", actual.Name, earlier.actual.Line)}
+	found := &foundTable{expected: TableNamed(strings.ToLower(actual.Name)), actual: actual}
+	if found.expected == nil {
+		found.actual.Columns = nil // nobody asks for them
 	}
-	r.found[key] = &foundTable{expected: TableNamed(key), actual: actual}
+	for _, other := range r.found {
+		if found.expected != nil && other.expected != nil && !strings.EqualFold(actual.Database, other.actual.Database) {
+			return &sqldump.Error{File: r.name, Line: actual.Line, Reason: fmt.Sprintf(
+				"table %s is of %s, while table %s of line %d is of %s: expected the tables of one database, dumped by itself",
+				actual.Name, databaseText(actual.Database), other.actual.Name, other.actual.Line, databaseText(other.actual.Database))}
+		}
+	}
+	r.found[tableKey(actual.Database, actual.Name)] = found
 	return nil
 }
+
+func databaseText(name string) string {
+	if name == "" {
+		return "no named database"
+	}
+	return "database " + name
+}
+
+func (r *dumpReader) drop(database, table string) { delete(r.found, tableKey(database, table)) }
 
 func (r *dumpReader) row(row sqldump.Row) error {
 	const rowsBetweenChecks = 1024
 	if r.rows++; r.rows%rowsBetweenChecks == 0 && r.ctx.Err() != nil {
 		return r.ctx.Err()
 	}
-	table := r.found[strings.ToLower(row.Table)]
+	table := r.found[tableKey(row.Database, row.Table)]
+	if table == nil && TableNamed(strings.ToLower(row.Table)) == nil {
+		return nil // a dump of a whole server fills some tables that it does not create
+	}
 	if table == nil {
-		return &sqldump.Error{File: r.name, Line: row.Line, Reason: fmt.Sprintf("a row for table %s, which the file does not create before", row.Table)}
+		name := row.Table
+		if row.Database != "" {
+			name = row.Database + "." + name
+		}
+		return &sqldump.Error{File: r.name, Line: row.Line, Reason: fmt.Sprintf("a row for table %s, which the file does not create before", name)}
 	}
 	if table.expected == nil {
 		return nil
 	}
-	values, err := table.convert(row)
+	values, err := r.convert(table, row)
 	if err != nil {
 		err.File = r.name
 		if r.problems = append(r.problems, err); len(r.problems) == maxProblems {
@@ -148,12 +228,31 @@ func (r *dumpReader) row(row sqldump.Row) error {
 		}
 		return nil
 	}
-	table.rows = append(table.rows, values)
-	return nil
+	r.kept++
+	r.date(table.expected, values)
+	if len(r.problems) > 0 {
+		return nil // the file is refused: only more problems are looked for
+	}
+	return r.visit(table.expected, values, row.Line)
+}
+
+// date remembers the latest of the dates that tell when the dump was made.
+func (r *dumpReader) date(table *Table, row []Value) {
+	for i, column := range table.Columns {
+		if column.Kind != Timestamp && column.Name != "orderDate" && column.Name != "paymentDate" {
+			continue
+		}
+		if !row[i].IsNull() && row[i].Time().After(r.latest) {
+			r.latest = row[i].Time()
+		}
+	}
 }
 
 // convert gives the row in the expected columns' order and kinds. Columns that the dump lacks are null; differences reports them.
-func (t *foundTable) convert(row sqldump.Row) ([]Value, *sqldump.Error) {
+func (r *dumpReader) convert(t *foundTable, row sqldump.Row) ([]Value, *sqldump.Error) {
+	problem := func(line int, format string, arguments ...any) ([]Value, *sqldump.Error) {
+		return nil, &sqldump.Error{Line: line, Reason: "table " + t.actual.Name + fmt.Sprintf(format, arguments...)}
+	}
 	names := row.Columns
 	if names == nil {
 		for _, column := range t.actual.Columns {
@@ -161,32 +260,56 @@ func (t *foundTable) convert(row sqldump.Row) ([]Value, *sqldump.Error) {
 		}
 	}
 	if len(row.Values) != len(names) {
-		return nil, &sqldump.Error{Line: row.Line, Reason: fmt.Sprintf("table %s: the row has %d values for %d columns", t.actual.Name, len(row.Values), len(names))}
+		return problem(row.Line, ": the row has %d values for %d columns", len(row.Values), len(names))
+	}
+	for _, name := range names {
+		if t.column(name) == nil {
+			return problem(row.Line, ", column %.64s: the row has a value for it, and the table no such column", name)
+		}
 	}
 	values := make([]Value, len(t.expected.Columns))
 	for i, column := range t.expected.Columns {
+		actual := t.column(column.Name)
+		if actual == nil {
+			continue
+		}
 		at := slices.IndexFunc(names, func(name string) bool { return strings.EqualFold(name, column.Name) })
-		inTable := slices.ContainsFunc(t.actual.Columns, func(c sqldump.Column) bool { return strings.EqualFold(c.Name, column.Name) })
-		if !inTable {
+		switch {
+		case at < 0 && actual.Default:
+			return problem(row.Line, ", column %s: the row leaves it to the table's own default, which is not read: expected a value", column.Name)
+		case at < 0 && !column.Nullable:
+			return problem(row.Line, ", column %s: the row leaves it out and it may not be null", column.Name)
+		case at < 0:
 			continue
 		}
-		if at < 0 {
-			if !column.Nullable {
-				return nil, &sqldump.Error{Line: row.Line, Reason: fmt.Sprintf("table %s, column %s: the row leaves it out and it may not be null", t.actual.Name, column.Name)}
-			}
-			continue
+		literal := row.Values[at]
+		if family(actual.Type) == "timestamp" && column.Kind == Timestamp && literal.Kind != sqldump.Null && !slices.Contains(utc, row.Zone) {
+			return problem(literal.Line, ", column %s: its type timestamp means a moment, but the file does not say in UTC: "+
+				"expected SET time_zone = '+00:00' before, as mysqldump writes it", column.Name)
 		}
-		value, err := convert(column, row.Values[at])
+		value, err := r.decoder.convert(column, literal)
 		if err != nil {
-			return nil, &sqldump.Error{Line: row.Values[at].Line, Reason: fmt.Sprintf("table %s, column %s: %v", t.actual.Name, column.Name, err)}
+			return problem(literal.Line, ", column %s: %v", column.Name, err)
 		}
 		values[i] = value
 	}
 	return values, nil
 }
 
+// utc is how a dump says so.
+var utc = []string{"+00:00", "-00:00", "+0:00", "UTC"}
+
+// family is a type's name without length and sign.
+func family(sqlType string) string {
+	name, _, _ := strings.Cut(strings.TrimSuffix(sqlType, " unsigned"), "(")
+	return name
+}
+
+// decoder reads literals. It holds what the file's texts have shown of their encoding so far.
+type decoder struct{ seen string }
+
 // convert reads a literal as the column's kind. Errors quote numbers and dates only, never text: it is personal data.
-func convert(column Column, literal sqldump.Literal) (Value, error) {
+func (d *decoder) convert(column Column, literal sqldump.Literal) (Value, error) {
 	if literal.Kind == sqldump.Null {
 		if !column.Nullable {
 			return Null, errors.New("it may not be null")
@@ -196,12 +319,9 @@ func convert(column Column, literal sqldump.Literal) (Value, error) {
 	text := literal.Text
 	switch column.Kind {
 	case Text:
-		if !utf8.ValidString(text) {
-			decoded, err := charmap.Windows1252.NewDecoder().String(text) // MySQL's latin1
-			if err != nil {
-				return Null, fmt.Errorf("text that is neither UTF-8 nor latin1: %w", err)
-			}
-			text = decoded
+		text, err := d.text(literal)
+		if err != nil {
+			return Null, err
 		}
 		if count := utf8.RuneCountInString(text); column.Length > 0 && count > column.Length {
 			return Null, fmt.Errorf("%d characters are too long for %s", count, column.Type)
@@ -216,6 +336,45 @@ func convert(column Column, literal sqldump.Literal) (Value, error) {
 	default:
 		return parseTime(column, text)
 	}
+}
+
+// plainNumber is one that MySQL stores in a text column as it is written.
+var plainNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?$`)
+
+// text decodes by the character set that the file announces and refuses what contradicts it. Many a dump announces UTF-8 and
+// is latin1 throughout: that is read, but a file is one or the other.
+func (d *decoder) text(literal sqldump.Literal) (string, error) {
+	text := literal.Text
+	if literal.Kind == sqldump.Number {
+		if !plainNumber.MatchString(text) {
+			return "", fmt.Errorf("the number %s would not be stored as it is written: expected a quoted text", quoted(text))
+		}
+		return text, nil
+	}
+	if !strings.ContainsFunc(text, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		return text, nil
+	}
+	valid := utf8.ValidString(text)
+	if literal.Kind == sqldump.Bytes {
+		if !valid {
+			return "", errors.New("bytes that are no UTF-8 and name no character set")
+		}
+		return text, nil
+	}
+	encoding := sqldump.Latin1
+	if valid {
+		encoding = sqldump.UTF8
+	}
+	if literal.Charset == sqldump.Latin1 && valid {
+		return "", errors.New("text in UTF-8 where the file announces latin1: expected SET NAMES utf8mb4, or text in latin1")
+	}
+	if d.seen != "" && d.seen != encoding {
+		return "", fmt.Errorf("text in %s after text in %s: expected one character set in the whole file", encoding, d.seen)
+	}
+	if d.seen = encoding; valid {
+		return text, nil
+	}
+	return charmap.Windows1252.NewDecoder().String(text) // MySQL's latin1
 }
 
 func quoted(text string) string {
@@ -279,8 +438,9 @@ func parseTime(column Column, text string) (Value, error) {
 
 // differences compares the found tables with the expected ones, in the schema's order.
 func (r *dumpReader) differences() (all []Difference) {
+	database := ""
 	for _, expected := range Schema {
-		found := r.found[strings.ToLower(expected.Name)]
+		found := r.expected(expected.Name)
 		if found == nil {
 			missing := Difference{Table: expected.Name, Reason: "is missing", Fatal: true}
 			if expected.Name == Ratings {
@@ -289,15 +449,16 @@ func (r *dumpReader) differences() (all []Difference) {
 			all = append(all, missing)
 			continue
 		}
+		database = found.actual.Database
 		for _, column := range expected.Columns {
-			i := slices.IndexFunc(found.actual.Columns, func(c sqldump.Column) bool { return strings.EqualFold(c.Name, column.Name) })
+			actual := found.column(column.Name)
 			switch {
-			case i < 0 && column.Name == "ratedAt":
+			case actual == nil && column.Name == "ratedAt":
 				all = append(all, Difference{Table: expected.Name, Column: column.Name, Reason: "is missing: ratings are dated by the day after the last order"})
-			case i < 0:
+			case actual == nil:
 				all = append(all, Difference{Table: expected.Name, Column: column.Name, Reason: "is missing", Fatal: true})
 			default:
-				all = append(all, columnDifferences(expected.Name, column, found.actual.Columns[i])...)
+				all = append(all, columnDifferences(expected.Name, column, *actual)...)
 			}
 		}
 		for _, column := range found.actual.Columns {
@@ -307,7 +468,7 @@ func (r *dumpReader) differences() (all []Difference) {
 		}
 	}
 	for _, found := range r.found {
-		if found.expected == nil {
+		if found.expected == nil && strings.EqualFold(found.actual.Database, database) {
 			all = append(all, Difference{Table: found.actual.Name, Reason: "is not part of classicmodels: it is left out"})
 		}
 	}
@@ -338,10 +499,9 @@ var typeFamilies = map[Kind][]string{
 }
 
 func columnDifferences(table string, expected Column, actual sqldump.Column) (all []Difference) {
-	family, _, _ := strings.Cut(strings.TrimSuffix(actual.Type, " unsigned"), "(")
 	difference := Difference{Table: table, Column: expected.Name, Reason: fmt.Sprintf("has type %s, expected %s", actual.Type, expected.Type)}
 	switch {
-	case !slices.Contains(typeFamilies[expected.Kind], family):
+	case !slices.Contains(typeFamilies[expected.Kind], family(actual.Type)):
 		difference.Fatal = true
 		return append(all, difference)
 	case actual.Type != expected.Type:
@@ -395,33 +555,15 @@ func rowKey(table *Table, row []Value) string {
 // keyText compares as MySQL's collation does for the keys there are: without case.
 func keyText(v Value) string { return strings.ToLower(v.String()) }
 
-// complete dates the dump and gives it the ratings that it lacks.
-func (d *Dump) complete(ratings *foundTable) {
-	latest := time.Unix(0, 0).UTC()
-	for table, rows := range d.rows {
-		for i, column := range table.Columns {
-			if column.Kind != Timestamp && column.Name != "orderDate" && column.Name != "paymentDate" {
-				continue
-			}
-			for _, row := range rows {
-				if !row[i].IsNull() && row[i].Time().After(latest) {
-					latest = row[i].Time()
-				}
-			}
-		}
-	}
-	d.now = latest.Truncate(24*time.Hour).AddDate(0, 0, 1)
+// complete gives the dump the ratings, or their dates, that it lacks.
+func (d *Dump) complete() {
 	table := TableNamed(Ratings)
-	if ratings == nil {
-		d.ratings = RatingsDerived
+	switch d.ratings {
+	case RatingsDerived:
 		d.rows[table] = d.derivedRatings()
-		return
-	}
-	d.ratings = RatingsGiven
-	for _, row := range d.rows[table] {
-		if at := table.Index("ratedAt"); row[at].IsNull() {
-			d.ratings = RatingsUndated
-			row[at] = TimestampValue(d.now)
+	case RatingsUndated:
+		for _, row := range d.rows[table] {
+			row[table.Index("ratedAt")] = TimestampValue(d.now)
 		}
 	}
 }
@@ -490,16 +632,16 @@ func starsOfRank(rank, of int) int {
 }
 
 // Differences from the expected schema that do not matter enough to refuse the dump.
-func (d *Dump) Differences() []Difference { return slices.Clone(d.differences) }
+func (d *DumpSummary) Differences() []Difference { return slices.Clone(d.differences) }
 
 // Ratings says where the ratings come from.
-func (d *Dump) Ratings() RatingsOrigin { return d.ratings }
+func (d *DumpSummary) Ratings() RatingsOrigin { return d.ratings }
 
 // Now is the midnight after the last order, payment or rating.
-func (d *Dump) Now() time.Time { return d.now }
+func (d *DumpSummary) Now() time.Time { return d.now }
 
 // Origin is "dump", and the file's name and digest and where the ratings come from.
-func (d *Dump) Origin() (kind, detail string) {
+func (d *DumpSummary) Origin() (kind, detail string) {
 	return "dump", fmt.Sprintf("file=%s sha256=%s ratings=%s", d.name, d.digest[:16], d.ratings)
 }
 

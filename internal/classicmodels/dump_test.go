@@ -2,11 +2,15 @@ package classicmodels_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -54,7 +58,7 @@ func TestDumpInLatin1GivesTheSameText(t *testing.T) {
 }
 
 // small is a whole database in as few rows as possible, in mysqldump's style.
-const small = `-- MySQL dump
+const small = `-- A dump
 /*!40101 SET NAMES utf8 */;
 CREATE DATABASE /*!32312 IF NOT EXISTS*/ ` + "`classicmodels`" + `;
 USE classicmodels;
@@ -175,6 +179,7 @@ func TestBadDumpsAreRefusedWithTheReason(t *testing.T) {
 		lineOf string // the message must name this text's line
 	}{
 		"empty file":        {"", []string{"table offices: is missing", "table customers: is missing", "table payments: is missing"}, ""},
+		"no rows":           {regexp.MustCompile("(?m)^(INSERT INTO .*|  .7,'Wind'.*);$").ReplaceAllString(strings.ReplaceAll(small, " VALUES\n", " VALUES "), ";"), []string{"no row is inserted"}, ""},
 		"missing table":     {strings.Replace(replace("CREATE TABLE payments (", "CREATE TABLE payed ("), "INTO payments", "INTO payed", 1), []string{"table payments: is missing"}, ""},
 		"missing column":    {replace("territory varchar", "region varchar"), []string{"table offices, column territory: is missing"}, ""},
 		"other type":        {replace("orderDate date", "orderDate int"), []string{"table orders, column orderDate: has type int, expected date"}, ""},
@@ -233,6 +238,118 @@ func TestManyBadValuesAreCutShort(t *testing.T) {
 	require.Error(t, err)
 	assert.Equal(t, 20, strings.Count(err.Error(), "column status: it may not be null"))
 	assert.ErrorContains(t, err, "more problems may follow")
+}
+
+// What tools and shells make of a dump changes nothing of what is read.
+func TestDumpsComeInManyForms(t *testing.T) {
+	expected, err := readDump(t, small+undatedRatings)
+	require.NoError(t, err)
+	text := small + undatedRatings
+	inserts := regexp.MustCompile("INSERT INTO (\\w+)")
+	var packed bytes.Buffer
+	writer := gzip.NewWriter(&packed)
+	_, err = writer.Write([]byte(text))
+	require.NoError(t, err)
+	require.NoError(t, writer.Close())
+	wide := []byte{0xff, 0xfe}
+	for i := range len(text) {
+		wide = append(wide, text[i], 0)
+	}
+	for name, form := range map[string]string{
+		"a byte order mark":                "\xef\xbb\xbf" + text,
+		"carriage returns":                 strings.ReplaceAll(text, "\n", "\r\n"),
+		"gzip":                             packed.String(),
+		"UTF-16 of a shell":                string(wide),
+		"TRUNCATE before rows":             inserts.ReplaceAllString(text, "TRUNCATE TABLE $1;\nINSERT INTO $1"),
+		"DELETE before rows":               inserts.ReplaceAllString(text, "DELETE FROM $1;\nINSERT INTO $1"),
+		"REPLACE":                          strings.ReplaceAll(text, "INSERT INTO", "REPLACE INTO"),
+		"INSERT IGNORE":                    strings.ReplaceAll(text, "INSERT INTO", "INSERT IGNORE INTO"),
+		"DROP before CREATE":               "DROP TABLE IF EXISTS ratings, `orders`;\n" + text,
+		"names in double quotes":           "SET sql_mode='ANSI_QUOTES';" + inserts.ReplaceAllString(text, `INSERT INTO "$1"`),
+		"names with the database":          inserts.ReplaceAllString(text, "INSERT INTO `ClassicModels`.`$1`"),
+		"names in capitals":                inserts.ReplaceAllStringFunc(text, strings.ToUpper),
+		"everything of a server":           "CREATE TABLE mysql.user (a int); INSERT INTO mysql.user VALUES (1); INSERT IGNORE INTO mysql.innodb_index_stats VALUES (1); USE sakila; CREATE TABLE actor (n int); INSERT INTO actor VALUES (1);" + text + "USE sys; CREATE TABLE x (n int);",
+		"a tool's first and last line":     "-- MySQL dump 10.13  Distrib 8.4.6\n" + text + "-- Dump completed on 2026-01-01  1:02:03\n",
+		"foreign keys and a view at last":  text + "ALTER TABLE orders ADD CONSTRAINT f FOREIGN KEY (customerNumber) REFERENCES customers (customerNumber);\nCREATE VIEW v AS SELECT 1;",
+		"ratings by ALTER and in a commit": strings.Replace(text, "CREATE TABLE ratings", "START TRANSACTION; CREATE TABLE ratings", 1) + "ALTER TABLE ratings ADD PRIMARY KEY (a,b); COMMIT;",
+	} {
+		t.Run(name, func(t *testing.T) {
+			dump, err := readDump(t, form)
+			require.NoError(t, err)
+			assert.Equal(t, rows(t, expected), rows(t, dump))
+			assert.Equal(t, texts(expected.Differences()), texts(dump.Differences()), "tables of other databases are nobody's affair")
+		})
+	}
+}
+
+func TestDumpsThatWouldBeMisreadAreRefused(t *testing.T) {
+	replace := func(old, new string) string {
+		require.Contains(t, small, old)
+		return strings.Replace(small, old, new, 1)
+	}
+	for name, bad := range map[string]struct{ text, message string }{
+		"tables of two databases": {replace("CREATE TABLE customers", "USE other;\nCREATE TABLE customers"),
+			"table customers is of database other, while table"},
+		"a table of another database twice": {small + "CREATE TABLE other.orders (a int);", "table orders is of database other, while table"},
+		"rows for another database":         {replace("INSERT INTO payments", "INSERT INTO other.payments"), "a row for table other.payments, which the file does not create before"},
+		"rows before USE":                   {"INSERT INTO orders VALUES (1);\n" + small, "a row for table orders, which the file does not create before"},
+		"a default": {strings.NewReplacer("state varchar(50) DEFAULT NULL,\n  postalCode", "state varchar(50) DEFAULT 'x',\n  postalCode").Replace(small),
+			"table customers, column state: the row leaves it to the table's own default"},
+		"a column that is not there": {replace("(customerNumber, customerName, contact", "(customerNumber, customerNames, contact"), "column customerNames: the row has a value for it, and the table no such column"},
+		"a number as text":           {replace("'59000'", "01234"), `the number "01234" would not be stored as it is written`},
+		"an exponent as text":        {replace("'59000'", "1e3"), `the number "1e3" would not be stored as it is written`},
+		"a mixture of encodings":     {strings.NewReplacer("'Lille'", "'Orl\xe9ans'", "'Wind'", "'Wïnd'").Replace(small), "text in utf8 after text in latin1"},
+		"another mixture":            {strings.NewReplacer("'Lille'", "'Orléans'", "'Wind'", "'W\xefnd'").Replace(small), "text in latin1 after text in utf8"},
+		"UTF-8 announced as latin1":  {strings.NewReplacer("SET NAMES utf8", "SET NAMES latin1", "'Lille'", "'Orléans'").Replace(small), "text in UTF-8 where the file announces latin1"},
+		"bytes as text":              {replace("'Lille'", "0xE9"), "bytes that are no UTF-8"},
+		"the year 0":                 {replace("'2020-03-20'", "'0000-00-00'"), `"0000-00-00" is not a date`},
+		"a moment in an unknown zone": {small + "CREATE TABLE ratings (customerNumber int, productCode varchar(15), productRating int, ratedAt timestamp);\nINSERT INTO ratings VALUES (7,'K1',5,'2020-01-02 03:04:05');",
+			"column ratedAt: its type timestamp means a moment"},
+		"UTF-16 with an accent": {"\xff\xfe-\x00-\x00 \x00\xe9\x00\n\x00", "the file is UTF-16 with characters beyond ASCII"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := readDump(t, bad.text)
+			require.ErrorContains(t, err, bad.message)
+			var located *sqldump.Error
+			require.ErrorAs(t, err, &located)
+		})
+	}
+}
+
+func TestMomentsInUTCAreRead(t *testing.T) {
+	dump, err := readDump(t, "SET TIME_ZONE='+00:00';"+small+"CREATE TABLE ratings (customerNumber int, productCode varchar(15), productRating int, ratedAt timestamp);\nINSERT INTO ratings VALUES (7,'K1',5,'2020-01-02 03:04:05');")
+	require.NoError(t, err)
+	assert.Equal(t, "2020-01-02 03:04:05", rows(t, dump)["ratings"][0]["ratedAt"])
+}
+
+func TestAnnouncedLatin1IsDecoded(t *testing.T) {
+	dump, err := readDump(t, strings.NewReplacer("SET NAMES utf8", "SET NAMES latin1", "'Lille'", "'Orl\xe9ans'", "INSERT INTO customers", "SET NAMES utf8mb4;\nINSERT INTO customers").Replace(small))
+	require.NoError(t, err)
+	assert.Equal(t, "Orléans", rows(t, dump)["offices"][0]["city"])
+}
+
+func TestScanVisitsRowsInTheFilesOrderWithTheirLines(t *testing.T) {
+	var visited []string
+	summary, err := classicmodels.ScanDump(t.Context(), "my/shop.sql", strings.NewReader(small+undatedRatings), func(table *classicmodels.Table, row []classicmodels.Value, line int) error {
+		require.Len(t, row, len(table.Columns))
+		visited = append(visited, fmt.Sprint(table.Name, " ", row[0].String(), " ", line))
+		return nil
+	})
+	require.NoError(t, err)
+	line := 1 + strings.Count(small, "\n")
+	assert.Equal(t, []string{"offices 1 8", "employees 1 12"}, visited[:2])
+	assert.Equal(t, []string{fmt.Sprint("ratings 7 ", line+1), fmt.Sprint("ratings 7 ", line+1)}, visited[len(visited)-2:])
+	assert.Equal(t, classicmodels.RatingsUndated, summary.Ratings())
+	assert.Equal(t, "2020-03-21", summary.Now().Format(time.DateOnly))
+
+	stop := errors.New("enough")
+	_, err = classicmodels.ScanDump(t.Context(), "my/shop.sql", strings.NewReader(small), func(*classicmodels.Table, []classicmodels.Value, int) error { return stop })
+	require.ErrorIs(t, err, stop)
+	_, err = classicmodels.ScanDump(t.Context(), "my/shop.sql", strings.NewReader(strings.Replace(small, "'France'", "NULL", 1)), func(table *classicmodels.Table, _ []classicmodels.Value, _ int) error {
+		return fmt.Errorf("a row of %s was visited after one that was refused", table.Name)
+	})
+	require.ErrorContains(t, err, "column country: it may not be null")
+	assert.NotContains(t, err.Error(), "was visited")
 }
 
 // Whatever the bytes are, the answer is a database that can be written, or an error.

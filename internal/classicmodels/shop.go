@@ -8,6 +8,10 @@ import (
 	"time"
 )
 
+// Generator is the version of what equal options give. Raise it with every change of the generated rows: a database that
+// holds another version's shop cannot live on as this one's.
+const Generator = 1
+
 // Counts at scale 1, those of the sample database.
 const (
 	customersPerBlock = 122
@@ -50,7 +54,8 @@ type Options struct {
 	// customer's affinity to a product and the score behind the rating. Counted in thousandths.
 	Strength float64 `json:"strength"`
 	// AdvanceDays continues the shop's life after 2005-05-31: new orders, first ratings of what they bring, changed ratings of
-	// what was rated before. What lies before stays as it was. From 0 to MaxAdvanceDays.
+	// what was rated before, and every week a new product and one that is withdrawn. All else that lies before stays as it
+	// was. From 0 to MaxAdvanceDays.
 	AdvanceDays int `json:"advance_days"`
 }
 
@@ -84,7 +89,8 @@ type Shop struct {
 	options         Options
 	strength, noise int64 // thousandths; their squares sum to one
 	tastes          [markets]taste
-	scale           int // tenths
+	scale           int         // tenths
+	demand          map[int]int // by day since firstDay: see plantSpikes
 }
 
 // New checks the options and plants the preferences.
@@ -93,10 +99,12 @@ func New(options Options) (*Shop, error) {
 		return nil, err
 	}
 	strength := int64(math.Round(options.Strength * unit))
-	return &Shop{
+	s := &Shop{
 		options: options, strength: strength, noise: squareRoot(unit*unit - strength*strength),
 		tastes: plantTastes(options.Seed), scale: int(math.Round(options.Scale * parts)),
-	}, nil
+	}
+	s.demand = s.plantSpikes()
+	return s, nil
 }
 
 // Options that the shop was made with.

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -315,7 +316,7 @@ func TestSignalCanBeLearnedFromTheFeatures(t *testing.T) {
 
 func TestAdvanceKeepsThePast(t *testing.T) {
 	base, later := rows(t, shop(t, nil)), rows(t, shop(t, func(o *classicmodels.Options) { o.AdvanceDays = 60 }))
-	for _, table := range []string{"offices", "employees", "productlines", "products", "customers"} {
+	for _, table := range []string{"offices", "employees", "productlines", "customers"} {
 		assert.Equal(t, base[table], later[table])
 	}
 	for _, table := range []string{"orders", "orderdetails", "payments"} {
@@ -338,18 +339,128 @@ func TestAdvanceKeepsThePast(t *testing.T) {
 	}
 }
 
-// Advancing twice is advancing once by the sum.
-func TestScanAdvanceIsTheDifference(t *testing.T) {
-	before, after := shop(t, func(o *classicmodels.Options) { o.Scale, o.AdvanceDays = 2, 20 }), shop(t, func(o *classicmodels.Options) { o.Scale, o.AdvanceDays = 2, 50 })
-	keyed := func(source classicmodels.Source) map[string]string {
-		all := map[string]string{}
-		require.NoError(t, source.Scan(t.Context(), keep(all)))
-		return all
+// Every week brings a product that is ordered and takes away one that never was, of the sample first, then made for it.
+func TestAdvanceLaunchesAndWithdrawsProducts(t *testing.T) {
+	codes := func(days int, scale float64) (products, ordered map[string]int) {
+		all := rows(t, shop(t, func(o *classicmodels.Options) { o.AdvanceDays, o.Scale = days, scale }))
+		return distinct(all["products"], "productCode"), distinct(all["orderdetails"], "productCode")
 	}
-	merged := keyed(before)
-	require.NoError(t, after.ScanAdvance(t.Context(), 30, keep(merged)))
-	assert.Equal(t, keyed(after), merged)
-	assert.Error(t, after.ScanAdvance(t.Context(), 51, keep(merged)))
+	for _, scale := range []float64{0.1, 1, 2.5} {
+		t.Run(strconv.FormatFloat(scale, 'f', -1, 64), func(t *testing.T) {
+			base, _ := codes(0, scale)
+			blocks, sold := int(math.Ceil(scale)), 0
+			before, _ := codes(0, scale)
+			for week := 1; week <= 5; week++ {
+				products, ordered := codes(7*week-6, scale)
+				var fresh, gone, unsold []string
+				for code := range products {
+					if before[code] == 0 {
+						fresh = append(fresh, code)
+					}
+					if ordered[code] == 0 {
+						unsold = append(unsold, code)
+					}
+				}
+				for code := range before {
+					if products[code] == 0 {
+						gone = append(gone, code)
+						assert.Zero(t, ordered[code])
+						assert.Equal(t, week <= blocks, base[code] > 0, "the sample's go first")
+					}
+				}
+				assert.Len(t, gone, 1)
+				assert.Len(t, fresh, map[bool]int{true: 2, false: 1}[week >= blocks])
+				assert.NotEmpty(t, unsold, "one that can be withdrawn next")
+				before = products
+				assert.Len(t, rows(t, shop(t, func(o *classicmodels.Options) { o.AdvanceDays, o.Scale = 7*week, scale }))["products"], len(products))
+			}
+			products, ordered := codes(200, scale)
+			for code := range products {
+				sold += count(base[code] == 0 && ordered[code] > 0)
+			}
+			assert.Greater(t, sold, 10, "new products are ordered")
+		})
+	}
+}
+
+// Advancing in steps is advancing once by their sum.
+func TestScanAdvanceIsTheDifference(t *testing.T) {
+	for _, scale := range []float64{0.1, 1, 2.4} {
+		advanced := func(days int) *classicmodels.Shop {
+			return shop(t, func(o *classicmodels.Options) { o.Scale, o.AdvanceDays = scale, days })
+		}
+		merged := map[string]string{}
+		require.NoError(t, advanced(0).Scan(t.Context(), keep(merged)))
+		day := 0
+		for _, step := range []int{1, 6, 1, 20, 2, 40} {
+			day += step
+			require.NoError(t, advanced(day).ScanAdvance(t.Context(), step, change(t, merged)))
+			expected := map[string]string{}
+			require.NoError(t, advanced(day).Scan(t.Context(), keep(expected)))
+			require.Equal(t, expected, merged, "scale %v, day %d", scale, day)
+		}
+		assert.Error(t, advanced(day).ScanAdvance(t.Context(), day+1, change(t, merged)))
+		assert.Error(t, advanced(day).ScanAdvance(t.Context(), 0, change(t, merged)))
+	}
+}
+
+// change keeps changes and requires that what they replace is there as they say.
+func change(t *testing.T, into map[string]string) func(classicmodels.Change) error {
+	return func(change classicmodels.Change) error {
+		found := map[string]string{}
+		if change.Before != nil {
+			require.NoError(t, keep(found)(change.Table, change.Before))
+		} else {
+			require.NoError(t, keep(found)(change.Table, change.After))
+		}
+		for key, text := range found {
+			if change.Before == nil {
+				require.NotContains(t, into, key)
+			} else {
+				require.Equal(t, text, into[key])
+				delete(into, key)
+			}
+		}
+		if change.After != nil {
+			return keep(into)(change.Table, change.After)
+		}
+		return nil
+	}
+}
+
+// On the days of a spike the shop sells several times the usual, and by the day after the next it is over. Quantities are all
+// that it changes.
+func TestSpikesAreSeenInTheRevenueOfADay(t *testing.T) {
+	for _, scale := range []float64{1, 20} {
+		made, written := shop(t, func(o *classicmodels.Options) { o.Scale, o.AdvanceDays = scale, 100 }), memory{}
+		_, err := classicmodels.WriteTruth(t.Context(), made, written.create)
+		require.NoError(t, err)
+		spikes := records(t, written["truth/spikes.csv"].String())
+		require.GreaterOrEqual(t, len(spikes), 12)
+		all := rows(t, made)
+		day, sold, lines := map[string]string{}, map[string]float64{}, map[string]float64{}
+		for _, order := range all["orders"] {
+			day[order["orderNumber"]] = order["orderDate"]
+		}
+		for _, line := range all["orderdetails"] {
+			sold[day[line["orderNumber"]]] += number(t, line["quantityOrdered"])
+			lines[day[line["orderNumber"]]]++
+		}
+		for _, spike := range spikes {
+			start, err := time.Parse(time.DateOnly, spike["orderDate"])
+			require.NoError(t, err)
+			at := func(day int) float64 { // what a line of the day sells
+				name := start.AddDate(0, 0, day).Format(time.DateOnly)
+				return sold[name] / max(1, lines[name])
+			}
+			assert.Greater(t, at(0), 100.0, "scale %v: %s", scale, spike["orderDate"])
+			assert.Less(t, at(-1), 60.0, "scale %v: %s", scale, spike["orderDate"])
+			assert.Less(t, at(2), 60.0, "scale %v: %s", scale, spike["orderDate"])
+			if scale > 1 {
+				assert.InDelta(t, 82, at(1), 25, spike["orderDate"])
+			}
+		}
+	}
 }
 
 // keep puts rows into a map by table and primary key; later rows replace earlier ones.

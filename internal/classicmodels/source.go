@@ -3,6 +3,7 @@ package classicmodels
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -32,49 +33,95 @@ func (s *Shop) Scan(ctx context.Context, visit Visit) error {
 	v.each(Offices, len(offices), s.office)
 	v.each(Employees, s.employees(), s.employee)
 	v.each(ProductLines, len(productLines), productLine)
-	v.each(Products, s.products(), s.product)
+	for index := range s.catalogue() {
+		v.row(Products, s.product(index))
+	}
 	for block := 0; block < s.blocks() && v.err == nil; block++ {
 		from, to := s.share(customersPerBlock, block)
 		v.each(Customers, to-from, func(i int) []Value { return s.customer(from + i) })
-		s.block(block).scan(&v, 0)
+		s.block(block).scan(&v)
 	}
 	return v.err
 }
 
-// ScanAdvance visits what the shop's last days brought: the new rows of orders, orderdetails and payments, and the ratings
-// that are new or changed, which replace the pair's earlier ones.
+// Change of one row.
+type Change struct {
+	Table *Table
+	// Before is nil for a new row, After for one that is gone.
+	Before, After []Value
+}
+
+// ScanAdvance visits what the shop's last days brought, so that each row comes after those that it refers to: new products,
+// new rows of orders, orderdetails and payments, ratings that are new or changed, and products that are withdrawn.
 // Days are 1 to those of the advance.
-func (s *Shop) ScanAdvance(ctx context.Context, days int, visit Visit) error {
-	if days < 1 || days > s.options.AdvanceDays {
-		return fmt.Errorf("%d days: the shop was advanced by %d", days, s.options.AdvanceDays)
+func (s *Shop) ScanAdvance(ctx context.Context, days int, visit func(Change) error) error {
+	last := s.options.AdvanceDays
+	if days < 1 || days > last {
+		return fmt.Errorf("%d days: the shop was advanced by %d", days, last)
 	}
-	v := visitor{ctx: ctx, visit: visit}
+	since := last - days
+	visitRow := func(table *Table, row []Value) error { return visit(Change{Table: table, After: row}) }
+	v := visitor{ctx: ctx, visit: visitRow}
+	for launch := launches(since); launch < launches(last); launch++ {
+		v.row(Products, s.product(s.launched(launch)))
+	}
+	if index, made := s.doomed(launches(last) - 1); made && launches(since) < launches(last) {
+		v.row(Products, s.product(index))
+	}
 	for block := 0; block < s.blocks() && v.err == nil; block++ {
-		s.block(block).scan(&v, baseDays+s.options.AdvanceDays-days)
+		s.scanBlock(&v, block, since, visit)
+	}
+	for launch := launches(since); launch < launches(last) && v.err == nil; launch++ {
+		index := s.withdrawn(launch)
+		if index >= s.products() && launch > launches(since) {
+			continue // it was launched within these days and is gone again
+		}
+		v.err = visit(Change{Table: TableNamed(Products), Before: s.product(index)})
 	}
 	return v.err
 }
 
-// scan visits what the block's customers did from a day on.
-func (b *block) scan(v *visitor, since int) {
-	s := b.shop
-	for i := range b.orders {
-		if o := &b.orders[i]; o.day >= since {
-			v.row(Orders, o.row(s))
-			for line := range o.lines {
-				v.row(OrderDetails, o.lineRow(s, line))
-			}
-		}
+// scanBlock visits what happened in one block after the first days of the advance.
+func (s *Shop) scanBlock(v *visitor, index, since int, visit func(Change) error) {
+	b := s.newBlock(index)
+	b.past()
+	b.live(0, since)
+	orders, payments, before := len(b.orders), len(b.payments), slices.Clone(b.ratings)
+	b.live(since, s.options.AdvanceDays)
+	for i := range b.orders[orders:] {
+		b.scanOrder(v, orders+i)
 	}
-	for i := range b.payments {
-		if p := &b.payments[i]; p.day >= since {
-			v.row(Payments, p.row(s))
-		}
+	for i := range b.payments[payments:] {
+		v.row(Payments, b.payments[payments+i].row(s))
 	}
 	for i := range b.ratings {
-		if r := &b.ratings[i]; r.at >= int64(since)*secondsPerDay {
-			v.row(Ratings, r.row(s))
+		switch {
+		case i >= len(before):
+			v.row(Ratings, b.ratings[i].row(s))
+		case b.ratings[i] != before[i] && v.err == nil:
+			v.err = visit(Change{Table: TableNamed(Ratings), Before: before[i].row(s), After: b.ratings[i].row(s)})
 		}
+	}
+}
+
+// scan visits what the block's customers did.
+func (b *block) scan(v *visitor) {
+	for i := range b.orders {
+		b.scanOrder(v, i)
+	}
+	for i := range b.payments {
+		v.row(Payments, b.payments[i].row(b.shop))
+	}
+	for i := range b.ratings {
+		v.row(Ratings, b.ratings[i].row(b.shop))
+	}
+}
+
+func (b *block) scanOrder(v *visitor, i int) {
+	o := &b.orders[i]
+	v.row(Orders, o.row(b.shop))
+	for line := range o.lines {
+		v.row(OrderDetails, o.lineRow(b.shop, line))
 	}
 }
 

@@ -38,7 +38,7 @@ func WriteSQL(ctx context.Context, source Source, create Create) ([]File, error)
 	})
 }
 
-// WriteAdvanceSQL writes what the shop's last days brought as advance-<first day>-<last day>.sql, for a database that holds
+// WriteAdvanceSQL writes what the shop's last days brought and took away as advance-<first day>-<last day>.sql, for a database that holds
 // the shop before them. Running it again changes nothing.
 func WriteAdvanceSQL(ctx context.Context, shop *Shop, days int, create Create) ([]File, error) {
 	last := shop.options.AdvanceDays
@@ -46,7 +46,18 @@ func WriteAdvanceSQL(ctx context.Context, shop *Shop, days int, create Create) (
 	return writeSQL(shop, create, name, func(out *sqlOutput) error {
 		out.replace = true
 		out.text("START TRANSACTION;\n")
-		return shop.ScanAdvance(ctx, days, out.insert)
+		var withdrawn []byte
+		err := shop.ScanAdvance(ctx, days, func(change Change) error {
+			if change.After != nil {
+				return out.insert(change.Table, change.After)
+			}
+			withdrawn = append(withdrawn, "DELETE FROM "+qualified(change.Table)+" WHERE "+quoteName(change.Table.PrimaryKey[0])+" = "...)
+			withdrawn = append(change.Before[0].appendSQL(withdrawn), ";\n"...)
+			return nil
+		})
+		out.end()
+		out.write(withdrawn)
+		return err
 	})
 }
 

@@ -73,7 +73,7 @@ func trainingRating(customer, product []Value, stars, ratedAt Value) []Value {
 // ScanTraining visits the training set's rows: every product, every customer, every rating with what is known of both.
 func (s *Shop) ScanTraining(ctx context.Context, visit Visit) error {
 	v := visitor{ctx: ctx, visit: visit}
-	for product := 0; product < s.products() && v.err == nil; product++ {
+	for product := range s.catalogue() {
 		v.rowOf(trainingProducts, project(TableNamed(Products), s.product(product), trainingProducts))
 	}
 	for index := 0; index < s.blocks() && v.err == nil; index++ {

@@ -23,13 +23,15 @@ var truthSchema = func() []*Table {
 		preferences,
 		{Name: "product_traits", Columns: []Column{{Name: "productCode"}, {Name: "productLine"}, {Name: "productScale"}, {Name: "priceLevel"}}},
 		{Name: "expected_ratings", Columns: []Column{{Name: "customerNumber"}, {Name: "productCode"}, {Name: "affinity"}, {Name: "expectedRating"}}},
+		{Name: "spikes", Columns: []Column{date("orderDate")}},
 	}
 }()
 
 // WriteTruth writes what was planted, for tests of a recommender, as CSV below truth/:
 // preferences (per customer the liking of each line and each scale and the taste for expensive products), product_traits
-// (line, scale, price level), and expected_ratings (affinity and mean rating of each rated pair).
-// All but the ratings are in standard deviations of the affinity, which for any pair is the liking of the line, plus the
+// (line, scale, price level), expected_ratings (affinity and mean rating of each rated pair), and spikes (the days on which a
+// demand spike begins).
+// All but the ratings and the days are in standard deviations of the affinity, which for any pair is the liking of the line, plus the
 // liking of the scale, plus priceTaste times priceLevel, to within 0.005 of rounding.
 func WriteTruth(ctx context.Context, shop *Shop, create Create) ([]File, error) {
 	return writeTables(ctx, truthSchema, shop.scanTruth, create, time.DateTime, func(table string) string {
@@ -39,8 +41,8 @@ func WriteTruth(ctx context.Context, shop *Shop, create Create) ([]File, error) 
 
 func (s *Shop) scanTruth(ctx context.Context, visit Visit) error {
 	v := visitor{ctx: ctx, visit: visit}
-	preferences, traits, expected := truthSchema[0], truthSchema[1], truthSchema[2]
-	for index := 0; index < s.products() && v.err == nil; index++ {
+	preferences, traits, expected, spikes := truthSchema[0], truthSchema[1], truthSchema[2], truthSchema[3]
+	for index := range s.catalogue() {
 		p := s.productTraits(index)
 		v.rowOf(traits, []Value{
 			TextValue(p.code()), TextValue(productLines[p.line].name), TextValue(productScales[p.scale]), thousandths(standardised(p.priceRank)),
@@ -67,6 +69,9 @@ func (s *Shop) scanTruth(ctx context.Context, visit Visit) error {
 				IntegerValue(c.number()), TextValue(p.code()), thousandths(affinity), tenThousandths(s.expectedRating(affinity)),
 			})
 		}
+	}
+	for _, day := range s.spikes() {
+		v.rowOf(spikes, []Value{DateValue(dayTime(day))})
 	}
 	return v.err
 }

@@ -1,6 +1,7 @@
 package classicmodels
 
 import (
+	"database/sql/driver"
 	"strconv"
 	"time"
 )
@@ -36,6 +37,23 @@ func DateValue(t time.Time) Value {
 
 // TimestampValue is t to the second.
 func TimestampValue(t time.Time) Value { return Value{kind: Timestamp, set: true, number: t.Unix()} }
+
+// Value makes a Value an argument of database/sql: a number, a text (decimals, dates and timestamps are texts, too) or bytes.
+func (v Value) Value() (driver.Value, error) {
+	switch {
+	case !v.set:
+		return nil, nil
+	case v.kind == Integer:
+		return v.number, nil
+	case v.kind == Bytes:
+		return []byte(v.text), nil
+	default:
+		return v.String(), nil
+	}
+}
+
+// Bytes is about how much memory the value takes.
+func (v Value) Bytes() int { return 16 + len(v.text) }
 
 func optionalText(s string) Value {
 	if s == "" {

@@ -15,11 +15,12 @@ type tokenKind int
 const (
 	tokenEnd    tokenKind = iota
 	tokenWord             // unquoted: a keyword or a name
-	tokenName             // in backticks
+	tokenName             // in backticks, or in double quotes under ANSI_QUOTES
 	tokenString           // text is unescaped
 	tokenBytes            // 0x..., x'...', b'...'
 	tokenNumber
 	tokenSymbol
+	tokenDelimiter // the end of a statement
 )
 
 type token struct {
@@ -50,11 +51,19 @@ func (t token) String() string {
 	}
 }
 
-// lexer cuts MySQL's SQL into tokens. Comments, also those that some versions execute, are white space.
+// lexer cuts MySQL's SQL into tokens. Comments are white space, but for what stands in those for a version (/*!40101 ... */):
+// the server that wrote the dump runs that.
 type lexer struct {
-	file   string
-	reader *bufio.Reader
-	line   int
+	file      string
+	reader    *bufio.Reader
+	line      int
+	delimiter string // that ends a statement; a semicolon but for routines
+	// ansiQuotes makes a name of what stands in double quotes, plainBackslash takes a backslash for itself.
+	ansiQuotes, plainBackslash bool
+	// conditional is the line of the comment for a version that is open, or 0.
+	conditional int
+	// remark receives the beginning of each comment that takes a line.
+	remark func(text string, line int) error
 }
 
 func (l *lexer) errorf(line int, format string, arguments ...any) error {
@@ -78,20 +87,33 @@ func (l *lexer) read() (byte, error) {
 	return b, err
 }
 
+// at tells whether the text is next.
+func (l *lexer) at(text string) bool {
+	ahead, _ := l.reader.Peek(len(text))
+	return string(ahead) == text
+}
+
 func (l *lexer) next() (token, error) {
 	if err := l.skipBlanks(); err != nil {
 		return token{}, err
 	}
 	line := l.line
+	if l.at(l.delimiter) {
+		_, _ = l.reader.Discard(len(l.delimiter)) // it is there: see at
+		return token{tokenDelimiter, l.delimiter, line}, nil
+	}
 	c, err := l.read()
 	if err != nil { // the end of the file: see sourceReader
+		if l.conditional > 0 {
+			return token{}, l.errorf(l.conditional, "the comment that starts here has no end: the file is truncated")
+		}
 		return token{kind: tokenEnd, line: line}, nil
 	}
 	switch {
-	case c == '\'' || c == '"':
-		text, err := l.quoted(c, line, true)
+	case c == '\'' || c == '"' && !l.ansiQuotes:
+		text, err := l.quoted(c, line, !l.plainBackslash)
 		return token{tokenString, text, line}, err
-	case c == '`':
+	case c == '`' || c == '"':
 		text, err := l.quoted(c, line, false)
 		return token{tokenName, text, line}, err
 	case c == '0' && l.peek(0) == 'x' && isHex(l.peek(1)):
@@ -119,7 +141,7 @@ func (l *lexer) next() (token, error) {
 		text, err := l.number(c)
 		return token{tokenNumber, text, line}, err
 	case isWord(c):
-		text, err := l.while(string(c), func(c byte) bool { return isWord(c) || isDigit(c) })
+		text, err := l.while(string(c), func(c byte) bool { return (isWord(c) || isDigit(c)) && !l.at(l.delimiter) })
 		return token{tokenWord, text, line}, err
 	default:
 		return token{tokenSymbol, string(rune(c)), line}, nil
@@ -135,29 +157,73 @@ func isBlank(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
 
 // skipBlanks also skips comments: "-- " and # to the end of the line, and /* */.
 func (l *lexer) skipBlanks() error {
-	for {
+	for !l.at(l.delimiter) {
+		var err error
 		switch c := l.peek(0); {
 		case isBlank(c):
 			_, _ = l.read()
 		case c == '#', c == '-' && l.peek(1) == '-' && (isBlank(l.peek(2)) || l.peek(2) == 0):
-			l.skipLine()
+			err = l.skipLine()
+		case c == '/' && l.peek(1) == '*' && (l.peek(2) == '!' || l.peek(2) == 'M' && l.peek(3) == '!'):
+			err = l.openConditional()
 		case c == '/' && l.peek(1) == '*':
-			if err := l.skipComment(); err != nil {
-				return err
-			}
+			err = l.skipComment()
+		case c == '*' && l.conditional > 0 && l.peek(1) == '/':
+			_, _ = l.reader.Discard(2)
+			l.conditional = 0
 		default:
 			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// skipLine stops at the end of the file as well, which the next read reports.
+func (l *lexer) skipLine() error {
+	const most = 200
+	line := l.line
+	var text []byte
+	for {
+		c, err := l.read()
+		if err != nil || c == '\n' {
+			if l.remark == nil {
+				return nil
+			}
+			return l.remark(strings.TrimSpace(strings.TrimLeft(string(text), "-#")), line)
+		}
+		if c == '\r' && l.peek(0) != '\n' && l.peek(0) != 0 {
+			return l.errorf(line, "a carriage return ends no line: expected line feeds, or both")
+		}
+		if len(text) < most {
+			text = append(text, c)
 		}
 	}
 }
 
-// skipLine stops at the end of the file as well, which the next read reports.
-func (l *lexer) skipLine() {
-	for {
-		if c, err := l.read(); err != nil || c == '\n' {
-			return
-		}
+// never is the version of a comment that no server runs: mariadb-dump's first line has it.
+const never = "999999"
+
+// openConditional goes behind /*!40101 or /*M!100616, so that what follows is read as SQL to the comment's end.
+func (l *lexer) openConditional() error {
+	line := l.line
+	if l.conditional > 0 {
+		return l.errorf(line, "a comment for a version lies in the one that line %d starts", l.conditional)
 	}
+	ahead, _ := l.reader.Peek(len("/*M!") + len(never))
+	_, version, _ := strings.Cut(string(ahead), "!")
+	digits := 0
+	for digits < len(version) && isDigit(version[digits]) {
+		digits++
+	}
+	if version[:digits] == never {
+		return l.skipComment()
+	}
+	_, _ = l.reader.Discard(strings.IndexByte(string(ahead), '!') + 1 + digits)
+	l.conditional = line
+	return nil
 }
 
 func (l *lexer) skipComment() error {
@@ -167,7 +233,7 @@ func (l *lexer) skipComment() error {
 	for previous := byte(0); ; {
 		c, err := l.read()
 		if err != nil {
-			return l.errorf(line, "the comment that starts here has no end")
+			return l.errorf(line, "the comment that starts here has no end: the file is truncated")
 		}
 		if previous == '*' && c == '/' {
 			return nil

@@ -1,0 +1,4 @@
+package source
+
+// QueryWithin is Query with another limit.
+var QueryWithin = query
