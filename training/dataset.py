@@ -20,6 +20,8 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Texts = npt.NDArray[np.str_]
 
+# The tables of a run that are trained on; the sales mart and the observations are for others.
+_TRAINED = ("ratings", "products", "customers")
 _PRODUCT_CODE = re.compile(r"[!-~]{1,64}")
 _MAX_CUSTOMER = 2**31 - 1
 
@@ -99,7 +101,8 @@ def load(folder: Path, progress: Callable[[int, int], None] = lambda done, total
     learn from.
     """
     run = decode(folder / MANIFEST)
-    total = 2 * sum(len(table.files) for table in run.tables.values())
+    total = sum(len(table.files) for table in run.tables.values())
+    total += sum(len(run.tables[name].files) for name in _TRAINED)
     done = 0
 
     def step() -> None:
@@ -108,7 +111,7 @@ def load(folder: Path, progress: Callable[[int, int], None] = lambda done, total
         progress(done, total)
 
     verify(folder, run, step)
-    cells = {name: tables.read(folder, run, name, step) for name in run.tables}
+    cells = {name: tables.read(folder, run, name, step) for name in _TRAINED}
     problems = Problems()
     for name, table in cells.items():
         if table.rows == 0:

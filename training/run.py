@@ -1,7 +1,8 @@
 """One published run of training data: its manifest, and that its files are what the manifest says.
 
 The contract is that of docs/schemas/training_set_manifest.schema.json; its golden examples, which the Go
-reader (internal/trainingset) and this one share, are in test/contracts/training_set_manifest.json.
+reader (internal/trainingset) and this one share, are in test/contracts/training_set_manifest.json. So it is
+for published.json beside the runs, which names the one that is read (training_set_published).
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from typing import Any
 
 PREFIX = "ratings_ml_training"
 MANIFEST = "manifest.json"
+PUBLISHED = "published.json"
 
 MAX_MANIFEST_BYTES = 4 << 20
+MAX_PUBLISHED_BYTES = 64 << 10
 MAX_DEPTH = 8
 MAX_FILES = 10_000
 MAX_ROWS = 1 << 40
@@ -56,9 +59,39 @@ _COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
         **_PRICED,
     },
     "customers": _CUSTOMER,
+    "sales": {
+        "orderNumber": ("int",),
+        "orderLineNumber": _SMALL,
+        "orderDate": ("date",),
+        "status": ("string",),
+        "customerNumber": ("int",),
+        "productCode": ("string",),
+        "quantityOrdered": ("int",),
+        "priceEach": _MONEY,
+        "revenue": ("decimal(20,2)",),
+    },
+    "dates": {
+        "calendarDate": ("date",),
+        **dict.fromkeys(("year", "quarter", "month", "dayOfMonth", "dayOfWeek"), ("int",)),
+        "revenue": ("decimal(20,2)",),
+        "threshold": ("decimal(24,4)",),
+        "isSpike": ("boolean",),
+    },
+    "observations": {
+        "customerNumber": ("int",),
+        "productCode": ("string",),
+        "ratedAt": ("timestamp",),
+        "productRating": ("int",),
+    },
 }
+_OPTIONAL = ("sales", "dates", "observations")
+_MAX_SOURCE_TABLES = 100
+_MAX_COLUMNS = 4096
+_MAX_IDENTIFIER = 64
+_MAX_TYPE = 100
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_RUN_ID_MEANING = "a run id: 1 to 128 letters, digits, dots, dashes"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _RFC3339 = re.compile(
     r"20\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII
@@ -118,13 +151,16 @@ class Run:
 
 
 def find_run(folder: Path) -> Path:
-    """The run's folder: the given one, or, where it holds ratings_ml_training/, the newest run below that.
+    """The run's folder: the given one, or, where it holds ratings_ml_training/, the published run below that.
 
-    The newest is the one whose manifest has the latest created_at (then the greatest run id). Raises
-    RefusedError where there is no manifest.
+    Where nothing is published (the generator publishes nothing) it is the newest one: that whose manifest has
+    the latest created_at (then the greatest run id). Raises RefusedError where there is no manifest.
     """
     if (folder / MANIFEST).is_file():
         return folder
+    pointer = folder / PREFIX / PUBLISHED
+    if pointer.is_file():
+        return _published(pointer)
     runs = sorted(path.parent for path in (folder / PREFIX).glob(f"*/{MANIFEST}"))
     if not runs:
         raise RefusedError(f"{folder}: holds neither {MANIFEST} nor {PREFIX}/<run_id>/{MANIFEST}")
@@ -132,6 +168,34 @@ def find_run(folder: Path) -> Path:
         return runs[0]
     decoded = [(decode(path / MANIFEST), path) for path in runs]
     return max(decoded, key=lambda each: (_moment(each[0].created_at), each[0].run_id))[1]
+
+
+def _published(pointer: Path) -> Path:
+    """The run that is published: its manifest has the hash that the pointer says."""
+    run_id, digest = decode_published(pointer.read_bytes(), str(pointer))
+    manifest = pointer.parent / run_id / MANIFEST
+    try:
+        found = hashlib.sha256(manifest.read_bytes()).hexdigest()
+    except OSError as error:
+        raise RefusedError(
+            f"{pointer}: names run {run_id}: {manifest}: not readable: {error.strerror}"
+        ) from error
+    if found != digest:
+        raise RefusedError(f"{manifest}: has sha256 {found}, {pointer} says {digest}")
+    return manifest.parent
+
+
+def decode_published(data: bytes, name: str) -> tuple[str, str]:
+    """Reads published.json: the run's id and its manifest's sha256; name is for the messages."""
+    problems = Problems()
+    reader = _Reader(name, problems)
+    root = reader.object(_parse(data, name, MAX_PUBLISHED_BYTES), "")
+    reader.integer(root, "schema_version", 1, 1)
+    run_id = reader.text(root, "run_id", _is(_RUN_ID), _RUN_ID_MEANING)
+    reader.text(root, "published_at", _is_time, "a time in RFC 3339")
+    digest = reader.text(root, "manifest_sha256", _is(_SHA256), "64 lower-case hexadecimal digits")
+    problems.raise_any()
+    return run_id, digest
 
 
 def decode(path: Path) -> Run:
@@ -146,20 +210,12 @@ def decode(path: Path) -> Run:
 
 def decode_bytes(data: bytes, name: str) -> Run:
     """Reads a manifest of this content; name is for the messages."""
-    if len(data) > MAX_MANIFEST_BYTES:
-        raise RefusedError(f"{name}: has {len(data)} bytes or more, want at most {MAX_MANIFEST_BYTES}")
-    try:
-        value = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise RefusedError(f"{name}: want one JSON value in UTF-8 without doubled names: {error}") from error
-    if _depth(value) > MAX_DEPTH:
-        raise RefusedError(f"{name}: want at most {MAX_DEPTH} levels of nesting")
     problems = Problems()
     reader = _Reader(name, problems)
-    root = reader.object(value, "")
+    root = reader.object(_parse(data, name, MAX_MANIFEST_BYTES), "")
     reader.integer(root, "schema_version", 1, 1)
     run = Run(
-        run_id=reader.text(root, "run_id", _is(_RUN_ID), "a run id: 1 to 128 letters, digits, dots, dashes"),
+        run_id=reader.text(root, "run_id", _is(_RUN_ID), _RUN_ID_MEANING),
         created_at=reader.text(root, "created_at", _is_time, "a time in RFC 3339"),
         strategy=reader.choice(root, "strategy", ("replace", "latest", "average")),
         format=reader.choice(root, "format", ("parquet", "csv")),
@@ -169,12 +225,27 @@ def decode_bytes(data: bytes, name: str) -> Run:
     for unknown in sorted(tables.keys() - _COLUMNS.keys()):
         reader.refuse(f"tables.{unknown}", None, "one of " + ", ".join(_COLUMNS))
     for table in _COLUMNS:
-        run.tables[table] = _table(reader, tables, table, run)
+        if table not in _OPTIONAL or tables.get(table) is not None:
+            run.tables[table] = _table(reader, tables, table, run)
     source = reader.object(root.get("source"), "source")
     reader.choice(source, "kind", ("generated", "mysql", "dump"), "source.")
     reader.text(source, "detail", lambda text: len(text) <= MAX_DETAIL, "a string of at most 500", "source.")
+    _check_source_schema(reader, root)
     problems.raise_any()
     return run
+
+
+def _parse(data: bytes, name: str, most: int) -> Any:
+    """One JSON value of at most this many bytes."""
+    if len(data) > most:
+        raise RefusedError(f"{name}: has {len(data)} bytes or more, want at most {most}")
+    try:
+        value = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise RefusedError(f"{name}: want one JSON value in UTF-8 without doubled names: {error}") from error
+    if _depth(value) > MAX_DEPTH:
+        raise RefusedError(f"{name}: want at most {MAX_DEPTH} levels of nesting")
+    return value
 
 
 def verify(folder: Path, run: Run, step: Callable[[], None] = lambda: None) -> None:
@@ -204,6 +275,28 @@ def verify(folder: Path, run: Run, step: Callable[[], None] = lambda: None) -> N
         if found.is_file() and path not in listed and path != MANIFEST and not marker:
             problems.add(str(found), "not listed in the manifest")
     problems.raise_any()
+
+
+def _check_source_schema(reader: _Reader, root: dict[str, Any]) -> None:
+    """What is told of the source is for people; here it only has to be well formed."""
+
+    def names(parent: dict[str, Any], at: str, *keys: str) -> None:
+        for key in keys:
+            most = _MAX_TYPE if key == "type" else _MAX_IDENTIFIER
+            reader.text(parent, key, _has(most), f"a string of 1 to {most}", at)
+
+    if root.get("source_schema") is not None:
+        for i, entry in enumerate(reader.array(root, "source_schema", 0, _MAX_SOURCE_TABLES, "")):
+            table = reader.object(entry, f"source_schema[{i}]")
+            names(table, f"source_schema[{i}].", "table")
+            for j, column in enumerate(
+                reader.array(table, "columns", 1, _MAX_COLUMNS, f"source_schema[{i}].")
+            ):
+                place = f"source_schema[{i}].columns[{j}]"
+                names(reader.object(column, place), place + ".", "name", "type")
+    if root.get("additions") is not None:
+        for i, entry in enumerate(reader.array(root, "additions", 0, _MAX_COLUMNS, "")):
+            names(reader.object(entry, f"additions[{i}]"), f"additions[{i}].", "table", "column", "type")
 
 
 def _table(reader: _Reader, tables: dict[str, Any], name: str, run: Run) -> Table:
@@ -302,6 +395,10 @@ def _depth(value: object) -> int:
 
 def _is(pattern: re.Pattern[str]) -> Callable[[str], bool]:
     return lambda text: pattern.fullmatch(text) is not None
+
+
+def _has(most: int) -> Callable[[str], bool]:
+    return lambda text: 1 <= len(text) <= most
 
 
 def _is_time(text: str) -> bool:

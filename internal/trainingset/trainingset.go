@@ -1,10 +1,12 @@
 // Package trainingset is the contract of one published run of training data: what the ETL job writes, what the
 // gate checks, and what the trainer reads.
 //
-// A run is a folder, ratings_ml_training/<run_id>/, with the three tables ratings, products and customers and
-// a manifest.json that names every file. The package must not know how a run is made or what is learned from
-// it. The JSON Schema of the manifest is docs/schemas/training_set_manifest.schema.json; golden examples are
-// in test/contracts/training_set_manifest.json.
+// A run is a folder, ratings_ml_training/<run_id>/, with the tables ratings, products and customers, where the
+// ETL job made it also the sales mart (sales, dates) and observations, and a manifest.json that names every
+// file; everything else in it begins with an underscore. published.json beside the runs names the one that
+// programs read. The catalogue's tables follow it by a file that lists the run's files (CatalogueFolder). The
+// package must not know how a run is made or what is learned from it. JSON Schemas are
+// docs/schemas/training_set_*.schema.json; golden examples are in test/contracts/.
 package trainingset
 
 import (
@@ -26,6 +28,14 @@ const (
 	Prefix = "ratings_ml_training"
 	// ManifestName is the file in a run's folder that names all others.
 	ManifestName = "manifest.json"
+	// PublishedName is the file in Prefix that names the published run.
+	PublishedName = "published.json"
+	// OutcomeName is the file in a run's folder in which the ETL job tells how it went.
+	OutcomeName = "_outcome.json"
+	// QuarantinePrefix is the folder of the rows that were not published: quarantine/<run_id>/<table>/.
+	QuarantinePrefix = "quarantine"
+	// SymlinkName is the file in a CatalogueFolder that lists the published run's files of a table.
+	SymlinkName = "symlink.txt"
 )
 
 // The limits of a manifest.
@@ -66,13 +76,34 @@ type Manifest struct {
 	Format        Format    `json:"format"`
 	Tables        Tables    `json:"tables"`
 	Source        Source    `json:"source"`
+	// SourceSchema is the tables that were read as the source described them; nil where that is not known.
+	SourceSchema []SourceTable `json:"source_schema,omitempty"`
+	// Additions are columns of those tables that the job does not know.
+	Additions []Addition `json:"additions,omitempty"`
 }
 
-// Tables are the tables of a run.
+// Tables are the tables of a run; nil where a run need not have one and has not.
 type Tables struct {
 	Ratings   Table `json:"ratings"`
 	Products  Table `json:"products"`
 	Customers Table `json:"customers"`
+	// Sales are the order lines, cancelled ones with a revenue of 0.
+	Sales *Table `json:"sales,omitempty"`
+	// Dates are the days from the first order's to the last one's, with revenue and demand spikes.
+	Dates *Table `json:"dates,omitempty"`
+	// Observations are all values that a customer's rating of a product was ever seen to have.
+	Observations *Table `json:"observations,omitempty"`
+}
+
+// All are the tables that the run has, by name.
+func (t Tables) All() map[string]Table {
+	all := map[string]Table{"ratings": t.Ratings, "products": t.Products, "customers": t.Customers}
+	for name, table := range map[string]*Table{"sales": t.Sales, "dates": t.Dates, "observations": t.Observations} {
+		if table != nil {
+			all[name] = *table
+		}
+	}
+	return all
 }
 
 // Table is one table of a run.
@@ -95,6 +126,19 @@ type File struct {
 	Bytes  int64  `json:"bytes"`
 }
 
+// SourceTable is a table of the source, its columns with the types that MySQL gives them.
+type SourceTable struct {
+	Table   string   `json:"table"`
+	Columns []Column `json:"columns"`
+}
+
+// Addition is a column of the source that the job does not know.
+type Addition struct {
+	Table  string `json:"table"`
+	Column string `json:"column"`
+	Type   string `json:"type"`
+}
+
 // Source is where the ratings came from.
 type Source struct {
 	// Kind is generated, mysql or dump.
@@ -108,6 +152,12 @@ var (
 	sha256Pattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
 
+// What the patterns mean, for messages.
+const (
+	runIDMeaning  = "a run id: 1 to 128 letters, digits, dots, dashes and underscores, the first a letter or digit"
+	sha256Meaning = "64 lower-case hexadecimal digits"
+)
+
 type columnRule struct {
 	name  string
 	types []string
@@ -118,7 +168,36 @@ var (
 	integer = []string{"int"}
 	small   = []string{"smallint", "int"} // Spark's JDBC reader widens MySQL's smallint
 	money   = []string{"decimal(10,2)"}
+	date    = []string{"date"}
+	time64  = []string{"timestamp"}
+	revenue = []string{"decimal(20,2)"}
 )
+
+// TableNames are the tables that a run of the ETL job has.
+func TableNames() []string {
+	return []string{"ratings", "products", "customers", "sales", "dates", "observations"}
+}
+
+// Columns are the columns of a table of TableNames as the ETL job writes them.
+func Columns(table string) []Column {
+	var written []Column
+	for _, rule := range columns(table, "int") {
+		written = append(written, Column{Name: rule.name, Type: rule.types[0]})
+	}
+	return written
+}
+
+// CatalogueTable is the name of a run's table in the Glue catalogue: that of the ratings is the course's.
+func CatalogueTable(table string) string {
+	if table == "ratings" {
+		return Prefix
+	}
+	return table
+}
+
+// CatalogueFolder is where the catalogue's table looks: a folder with one file, SymlinkName, that lists the
+// published run's files, one URI a line (Hive's SymlinkTextInputFormat).
+func CatalogueFolder(table string) string { return "catalogue/" + CatalogueTable(table) }
 
 // columns are the tables' columns in their order; rating is the type of productRating.
 func columns(table string, rating string) []columnRule {
@@ -127,12 +206,22 @@ func columns(table string, rating string) []columnRule {
 		return []columnRule{{"customerNumber", integer}, {"city", text}, {"state", text}, {"postalCode", text},
 			{"country", text}, {"creditLimit", money}, {"productCode", text}, {"productLine", text},
 			{"productScale", text}, {"quantityInStock", small}, {"buyPrice", money}, {"MSRP", money},
-			{"productRating", []string{rating}}, {"ratedAt", []string{"timestamp"}},
+			{"productRating", []string{rating}}, {"ratedAt", time64},
 			{"ratingCount", []string{"int", "bigint"}}}
 	case "products":
 		return []columnRule{{"productCode", text}, {"productName", text}, {"productLine", text},
 			{"productScale", text}, {"productVendor", text}, {"quantityInStock", small}, {"buyPrice", money},
 			{"MSRP", money}}
+	case "sales":
+		return []columnRule{{"orderNumber", integer}, {"orderLineNumber", small}, {"orderDate", date}, {"status", text},
+			{"customerNumber", integer}, {"productCode", text}, {"quantityOrdered", integer}, {"priceEach", money},
+			{"revenue", revenue}}
+	case "dates":
+		return []columnRule{{"calendarDate", date}, {"year", integer}, {"quarter", integer}, {"month", integer},
+			{"dayOfMonth", integer}, {"dayOfWeek", integer}, {"revenue", revenue},
+			{"threshold", []string{"decimal(24,4)"}}, {"isSpike", []string{"boolean"}}}
+	case "observations":
+		return []columnRule{{"customerNumber", integer}, {"productCode", text}, {"ratedAt", time64}, {"productRating", integer}}
 	default:
 		return []columnRule{{"customerNumber", integer}, {"city", text}, {"state", text}, {"postalCode", text},
 			{"country", text}, {"creditLimit", money}}
@@ -151,7 +240,7 @@ func Decode(data []byte) (Manifest, error) {
 	}
 	manifest := Manifest{
 		SchemaVersion: int(root.Field("schema_version").Integer(1, 1)),
-		RunID:         root.Field("run_id").Pattern(runIDPattern, "a run id: 1 to 128 letters, digits, dots, dashes and underscores, the first a letter or digit"),
+		RunID:         root.Field("run_id").Pattern(runIDPattern, runIDMeaning),
 		CreatedAt:     root.Field("created_at").Time(),
 		Strategy:      Strategy(root.Field("strategy").OneOf(string(Replace), string(Latest), string(Average))),
 		Format:        Format(root.Field("format").OneOf(string(Parquet), string(CSV))),
@@ -161,10 +250,17 @@ func Decode(data []byte) (Manifest, error) {
 		if manifest.Strategy == Average {
 			rating = "double"
 		}
-		tables.Only("ratings", "products", "customers")
+		tables.Only(TableNames()...)
 		manifest.Tables.Ratings = readTable(tables, "ratings", rating, manifest.Format)
 		manifest.Tables.Products = readTable(tables, "products", rating, manifest.Format)
 		manifest.Tables.Customers = readTable(tables, "customers", rating, manifest.Format)
+		optional := map[string]**Table{"sales": &manifest.Tables.Sales, "dates": &manifest.Tables.Dates, "observations": &manifest.Tables.Observations}
+		for _, name := range TableNames() {
+			if target := optional[name]; target != nil && !tables.Field(name).Missing() {
+				table := readTable(tables, name, rating, manifest.Format)
+				*target = &table
+			}
+		}
 	}
 	if source := root.Field("source"); source.Object() {
 		manifest.Source = Source{
@@ -172,10 +268,56 @@ func Decode(data []byte) (Manifest, error) {
 			Detail: source.Field("detail").Text(0, 500),
 		}
 	}
+	if schema := root.Field("source_schema"); !schema.Missing() {
+		manifest.SourceSchema = readSourceSchema(schema)
+	}
+	if additions := root.Field("additions"); !additions.Missing() {
+		manifest.Additions = readAdditions(additions)
+	}
 	if err := document.Err(); err != nil {
 		return Manifest{}, err
 	}
 	return manifest, nil
+}
+
+// Limits of what is told of the source; the columns' are MySQL's.
+const (
+	maxSourceTables = 100
+	maxColumns      = 4096
+	maxIdentifier   = 64
+	maxType         = 100
+)
+
+func readSourceSchema(schema strictjson.Value) []SourceTable {
+	var tables []SourceTable
+	for _, entry := range schema.Elements(0, maxSourceTables) {
+		if !entry.Object() {
+			continue
+		}
+		table := SourceTable{Table: entry.Field("table").Text(1, maxIdentifier)}
+		for _, column := range entry.Field("columns").Elements(1, maxColumns) {
+			if column.Object() {
+				table.Columns = append(table.Columns, Column{
+					Name: column.Field("name").Text(1, maxIdentifier), Type: column.Field("type").Text(1, maxType),
+				})
+			}
+		}
+		tables = append(tables, table)
+	}
+	return tables
+}
+
+func readAdditions(value strictjson.Value) []Addition {
+	var additions []Addition
+	for _, entry := range value.Elements(0, maxColumns) {
+		if entry.Object() {
+			additions = append(additions, Addition{
+				Table: entry.Field("table").Text(1, maxIdentifier), Column: entry.Field("column").Text(1, maxIdentifier),
+				Type: entry.Field("type").Text(1, maxType),
+			})
+		}
+	}
+	return additions
 }
 
 // Encode writes the manifest as indented JSON that ends in a newline.
@@ -210,7 +352,7 @@ func readTable(tables strictjson.Value, name, rating string, format Format) Tabl
 		}
 		file := File{
 			Path:   entry.Field("path").Pattern(pattern, "a path such as "+name+"/part-00000.csv"),
-			SHA256: entry.Field("sha256").Pattern(sha256Pattern, "64 lower-case hexadecimal digits"),
+			SHA256: entry.Field("sha256").Pattern(sha256Pattern, sha256Meaning),
 			Bytes:  entry.Field("bytes").Integer(0, maxFileSize),
 		}
 		if file.Path != "" && format != "" && !strings.HasSuffix(file.Path, "."+string(format)) {
@@ -239,7 +381,7 @@ func Verify(run fs.FS) (Manifest, error) {
 		return Manifest{}, fmt.Errorf("%s: %w", ManifestName, err)
 	}
 	listed := map[string]artifacts.File{}
-	for _, table := range []Table{manifest.Tables.Ratings, manifest.Tables.Products, manifest.Tables.Customers} {
+	for _, table := range manifest.Tables.All() {
 		for _, file := range table.Files {
 			listed[file.Path] = artifacts.File{SHA256: file.SHA256, Bytes: file.Bytes}
 		}

@@ -24,6 +24,67 @@ func TestContract(t *testing.T) {
 	})
 }
 
+func TestPublishedContract(t *testing.T) {
+	contracts.Check(t, "training_set_published", func(data []byte) error {
+		_, err := trainingset.DecodePublished(data)
+		return err
+	})
+}
+
+func TestOutcomeContract(t *testing.T) {
+	contracts.Check(t, "training_set_outcome", func(data []byte) error {
+		_, err := trainingset.DecodeOutcome(data)
+		return err
+	})
+}
+
+func FuzzDecodePublished(f *testing.F) {
+	suite := contracts.Load(f, "training_set_published")
+	suite.Seed(f)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		_, err := trainingset.DecodePublished(data)
+		suite.Agree(t, data, err)
+	})
+}
+
+func FuzzDecodeOutcome(f *testing.F) {
+	suite := contracts.Load(f, "training_set_outcome")
+	suite.Seed(f)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		_, err := trainingset.DecodeOutcome(data)
+		suite.Agree(t, data, err)
+	})
+}
+
+func TestOutcomeIsReadWhole(t *testing.T) {
+	outcome, err := trainingset.DecodeOutcome(contracts.Load(t, "training_set_outcome").Example(t, "failed"))
+	require.NoError(t, err)
+	assert.Equal(t, trainingset.Failed, outcome.Status)
+	assert.Equal(t, "quality", outcome.Stage)
+	assert.EqualValues(t, 2532, outcome.Rows.Read["ratings"])
+	assert.EqualValues(t, 40, outcome.Rows.Quarantined["ratings"])
+	assert.Equal(t, trainingset.Rule{
+		Table: "ratings", Rule: "range", Column: "productRating", Expected: "from 1 to 5", Found: "6", Rows: 40,
+	}, outcome.Rules[1])
+	assert.InDelta(t, 3.25, outcome.Seconds["read"], 0)
+	assert.False(t, outcome.FinishedAt.IsZero())
+}
+
+func TestManifestOfTheJobIsReadWhole(t *testing.T) {
+	manifest, err := trainingset.Decode(contracts.Load(t, suiteName).Example(t, "job"))
+	require.NoError(t, err)
+	for _, name := range trainingset.TableNames() {
+		assert.Equal(t, trainingset.Columns(name), manifest.Tables.All()[name].Columns, name)
+	}
+	assert.Len(t, manifest.SourceSchema, 1)
+	assert.Equal(t, []trainingset.Addition{{Table: "customers", Column: "loyaltyTier", Type: "varchar"}}, manifest.Additions)
+}
+
+func TestTheCataloguesTableOfTheRatingsHasTheCoursesName(t *testing.T) {
+	assert.Equal(t, "catalogue/ratings_ml_training", trainingset.CatalogueFolder("ratings"))
+	assert.Equal(t, "catalogue/sales", trainingset.CatalogueFolder("sales"))
+}
+
 func FuzzDecode(f *testing.F) {
 	suite := contracts.Load(f, suiteName)
 	suite.Seed(f)
