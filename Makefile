@@ -15,6 +15,11 @@ TRAINING_KEY := $(shell cksum < training/requirements.txt | cut -d ' ' -f 1)
 TRAINING_HOME := $(DIECAST_CACHE)/python-training-$(TRAINING_KEY)
 export DIECAST_TRAINING_PYTHON ?= $(TRAINING_HOME)/bin/python
 MARIADB_HOME := $(DIECAST_CACHE)/mariadb-$(shell cat internal/local/mariadb/VERSION)
+# The ETL job runs with what Glue has of Python, in an environment of its own, and with Glue's jars.
+GLUE_KEY := $(shell cksum < glue-scripts/requirements.txt | cut -d ' ' -f 1)
+GLUE_HOME := $(DIECAST_CACHE)/python-glue-$(GLUE_KEY)
+export DIECAST_GLUE_PYTHON ?= $(GLUE_HOME)/bin/python
+GLUE_JARS := $(DIECAST_CACHE)/glue-jars-1
 
 # One set of build flags for everything: other flags compile the million lines of CDK anew.
 export GOFLAGS :=
@@ -33,7 +38,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: $(PYTHON_HOME)/.complete node_modules/.complete $(MARIADB_HOME) ## Install what the tests and the laptop run need (once; `test` does it too)
+setup: $(PYTHON_HOME)/.complete node_modules/.complete $(MARIADB_HOME) $(GLUE_HOME)/.complete $(GLUE_JARS) ## Install what the tests and the laptop run need (once; `test` does it too)
 
 # The folder's name holds the lock file's content: it is complete or it is not, whenever the file was checked out.
 $(PYTHON_HOME)/.complete:
@@ -51,6 +56,18 @@ $(TRAINING_HOME)/.complete:
 	@"$(TRAINING_HOME)/bin/python" -m pip install --quiet --disable-pip-version-check --requirement training/requirements.txt
 	@ln -sfn "python-training-$(TRAINING_KEY)" "$(DIECAST_CACHE)/python-training"
 	@touch $@
+
+$(GLUE_HOME)/.complete:
+	@echo "setup: PySpark and what Glue has of Python, 0.6 GB -> $(GLUE_HOME)"
+	@rm -rf "$(GLUE_HOME)" && mkdir -p "$(DIECAST_CACHE)"
+	@python3 -m venv "$(GLUE_HOME)"
+	@"$(GLUE_HOME)/bin/python" -m pip install --quiet --disable-pip-version-check --requirement glue-scripts/requirements.txt
+	@ln -sfn "python-glue-$(GLUE_KEY)" "$(DIECAST_CACHE)/python-glue"
+	@touch $@
+
+$(GLUE_JARS):
+	@echo "setup: MySQL's and S3's jars, 11 MB -> $@"
+	@glue-scripts/install_jars.sh "$(DIECAST_CACHE)"
 
 $(MARIADB_HOME):
 	@echo "setup: MariaDB, 150 MB to download, once for all checkouts -> $@"
@@ -111,6 +128,12 @@ test-training: $(TRAINING_HOME)/.complete
 	@echo "test: trainer"
 	@$(DIECAST_TRAINING_PYTHON) -m mypy --config-file training/pyproject.toml training
 	@$(DIECAST_TRAINING_PYTHON) -m pytest -q training
+
+.PHONY: test-etl
+test-etl: $(PYTHON_HOME)/.complete $(GLUE_HOME)/.complete $(GLUE_JARS) $(MARIADB_HOME) ## The ETL job's tests: Spark, MariaDB over TLS, S3
+	@echo "test: ETL job"
+	@cd glue-scripts && $(DIECAST_GLUE_PYTHON) -m mypy --config-file pyproject.toml .
+	@cd glue-scripts && $(DIECAST_GLUE_PYTHON) -m pytest -q
 
 .PHONY: validate
 validate: node_modules/.complete

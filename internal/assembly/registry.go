@@ -75,6 +75,8 @@ const (
 	ownServer     = "the laptop's database server has settings of its own"
 	noBalancer    = "a laptop runs one web server, without a load balancer"
 	noAlarms      = "a laptop raises no alarms"
+	noCatalogue   = "a laptop has no catalogue: the lake's tables are read by their files"
+	noEvents      = "nothing sends events to EventBridge on a laptop"
 
 	functionType       = "AWS::Lambda::Function"
 	customResourceType = "AWS::CloudFormation::CustomResource"
@@ -85,6 +87,7 @@ const (
 // a laptop, and add a line.
 var registry = map[string]kind{
 	"AWS::DynamoDB::GlobalTable":           run(decodeTable, "Arn"),
+	"AWS::Glue::Job":                       run(decodeJob),
 	"AWS::Kinesis::Stream":                 run(decodeStream, "Arn"),
 	"AWS::KinesisFirehose::DeliveryStream": run(decodeDeliveryStream, "Arn"),
 	"AWS::Lambda::EventSourceMapping":      run(decodeEventSourceMapping, "Id", "EventSourceMappingArn"),
@@ -106,6 +109,7 @@ var registry = map[string]kind{
 	"AWS::SNS::Subscription":          checkedARN(noAlarms),
 	"AWS::SNS::Topic":                 checkedARN(noAlarms),
 	"AWS::SNS::TopicPolicy":           checked(noAlarms),
+	"AWS::Events::Rule":               checked(noEvents),
 	"AWS::Logs::LogGroup":             checked(noLogService),
 	"AWS::Logs::LogStream":            checked(noLogService),
 	"AWS::Logs::MetricFilter":         checked(noMetrics),
@@ -117,6 +121,14 @@ var registry = map[string]kind{
 	"AWS::Lambda::Permission":             checked(noPermissions),
 	"AWS::S3::BucketPolicy":               checked(noPermissions),
 	"AWS::SecretsManager::ResourcePolicy": checked(noPermissions),
+
+	"AWS::Athena::NamedQuery":          checked(noCatalogue),
+	"AWS::Athena::WorkGroup":           checked(noCatalogue),
+	"AWS::Glue::Connection":            checked(noNetwork),
+	"AWS::Glue::DataQualityRuleset":    checked(noCatalogue),
+	"AWS::Glue::Database":              checked(noCatalogue),
+	"AWS::Glue::SecurityConfiguration": checked(noEncryption),
+	"AWS::Glue::Table":                 checked(noCatalogue),
 
 	"AWS::EC2::EIP":                             checked(noNetwork),
 	"AWS::EC2::FlowLog":                         checked(noNetwork),
@@ -137,6 +149,7 @@ var registry = map[string]kind{
 	"AWS::EC2::VPCEndpoint":                     checked(noNetwork),
 	"AWS::EC2::VPCGatewayAttachment":            checked(noNetwork),
 	"AWS::RDS::DBParameterGroup":                checked(ownServer),
+	"AWS::RDS::OptionGroup":                     checked(ownServer),
 	"AWS::RDS::DBSubnetGroup":                   checked(noNetwork),
 	"AWS::ElasticLoadBalancingV2::Listener":     checkedARN(noBalancer),
 	"AWS::ElasticLoadBalancingV2::LoadBalancer": checkedARN(noBalancer),

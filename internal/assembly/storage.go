@@ -113,6 +113,8 @@ func decodeKey(o *object, types map[string]string) (key TableKey) {
 type Database struct {
 	// Engine is RDS's name of one, such as postgres.
 	Engine string
+	// Identifier is the instance's name that the template asks for; empty: any.
+	Identifier string
 	// Name is the database that is created with the instance; empty: none.
 	Name string
 	// MasterUser is the administrator.
@@ -121,8 +123,8 @@ type Database struct {
 
 func decodeDatabase(o *object) *Database {
 	o.need("Engine", "MasterUsername", "ManageMasterUserPassword")
-	o.ignore(ownServer, "CACertificateIdentifier", "DBParameterGroupName")
-	o.ignore("the laptop's database server has the version that is installed", "AutoMinorVersionUpgrade", "EngineVersion")
+	o.ignore(ownServer, "CACertificateIdentifier", "DBParameterGroupName", "OptionGroupName")
+	o.ignore("the laptop's database server has the version that is installed", "AllowMajorVersionUpgrade", "AutoMinorVersionUpgrade", "EngineLifecycleSupport", "EngineVersion")
 	o.ignore("the laptop's servers listen on ports that are free", "Port")
 	o.ignore("a laptop has no IAM: a user who logs in by it gets a password, in a secret", "EnableIAMDatabaseAuthentication")
 	o.ignore("the laptop's own processor, memory and disk serve", "AllocatedStorage", "DBInstanceClass", "Iops", "MaxAllocatedStorage", "MultiAZ", "StorageThroughput", "StorageType")
@@ -137,7 +139,7 @@ func decodeDatabase(o *object) *Database {
 	if !o.boolean("ManageMasterUserPassword", false) {
 		o.refuse("ManageMasterUserPassword", "true: no password stands in a template")
 	}
-	return &Database{Engine: o.text("Engine"), Name: o.text("DBName"), MasterUser: o.text("MasterUsername")}
+	return &Database{Engine: o.text("Engine"), Identifier: o.text("DBInstanceIdentifier"), Name: o.text("DBName"), MasterUser: o.text("MasterUsername")}
 }
 
 // Secret is an AWS::SecretsManager::Secret whose value is generated.

@@ -1,0 +1,171 @@
+"""What is published survives whatever happens to a run."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ratings_etl as etl
+from tests.conftest import Shop
+from tests.engines import start_job
+
+
+def test_the_header_of_a_condition_is_signed_and_sent_by_the_botocore_of_glue(shop: Shop) -> None:
+    import botocore
+
+    assert botocore.__version__ == "1.34.131"
+    client = etl.publishing_client("us-east-1")
+    sent: list[Any] = []
+    client.meta.events.register("before-send.s3.PutObject", lambda request, **_: sent.append(request))
+    lake = etl.Lake(shop.spark, etl.settings_from(shop.arguments(), shop.environment()), client)
+    lake.put("x", b"1", etl.ABSENT)
+    assert sent[0].headers["If-None-Match"] == b"*"
+    assert b"if-none-match" in sent[0].headers["Authorization"]
+    assert not any("condition" in name.lower() for name in sent[0].headers)
+    with pytest.raises(client.exceptions.ClientError, match="PreconditionFailed"):
+        lake.put("x", b"2", etl.ABSENT)
+    found = lake.get("x")
+    assert found is not None
+    lake.put("x", b"3", found[1])
+    assert sent[2].headers["If-Match"] == found[1].encode()
+    with pytest.raises(client.exceptions.ClientError, match="PreconditionFailed"):
+        lake.put("x", b"4", found[1])
+    assert shop.object("x") == b"3"
+
+
+def publish(shop: Shop, run_id: str, before: etl.Publication) -> etl.Publication:
+    """Publishes an empty run over what was published before."""
+    settings = etl.settings_from(shop.arguments(run_id=run_id), shop.environment())
+    lake = etl.Lake(shop.spark, settings, etl.publishing_client("us-east-1"))
+    manifest = {"run_id": run_id, "created_at": "2020-01-01T00:00:00Z", "tables": {}}
+    content = lake.put_json(f"{lake.run}/{etl.MANIFEST}", manifest)
+    return etl.publish(lake, before, manifest, content, datetime.now(UTC))
+
+
+def test_of_two_runs_at_a_time_the_second_to_publish_is_refused(shop: Shop) -> None:
+    nothing = etl.Publication(etl.ABSENT, "", {})
+    publish(shop, "quick", nothing)
+    with pytest.raises(etl.JobError, match=r"run quick was published while this one ran \(before: none\)"):
+        publish(shop, "slow", nothing)
+    assert shop.published() == "quick"
+
+
+def test_a_run_whose_answer_was_lost_finds_itself_published(shop: Shop) -> None:
+    nothing = etl.Publication(etl.ABSENT, "", {})
+    publish(shop, "same", nothing)
+    assert publish(shop, "same", nothing).run_id == "same"
+
+
+def test_a_run_that_was_overtaken_leaves_only_its_outcome(shop: Shop) -> None:
+    def overtake(method: str, path: str) -> None:
+        if method == "PUT" and path.endswith("/slow/manifest.json"):
+            assert shop.s3.door is not None
+            shop.s3.door.watcher = lambda method, path: None
+            publish(shop, "quick", etl.Publication(etl.ABSENT, "", {}))
+
+    assert shop.s3.door is not None
+    shop.s3.door.watcher = overtake
+    with pytest.raises(etl.JobError, match="run quick was published while this one ran"):
+        shop.run(run_id="slow")
+    assert shop.listed(f"{etl.PREFIX}/slow/") == [f"{etl.PREFIX}/slow/_outcome.json"]
+    assert shop.outcome("slow")["status"] == "failed"
+
+
+def test_a_pointer_to_nothing_is_named_with_the_way_out(shop: Shop) -> None:
+    shop.client.put_object(Bucket=shop.bucket, Key=etl.PUBLISHED, Body=b'{"run_id": "lost"}')
+    with pytest.raises(etl.JobError, match=r"published\.json names no run with a readable manifest"):
+        shop.run()
+
+
+# The steps of a run, each by the last object that it writes.
+STEPS = [
+    r"PUT .*/{run}/_outcome\.json",
+    r"PUT .*/{run}/_staging/ratings/_SUCCESS",
+    r"PUT .*/{run}/_staging/products/_SUCCESS",
+    r"PUT .*/{run}/ratings/_SUCCESS",
+    r"PUT .*/{run}/observations/_SUCCESS",
+    r"PUT .*/{run}/manifest\.json",
+    r"PUT .*/ratings_ml_training/published\.json",
+    r"PUT .*/catalogue/products/symlink\.txt",
+    r"PUT .*/catalogue/observations/symlink\.txt",
+]
+PUBLISHING = 6
+
+
+def state(shop: Shop) -> dict[str, bytes]:
+    """The published run and the catalogue, object by object."""
+    run = shop.published()
+    return {
+        key: shop.object(key)
+        for key in shop.listed()
+        if key.startswith((f"{etl.PREFIX}/{run}/", etl.CATALOGUE + "/")) or key == etl.PUBLISHED
+    }
+
+
+def test_a_run_that_is_cut_off_after_any_step_leaves_what_is_published(shop: Shop) -> None:
+    shop.run(run_id="good")
+    shop.sql("UPDATE ratings SET productRating = 2, ratedAt = '2025-01-01' WHERE customerNumber = 103")
+    good, door = state(shop), shop.s3.door
+    assert door is not None
+    for number, step in enumerate(STEPS):
+        run = f"cut-{number}"
+        pattern = re.compile(step.replace("{run}", run))
+
+        def cut(method: str, path: str, pattern: re.Pattern[str] = pattern) -> None:
+            if pattern.fullmatch(f"{method} {path}"):
+                door.shut = True
+
+        door.watcher = cut
+        with pytest.raises(etl.JobError):
+            shop.run(run_id=run)
+        assert door.shut, f"the run never came to {step}"
+        door.shut, door.watcher = False, lambda method, path: None
+        if number < PUBLISHING:
+            assert state(shop) == good, step
+            continue
+        # Published: the catalogue lags or follows, table by table, and lists files that are there.
+        assert shop.published() == run
+        for table in etl.TABLES:
+            listed = shop.catalogue(table)
+            assert len({path.split("/")[4] for path in listed}) == 1
+            assert {path.removeprefix(f"s3://{shop.bucket}/") for path in listed} <= set(shop.listed())
+    # The next run's start brings the catalogue up to what is published, whatever becomes of that
+    # run.
+    shop.sql("DROP TABLE orders")
+    with pytest.raises(etl.JobError, match=r"orders\.\*: contract"):
+        shop.run(run_id="late")
+    assert all(
+        path.split("/")[4] == f"cut-{len(STEPS) - 1}"
+        for table in etl.TABLES
+        for path in shop.catalogue(table)
+    )
+
+
+@pytest.mark.parametrize("step", [4, 6])
+def test_a_run_that_is_killed_leaves_what_is_published_and_the_next_one_goes_on(
+    shop: Shop, environment: dict[str, str], tmp_path: Path, step: int
+) -> None:
+    pattern = re.compile(STEPS[step].replace("{run}", "killed"))
+    process = None
+
+    def kill(method: str, path: str) -> None:
+        if process is not None and pattern.fullmatch(f"{method} {path}"):
+            os.killpg(process.pid, signal.SIGKILL)
+
+    assert shop.s3.door is not None
+    shop.s3.door.watcher = kill
+    variables = {**environment, **shop.environment(), "TZ": "America/New_York"}
+    process = start_job(shop.arguments(run_id="killed"), variables, tmp_path / "log")
+    assert process.wait() == -signal.SIGKILL, (tmp_path / "log").read_text()
+    shop.s3.door.watcher = lambda method, path: None
+    assert shop.published() == ("killed" if step >= PUBLISHING else "")
+    assert shop.outcome("killed")["status"] == "running"
+    shop.run(run_id="next")
+    assert shop.published() == "next"
+    assert len(shop.rows("ratings")) == len(shop.rows("observations")) == 4

@@ -1,0 +1,329 @@
+"""Whole runs, from a real MySQL-compatible server over TLS to an S3."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+import ratings_etl as etl
+from tests.conftest import REPOSITORY, ROWS, Shop
+
+SCHEMAS = REPOSITORY / "docs" / "schemas"
+
+ANCHOR = ("S10_1", "Ships", "1:10", 7933, Decimal("48.81"), Decimal("95.70"))
+BELL = ("S10_2", "Trains", "1:18", 0, Decimal("10.00"), Decimal("20.00"))
+NANTES = (103, "Nantes", None, "44000", "France", Decimal("21000.00"))
+BERGEN = (112, "Bergen  ", "Vestland", None, "Norway  ", None)
+
+RATINGS = [
+    (*NANTES, *ANCHOR, 4, datetime(2024, 2, 11, 0, 0), 1),
+    (*NANTES, *BELL, 1, datetime(2024, 2, 1, 23, 59, 59), 1),
+    (*BERGEN, *ANCHOR, 5, datetime(2024, 2, 20, 10, 0), 1),
+    (*BERGEN, *BELL, 3, datetime(2024, 3, 31, 2, 30), 1),
+]
+PRODUCTS = [
+    ("S10_1", "Anchor", "Ships", "1:10", "Min Lin", 7933, Decimal("48.81"), Decimal("95.70")),
+    ("S10_2", 'Bell, "red"', "Trains", "1:18", "Exoto", 0, Decimal("10.00"), Decimal("20.00")),
+    ("S10_3", "Cart", "Trains", "1:18", "Exoto", 5, Decimal("1.00"), Decimal("2.00")),
+]
+SALES = [
+    (1, 2, date(2024, 1, 30), "Shipped", 103, "S10_1", 3, Decimal("90.10"), Decimal("270.30")),
+    (1, 1, date(2024, 1, 30), "Shipped", 103, "S10_2", 10, Decimal("19.99"), Decimal("199.90")),
+    (2, 1, date(2024, 2, 2), "Cancelled", 112, "S10_1", 100, Decimal("95.70"), Decimal("0.00")),
+    (3, 1, date(2024, 2, 2), "Resolved", 112, "S10_2", 7, Decimal("20.00"), Decimal("140.00")),
+]
+DATES = [
+    (date(2024, 1, 30), 2024, 1, 1, 30, 2, Decimal("470.20"), None, False),
+    (date(2024, 1, 31), 2024, 1, 1, 31, 3, Decimal("0.00"), None, False),
+    (date(2024, 2, 1), 2024, 1, 2, 1, 4, Decimal("0.00"), None, False),
+    (date(2024, 2, 2), 2024, 1, 2, 2, 5, Decimal("140.00"), None, False),
+]
+
+
+def conforms(document: Any, name: str) -> None:
+    schema = json.loads((SCHEMAS / f"training_set_{name}.schema.json").read_text())
+    assert [error.message for error in Draft202012Validator(schema).iter_errors(document)] == []
+
+
+def observations() -> list[tuple[Any, ...]]:
+    return [(row[0], row[6], row[13], row[12]) for row in RATINGS]
+
+
+def test_the_small_shop_is_published_row_for_row_and_a_second_run_doubles_nothing(shop: Shop) -> None:
+    outcome = shop.run(run_id="first")
+    expected: dict[str, list[tuple[Any, ...]]] = {
+        "ratings": RATINGS,
+        "products": PRODUCTS,
+        "customers": [NANTES, BERGEN],
+        "sales": SALES,
+        "dates": DATES,
+        "observations": observations(),
+    }
+    assert shop.published() == "first"
+    assert {table: shop.rows(table) for table in etl.TABLES} == expected
+
+    manifest, told = shop.manifest("first"), shop.outcome("first")
+    conforms(manifest, "manifest")
+    conforms(told, "outcome")
+    conforms(shop.document(etl.PUBLISHED), "published")
+    assert {table: described["rows"] for table, described in manifest["tables"].items()} == {
+        table: len(rows) for table, rows in expected.items()
+    }
+    assert told["status"] == "published"
+    assert told["rows"]["read"] == {
+        "ratings": 4,
+        "orderdetails": 4,
+        "orders": 3,
+        "customers": 2,
+        "products": 3,
+    }
+    assert set(told["seconds"]) == {
+        "session",
+        "contract",
+        "read",
+        "quality",
+        "write",
+        "manifest",
+        "publish",
+        "prune",
+    }
+    assert outcome.additions == manifest["additions"] == []
+    # Nothing but what the manifest lists, and names that begin with an underscore.
+    listed = {file["path"] for described in manifest["tables"].values() for file in described["files"]}
+    there = {key.removeprefix(f"{etl.PREFIX}/first/") for key in shop.listed(f"{etl.PREFIX}/first/")}
+    assert there - listed - {"manifest.json"} == {
+        "_outcome.json",
+        *(f"{table}/_SUCCESS" for table in etl.TABLES),
+    }
+    assert all(len(described["files"]) == 1 for described in manifest["tables"].values())
+
+    shop.run(run_id="second", keep_runs="1")
+    assert shop.published() == "second"
+    assert {table: shop.rows(table) for table in etl.TABLES} == expected
+    hashes = [
+        [file["sha256"] for described in run["tables"].values() for file in described["files"]]
+        for run in (manifest, shop.manifest("second"))
+    ]
+    assert hashes[0] == hashes[1]
+    assert shop.listed(f"{etl.PREFIX}/first/") == []  # pruned
+
+
+def test_csv_and_the_order_of_rows_change_nothing(shop: Shop) -> None:
+    shop.sql(
+        *(f"DELETE FROM {table}" for table in ("ratings", "orderdetails", "orders", "customers", "products"))
+    )
+    for statement in ROWS:
+        head, tail = statement.split(" VALUES ")
+        rows = re.findall(r"\((?:[^()']|'[^']*')*\)", tail)
+        shop.sql(f"{head} VALUES {', '.join(reversed(rows))}")
+    shop.run(run_id="text", format="csv")
+    assert shop.rows("ratings") == RATINGS
+    assert shop.rows("sales") == SALES
+    assert shop.rows("dates") == DATES
+    (path,) = shop.catalogue("products")
+    assert shop.object(path.removeprefix(f"s3://{shop.bucket}/")).decode() == (
+        "productCode,productName,productLine,productScale,productVendor,quantityInStock,buyPrice,MSRP\n"
+        "S10_1,Anchor,Ships,1:10,Min Lin,7933,48.81,95.70\n"
+        'S10_2,"Bell, ""red""",Trains,1:18,Exoto,0,10.00,20.00\n'
+        "S10_3,Cart,Trains,1:18,Exoto,5,1.00,2.00\n"
+    )
+    (path,) = shop.catalogue("ratings")
+    line = shop.object(path.removeprefix(f"s3://{shop.bucket}/")).decode().splitlines()[3]
+    assert (
+        line == "112,Bergen  ,Vestland,,Norway  ,,S10_1,Ships,1:10,7933,48.81,95.70,5,2024-02-20T10:00:00Z,1"
+    )
+
+
+def test_within_the_tolerance_bad_rows_are_quarantined_and_above_it_nothing_is_published(shop: Shop) -> None:
+    shop.sql(
+        "ALTER TABLE customers ADD COLUMN loyaltyTier varchar(10)",
+        "INSERT INTO ratings VALUES (103, 'S10_3', 6, '2024-05-01'), (999, 'S10_1', 2, '2024-05-01')",
+        "INSERT INTO orderdetails VALUES (9, 'S10_1', 1, 1.00, 1)",
+    )
+    with pytest.raises(etl.JobError) as refused:
+        shop.run(run_id="strict", max_quarantined="0.33")
+    message = str(refused.value)
+    assert "ratings: 2 of 6 rows break a rule, allowed is a share of 0.33; nothing is published" in message
+    assert "ratings.productRating: range: want from 1 to 5, found 6 (1 rows)" in message
+    assert "ratings.customerNumber: reference: want in the table customers, found 999 (1 rows)" in message
+    told = shop.outcome("strict")
+    conforms(told, "outcome")
+    assert (told["status"], told["stage"]) == ("failed", "quality")
+    assert [
+        (rule["column"], rule["found"], rule["rows"]) for rule in told["rules"] if not rule["passed"]
+    ] == [
+        ("productRating", "6", 1),
+        ("customerNumber", "999", 1),
+    ]
+    assert shop.published() == ""
+    assert shop.listed() == [f"{etl.PREFIX}/strict/_outcome.json"]
+
+    shop.run(run_id="lenient", max_quarantined="0.34")
+    assert shop.rows("ratings") == RATINGS
+    assert shop.rows("sales") == SALES
+    told = shop.outcome("lenient")
+    assert told["rows"]["quarantined"] == {"customers": 0, "products": 0, "ratings": 2, "sales": 1}
+    kept = []
+    for folder in told["quarantine"]:
+        for key in shop.listed(folder.removeprefix(f"s3://{shop.bucket}/")):
+            kept += [json.loads(line) for line in shop.object(key).decode().splitlines()]
+    assert {
+        (row.get("orderNumber"), row["customerNumber"], row["productCode"], *row["reasons"]) for row in kept
+    } == {
+        (None, 103, "S10_3", "range: productRating must be from 1 to 5"),
+        (None, 999, "S10_1", "reference: customerNumber must be in the table customers"),
+        (9, None, "S10_1", "reference: orderNumber must be in the table orders"),
+    }
+    addition = {"table": "customers", "column": "loyaltyTier", "type": "varchar"}
+    assert told["additions"] == shop.manifest("lenient")["additions"] == [addition]
+
+
+def test_the_courses_ratings_without_a_date_are_dated_by_the_run_that_first_saw_them(shop: Shop) -> None:
+    shop.sql("ALTER TABLE ratings DROP COLUMN ratedAt")
+    shop.run(run_id="first")
+    first = datetime.strptime(shop.manifest("first")["created_at"], "%Y-%m-%dT%H:%M:%SZ")
+    assert {row[13] for row in shop.rows("ratings")} == {first}
+    shop.sql("UPDATE ratings SET productRating = 2 WHERE customerNumber = 103 AND productCode = 'S10_2'")
+    shop.run(run_id="second", format="csv")
+    second = datetime.strptime(shop.manifest("second")["created_at"], "%Y-%m-%dT%H:%M:%SZ")
+    assert second > first
+    assert {(row[0], row[6]): row[13] for row in shop.rows("ratings")} == {
+        (103, "S10_1"): first,
+        (103, "S10_2"): second,
+        (112, "S10_1"): first,
+        (112, "S10_2"): first,
+    }
+    assert len(shop.rows("observations")) == 5
+    assert [tuple(row) for row in shop.rows("observations") if row[:2] == (103, "S10_2")] == [
+        (103, "S10_2", first, 1),
+        (103, "S10_2", second, 2),
+    ]
+
+
+def test_a_source_that_changes_during_the_run_is_read_without_a_false_alarm(shop: Shop) -> None:
+    changes = {
+        # Ratings are read: a customer goes with all that is theirs, another comes and rates.
+        "_staging/ratings/_SUCCESS": [
+            "DELETE FROM ratings WHERE customerNumber = 112",
+            "DELETE FROM orderdetails WHERE orderNumber = 3",
+            "DELETE FROM orders WHERE customerNumber = 112",
+            "DELETE FROM customers WHERE customerNumber = 112",
+            "INSERT INTO customers VALUES (200, 'New', 'Rome', NULL, NULL, 'Italy', 1.00)",
+            "INSERT INTO ratings VALUES (200, 'S10_1', 5, '2024-06-01')",
+        ],
+        # Order lines are read: an order goes with its lines.
+        "_staging/orderdetails/_SUCCESS": [
+            "DELETE FROM orderdetails WHERE orderNumber = 1",
+            "DELETE FROM orders WHERE orderNumber = 1",
+            "INSERT INTO orders VALUES (4, '2024-07-01', 'Shipped', 200)",
+            "INSERT INTO orderdetails VALUES (4, 'S10_1', 1, 1.00, 1)",
+        ],
+    }
+
+    def change(method: str, path: str) -> None:
+        for part, statements in changes.items():
+            if method == "PUT" and path.endswith(part):
+                shop.sql(*statements)
+
+    assert shop.s3.door is not None
+    shop.s3.door.watcher = change
+    # One of two ratings would be far above the tolerance, were it a fault of the data.
+    outcome = shop.run(run_id="busy", max_quarantined="0")
+    assert shop.rows("ratings") == RATINGS[:2]
+    assert outcome.rows_deleted["ratings"] == 2
+    assert (
+        outcome.rows_deleted["sales"] == 3
+    )  # order 1 was deleted, and order 2's customer: lines are gone or orphans
+    told = shop.outcome("busy")
+    assert told["rows"]["deleted_meanwhile"]["ratings"] == 2
+    reasons = set()
+    for folder in told["quarantine"]:
+        for key in shop.listed(folder.removeprefix(f"s3://{shop.bucket}/")):
+            reasons |= {
+                reason
+                for line in shop.object(key).decode().splitlines()
+                for reason in json.loads(line)["reasons"]
+            }
+    assert reasons == {etl.DELETED_REASON}
+
+
+@pytest.mark.parametrize(
+    ("change", "messages"),
+    [
+        (
+            "ALTER TABLE products MODIFY MSRP decimal(12,4)",
+            ["products.MSRP", "want decimal(10,2), found decimal(12,4)"],
+        ),
+        ("ALTER TABLE products DROP COLUMN MSRP", ["products.MSRP", "found none"]),
+        (
+            "ALTER TABLE products CHANGE MSRP price decimal(10,2)",
+            ["products.MSRP", "renamed? new columns are price decimal(10,2)"],
+        ),
+        (
+            "ALTER TABLE customers MODIFY customerNumber int unsigned",
+            ["customers.customerNumber", "found int unsigned"],
+        ),
+        ("DROP TABLE ratings", ["ratings.*", "has customers, orderdetails, orders, products"]),
+        ("DROP TABLE ratings, orders, orderdetails, customers, products", ["ratings.*", "no table at all"]),
+    ],
+)
+def test_a_source_that_breaks_its_contract_is_named_with_its_owner(
+    shop: Shop, change: str, messages: list[str]
+) -> None:
+    shop.sql(change)
+    with pytest.raises(etl.JobError) as refused:
+        shop.run(run_id="broken")
+    for message in ["breaks its contract; ask orders@example.com", *messages]:
+        assert message in str(refused.value)
+    told = shop.outcome("broken")
+    conforms(told, "outcome")
+    assert (told["status"], told["stage"]) == ("failed", "contract")
+    assert all(not rule["passed"] for rule in told["rules"])
+    assert shop.published() == ""
+
+
+def test_a_shop_without_ratings_is_refused_and_what_was_published_stays(shop: Shop) -> None:
+    shop.run(run_id="first")
+    before = {key: shop.object(key) for key in shop.listed()}
+    shop.sql("DELETE FROM ratings")
+    with pytest.raises(etl.JobError, match=r"ratings\.\*: not empty: want at least one row, found 0"):
+        shop.run(run_id="empty")
+    after = {key: shop.object(key) for key in shop.listed()}
+    assert after == before | {f"{etl.PREFIX}/empty/_outcome.json": after[f"{etl.PREFIX}/empty/_outcome.json"]}
+
+
+def test_a_doubled_pair_is_refused_whatever_the_tolerance(shop: Shop) -> None:
+    shop.sql("INSERT INTO ratings VALUES (103, 'S10_1', 2, '2024-05-01')")
+    with pytest.raises(
+        etl.JobError, match=r"ratings\.customerNumber, productCode: unique: want unique, found doubled"
+    ):
+        shop.run(max_quarantined="1")
+
+
+def test_doubled_customers_do_not_double_ratings(shop: Shop) -> None:
+    shop.sql(
+        "ALTER TABLE customers DROP PRIMARY KEY",
+        "INSERT INTO customers SELECT * FROM customers WHERE customerNumber = 103",
+    )
+    with pytest.raises(etl.JobError, match=r"customers\.customerNumber: unique"):
+        shop.run(max_quarantined="1")
+
+
+def test_a_lake_that_is_not_there_is_named(shop: Shop) -> None:
+    with pytest.raises(etl.JobError, match=r"the lake s3://no-such-lake .*NoSuchBucket"):
+        shop.run(lake_bucket="no-such-lake")
+
+
+def test_a_complete_run_is_never_written_to_again(shop: Shop, tmp_path: Path) -> None:
+    key = f"{etl.PREFIX}/done/manifest.json"
+    shop.client.put_object(Bucket=shop.bucket, Key=key, Body=b"{}")
+    with pytest.raises(etl.JobError, match=r"run done is complete in .*: give another --run-id"):
+        shop.run(run_id="done")
+    assert shop.listed() == [key]

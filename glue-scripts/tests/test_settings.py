@@ -1,0 +1,218 @@
+"""What a run is told, and the source's contract: no engine."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+import ratings_etl as etl
+
+ARGUMENTS = {
+    "--region": "eu-central-1",
+    "--lake-bucket": "lake",
+    "--source-host": "db.example.com",
+    "--source-ca": "s3://assets/rds.pem",
+}
+
+
+def settings(
+    changes: dict[str, str] | None = None, environment: dict[str, str] | None = None
+) -> etl.Settings:
+    given = {**ARGUMENTS, **(changes or {})}
+    return etl.settings_from([part for item in given.items() if item[1] for part in item], environment or {})
+
+
+def test_defaults_are_verified_tls_and_an_iam_login() -> None:
+    found = settings()
+    assert (found.auth, found.tls, found.user, found.port, found.format) == (
+        "iam",
+        True,
+        "etl_reader",
+        3306,
+        "parquet",
+    )
+    assert found.source == "mysql://db.example.com:3306/classicmodels"
+    assert found.max_quarantined == 0.01
+    assert etl._RUN_ID.fullmatch(found.run_id)
+    assert settings().run_id != found.run_id
+
+
+def test_glues_own_arguments_are_left_alone_and_names_are_not_shortened() -> None:
+    found = settings({"--JOB_NAME": "job", "--TempDir": "s3://t", "--keep": "9", "--run-id": "r1"})
+    assert (found.run_id, found.keep_runs) == ("r1", 5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "message"),
+    [
+        ({"--lake-bucket": ""}, {}, "--lake-bucket is not given"),
+        ({"--region": ""}, {}, "--region is not given"),
+        ({"--source-host": ""}, {}, "--source-host is not given"),
+        ({"--source-ca": ""}, {}, "--source-ca (the server's certificate is verified) is not given"),
+        ({"--run-id": "../x"}, {}, "--run-id is '../x'"),
+        ({"--format": "json"}, {}, "--format is 'json': allowed is parquet or csv"),
+        ({"--max-quarantined": "1 %"}, {}, "--max-quarantined is '1 %'"),
+        ({"--max-quarantined": "1.5"}, {}, "--max-quarantined is '1.5'"),
+        ({"--keep-runs": "0"}, {}, "--keep-runs is '0'"),
+        ({"--connections": "65"}, {}, "--connections is '65'"),
+        ({"--fetch-size": "-1"}, {}, "--fetch-size is '-1'"),
+        ({"--statement-timeout": "soon"}, {}, "--statement-timeout is 'soon'"),
+        ({"--source-port": "0"}, {}, "--source-port is '0'"),
+        ({"--source-kind": "copied"}, {}, "--source-kind is 'copied'"),
+        ({}, {"DATABASE_AUTH": "password"}, "DATABASE_AUTH is 'password'"),
+        ({}, {"DATABASE_AUTH": "secret"}, "DATABASE_SECRET_ARN"),
+        ({}, {"DATABASE_TLS": "prefer"}, "DATABASE_TLS is 'prefer'"),
+        ({}, {"DATABASE_TLS": "off"}, "DATABASE_TLS is off for db.example.com: only a loopback host"),
+        ({"--source-host": "10.0.0.1"}, {"DATABASE_TLS": "off"}, "only a loopback host"),
+        ({"--source-host": "localhost.example.com"}, {"DATABASE_TLS": "off"}, "only a loopback host"),
+    ],
+)
+def test_wrong_settings_are_refused(
+    arguments: dict[str, str], environment: dict[str, str], message: str
+) -> None:
+    with pytest.raises(etl.JobError) as refused:
+        settings(arguments, environment)
+    assert message in str(refused.value)
+
+
+def test_all_problems_are_told_at_once() -> None:
+    with pytest.raises(etl.JobError) as refused:
+        settings({"--format": "json", "--keep-runs": "0", "--lake-bucket": ""}, {"DATABASE_AUTH": "none"})
+    assert len(str(refused.value).splitlines()) == 5
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_tls_may_be_off_on_loopback(host: str) -> None:
+    found = settings({"--source-host": host, "--source-ca": ""}, {"DATABASE_TLS": "off"})
+    assert not found.tls
+
+
+def test_connections_are_bounded_by_rows_slots_and_the_setting() -> None:
+    assert etl.connections_for(rows=999_999, connections=4, slots=8) == 1
+    assert etl.connections_for(rows=2_500_000, connections=4, slots=8) == 3
+    assert etl.connections_for(rows=9_000_000, connections=4, slots=8) == 4
+    assert etl.connections_for(rows=9_000_000, connections=4, slots=2) == 2
+    assert etl.connections_for(rows=0, connections=4, slots=0) == 1
+
+
+def test_files_are_one_or_of_a_useful_size() -> None:
+    assert etl.files_for(0) == etl.files_for(255 << 20) == 1
+    assert etl.files_for(256 << 20) == 2
+    assert all(size // etl.files_for(size) >= 64 << 20 for size in range(1 << 27, 1 << 33, 9_999_991))
+
+
+def source_schema() -> dict[str, dict[str, str]]:
+    return {
+        table: {
+            **{name: types[0] for name, (types, _) in wanted.read.items()},
+            **dict.fromkeys(wanted.ignored, "varchar"),
+        }
+        for table, wanted in etl.SOURCE.items()
+    }
+
+
+def check(found: dict[str, dict[str, str]]) -> tuple[list[etl.Finding], list[dict[str, str]]]:
+    return etl.check_contract(found, settings())
+
+
+def test_the_contract_is_kept() -> None:
+    assert check(source_schema()) == ([], [])
+
+
+def test_the_courses_ratings_have_no_date() -> None:
+    found = source_schema()
+    del found["ratings"]["ratedAt"]
+    assert check(found) == ([], [])
+    assert "ratedAt" not in etl.SOURCE["ratings"].columns(found["ratings"])
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "kind"),
+    [
+        ("products", "MSRP", "decimal(12,4)"),
+        ("products", "quantityInStock", "bigint"),
+        ("customers", "customerNumber", "int unsigned"),
+        ("ratings", "productRating", "varchar"),
+        ("ratings", "ratedAt", "date"),
+        ("orders", "orderDate", "datetime"),
+        ("orderdetails", "priceEach", "double"),
+    ],
+)
+def test_a_retyped_column_is_named(table: str, column: str, kind: str) -> None:
+    found = source_schema()
+    expected = found[table][column]
+    found[table][column] = kind
+    (finding,), _ = check(found)
+    assert (finding.table, finding.column, finding.found) == (table, column, kind)
+    assert expected in finding.expected
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [(t, c) for t, w in etl.SOURCE.items() for c in w.read if c not in w.optional]
+)
+def test_a_missing_column_is_named(table: str, column: str) -> None:
+    found = source_schema()
+    del found[table][column]
+    (finding,), additions = check(found)
+    assert (finding.table, finding.column, finding.found) == (table, column, "none")
+    assert additions == []
+
+
+def test_a_renamed_column_is_suspected() -> None:
+    found = source_schema()
+    found["products"]["retailPrice"] = found["products"].pop("MSRP")
+    (finding,), additions = check(found)
+    assert finding.found == "none; renamed? new columns are retailPrice decimal(10,2)"
+    assert additions == [{"table": "products", "column": "retailPrice", "type": "decimal(10,2)"}]
+
+
+def test_a_missing_table_and_an_empty_database_say_what_is_there() -> None:
+    found = source_schema()
+    del found["ratings"]
+    (finding,), _ = check(found)
+    assert finding.table == "ratings"
+    assert "classicmodels has customers, orderdetails" in finding.found
+    findings, _ = check({})
+    assert [finding.table for finding in findings] == list(etl.SOURCE)
+    assert "no table at all" in findings[0].found
+
+
+def test_a_new_column_is_reported_and_passes() -> None:
+    found = source_schema()
+    found["customers"]["loyaltyTier"] = "varchar"
+    assert check(found) == ([], [{"table": "customers", "column": "loyaltyTier", "type": "varchar"}])
+
+
+def objects(*runs: tuple[str, int, bool]) -> list[tuple[str, datetime]]:
+    """Objects of runs by name, age in days and whether they are complete."""
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    found: list[tuple[str, datetime]] = [(etl.PUBLISHED, now)]
+    for run, age, complete in runs:
+        names = ["_outcome.json", *(["manifest.json", "ratings/part-0.parquet"] if complete else [])]
+        found += [(f"{etl.PREFIX}/{run}/{name}", now - timedelta(days=age)) for name in names]
+    return found
+
+
+def gone(found: list[tuple[str, datetime]], published: str, keep: int) -> set[str]:
+    keys = etl.surplus(found, published, "running", keep)
+    return {key.split("/")[1] for key in keys}
+
+
+def test_the_last_runs_stay_and_the_published_one_always() -> None:
+    found = objects(("a", 4, True), ("b", 3, True), ("c", 2, True), ("d", 1, True))
+    assert gone(found, "d", 2) == {"a", "b"}
+    assert gone(found, "a", 2) == {"b"}
+    assert gone(found, "d", 4) == set()
+
+
+def test_failed_runs_do_not_push_out_complete_ones() -> None:
+    failed: list[Any] = [(f"f{i}", i + 1, False) for i in range(5)]
+    found = objects(("a", 9, True), ("b", 8, True), *failed, ("running", 0, False))
+    assert gone(found, "b", 2) == {"f1", "f2", "f3", "f4"}
+
+
+def test_a_pruned_runs_manifest_goes_first() -> None:
+    keys = etl.surplus(objects(("a", 4, True), ("b", 3, True), ("c", 2, True)), "c", "c", 1)
+    assert keys[:2] == [f"{etl.PREFIX}/a/manifest.json", f"{etl.PREFIX}/b/manifest.json"]

@@ -1,0 +1,234 @@
+"""How the job logs in, what it trusts, and what it says when the source cannot be read."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import boto3
+import pytest
+import trustme
+
+import ratings_etl as etl
+from tests.conftest import Shop
+from tests.engines import LOOPBACK, free_port, start_job, write_spark_defaults
+
+
+def refusal(shop: Shop, **changes: str) -> str:
+    options = {name: value for name, value in changes.items() if not name.isupper()}
+    environment = {**shop.environment(), **{name: value for name, value in changes.items() if name.isupper()}}
+    with pytest.raises(etl.JobError) as refused:
+        etl.run(shop.arguments(run_id="refused", **options), environment, shop.spark)
+    assert shop.published() == ""
+    assert shop.outcome("refused")["reason"] == str(refused.value)
+    return str(refused.value)
+
+
+def test_a_source_that_cannot_be_reached_is_named(shop: Shop) -> None:
+    port = str(free_port())
+    message = refusal(shop, source_port=port)
+    assert f"source mysql://127.0.0.1:{port}/{shop.database} as etl_reader: it cannot be reached" in message
+
+
+def test_a_wrong_login_is_told_from_an_unreachable_source(shop: Shop) -> None:
+    boto3.client("secretsmanager", region_name="us-east-1").put_secret_value(
+        SecretId=shop.secret, SecretString='{"username": "etl_reader", "password": "wrong-horse"}'
+    )
+    message = refusal(shop)
+    assert "the login was refused" in message
+    assert "wrong-horse" not in message
+
+
+def test_without_tls_the_source_refuses_the_login(shop: Shop) -> None:
+    assert "the server wants TLS, and DATABASE_TLS is off" in refusal(shop, DATABASE_TLS="off")
+
+
+def test_a_certificate_of_an_unknown_authority_is_refused(shop: Shop, tmp_path: Path) -> None:
+    stranger = tmp_path / "stranger.pem"
+    trustme.CA().cert_pem.write_to_path(stranger)
+    assert "the server's certificate is not trusted" in refusal(shop, DATABASE_CA_FILE=str(stranger))
+
+
+def test_a_certificate_of_another_name_is_refused(shop: Shop) -> None:
+    # The certificate is for 127.0.0.1.
+    assert "the server's certificate is not trusted or bears another name" in refusal(
+        shop, source_host="localhost"
+    )
+
+
+def test_a_file_without_certificates_and_a_missing_one_are_named(shop: Shop, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.pem"
+    empty.write_text("nothing")
+    assert "holds no certificate in PEM form" in refusal(shop, DATABASE_CA_FILE=str(empty))
+    assert "missing.pem: cannot be read" in refusal(shop, DATABASE_CA_FILE=str(tmp_path / "missing.pem"))
+
+
+def test_a_statement_that_takes_too_long_is_given_up(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(etl, "SILENCE_SECONDS", 1)
+    with shop.mariadb.connect(shop.database) as connection, connection.cursor() as cursor:
+        cursor.execute("LOCK TABLES ratings WRITE")
+        message = refusal(shop, statement_timeout="2")
+    assert "took too long: check locks and load, or raise --statement-timeout" in message
+
+
+def test_reading_takes_no_lock_and_waits_for_none_that_a_writer_holds(shop: Shop) -> None:
+    with shop.mariadb.connect(shop.database) as connection, connection.cursor() as cursor:
+        connection.autocommit(False)
+        cursor.execute("UPDATE ratings SET productRating = 1")
+        shop.run(run_id="beside-a-writer", statement_timeout="20")
+        connection.rollback()
+    assert [row[12] for row in shop.rows("ratings")] == [4, 1, 5, 3]
+
+
+def packet(number: int, body: bytes) -> bytes:
+    return struct.pack("<I", len(body))[:3] + bytes([number]) + body
+
+
+class ClearTextServer:
+    """As much of a MySQL server as a login sees: it demands TLS, then a token in clear text, as RDS
+    does for IAM users.
+
+    It tells what it got, and refuses the login with a code of its own, so that a client that comes
+    this far shows it.
+    """
+
+    def __init__(self, authority: trustme.CA, tls: bool = True) -> None:
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(LOOPBACK).configure_cert(self.context)
+        self.tls, self.users, self.tokens = tls, list[str](), list[str]()
+        self._listener = socket.create_server((LOOPBACK, 0))
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection:
+                try:
+                    self._login(connection)
+                except (OSError, struct.error):
+                    continue  # the client hung up: it does not trust what it sees
+
+    def _login(self, plain: socket.socket) -> None:
+        # CLIENT_PROTOCOL_41, SECURE_CONNECTION, PLUGIN_AUTH, CONNECT_WITH_DB, LONG_PASSWORD,
+        # TRANSACTIONS and, maybe, SSL.
+        capabilities = 0x00000200 | 0x00008000 | 0x00080000 | 0x00000008 | 0x00000001 | 0x00002000
+        capabilities |= 0x00000800 if self.tls else 0
+        salt = b"12345678" + b"abcdefghijkl"
+        greeting = (
+            b"\x0a8.4.0\x00"
+            + struct.pack("<I", 7)
+            + salt[:8]
+            + b"\x00"
+            + struct.pack("<H", capabilities & 0xFFFF)
+        )
+        greeting += (
+            b"\xff\x02\x00" + struct.pack("<H", capabilities >> 16) + b"\x15" + bytes(10) + salt[8:] + b"\x00"
+        )
+        plain.sendall(packet(0, greeting + b"mysql_native_password\x00"))
+        self._read(plain)  # the request for TLS
+        with self.context.wrap_socket(plain, server_side=True) as secure:
+            number, answer = self._read(secure)
+            self.users.append(answer[32:].split(b"\x00")[0].decode())
+            secure.sendall(packet(number + 1, b"\xfemysql_clear_password\x00"))
+            number, token = self._read(secure)
+            self.tokens.append(token.rstrip(b"\x00").decode())
+            secure.sendall(
+                packet(
+                    number + 1, b"\xff" + struct.pack("<H", 1045) + b"#28000the stand-in has seen the token"
+                )
+            )
+
+    def _read(self, connection: socket.socket) -> tuple[int, bytes]:
+        head = self._exactly(connection, 4)
+        return head[3], self._exactly(connection, int.from_bytes(head[:3], "little"))
+
+    def _exactly(self, connection: socket.socket, length: int) -> bytes:
+        data = b""
+        while len(data) < length:
+            part = connection.recv(length - len(data))
+            if not part:
+                raise OSError("the client hung up")
+            data += part
+        return data
+
+
+@contextmanager
+def stand_in(authority: trustme.CA, tls: bool = True) -> Iterator[ClearTextServer]:
+    server = ClearTextServer(authority, tls)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def test_the_driver_sends_the_signed_token_in_clear_text_over_verified_tls(
+    shop: Shop, authority: trustme.CA
+) -> None:
+    with stand_in(authority) as server:
+        message = refusal(shop, source_port=str(server.port), DATABASE_AUTH="iam")
+    assert "the stand-in has seen the token" in message
+    assert set(server.users) == {"etl_reader"}
+    token = urlsplit("https://" + server.tokens[0])
+    asked = {name: values[0] for name, values in parse_qs(token.query).items()}
+    assert token.netloc == f"{LOOPBACK}:{server.port}"
+    assert (asked["Action"], asked["DBUser"], asked["X-Amz-Expires"]) == ("connect", "etl_reader", "900")
+    assert re.fullmatch(r"AKIDEXAMPLE/\d{8}/us-east-1/rds-db/aws4_request", asked["X-Amz-Credential"])
+    assert re.fullmatch("[0-9a-f]{64}", asked["X-Amz-Signature"])
+    assert asked["X-Amz-Signature"] not in message
+
+
+def test_the_token_is_sent_to_no_server_that_is_not_trusted(shop: Shop) -> None:
+    with stand_in(trustme.CA()) as server:
+        message = refusal(shop, source_port=str(server.port), DATABASE_AUTH="iam")
+    assert "the server's certificate is not trusted" in message
+    assert server.tokens == []
+
+
+def test_the_token_is_sent_to_no_server_without_tls(shop: Shop, authority: trustme.CA) -> None:
+    with stand_in(authority, tls=False) as server:
+        message = refusal(shop, source_port=str(server.port), DATABASE_AUTH="iam")
+    assert "the server does not speak TLS" in message
+    assert server.tokens == []
+
+
+def executors_that_read_the_source(event_log: Path) -> set[str]:
+    """From Spark's own log of events: who ran the tasks of the stages that read over JDBC."""
+    events = [json.loads(line) for line in event_log.read_text().splitlines()]
+    stages = [event["Stage Info"] for event in events if event["Event"] == "SparkListenerStageSubmitted"]
+    reading = {
+        stage["Stage ID"] for stage in stages if any(rdd["Name"] == "JDBCRDD" for rdd in stage["RDD Info"])
+    }
+    ended = [event for event in events if event["Event"] == "SparkListenerTaskEnd"]
+    return {event["Task Info"]["Executor ID"] for event in ended if event["Stage ID"] in reading}
+
+
+@pytest.mark.parametrize("driver", ["jdbc", "jdbc-glue"])
+def test_two_executors_verify_the_server_with_either_driver(
+    shop: Shop, environment: dict[str, str], tmp_path: Path, driver: str
+) -> None:
+    write_spark_defaults(tmp_path, shop.s3, "local-cluster[2,1,1024]", driver)
+    with (tmp_path / "spark-defaults.conf").open("a") as settings:
+        settings.write(
+            f"spark.eventLog.enabled true\nspark.eventLog.dir {tmp_path}\nspark.executor.memory 700m\n"
+        )
+    variables = {**environment, **shop.environment(), "SPARK_CONF_DIR": str(tmp_path)}
+    process = start_job(shop.arguments(run_id="cluster"), variables, tmp_path / "log")
+    assert process.wait() == 0, (tmp_path / "log").read_text()
+    assert len(shop.rows("ratings")) == 4
+    (event_log,) = [path for path in tmp_path.iterdir() if path.name.startswith("app-")]
+    assert executors_that_read_the_source(event_log) == {"0", "1"}
