@@ -122,7 +122,7 @@ var badValues = map[string][]any{
 	"source.scale":                     {0.0, 468.1, "one"},
 	"source.seed":                      {-1.0, 1.5, "two"},
 	"source.dumpUri":                   {"shop.sql", "s3://bucket", "s3://bucket/*.sql", "https://bucket/key"},
-	"source.owner":                     {"--help", " x", "a\nb", strings.Repeat("a", 101)},
+	"source.owner":                     {"--help", "(x)", "a\nb", strings.Repeat("a", 101)},
 	"source.instanceClass":             {"t4g.micro", ""},
 	"source.storageGiB":                {19.0, 16385.0},
 	"source.multiAz":                   {"no"},

@@ -166,9 +166,8 @@ func New(scope constructs.Construct, id string, p Props) *Database {
 	if len(p.Logs) > 0 {
 		props.CloudwatchLogsExports = jsii.Strings(p.Logs...)
 		props.CloudwatchLogsRetention = p.LogRetention
-		props.CloudwatchLogsRetentionRole = logKeeper(this)
 	}
-	instance := awsrds.NewDatabaseInstance(this, jsii.String("Instance"), props)
+	instance := newInstance(this, props)
 	// A strong reference would export the endpoint, and CloudFormation would then
 	// refuse to replace or restore the instance while another stack imports it.
 	instance.ApplyCrossStackReferenceStrength(awscdk.ReferenceStrength_WEAK)
@@ -177,6 +176,19 @@ func New(scope constructs.Construct, id string, p Props) *Database {
 	d := &Database{instance: instance, group: group, port: p.Engine.port, name: p.Name}
 	d.alarms = alarm.New(this, p.AlarmTopic, d.rules(p)...)
 	return d
+}
+
+// newInstance makes the instance and, where it has logs, what gives them their retention.
+func newInstance(scope constructs.Construct, props *awsrds.DatabaseInstanceProps) awsrds.DatabaseInstance {
+	if props.CloudwatchLogsExports == nil {
+		return awsrds.NewDatabaseInstance(scope, jsii.String("Instance"), props)
+	}
+	keeper := logKeeper(scope)
+	// CDK would add every log group of the account to what the role may change.
+	props.CloudwatchLogsRetentionRole = keeper.WithoutPolicyUpdates(nil)
+	instance := awsrds.NewDatabaseInstance(scope, jsii.String("Instance"), props)
+	instance.Node().AddDependency(keeper)
+	return instance
 }
 
 func (p Props) validate() {

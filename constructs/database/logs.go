@@ -17,7 +17,7 @@ const logKeeperID = "DatabaseLogKeeper"
 // logKeeper is the role of CDK's function that gives RDS's log groups their retention: RDS makes the
 // groups itself, under the instance's generated name, so that a template cannot declare them. CDK's
 // own role for it may change every log group of the account.
-func logKeeper(scope constructs.Construct) awsiam.IRole {
+func logKeeper(scope constructs.Construct) awsiam.Role {
 	stack := awscdk.Stack_Of(scope)
 	if made, ok := stack.Node().TryFindChild(jsii.String(logKeeperID)).(awsiam.Role); ok {
 		return made

@@ -87,7 +87,7 @@ var (
 		"Athena workgroup with the saved queries and the limit on what a query reads")
 
 	SourceSchemaVersion = declare(BatchData, "SchemaVersion", "Version of the source's schema after the load")
-	SourceRows          = declare(BatchData, "Rows", "Rows of the source after the load")
+	SourceRows          = declare(BatchData, "SourceRows", "Rows of the source after the load")
 )
 
 // Outputs of the stack Streaming.
