@@ -135,6 +135,26 @@ test-etl: $(PYTHON_HOME)/.complete $(GLUE_HOME)/.complete $(GLUE_JARS) $(MARIADB
 	@cd glue-scripts && $(DIECAST_GLUE_PYTHON) -m mypy --config-file pyproject.toml .
 	@cd glue-scripts && $(DIECAST_GLUE_PYTHON) -m pytest -q
 
+# Glue 6.0 has Spark 4.1, whose ANSI mode raises where 3.5 gives null.
+GLUE6_HOME := $(DIECAST_CACHE)/python-glue6-$(GLUE_KEY)
+
+$(GLUE6_HOME)/.complete:
+	@echo "setup: PySpark 4.1, 0.7 GB -> $(GLUE6_HOME)"
+	@rm -rf "$(GLUE6_HOME)" && mkdir -p "$(DIECAST_CACHE)"
+	@python3 -m venv "$(GLUE6_HOME)"
+	@"$(GLUE6_HOME)/bin/python" -m pip install --quiet --disable-pip-version-check --requirement glue-scripts/requirements.txt
+	@"$(GLUE6_HOME)/bin/python" -m pip install --quiet --disable-pip-version-check pyspark==4.1.1 py4j==0.10.9.9
+	@touch $@
+
+.PHONY: test-etl-spark4
+test-etl-spark4: $(PYTHON_HOME)/.complete $(GLUE6_HOME)/.complete $(GLUE_JARS)
+	@echo "test: ETL job's transformations under Spark 4.1"
+	@cd glue-scripts && "$(GLUE6_HOME)/bin/python" -m pytest -q tests/test_transformations.py tests/test_settings.py
+
+.PHONY: bench-etl
+bench-etl: $(PYTHON_HOME)/.complete $(GLUE_HOME)/.complete $(GLUE_JARS) $(MARIADB_HOME)
+	@cd glue-scripts && $(DIECAST_GLUE_PYTHON) -m tests.bench
+
 .PHONY: validate
 validate: node_modules/.complete
 	@for profile in $(PROFILES); do \

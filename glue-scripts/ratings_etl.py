@@ -39,7 +39,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
-from pyspark.sql.types import StructType, _parse_datatype_string
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -352,22 +351,9 @@ ORDER BY daily.orderDate
 # --------------------------------------------------------------------------------------------------
 
 
-def schema_of(columns: Columns) -> StructType:
-    """The Spark schema of columns with Hive types; every column may be null, as files have it."""
-    return StructType.fromJson(
-        {
-            "type": "struct",
-            "fields": [
-                {
-                    "name": name,
-                    "type": _parse_datatype_string(kind).jsonValue(),
-                    "nullable": True,
-                    "metadata": {},
-                }
-                for name, kind in columns.items()
-            ],
-        }
-    )
+def schema_of(columns: Columns) -> str:
+    """The schema of columns with Hive types, as Spark's readers take it; every column may be null."""
+    return ", ".join(f"`{name}` {kind}" for name, kind in columns.items())
 
 
 def conform(frame: DataFrame, columns: Columns) -> DataFrame:
@@ -1062,7 +1048,7 @@ class Lake:
         return content
 
     def objects(self, prefix: str) -> Iterator[tuple[str, int, datetime]]:
-        """Keys below a prefix with their sizes and times; folder markers are left out."""
+        """Keys below a prefix with their sizes and times."""
         for page in self.client.get_paginator("list_objects_v2").paginate(
             Bucket=self.settings.lake_bucket, Prefix=prefix
         ):

@@ -58,8 +58,12 @@ def s3(folder: Path) -> Iterator[S3]:
 
 @pytest.fixture(scope="session")
 def environment(folder: Path, s3: S3) -> dict[str, str]:
-    """What the job's process finds in its environment, but for the login."""
     write_spark_defaults(folder, s3, "local[2]")
+    return job_environment(folder, s3)
+
+
+def job_environment(folder: Path, s3: S3) -> dict[str, str]:
+    """What the job's process finds in its environment, but for the login."""
     return {
         **java_home(),
         "SPARK_CONF_DIR": str(folder),

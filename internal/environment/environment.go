@@ -42,6 +42,41 @@ type VectorStore struct {
 	ArtifactsBucket string `env:"ARTIFACTS_BUCKET,notEmpty" help:"the bucket that holds the models"`
 }
 
+// Source is the environment of lambda/sourceloader: the source by the administrator's login, and by
+// that of who only reads.
+type Source struct {
+	Database
+	Reader
+}
+
+// Reader is the login of who only reads a database, in place of Database's own.
+type Reader struct {
+	User      string `env:"READER_DATABASE_USER"`
+	Auth      Auth   `env:"READER_DATABASE_AUTH"`
+	SecretARN string `env:"READER_DATABASE_SECRET_ARN"`
+}
+
+// AsReader is the source by its reader's login.
+func (s Source) AsReader() Database {
+	read := s.Database
+	read.User, read.Auth, read.SecretARN = s.Reader.User, s.Reader.Auth, s.Reader.SecretARN
+	return read
+}
+
+// Check names everything with which one of the two cannot be opened.
+func (s Source) Check() error {
+	problems := []error{s.Database.Check()}
+	// What both have, host and port and so on, is told already.
+	login := Database{Host: "h", Port: "1", Name: "n", User: s.Reader.User, Auth: s.Reader.Auth, SecretARN: s.Reader.SecretARN,
+		Region: s.Region}
+	if err := login.Check(); err != nil {
+		for line := range strings.Lines(err.Error()) {
+			problems = append(problems, errors.New(strings.TrimSpace(strings.Replace(line, "DATABASE_", "READER_DATABASE_", 1))))
+		}
+	}
+	return errors.Join(problems...)
+}
+
 // Seconds is a duration in whole seconds, from 1 on.
 type Seconds time.Duration
 

@@ -82,6 +82,31 @@ func TestVariablesAreReadBack(t *testing.T) {
 	again, err := Read[VectorStore](Variables(store))
 	require.NoError(t, err)
 	assert.Equal(t, store, again)
+
+	source := Source{
+		Database: Database{Host: "h", Port: "1", Name: "n", Auth: Secret, SecretARN: "s", TLS: VerifyFull, Region: "r"},
+		Reader:   Reader{User: "etl_reader", Auth: IAM},
+	}
+	both, err := Read[Source](Variables(source))
+	require.NoError(t, err)
+	assert.Equal(t, source, both)
+}
+
+func TestReaderHasALoginOfItsOwn(t *testing.T) {
+	source := Source{
+		Database: Database{Host: "h", Port: "1", Name: "n", Auth: Secret, SecretARN: "s", TLS: VerifyFull, Region: "r"},
+		Reader:   Reader{User: "etl_reader", Auth: IAM},
+	}
+	assert.Equal(t, Database{Host: "h", Port: "1", Name: "n", User: "etl_reader", Auth: IAM, TLS: VerifyFull, Region: "r"},
+		source.AsReader())
+	require.NoError(t, source.Check())
+
+	source.Reader.User = ""
+	require.EqualError(t, source.Check(), "READER_DATABASE_USER is not set: the database user that logs in by IAM token")
+	source.Reader.Auth = "password"
+	require.EqualError(t, source.Check(), `READER_DATABASE_AUTH is "password": "iam" and "secret" are allowed`)
+	source.Host = ""
+	require.ErrorContains(t, source.Check(), "DATABASE_HOST is not set")
 }
 
 func TestEmptyValuesAreNoVariables(t *testing.T) {
@@ -92,7 +117,7 @@ func TestEmptyValuesAreNoVariables(t *testing.T) {
 // Every problem speaks of variables that the struct has, and every field has a variable.
 func TestEveryFieldHasAVariable(t *testing.T) {
 	name := regexp.MustCompile(`^[A-Z][A-Z_]+$`)
-	for _, environment := range []any{Transform{}, Deliver{}, VectorStore{}} {
+	for _, environment := range []any{Transform{}, Deliver{}, VectorStore{}, Source{}} {
 		for _, field := range fields(reflect.ValueOf(environment)) {
 			assert.Regexp(t, name, field.variable, field.name)
 		}

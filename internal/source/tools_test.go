@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"testing"
 	"time"
 
@@ -33,7 +32,7 @@ func installation(t *testing.T) string {
 	t.Helper()
 	folder, err := installed.Folder()
 	require.NoError(t, err)
-	return filepath.Join(folder, "mariadb-"+mariadb.Version)
+	return filepath.Join(folder, "mariadb-"+mariadb.Version())
 }
 
 // What mariadb-dump writes of a source, loads as that source.
@@ -61,11 +60,13 @@ func TestRealDumpsLoadAsWhatTheyAreOf(t *testing.T) {
 			execute(t, pool, "CREATE TRIGGER classicmodels.watch BEFORE UPDATE ON classicmodels.orders FOR EACH ROW BEGIN SET NEW.status = 'x;y'; END")
 			execute(t, pool, "CREATE PROCEDURE classicmodels.lose() BEGIN DELETE FROM classicmodels.ratings; END")
 			before := stored(t, pool)
+			host, port, err := net.SplitHostPort(server.Address())
+			require.NoError(t, err)
 			command := exec.CommandContext(t.Context(), filepath.Join(installation(t), "bin", "mariadb-dump"), append([]string{
-				"--no-defaults", "--host=" + server.Host, "--port=" + strconv.Itoa(server.Port), "--user=" + server.User,
+				"--no-defaults", "--host=" + host, "--port=" + port, "--user=" + server.User,
 				"--skip-ssl", "--default-character-set=utf8mb4",
 			}, arguments...)...)
-			command.Env = []string{"MYSQL_PWD=" + server.Password}
+			command.Env = []string{"MYSQL_PWD=" + server.Password()}
 			var written, problems bytes.Buffer
 			command.Stdout, command.Stderr = &written, &problems
 			require.NoError(t, command.Run(), problems.String())
@@ -126,7 +127,7 @@ func secured(t *testing.T) (dsn func(user, password string, encrypted bool) stri
 	t.Cleanup(func() { mysql.DeregisterTLSConfig("secured") })
 	return func(user, password string, encrypted bool) string {
 		if user == "" {
-			user, password = server.User, server.Password
+			user, password = server.User, server.Password()
 		}
 		text := server.DSNFor(user, password, "")
 		if encrypted {

@@ -1,55 +1,51 @@
-// Command sourceloader creates the source database and fills it: at deployment, as a custom resource, and on demand it tells
-// its state, lets a generated shop live on, and answers queries, for operators.
-//
-// Environment: DATABASE_*, see internal/awsdb, for the administrator's login. For the queries' login, the same variables
-// behind READER_ (READER_DATABASE_AUTH, READER_DATABASE_USER, READER_DATABASE_SECRET_ARN); those that are not set are the
-// administrator's, but for the user, which is etl_reader.
+// Command sourceloader creates the source database and fills it: at deployment, as a custom
+// resource, and on demand it tells its state, lets a generated shop live on, and answers queries,
+// for operators. Its environment is environment.Source.
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"os"
+	"log/slog"
 	"sync"
 
-	runtime "github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"diecast/internal/awsdb"
+	"diecast/internal/environment"
 	"diecast/internal/source"
 	"diecast/lambda/internal/function"
 	"diecast/lambda/sourceloader/handler"
-	"diecast/sql"
 )
 
 func main() {
-	// Opened by the first event that needs it: deleting the stack must succeed whatever is wrong here.
-	connect := sync.OnceValues(func() (handler.Backend, error) { return open(os.Getenv) })
-	runtime.Start(handler.Handler{
-		Open:   func(context.Context) (handler.Backend, error) { return connect() },
-		Logger: function.NewLogger(),
-	}.Handle)
+	function.Start(func(ctx context.Context, logger *slog.Logger) (any, error) {
+		// Opened by the first event that needs it: deleting the stack must succeed whatever is
+		// wrong here.
+		connect := sync.OnceValues(func() (handler.Backend, error) { return open(ctx, environment.OfProcess()) })
+		return handler.Handler{
+			Open:   func(context.Context) (handler.Backend, error) { return connect() },
+			Logger: logger,
+		}.Handle, nil
+	})
 }
 
-// open returns clients that live as long as the process.
-func open(getenv func(string) string) (handler.Backend, error) {
-	administrator, err := awsdb.FromEnvironment(getenv)
+// open returns clients that live as long as the process; it connects to nothing.
+func open(ctx context.Context, variables map[string]string) (handler.Backend, error) {
+	read, err := environment.Read[environment.Source](variables)
 	if err != nil {
 		return handler.Backend{}, err
 	}
-	reader, err := awsdb.FromEnvironment(func(name string) string {
-		fallback := getenv(name)
-		if name == "DATABASE_USER" {
-			fallback = sql.ETLReader
-		}
-		return cmp.Or(getenv("READER_"+name), fallback)
-	})
+	administrator, err := awsdb.SettingsOf(read.Database)
+	if err != nil {
+		return handler.Backend{}, err
+	}
+	reader, err := awsdb.SettingsOf(read.AsReader())
 	if err != nil {
 		return handler.Backend{}, fmt.Errorf("the queries' login (READER_DATABASE_*): %w", err)
 	}
-	configuration, err := config.LoadDefaultConfig(context.Background())
+	configuration, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
 		return handler.Backend{}, err
 	}
