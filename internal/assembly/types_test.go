@@ -49,11 +49,22 @@ var examples = map[string]struct {
 			MemoryMB: 256, Timeout: time.Minute, ReservedConcurrency: 3,
 		},
 	},
+	"AWS::Glue::Job": {
+		`{"Name":"etl","GlueVersion":"5.1","Role":"r","Command":{"Name":"glueetl","PythonVersion":"3","ScriptLocation":"s3://assets/abc.zip"},
+			"Timeout":"15","ExecutionClass":"FLEX","WorkerType":"G.1X","NumberOfWorkers":2,"MaxRetries":0,"ExecutionProperty":{"MaxConcurrentRuns":"2"},
+			"Connections":{"Connections":["c"]},"SecurityConfiguration":"s","Tags":{"a":"b"},"Description":"d","JobRunQueuingEnabled":false,
+			"DefaultArguments":{"--job-language":"python","--job-bookmark-option":"job-bookmark-disable","--enable-metrics":"","--extra-jars":"s3://assets/j.jar",
+			"--TempDir":"s3://t/","--enable-continuous-cloudwatch-log":"true","--lake-bucket":"lake","--source-port":3306,"--conf":"spark.a=1"}}`,
+		&Job{
+			Name: "etl", Source: "lambda/example", Timeout: 15 * time.Minute, MaxConcurrentRuns: 2,
+			Arguments: map[string]string{"--lake-bucket": "lake", "--source-port": "3306", "--conf": "spark.a=1"},
+		},
+	},
 	"AWS::Lambda::Url": {`{"AuthType":"AWS_IAM","TargetFunctionArn":"arn:function"}`, &FunctionURL{FunctionARN: "arn:function", RequiresIAM: true}},
 	"AWS::S3::Bucket":  {`{"BucketName":"b","VersioningConfiguration":{"Status":"Enabled"},"LifecycleConfiguration":{"Rules":[]}}`, &Bucket{Name: "b", Versioned: true}},
 	"AWS::RDS::DBInstance": {
-		`{"Engine":"postgres","EngineVersion":"18.3","DBName":"vectors","Port":"5433","MasterUsername":"postgres","ManageMasterUserPassword":true,"EnableIAMDatabaseAuthentication":true,"AllocatedStorage":"20","StorageEncrypted":true}`,
-		&Database{Engine: "postgres", Name: "vectors", MasterUser: "postgres"},
+		`{"Engine":"postgres","EngineVersion":"18.3","DBInstanceIdentifier":"shop-vectors","DBName":"vectors","Port":"5433","MasterUsername":"postgres","ManageMasterUserPassword":true,"EnableIAMDatabaseAuthentication":true,"AllocatedStorage":"20","StorageEncrypted":true}`,
+		&Database{Engine: "postgres", Identifier: "shop-vectors", Name: "vectors", MasterUser: "postgres"},
 	},
 	"AWS::SecretsManager::Secret": {
 		`{"GenerateSecretString":{"SecretStringTemplate":"{\"username\":\"etl\"}","GenerateStringKey":"password","PasswordLength":40,"ExcludeCharacters":"\"@/","ExcludePunctuation":true}}`,
@@ -135,6 +146,10 @@ func TestDecode_defaults(t *testing.T) {
 				"Processors":[{"Type":"Lambda","Parameters":[{"ParameterName":"LambdaArn","ParameterValue":"f"}]}]}}}`,
 			&DeliveryStream{SourceARN: "s", BucketARN: "b", BufferBytes: 5 << 20, BufferInterval: 5 * time.Minute, Processor: &Processor{FunctionARN: "f", BufferBytes: 1 << 20, BufferInterval: time.Minute, Retries: 3}},
 		},
+		"job": {
+			"AWS::Glue::Job", `{"GlueVersion":"5.1","Role":"r","Command":{"Name":"glueetl","ScriptLocation":"s3://assets/abc.zip"}}`,
+			&Job{Source: "lambda/example", Arguments: map[string]string{}, Timeout: 8 * time.Hour, MaxConcurrentRuns: 1},
+		},
 		"mapping": {
 			"AWS::Lambda::EventSourceMapping", `{"EventSourceArn":"s","FunctionName":"f","StartingPosition":"LATEST"}`,
 			&EventSourceMapping{SourceARN: "s", Function: "f", Enabled: true, BatchSize: 100, ParallelizationFactor: 1, MaximumRetries: -1, MaximumRecordAge: -1},
@@ -185,6 +200,7 @@ func TestDecode_refused(t *testing.T) {
 		stream, delivery, mapping = "AWS::Kinesis::Stream", "AWS::KinesisFirehose::DeliveryStream", "AWS::Lambda::EventSourceMapping"
 		function, url, table      = "AWS::Lambda::Function", "AWS::Lambda::Url", "AWS::DynamoDB::GlobalTable"
 		database, secret          = "AWS::RDS::DBInstance", "AWS::SecretsManager::Secret"
+		job                       = "AWS::Glue::Job"
 	)
 	tests := map[string]struct {
 		kind    string
@@ -231,6 +247,16 @@ func TestDecode_refused(t *testing.T) {
 		"function for another runtime":     {function, map[string]string{"Runtime": `"python3.13"`}, `got "python3.13", want provided.al2023 or provided.al2`},
 		"database without an engine":       {database, map[string]string{"Engine": ""}, "Properties.Engine: got nothing, want a value"},
 		"database from a snapshot":         {database, map[string]string{"DBSnapshotIdentifier": `"x"`}, "DBSnapshotIdentifier: the laptop's RDS::DBInstance neither"},
+		"job of another Glue":              {job, map[string]string{"GlueVersion": `"6.0"`}, `Properties.GlueVersion: got "6.0", want 5.1`},
+		"job of any Glue":                  {job, map[string]string{"GlueVersion": ""}, "Properties.GlueVersion: got nothing, want a value"},
+		"job of a shell":                   {job, map[string]string{"Command": `{"Name":"pythonshell","ScriptLocation":"s3://assets/abc.zip"}`}, `Command.Name: got "pythonshell", want glueetl`},
+		"job without its script":           {job, map[string]string{"Command": `{"Name":"glueetl","ScriptLocation":"s3://assets/other.py"}`}, "Properties.Command.ScriptLocation: no asset of the assembly becomes s3://assets/other.py"},
+		"job that is tried again":          {job, map[string]string{"MaxRetries": `1`}, "Properties.MaxRetries: got 1, want a whole number from 0 to 0"},
+		"job that queues":                  {job, map[string]string{"JobRunQueuingEnabled": `true`}, "want false: the laptop refuses a run that is one too many"},
+		"job with bookmarks":               {job, map[string]string{"DefaultArguments": `{"--job-bookmark-option":"job-bookmark-enable"}`}, "want job-bookmark-disable"},
+		"job with modules of its own":      {job, map[string]string{"DefaultArguments": `{"--additional-python-modules":"pandas"}`}, `--additional-python-modules: got "pandas", want nothing`},
+		"job that takes no time":           {job, map[string]string{"Timeout": `0`}, "Properties.Timeout: got 0, want a whole number from 1 to 10080"},
+		"job with a usage profile":         {job, map[string]string{"SourceControlDetails": `{}`}, "SourceControlDetails: the laptop's Glue::Job neither"},
 		"secret in the template":           {secret, map[string]string{"GenerateSecretString": "", "SecretString": `"x"`}, "Properties.SecretString: the laptop's SecretsManager::Secret neither"},
 		"secret with half a template":      {secret, map[string]string{"GenerateSecretString": `{"GenerateStringKey":"password"}`}, "both SecretStringTemplate and GenerateStringKey, or neither"},
 	}

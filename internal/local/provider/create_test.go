@@ -2,7 +2,10 @@ package provider
 
 import (
 	"context"
+	"database/sql"
+	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -10,7 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/glue"
+	gluetypes "github.com/aws/aws-sdk-go-v2/service/glue/types"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -164,6 +171,8 @@ func TestDatabase(t *testing.T) {
 			return served, nil
 		},
 	}}
+	named := create(t, run, "AWS::RDS::DBInstance", "N", &assembly.Database{Engine: "test", Identifier: "shop"})
+	assert.Equal(t, "shop", named.Ref)
 	creation := create(t, run, "AWS::RDS::DBInstance", "D", &assembly.Database{Engine: "test", MasterUser: "admin"})
 	assert.Equal(t, "127.0.0.1", creation.Attributes["Endpoint.Address"])
 	assert.Equal(t, "5433", creation.Attributes["Endpoint.Port"])
@@ -201,6 +210,35 @@ func TestDatabase(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, changed, again)
 	})
+	t.Run("a second login gets its own password, and what both share stays said once", func(t *testing.T) {
+		given := map[string]string{
+			"DATABASE_HOST": "h", "DATABASE_PORT": "5433", "DATABASE_AUTH": "secret", "DATABASE_SECRET_ARN": arn,
+			"READER_DATABASE_AUTH": "iam", "READER_DATABASE_USER": "etl",
+		}
+		changed, err := databaseEnvironment(t.Context(), run, given)
+		require.NoError(t, err)
+		second := changed["READER_DATABASE_SECRET_ARN"]
+		assert.Equal(t, map[string]string{
+			"DATABASE_HOST": "h", "DATABASE_PORT": "5433", "DATABASE_AUTH": "secret", "DATABASE_SECRET_ARN": arn,
+			"DATABASE_TLS": "off", "READER_DATABASE_AUTH": "secret", "READER_DATABASE_USER": "etl",
+			"READER_DATABASE_SECRET_ARN": second,
+		}, changed)
+		assert.JSONEq(t, `{"username":"etl","password":"`+served.passwords["etl"]+`"}`, value(t, run, second))
+	})
+	t.Run("a job hears how to log in, and of nothing that its arguments say", func(t *testing.T) {
+		changed, err := jobEnvironment(t.Context(), run, map[string]string{
+			"--source-host": "h", "--source-port": "5433", "--source-user": "reader", "--source-database": "d",
+		})
+		require.NoError(t, err)
+		assert.Equal(t, map[string]string{
+			"DATABASE_AUTH": "secret", "DATABASE_TLS": "off", "DATABASE_SECRET_ARN": changed["DATABASE_SECRET_ARN"],
+		}, changed)
+		assert.JSONEq(t, `{"username":"reader","password":"`+served.passwords["reader"]+`"}`,
+			value(t, run, changed["DATABASE_SECRET_ARN"]))
+		none, err := jobEnvironment(t.Context(), run, map[string]string{"--lake-bucket": "b"})
+		require.NoError(t, err)
+		assert.Empty(t, none, "it has no database")
+	})
 	t.Run("a user who is not there is named", func(t *testing.T) {
 		served.refuses = errors.New("no such role")
 		byIAM["DATABASE_USER"] = "nobody"
@@ -210,8 +248,85 @@ func TestDatabase(t *testing.T) {
 	t.Run("a port where no database listens is named", func(t *testing.T) {
 		byIAM["DATABASE_PORT"] = "1"
 		_, err := databaseEnvironment(t.Context(), run, byIAM)
-		assert.EqualError(t, err, "a function's database port is 1: no database of the template listens there")
+		assert.EqualError(t, err, "a program's database port is 1: no database of the template listens there")
 	})
+}
+
+// The administrator makes databases and users and gives them rights, and is no superuser; a user gets a
+// password before or after the loader has made them.
+func TestMariaDB(t *testing.T) {
+	run := start(t, engine.Moto)
+	creation := create(t, run, "AWS::RDS::DBInstance", "D", &assembly.Database{
+		Engine: "mysql", MasterUser: "admin", Name: "classicmodels",
+	})
+	running := Made[*runningDatabase](run)[0]
+	open := func(user, password, database string) *sql.DB {
+		server := running.databaseInstance.(mariadbInstance)
+		pool, err := sql.Open("mysql", server.DSNFor(user, password, database))
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = pool.Close() })
+		return pool
+	}
+	var login struct{ Username, Password string }
+	secret := value(t, run, creation.Attributes["MasterUserSecret.SecretArn"].(string))
+	require.NoError(t, json.Unmarshal([]byte(secret), &login))
+	assert.Equal(t, "admin", login.Username)
+	administrator := open(login.Username, login.Password, "classicmodels")
+	require.NoError(t, running.SetPassword(t.Context(), "early", "e1"))
+	for _, statement := range []string{
+		"CREATE TABLE t (a int)", "INSERT INTO t VALUES (7)", "CREATE DATABASE diecast",
+		"CREATE USER IF NOT EXISTS 'early'@'%' ACCOUNT LOCK", "CREATE USER IF NOT EXISTS 'late'@'%' ACCOUNT LOCK",
+		"GRANT SELECT ON classicmodels.t TO 'early'@'%'", "GRANT SELECT ON classicmodels.t TO 'late'@'%'",
+	} {
+		_, err := administrator.ExecContext(t.Context(), statement)
+		require.NoError(t, err, statement)
+	}
+	for _, statement := range []string{"SHUTDOWN", "SET GLOBAL read_only = 1", "SELECT * FROM t INTO OUTFILE '/tmp/t'"} {
+		_, err := administrator.ExecContext(t.Context(), statement)
+		require.ErrorContains(t, err, "Access denied", statement)
+	}
+	require.NoError(t, running.SetPassword(t.Context(), "late", "l1"))
+	for user, password := range map[string]string{"early": "e1", "late": "l1"} {
+		var found int
+		reader := open(user, password, "classicmodels")
+		require.NoError(t, reader.QueryRowContext(t.Context(), "SELECT a FROM t").Scan(&found), user)
+		assert.Equal(t, 7, found)
+		_, err := reader.ExecContext(t.Context(), "DELETE FROM t")
+		require.ErrorContains(t, err, "denied", user)
+	}
+}
+
+// A script that knows nothing of this machine reads and writes the run's buckets.
+func TestJob(t *testing.T) {
+	run := start(t, engine.Moto, engine.JobHost)
+	client := engine.Moto.In(run.Engines).S3()
+	bucket := create(t, run, "AWS::S3::Bucket", "Lake", &assembly.Bucket{}).Ref
+	creation := create(t, run, "AWS::Glue::Job", "Write", &assembly.Job{
+		Source: "internal/local/provider/testdata/write_rows.py", Arguments: map[string]string{"--bucket": bucket},
+		Timeout: 2 * time.Minute, MaxConcurrentRuns: 1,
+	})
+	assert.Regexp(t, "^shop-A-Write-[0-9a-f]{8}$", creation.Ref)
+	jobs := glue.New(glue.Options{
+		Region: engine.Region, Credentials: credentials.NewStaticCredentialsProvider("any", "any", ""),
+		BaseEndpoint: aws.String(run.Engines.Endpoints()["AWS_ENDPOINT_URL_GLUE"]),
+	})
+	started, err := jobs.StartJobRun(t.Context(), &glue.StartJobRunInput{JobName: &creation.Ref})
+	require.NoError(t, err)
+	var told *gluetypes.JobRun
+	require.Eventually(t, func() bool {
+		answer, err := jobs.GetJobRun(t.Context(), &glue.GetJobRunInput{JobName: &creation.Ref, RunId: started.JobRunId})
+		if err == nil {
+			told = answer.JobRun
+		}
+		return err == nil && told.CompletedOn != nil
+	}, 2*time.Minute, 100*time.Millisecond)
+	require.Equal(t, gluetypes.JobRunStateSucceeded, told.JobRunState, "%s", aws.ToString(told.ErrorMessage))
+	object, err := client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &bucket, Key: aws.String("count")})
+	require.NoError(t, err)
+	defer object.Body.Close()
+	text, err := io.ReadAll(object.Body)
+	require.NoError(t, err)
+	assert.Equal(t, "3", string(text))
 }
 
 // A function that ends at once is an invocation that failed, in a new process.

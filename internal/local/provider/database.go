@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"maps"
@@ -20,7 +21,7 @@ var database = kind[assembly.Database]{
 }
 
 // databaseServers are the servers by RDS's name of the engine. Each has a file of its own.
-var databaseServers = map[string]databaseServer{"postgres": postgresServer}
+var databaseServers = map[string]databaseServer{"mysql": mariadbServer, "postgres": postgresServer}
 
 // databaseServer is a product that serves databases.
 type databaseServer struct {
@@ -35,7 +36,7 @@ type databaseInstance interface {
 	Port() int
 	// MasterPassword is the administrator's.
 	MasterPassword() string
-	// SetPassword lets an existing user log in with a password.
+	// SetPassword lets a user log in with a password.
 	SetPassword(ctx context.Context, user, password string) error
 	Stop(context.Context) error
 }
@@ -73,7 +74,7 @@ func createDatabase(
 		return assembly.Creation{}, err
 	}
 	run.onStop(instance.Stop)
-	identifier := "db-" + randomText(8)
+	identifier := cmp.Or(t.Identifier, "db-"+randomText(8))
 	master := login(t.MasterUser, instance.MasterPassword())
 	secret, err := engine.Moto.In(run.Engines).CreateSecret(ctx, "rds!"+identifier, master)
 	if err != nil {

@@ -4,34 +4,65 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
+	"strings"
 
 	"diecast/internal/environment"
 	"diecast/internal/local/engine"
 )
 
-// databaseEnvironment turns a function's database variables into the laptop's: there is no TLS on
-// loopback, and no IAM, so that its user gets a password in a secret.
+// databaseEnvironment turns a program's database variables into the laptop's: there is no TLS on
+// loopback, and no IAM, so that its user gets a password in a secret. Variables behind a prefix,
+// such as READER_DATABASE_USER, are a second login to the same database.
 func databaseEnvironment(ctx context.Context, run *Run, variables map[string]string) (map[string]string, error) {
-	// The function checks its variables by itself; AWS_REGION it gets from its host.
-	settings, _ := environment.Read[environment.Database](variables)
-	if settings.Host == "" {
-		return variables, nil
-	}
-	settings.TLS = environment.Off
-	if settings.Auth == environment.IAM {
-		database, err := databaseAt(run, settings.Port)
-		if err != nil {
-			return nil, err
-		}
-		if settings.SecretARN, err = userSecret(ctx, run, database, settings.User); err != nil {
-			return nil, err
-		}
-		settings.Auth = environment.Secret
-	}
 	changed := maps.Clone(variables)
-	maps.Copy(changed, environment.Variables(settings))
+	for _, prefix := range loginPrefixes(variables) {
+		stated := maps.Clone(changed)
+		for name, value := range variables {
+			if own, ok := strings.CutPrefix(name, prefix); ok {
+				stated[own] = value
+			}
+		}
+		// The program checks its variables by itself; AWS_REGION it gets from its host.
+		settings, _ := environment.Read[environment.Database](stated)
+		if settings.Host == "" {
+			continue
+		}
+		settings.TLS = environment.Off
+		if settings.Auth == environment.IAM {
+			database, err := databaseAt(run, settings.Port)
+			if err != nil {
+				return nil, err
+			}
+			if settings.SecretARN, err = userSecret(ctx, run, database, settings.User); err != nil {
+				return nil, err
+			}
+			settings.Auth = environment.Secret
+		}
+		for name, value := range environment.Variables(settings) {
+			if _, own := variables[prefix+name]; own || changed[name] != value {
+				changed[prefix+name] = value
+			}
+		}
+	}
 	return changed, nil
+}
+
+// loginPrefixes are what stands before the variables of each login, the shortest first: nothing
+// stands before those of the first.
+func loginPrefixes(variables map[string]string) []string {
+	login := environment.Variables(environment.Database{Auth: environment.IAM})
+	var prefixes []string
+	for name := range variables {
+		for variable := range login {
+			if prefix, ok := strings.CutSuffix(name, variable); ok && (prefix == "" || strings.HasSuffix(prefix, "_")) {
+				prefixes = append(prefixes, prefix)
+			}
+		}
+	}
+	slices.Sort(prefixes)
+	return prefixes
 }
 
 func databaseAt(run *Run, port string) (*runningDatabase, error) {
@@ -40,10 +71,10 @@ func databaseAt(run *Run, port string) (*runningDatabase, error) {
 			return running, nil
 		}
 	}
-	return nil, fmt.Errorf("a function's database port is %s: no database of the template listens there", port)
+	return nil, fmt.Errorf("a program's database port is %s: no database of the template listens there", port)
 }
 
-// userSecret gives a user whom the loader created a password, once.
+// userSecret gives a user a password, once.
 func userSecret(ctx context.Context, run *Run, running *runningDatabase, user string) (string, error) {
 	if arn, done := running.secrets[user]; done {
 		return arn, nil

@@ -19,7 +19,8 @@ import (
 
 // providers make every type of resource that runs.
 var providers = []provider{
-	bucket, customResource, database, deliveryStream, eventSourceMapping, function, functionURL, secret, stream, table,
+	bucket, customResource, database, deliveryStream, eventSourceMapping, function, functionURL, job, secret, stream,
+	table,
 }
 
 // provider is a kind of any resource.

@@ -89,6 +89,11 @@ const (
 	oneBucket = `{"Type":"AWS::S3::Bucket"}`
 )
 
+func jobOf(source, more string) string {
+	return `{"Type":"AWS::Glue::Job","Metadata":{"diecast:source":"` + source + `"},"Properties":{
+		"GlueVersion":"5.1","Role":"r","Command":{"Name":"glueetl","ScriptLocation":"s3://assets/abc.zip"}` + more + `}}`
+}
+
 func databaseOf(engine string) string {
 	return `{"Type":"AWS::RDS::DBInstance","Properties":{
 		"Engine":"` + engine + `","MasterUsername":"admin","ManageMasterUserPassword":true}}`
@@ -137,11 +142,21 @@ func everything(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(folder, "modules", name, "package.json"), []byte("{}"), 0o600))
 	}
 	require.NoError(t, os.MkdirAll(filepath.Join(folder, "bin"), 0o700))
-	for _, name := range []string{"python", "node", "postgres", "initdb", "go"} {
+	for _, name := range []string{"python", "node", "postgres", "initdb", "mariadbd", "go"} {
 		require.NoError(t, os.WriteFile(filepath.Join(folder, "bin", name), []byte("#!/bin/sh\n"), 0o700))
 	}
 	installed(t, filepath.Join(folder, "modules"), filepath.Join(folder, "bin", "python"))
 	t.Setenv("DIECAST_POSTGRES_BIN", filepath.Join(folder, "bin"))
+	t.Setenv("DIECAST_MARIADB_BIN", filepath.Join(folder, "bin"))
+	glueHome := filepath.Join(folder, "cache")
+	for _, name := range []string{"jdbc", "s3a"} {
+		require.NoError(t, os.MkdirAll(filepath.Join(glueHome, "glue-jars-1", name), 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(glueHome, "glue-jars-1", name, "x.jar"), nil, 0o600))
+	}
+	packages := filepath.Join(folder, "bin", "glue-python")
+	require.NoError(t, os.WriteFile(packages, []byte("#!/bin/sh\nprintf 'pyspark=p\\nboto3=b\\njdk4py=j\\n'\n"), 0o700))
+	t.Setenv("DIECAST_CACHE", glueHome)
+	t.Setenv("DIECAST_GLUE_PYTHON", packages)
 	t.Setenv("PATH", filepath.Join(folder, "bin")+":"+os.Getenv("PATH"))
 }
 
@@ -168,8 +183,8 @@ func TestCheck_refusesBeforeAnythingStarts(t *testing.T) {
 	variable := func(name string) string { return function(`,"Environment":{"Variables":{"` + name + `":"mars"}}`) }
 	tests := map[string]struct{ accepted, refused, want string }{
 		"a database engine that is not there": {
-			alone(databaseOf("postgres")), alone(databaseOf("mysql")),
-			`A/X Properties.Engine: got "mysql", want postgres`,
+			alone(databaseOf("mysql")), alone(databaseOf("oracle-se2")),
+			`A/X Properties.Engine: got "oracle-se2", want mysql or postgres`,
 		},
 		"a function that may not run": {
 			function(`,"ReservedConcurrentExecutions":1`), function(`,"ReservedConcurrentExecutions":0`),
@@ -186,6 +201,19 @@ func TestCheck_refusesBeforeAnythingStarts(t *testing.T) {
 		"a function of a file": {
 			function(""), alone(functionOf("main.go", "")),
 			"A/X Metadata: is built from main.go, and there is no folder",
+		},
+		"a job without script": {
+			alone(jobOf("glue-scripts/ratings_etl.py", "")), alone(jobOf("glue-scripts/gone.py", "")),
+			"A/X Metadata: runs glue-scripts/gone.py, and there is no file",
+		},
+		"a job of a folder": {
+			alone(jobOf("glue-scripts/ratings_etl.py", "")), alone(jobOf("glue-scripts", "")),
+			"A/X Metadata: runs glue-scripts, and there is no file",
+		},
+		"a Spark setting that is none": {
+			alone(jobOf("glue-scripts/ratings_etl.py", `,"DefaultArguments":{"--conf":"spark.a=1 --conf spark.b=c d"}`)),
+			alone(jobOf("glue-scripts/ratings_etl.py", `,"DefaultArguments":{"--conf":"spark.a=1 --conf b=2"}`)),
+			`A/X Properties: argument --conf has "b=2"`,
 		},
 		"a prefix of another expression": {
 			delivery("!{timestamp:yyyy}/"), delivery("!{moon:phase}/"),
@@ -222,7 +250,7 @@ func TestCheck_refusesBeforeAnythingStarts(t *testing.T) {
 func TestCheck_joinsTheAssemblysOwnProblems(t *testing.T) {
 	everything(t)
 	_, err := plan(t, `{"Odd":{"Type":"AWS::Quantum::Computer"},
-		"S":{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":0}},"D":`+databaseOf("mysql")+`}`)
+		"S":{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":0}},"D":`+databaseOf("oracle-se2")+`}`)
 	var problems assembly.Problems
 	require.ErrorAs(t, err, &problems)
 	require.Len(t, problems, 3)
@@ -275,6 +303,7 @@ func TestNeeded(t *testing.T) {
 	assert.Empty(t, names(`{"T":{"Type":"AWS::SNS::Topic"}}`), "what is only checked needs none")
 	assert.Equal(t, []string{"kinesalite"}, names(`{"S":`+oneStream+`}`))
 	assert.Equal(t, []string{"moto", "kinesalite"}, names(`{"S":`+oneStream+`,"B":`+oneBucket+`}`))
+	assert.Equal(t, []string{"moto", "glue"}, names(`{"J":`+jobOf("glue-scripts/ratings_etl.py", "")+`}`))
 	assert.Equal(t, []string{"moto", "lambda"}, names(`{"F":`+functionOf("lambda/deliver", "")+`}`),
 		"a function never calls AWS itself")
 }

@@ -1,0 +1,20 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/service/glue"
+
+	"diecast/internal/deployment/outputs"
+	"diecast/internal/local/gluejobs"
+)
+
+// JobHost runs the jobs, behind Glue's API.
+var JobHost = &Kind[*gluejobs.Host]{
+	name: "glue", host: true, endpoints: []string{outputs.EndpointOf(glue.ServiceID)}, installed: gluejobs.Installed,
+	serve: func(ctx context.Context, options options) (*gluejobs.Host, error) {
+		return gluejobs.Start(ctx, gluejobs.Options{
+			Account: Account, Region: Region, Credentials: Credentials, Dir: options.dir, Environment: options.environment,
+		})
+	},
+}
