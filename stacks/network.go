@@ -38,14 +38,17 @@ func NewNetwork(app constructs.Construct, cfg config.Config) *Network {
 	n.AlarmTopic = topic.Topic()
 	output(stack, "VpcId", n.Network.VPC().VpcId(), "The VPC of the platform")
 	output(stack, "AlarmTopicArn", n.AlarmTopic.TopicArn(), "Every alarm is published here; alarms.email subscribes to it")
+	// The bucket and its export are there without access logs, too, and empty: an
+	// export must stand before a stack imports it, and until none does.
+	logs := securebucket.New(stack, "AccessLogs", securebucket.Props{
+		Expiries:           []securebucket.Expiry{{After: days(cfg.Data.AccessLogRetentionDays)}},
+		Destroy:            cfg.DestroysData(),
+		ReceivesAccessLogs: true,
+	})
+	stack.ExportValue(logs.Name(), nil)
 	if cfg.Data.AccessLogs {
-		logs := securebucket.New(stack, "AccessLogs", securebucket.Props{
-			Expiries:           []securebucket.Expiry{{After: days(cfg.Data.AccessLogRetentionDays)}},
-			Destroy:            cfg.DestroysData(),
-			ReceivesAccessLogs: true,
-		})
 		n.AccessLogs = logs.Bucket()
-		output(stack, "AccessLogsBucketName", logs.Name(), "Server access logs of the other buckets")
 	}
+	output(stack, "AccessLogsBucketName", logs.Name(), "Server access logs of the other buckets")
 	return n
 }
