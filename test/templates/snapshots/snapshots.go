@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -70,7 +71,7 @@ func decode(name string, data []byte) (stack string, template map[string]any, er
 	}
 	stack, ok := strings.CutSuffix(name, differenceEnding)
 	if !ok {
-		return "", nil, fmt.Errorf("neither a template nor a difference of one")
+		return "", nil, errors.New("neither a template nor a difference of one")
 	}
 	whole, err := wholeTemplate(stack)
 	if err != nil {
