@@ -79,7 +79,7 @@ node_modules/.complete: package-lock.json
 	@touch $@
 
 .PHONY: synth
-synth: node_modules/.complete ## Write the CloudFormation templates of cdk.json's profile to cdk.out, validated
+synth: node_modules/.complete $(GLUE_JARS) ## Write the CloudFormation templates of cdk.json's profile to cdk.out, validated
 	@rm -rf cdk.out
 	@npx cdk synth --strict --quiet
 
@@ -156,7 +156,7 @@ bench-etl: $(PYTHON_HOME)/.complete $(GLUE_HOME)/.complete $(GLUE_JARS) $(MARIAD
 	@cd glue-scripts && $(DIECAST_GLUE_PYTHON) -m tests.bench
 
 .PHONY: validate
-validate: node_modules/.complete
+validate: node_modules/.complete $(GLUE_JARS)
 	@for profile in $(PROFILES); do \
 		echo "cdk synth --strict -c profile=$$profile"; \
 		rm -rf cdk.out/validate; \
@@ -164,7 +164,7 @@ validate: node_modules/.complete
 	done
 
 .PHONY: accept
-accept: $(PYTHON_HOME)/.complete ## Accept what is generated as it is now: templates, tables of docs; prints what changed in templates
+accept: $(PYTHON_HOME)/.complete $(GLUE_JARS) ## Accept what is generated as it is now: templates, tables of docs; prints what changed in templates
 	@go test ./config -run '^TestConfigurationIsDocumented$$' -update -count=1
 	@cd test/templates && CDK_VALIDATION=false go test -run '^(TestSnapshots|TestKeys|TestProfiles)' -update -count=1
 	@git status --short -- docs test/templates/snapshots
