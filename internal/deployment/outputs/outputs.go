@@ -17,10 +17,12 @@ const (
 	Vectors     Stack = "Vectors"
 	VectorsData Stack = "VectorsData"
 	Streaming   Stack = "Streaming"
+	Batch       Stack = "Batch"
+	BatchData   Stack = "BatchData"
 )
 
 // Stacks are all stacks, in the order of their deployment.
-var Stacks = []Stack{Network, Vectors, VectorsData, Streaming}
+var Stacks = []Stack{Network, Vectors, VectorsData, Streaming, Batch, BatchData}
 
 // Name is the stack's name in CloudFormation.
 func (s Stack) Name(platform string) string { return platform + "-" + string(s) }
@@ -81,6 +83,14 @@ var (
 	InferenceFunctionName = declare(Streaming, "InferenceFunctionName", "Function that recommends")
 	InferenceURL          = declare(Streaming, "InferenceUrl",
 		"Inference over HTTPS, for callers with IAM credentials")
+)
+
+// Outputs of the stack Batch.
+var (
+	SourceLoaderFunctionName = declare(Batch, "SourceLoaderFunctionName",
+		"Function that creates and fills the source, and answers queries")
+	LakeBucketName = declare(Batch, "LakeBucketName", "Bucket of the data lake")
+	ETLJobName     = declare(Batch, "EtlJobName", "Glue job that publishes training data and sales mart")
 )
 
 var declared []Output
