@@ -17,6 +17,8 @@ type Config struct {
 	Data      Data
 	Network   Network
 	Vectors   Vectors
+	Source    Source
+	ETL       ETL
 	Streaming Streaming
 	Inference Inference
 	Functions Functions
@@ -37,13 +39,13 @@ var profiles = []string{Lean, Standard, Prod, Course}
 func Profiles() []string { return slices.Clone(profiles) }
 
 // keys is every key there is, in the order of the documentation.
-var keys = slices.Concat(platformKeys, dataKeys, networkKeys, vectorsKeys, streamingKeys, functionsKeys, capacityKeys)
+var keys = slices.Concat(platformKeys, dataKeys, networkKeys, vectorsKeys, batchKeys, streamingKeys, functionsKeys, capacityKeys)
 
 // Keys lists every key, in the order of the documentation.
 func Keys() []Key { return slices.Clone(keys) }
 
 // rules are those between keys; a key's own stand with it.
-var rules = slices.Concat(capacityRules, networkRules, dataRules, streamingRules)
+var rules = slices.Concat(capacityRules, networkRules, dataRules, batchRules, streamingRules)
 
 // rule is a rule between keys, for values that are right by themselves.
 type rule struct {

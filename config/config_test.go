@@ -118,6 +118,24 @@ var badValues = map[string][]any{
 	"vectors.multiAz":                  {"no"},
 	"vectors.backupRetentionDays":      {-1.0, 36.0},
 	"vectors.deletionProtection":       {nil},
+	"source.kind":                      {"mysql", ""},
+	"source.scale":                     {0.0, 468.1, "one"},
+	"source.seed":                      {-1.0, 1.5, "two"},
+	"source.dumpUri":                   {"shop.sql", "s3://bucket", "s3://bucket/*.sql", "https://bucket/key"},
+	"source.owner":                     {"--help", "(x)", "a\nb", strings.Repeat("a", 101)},
+	"source.instanceClass":             {"t4g.micro", ""},
+	"source.storageGiB":                {19.0, 16385.0},
+	"source.multiAz":                   {"no"},
+	"source.backupRetentionDays":       {-1.0, 36.0},
+	"source.deletionProtection":        {nil},
+	"etl.flex":                         {"flex"},
+	"etl.timeoutMinutes":               {4.0, 1441.0},
+	"etl.format":                       {"orc", "Parquet"},
+	"etl.maxQuarantined":               {-0.1, 1.1, "1%"},
+	"etl.connections":                  {0.0, 65.0},
+	"etl.keepRuns":                     {0.0, 1001.0},
+	"etl.quarantineRetentionDays":      {0.0, 366.0},
+	"etl.scanLimitMiB":                 {9.0, 1048577.0},
 	"streaming.mode":                   {"ondemand"},
 	"streaming.shards":                 {0.0, 501.0, 1.5, "1e2", "two", "", true, []any{"2"}, map[string]any{"a": 1.0}},
 	"streaming.retentionHours":         {23.0, 8761.0},
@@ -273,6 +291,7 @@ func TestCombinations(t *testing.T) {
 		retention, recordAge      = "streaming.retentionHours", "streaming.maxRecordAgeSeconds"
 		removal, destroy          = "data.removal", "data.destroy"
 		ranges, protection        = "network.reservedCidrs", "vectors.deletionProtection"
+		sourceProtection          = "source.deletionProtection"
 	)
 	for name, test := range map[string]struct {
 		context map[string]any
@@ -285,9 +304,10 @@ func TestCombinations(t *testing.T) {
 		"reserved network is a neighbour": {with(Lean, ranges, "10.43.0.0/16"), "", ""},
 
 		"destroy without the policy": {with(Standard, destroy, true), destroy, "data.removal=destroy"},
-		"destroy what is protected":  {with(Prod, destroy, true, removal, "destroy"), protection, "false"},
+		"destroy what is protected": {
+			with(Prod, destroy, true, removal, "destroy", sourceProtection, false), protection, "false"},
 		"destroy what is not protected": {
-			with(Prod, destroy, true, removal, "destroy", protection, false), "", ""},
+			with(Prod, destroy, true, removal, "destroy", protection, false, sourceProtection, false), "", ""},
 
 		"retries outlive the stream":        {with(Lean, recordAge, 86401.0), recordAge, "86400"},
 		"retries within a longer stream":    {with(Lean, recordAge, 86401.0, retention, 25.0), "", ""},
@@ -428,4 +448,41 @@ func FuzzCapacity(f *testing.F) {
 			t.Fatalf("%d inference executions do not fit", inference)
 		}
 	})
+}
+
+func TestBatchKeysAreCheckedAgainstEachOther(t *testing.T) {
+	cases := map[string]struct {
+		context map[string]any
+		key     string
+		want    string
+	}{
+		"a dump without its place": {map[string]any{"source.kind": "dump"}, "source.dumpUri",
+			"must be s3://bucket/key where source.kind=dump"},
+		"a place without a dump": {map[string]any{"source.dumpUri": "s3://bucket/shop.sql"}, "source.dumpUri",
+			"set source.kind=dump to load it"},
+		"a place that is a pattern": {map[string]any{"source.kind": "dump", "source.dumpUri": "s3://bucket/*"},
+			"source.dumpUri", "s3://bucket/key, or empty"},
+		"a scale in hundredths": {map[string]any{"source.scale": 1.25}, "source.scale", "one decimal at most"},
+		"a scale that the loader does not hold": {map[string]any{"source.scale": 469}, "source.scale",
+			"from 0.1 to 468"},
+		"an owner that reads as an option": {map[string]any{"source.owner": "--help"}, "source.owner",
+			"the first a letter or digit"},
+		"more connections than the class leaves": {map[string]any{"etl.connections": 55}, "etl.connections",
+			"must be at most 54 with source.instanceClass=db.t4g.micro, whose other users keep 10"},
+		"a protected database that shall go": {
+			map[string]any{"data.destroy": true, "source.deletionProtection": true}, "source.deletionProtection",
+			"must be false where data.removal=destroy and data.destroy=true"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			problems := problemsOf(t, c.context)
+			require.Len(t, problems, 1)
+			assert.Equal(t, c.key, problems[0].Key)
+			assert.Contains(t, problems[0].String(), c.want)
+		})
+	}
+	c, err := Load(map[string]any{"source.kind": "dump", "source.dumpUri": "s3://my-bucket/dumps/shop.sql.gz",
+		"source.owner": "Ada Lovelace <ada@example.com>", "etl.connections": 54, "source.scale": 1.2, "etl.maxQuarantined": 1})
+	require.NoError(t, err)
+	assert.Equal(t, "Ada Lovelace <ada@example.com>", c.Source.Owner)
 }

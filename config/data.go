@@ -42,12 +42,14 @@ var dataRules = []rule{
 	{[]string{"data.destroy", "data.removal", "vectors.deletionProtection"}, Config.dataProblems},
 }
 
+// refusedHalfway is what a database's deletion protection must be where data goes.
+const refusedHalfway = "must be false where data.removal=destroy and data.destroy=true: " +
+	"RDS would refuse halfway through the stacks"
+
 func (c Config) dataProblems() []Problem {
 	var problems []Problem
 	if c.DestroysData() && c.Vectors.DeletionProtection {
-		problems = append(problems, Problem{Key: "vectors.deletionProtection", Value: "true",
-			Allowed: "must be false where data.removal=destroy and data.destroy=true: " +
-				"RDS would refuse halfway through the stacks"})
+		problems = append(problems, Problem{Key: "vectors.deletionProtection", Value: "true", Allowed: refusedHalfway})
 	}
 	if c.Data.Destroy && c.Data.Removal == RemovalRetain {
 		problems = append(problems, Problem{Key: "data.destroy", Value: "true",

@@ -151,8 +151,13 @@ KEYS: dict[str, tuple[str, ...]] = {
     OBSERVATIONS: (CUSTOMER_NUMBER, PRODUCT_CODE, RATED_AT),
 }
 
-# The catalogue's table of the ratings has the course's name; the others have their own.
-CATALOGUE_NAMES = {table: PREFIX if table == RATINGS else table for table in TABLES}
+
+def catalogue_name(table: str, file_format: str) -> str:
+    """The catalogue's table: that of the ratings has the course's name. Another format than Parquet has
+    tables of its own, so that none ever names files that it cannot read.
+    """
+    name = PREFIX if table == RATINGS else table
+    return name if file_format == "parquet" else f"{name}_{file_format}"
 
 
 @dataclass(frozen=True)
@@ -1186,10 +1191,11 @@ def follow(lake: Lake, published: Publication) -> None:
     files.
     """
     for table, described in published.manifest.get("tables", {}).items():
+        name = catalogue_name(table, published.manifest["format"])
         paths = "".join(
             lake.path(f"{PREFIX}/{published.run_id}/{file['path']}") + "\n" for file in described["files"]
         )
-        lake.put(f"{CATALOGUE}/{CATALOGUE_NAMES[table]}/symlink.txt", paths.encode())
+        lake.put(f"{CATALOGUE}/{name}/symlink.txt", paths.encode())
 
 
 def publish(

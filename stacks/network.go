@@ -38,7 +38,9 @@ func NewNetwork(app constructs.Construct, cfg config.Config) *Network {
 		DatabasePorts:    databasePorts(),
 		FlowLogRetention: logRetention(cfg.Network.FlowLogRetentionDays),
 	})
-	topic := alarmtopic.New(stack, "Alarms", alarmtopic.Props{Email: cfg.Alarms.Email})
+	topic := alarmtopic.New(stack, "Alarms", alarmtopic.Props{
+		Email: cfg.Alarms.Email, Rules: []string{failureRule(cfg)},
+	})
 	n.AlarmTopic = topic.Topic()
 	output(stack, outputs.VPCID, n.VPC().VpcId())
 	output(stack, outputs.AlarmTopicARN, n.AlarmTopic.TopicArn())
@@ -56,7 +58,7 @@ func NewNetwork(app constructs.Construct, cfg config.Config) *Network {
 
 // databasePorts are the ports of every engine that the platform's databases run, each once.
 func databasePorts() []int {
-	ports := []int{vectorsEngine.Port()}
+	ports := []int{vectorsEngine.Port(), sourceEngine.Port()}
 	slices.Sort(ports)
 	return slices.Compact(ports)
 }

@@ -24,6 +24,8 @@ type Platform struct {
 	Network     *Network
 	Vectors     *Vectors
 	VectorsData *VectorsData
+	Batch       *Batch
+	BatchData   *BatchData
 	Streaming   *Streaming
 }
 
@@ -32,10 +34,17 @@ func New(app awscdk.App, cfg config.Config) *Platform {
 	network := NewNetwork(app, cfg)
 	vectors := NewVectors(app, cfg, network)
 	vectorsData := NewVectorsData(app, cfg, vectors)
+	batch := NewBatch(app, cfg, network)
+	// One database at a time: a deployment that fails leaves less behind.
+	batch.Stack.AddStackDependency(vectors.Stack, nil)
+	batchData := NewBatchData(app, cfg, batch)
 	streaming := NewStreaming(app, cfg, network, vectors)
 	// Inference needs the schema, not only the database.
 	streaming.Stack.AddStackDependency(vectorsData.Stack, nil)
-	return &Platform{Network: network, Vectors: vectors, VectorsData: vectorsData, Streaming: streaming}
+	return &Platform{
+		Network: network, Vectors: vectors, VectorsData: vectorsData, Batch: batch, BatchData: batchData,
+		Streaming: streaming,
+	}
 }
 
 // newStack makes one of the platform's stacks, named <name>-<id>, deployable to

@@ -24,7 +24,7 @@ const (
 )
 
 // vectorsEngine is the store's engine at the version that is tested.
-var vectorsEngine = database.PostgreSQL("18.3")
+var vectorsEngine = database.PostgreSQL("18.6")
 
 // Vectors is the embeddings store: PostgreSQL with pgvector, the bucket of model
 // artifacts, and the loader that turns one into the other.
@@ -76,6 +76,7 @@ func NewVectors(app constructs.Construct, cfg config.Config, network *Network) *
 	output(stack, outputs.VectorsDatabasePort, v.Database.Port())
 	output(stack, outputs.VectorsDatabaseName, jsii.String(v.Database.Name()))
 	output(stack, outputs.VectorsDatabaseSecretARN, v.Database.MasterSecret().SecretArn())
+	output(stack, outputs.VectorsDatabaseIdentifier, v.Database.Identifier())
 	output(stack, outputs.ArtifactsBucketName, v.Artifacts.Name())
 	output(stack, outputs.VectorsLoaderFunctionName, v.Loader.Name())
 	return v

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsrds"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssecretsmanager"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
@@ -51,6 +52,11 @@ type Props struct {
 	// Destroy deletes the instance with its backups. Default false: a final
 	// snapshot is kept when the stack goes.
 	Destroy bool
+	// Logs are what the engine writes to CloudWatch Logs, such as "error" and "slowquery" of MySQL.
+	// Default none: logs stay on the instance for some days.
+	Logs []string
+	// LogRetention is how long Logs are kept. Required with Logs.
+	LogRetention awslogs.RetentionDays
 	// MaxConnections is how many connections the class allows; the alarm stands
 	// at 80 % of it. Required.
 	MaxConnections int
@@ -126,7 +132,7 @@ func New(scope constructs.Construct, id string, p Props) *Database {
 	if p.Destroy {
 		removal = awscdk.RemovalPolicy_DESTROY
 	}
-	instance := awsrds.NewDatabaseInstance(this, jsii.String("Instance"), &awsrds.DatabaseInstanceProps{
+	props := &awsrds.DatabaseInstanceProps{
 		Engine:                   engine,
 		InstanceType:             awsec2.NewInstanceType(jsii.String(strings.TrimPrefix(p.InstanceClass, "db."))),
 		Vpc:                      p.VPC,
@@ -148,12 +154,20 @@ func New(scope constructs.Construct, id string, p Props) *Database {
 		DeleteAutomatedBackups:   jsii.Bool(p.Destroy),
 		CopyTagsToSnapshot:       jsii.Bool(true),
 		AutoMinorVersionUpgrade:  jsii.Bool(false),
-		DeletionProtection:       jsii.Bool(p.DeletionProtection),
-		RemovalPolicy:            removal,
+		// RDS's default runs an engine past its end of life, at a surcharge many times the price of a
+		// small instance. Disabled, such a version cannot be created.
+		EngineLifecycleSupport: awsrds.EngineLifecycleSupport_OPEN_SOURCE_RDS_EXTENDED_SUPPORT_DISABLED,
+		DeletionProtection:     jsii.Bool(p.DeletionProtection),
+		RemovalPolicy:          removal,
 		ParameterGroup: awsrds.NewParameterGroup(this, jsii.String("Parameters"), &awsrds.ParameterGroupProps{
 			Engine: engine, Parameters: &parameters, Description: jsii.String("Database " + p.Name),
 		}),
-	})
+	}
+	if len(p.Logs) > 0 {
+		props.CloudwatchLogsExports = jsii.Strings(p.Logs...)
+		props.CloudwatchLogsRetention = p.LogRetention
+	}
+	instance := newInstance(this, props)
 	// A strong reference would export the endpoint, and CloudFormation would then
 	// refuse to replace or restore the instance while another stack imports it.
 	instance.ApplyCrossStackReferenceStrength(awscdk.ReferenceStrength_WEAK)
@@ -162,6 +176,19 @@ func New(scope constructs.Construct, id string, p Props) *Database {
 	d := &Database{instance: instance, group: group, port: p.Engine.port, name: p.Name}
 	d.alarms = alarm.New(this, p.AlarmTopic, d.rules(p)...)
 	return d
+}
+
+// newInstance makes the instance and, where it has logs, what gives them their retention.
+func newInstance(scope constructs.Construct, props *awsrds.DatabaseInstanceProps) awsrds.DatabaseInstance {
+	if props.CloudwatchLogsExports == nil {
+		return awsrds.NewDatabaseInstance(scope, jsii.String("Instance"), props)
+	}
+	keeper := logKeeper(scope)
+	// CDK would add every log group of the account to what the role may change.
+	props.CloudwatchLogsRetentionRole = keeper.WithoutPolicyUpdates(nil)
+	instance := awsrds.NewDatabaseInstance(scope, jsii.String("Instance"), props)
+	instance.Node().AddDependency(keeper)
+	return instance
 }
 
 func (p Props) validate() {
@@ -183,6 +210,10 @@ func (p Props) validate() {
 	}
 	if p.Destroy && p.DeletionProtection {
 		panic("database: Destroy and DeletionProtection exclude each other, got both; turn one off")
+	}
+	if len(p.Logs) > 0 && p.LogRetention == "" {
+		panic(fmt.Sprintf("database: LogRetention is required with Logs, got none for %s; RDS would keep them for ever",
+			strings.Join(p.Logs, " and ")))
 	}
 	for _, exception := range p.exceptions() {
 		if exception.Reason == "" {
@@ -242,6 +273,9 @@ func (d *Database) AllowLogin(r *role.Role, user string) {
 
 // MasterSecret is the secret that RDS manages: user name and password only.
 func (d *Database) MasterSecret() awssecretsmanager.ISecret { return d.instance.Secret() }
+
+// Identifier is the generated name that `aws rds describe-db-instances` takes, known at deployment.
+func (d *Database) Identifier() *string { return d.instance.InstanceIdentifier() }
 
 // Host is the endpoint's name, known at deployment.
 func (d *Database) Host() *string { return d.instance.DbInstanceEndpointAddress() }

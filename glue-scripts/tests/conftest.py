@@ -159,9 +159,9 @@ class Shop:
     def manifest(self, run: str) -> Any:
         return self.document(f"{ratings_etl.PREFIX}/{run}/{ratings_etl.MANIFEST}")
 
-    def catalogue(self, table: str) -> list[str]:
+    def catalogue(self, table: str, file_format: str = "parquet") -> list[str]:
         """The files that the catalogue's table lists."""
-        key = f"{ratings_etl.CATALOGUE}/{ratings_etl.CATALOGUE_NAMES[table]}/symlink.txt"
+        key = f"{ratings_etl.CATALOGUE}/{ratings_etl.catalogue_name(table, file_format)}/symlink.txt"
         return self.object(key).decode().splitlines() if key in self.listed() else []
 
     def rows(self, table: str) -> list[tuple[Any, ...]]:
@@ -172,7 +172,8 @@ class Shop:
         reader = self.spark.read.schema(ratings_etl.schema_of(ratings_etl.TABLES[table])).format(
             manifest["format"]
         )
-        frame = reader.options(**ratings_etl.FORMAT_OPTIONS[manifest["format"]]).load(self.catalogue(table))
+        files = self.catalogue(table, manifest["format"])
+        frame = reader.options(**ratings_etl.FORMAT_OPTIONS[manifest["format"]]).load(files)
         return [tuple(row) for row in frame.collect()]
 
 

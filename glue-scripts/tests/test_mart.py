@@ -57,7 +57,7 @@ def lake(published: Shop, folder: Path) -> duckdb.DuckDBPyConnection:
             files[-1].write_bytes(published.object(path.removeprefix(f"s3://{published.bucket}/")))
         listed = ", ".join(f"'{file}'" for file in files)
         connection.execute(
-            f"CREATE VIEW {etl.CATALOGUE_NAMES[table]} AS SELECT * FROM read_parquet([{listed}])"
+            f"CREATE VIEW {etl.catalogue_name(table, 'parquet')} AS SELECT * FROM read_parquet([{listed}])"
         )
     return connection
 
@@ -192,7 +192,7 @@ def test_the_queries_read_text_columns_as_the_csv_tables_have_them(
 ) -> None:
     texts = duckdb.connect()
     for table, columns in etl.TABLES.items():
-        name = etl.CATALOGUE_NAMES[table]
+        name = etl.catalogue_name(table, "parquet")
         frame = lake.execute(
             f"SELECT {', '.join(f'CAST({column} AS varchar)' for column in columns)} FROM {name}"
         ).fetchall()

@@ -124,14 +124,15 @@ def test_csv_and_the_order_of_rows_change_nothing(shop: Shop) -> None:
     assert shop.rows("ratings") == RATINGS
     assert shop.rows("sales") == SALES
     assert shop.rows("dates") == DATES
-    (path,) = shop.catalogue("products")
+    (path,) = shop.catalogue("products", "csv")
     assert shop.object(path.removeprefix(f"s3://{shop.bucket}/")).decode() == (
         "productCode,productName,productLine,productScale,productVendor,quantityInStock,buyPrice,MSRP\n"
         "S10_1,Anchor,Ships,1:10,Min Lin,7933,48.81,95.70\n"
         'S10_2,"Bell, ""red""",Trains,1:18,Exoto,0,10.00,20.00\n'
         "S10_3,Cart,Trains,1:18,Exoto,5,1.00,2.00\n"
     )
-    (path,) = shop.catalogue("ratings")
+    assert shop.catalogue("products") == [], "another format has tables of its own"
+    (path,) = shop.catalogue("ratings", "csv")
     line = shop.object(path.removeprefix(f"s3://{shop.bucket}/")).decode().splitlines()[3]
     assert (
         line == "112,Bergen  ,Vestland,,Norway  ,,S10_1,Ships,1:10,7933,48.81,95.70,5,2024-02-20T10:00:00Z,1"

@@ -187,17 +187,27 @@ func Columns(table string) []Column {
 	return written
 }
 
-// CatalogueTable is the name of a run's table in the Glue catalogue: that of the ratings is the course's.
-func CatalogueTable(table string) string {
+// CataloguePrefix is the folder of what the catalogue's tables follow.
+const CataloguePrefix = "catalogue"
+
+// CatalogueTable is the name of a run's table in the Glue catalogue: that of the ratings is the course's. A table of
+// another format than Parquet is another table, so that none ever names files that it cannot read.
+func CatalogueTable(table string, format Format) string {
+	name := table
 	if table == "ratings" {
-		return Prefix
+		name = Prefix
 	}
-	return table
+	if format != Parquet {
+		name += "_" + string(format)
+	}
+	return name
 }
 
 // CatalogueFolder is where the catalogue's table looks: a folder with one file, SymlinkName, that lists the
 // published run's files, one URI a line (Hive's SymlinkTextInputFormat).
-func CatalogueFolder(table string) string { return "catalogue/" + CatalogueTable(table) }
+func CatalogueFolder(table string, format Format) string {
+	return CataloguePrefix + "/" + CatalogueTable(table, format)
+}
 
 // columns are the tables' columns in their order; rating is the type of productRating.
 func columns(table string, rating string) []columnRule {

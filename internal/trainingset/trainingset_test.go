@@ -81,8 +81,9 @@ func TestManifestOfTheJobIsReadWhole(t *testing.T) {
 }
 
 func TestTheCataloguesTableOfTheRatingsHasTheCoursesName(t *testing.T) {
-	assert.Equal(t, "catalogue/ratings_ml_training", trainingset.CatalogueFolder("ratings"))
-	assert.Equal(t, "catalogue/sales", trainingset.CatalogueFolder("sales"))
+	assert.Equal(t, "catalogue/ratings_ml_training", trainingset.CatalogueFolder("ratings", trainingset.Parquet))
+	assert.Equal(t, "catalogue/sales", trainingset.CatalogueFolder("sales", trainingset.Parquet))
+	assert.Equal(t, "catalogue/ratings_ml_training_csv", trainingset.CatalogueFolder("ratings", trainingset.CSV))
 }
 
 func FuzzDecode(f *testing.F) {

@@ -272,6 +272,8 @@ func TestStacks_dependOneWay(t *testing.T) {
 		"Network":     nil,
 		"Vectors":     {"Network"},
 		"VectorsData": {"Vectors"},
+		"Batch":       {"Network", "Vectors"},
+		"BatchData":   {"Batch"},
 		"Streaming":   {"Network", "Vectors", "VectorsData"},
 	}
 	assert.Equal(t, want, built.dependencies)

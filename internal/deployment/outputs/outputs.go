@@ -16,13 +16,13 @@ const (
 	Network     Stack = "Network"
 	Vectors     Stack = "Vectors"
 	VectorsData Stack = "VectorsData"
-	Streaming   Stack = "Streaming"
 	Batch       Stack = "Batch"
 	BatchData   Stack = "BatchData"
+	Streaming   Stack = "Streaming"
 )
 
 // Stacks are all stacks, in the order of their deployment.
-var Stacks = []Stack{Network, Vectors, VectorsData, Streaming, Batch, BatchData}
+var Stacks = []Stack{Network, Vectors, VectorsData, Batch, BatchData, Streaming}
 
 // Name is the stack's name in CloudFormation.
 func (s Stack) Name(platform string) string { return platform + "-" + string(s) }
@@ -56,6 +56,8 @@ var (
 	VectorsDatabaseName      = declare(Vectors, "DatabaseName", "Vector store: database name")
 	VectorsDatabaseSecretARN = declare(Vectors, "DatabaseSecretArn",
 		"Vector store: secret with the administrator's user name and password, kept by RDS")
+	VectorsDatabaseIdentifier = declare(Vectors, "DatabaseIdentifier",
+		"Vector store: what `aws rds describe-db-instances` takes")
 	ArtifactsBucketName = declare(Vectors, "ArtifactsBucketName",
 		"Bucket of models, one folder each below models/")
 	VectorsLoaderFunctionName = declare(Vectors, "LoaderFunctionName",
@@ -63,6 +65,29 @@ var (
 
 	VectorsSchemaVersion = declare(VectorsData, "SchemaVersion", "Version of the vector store's schema after the load")
 	ModelVersion         = declare(VectorsData, "ModelVersion", "Model that was active after the load")
+)
+
+// Outputs of the stacks Batch and BatchData.
+var (
+	SourceDatabaseHost = declare(Batch, "DatabaseHost",
+		"Source: host name, reachable from the application subnets")
+	SourceDatabasePort      = declare(Batch, "DatabasePort", "Source: port")
+	SourceDatabaseName      = declare(Batch, "DatabaseName", "Source: database name")
+	SourceDatabaseSecretARN = declare(Batch, "DatabaseSecretArn",
+		"Source: secret with the administrator's user name and password, kept by RDS")
+	SourceDatabaseIdentifier = declare(Batch, "DatabaseIdentifier",
+		"Source: what `aws rds describe-db-instances` takes")
+	SourceLoaderFunctionName = declare(Batch, "LoaderFunctionName",
+		"Function that creates the source's schema and users, fills it, lets it live on, and queries it")
+	LakeBucketName = declare(Batch, "LakeBucketName",
+		"Bucket of runs below ratings_ml_training/, of what was quarantined, and of what the tables list")
+	ETLJobName          = declare(Batch, "EtlJobName", "Glue job, for `aws glue start-job-run` and `get-job-runs`")
+	GlueDatabaseName    = declare(Batch, "GlueDatabaseName", "Catalogue of the lake's tables")
+	AthenaWorkgroupName = declare(Batch, "AthenaWorkgroupName",
+		"Athena workgroup with the saved queries and the limit on what a query reads")
+
+	SourceSchemaVersion = declare(BatchData, "SchemaVersion", "Version of the source's schema after the load")
+	SourceRows          = declare(BatchData, "SourceRows", "Rows of the source after the load")
 )
 
 // Outputs of the stack Streaming.
@@ -83,14 +108,6 @@ var (
 	InferenceFunctionName = declare(Streaming, "InferenceFunctionName", "Function that recommends")
 	InferenceURL          = declare(Streaming, "InferenceUrl",
 		"Inference over HTTPS, for callers with IAM credentials")
-)
-
-// Outputs of the stack Batch.
-var (
-	SourceLoaderFunctionName = declare(Batch, "SourceLoaderFunctionName",
-		"Function that creates and fills the source, and answers queries")
-	LakeBucketName = declare(Batch, "LakeBucketName", "Bucket of the data lake")
-	ETLJobName     = declare(Batch, "EtlJobName", "Glue job that publishes training data and sales mart")
 )
 
 var declared []Output

@@ -1,0 +1,177 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Source is the shop's database that the batch job reads.
+type Source struct {
+	// Kind is what an empty source is filled with: SourceSample, SourceEmpty or SourceDump.
+	Kind string
+	// Scale and Seed are those of a sample.
+	Scale float64
+	Seed  int
+	// DumpURI is where a dump lies, s3://bucket/key; empty for every other kind.
+	DumpURI string
+	// Owner is who is asked when the source's schema changes.
+	Owner               string
+	InstanceClass       string
+	StorageGiB          int
+	MultiAZ             bool
+	BackupRetentionDays int
+	DeletionProtection  bool
+}
+
+// ETL is the batch job and what it publishes.
+type ETL struct {
+	Flex                    bool
+	TimeoutMinutes          int
+	Format                  string
+	MaxQuarantined          float64
+	Connections             int
+	KeepRuns                int
+	QuarantineRetentionDays int
+	ScanLimitMiB            int
+}
+
+// Values of source.kind.
+const (
+	SourceSample = "sample"
+	SourceEmpty  = "empty"
+	SourceDump   = "dump"
+)
+
+// Values of etl.format.
+const (
+	FormatParquet = "parquet"
+	FormatCSV     = "csv"
+)
+
+const (
+	// maxSampleScale is what the loader takes in its 15 minutes, with a factor of four to spare: 3,000,000
+	// rows (docs/source.md, "How much").
+	maxSampleScale = 468
+	// otherSourceConnections are taken beside the job's: RDS itself, the loader's two pools, a person.
+	otherSourceConnections = 10
+)
+
+// An asterisk or a question mark in a key would be a pattern in the policy that lets the loader read it.
+var (
+	dumpSyntax  = regexp.MustCompile(`^$|^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[A-Za-z0-9!_.'()/=+@-]{1,900}$`)
+	ownerSyntax = regexp.MustCompile(`^$|^[\pL\pN][\pL\pN\pP\pS ]{0,99}$`)
+)
+
+var batchKeys = []Key{
+	choice("source.kind", []string{SourceSample, SourceEmpty, SourceDump}, every(SourceSample),
+		func(c *Config) *string { return &c.Source.Kind },
+		"What the empty source database is filled with, once: a generated shop, nothing, or source.dumpUri. "+
+			"A source with rows stays as it is."),
+	number("source.scale", 0.1, maxSampleScale, every(1.0), func(c *Config) *float64 { return &c.Source.Scale },
+		"Size of the generated shop, in tenths; 1 is the course's."),
+	integer("source.seed", 0, 1<<31-1, every(1), func(c *Config) *int { return &c.Source.Seed },
+		"Another seed is another generated shop."),
+	text("source.dumpUri", dumpSyntax, "s3://bucket/key, or empty", every(""),
+		func(c *Config) *string { return &c.Source.DumpURI },
+		"The dump that source.kind=dump loads; the loader may read this object and no other."),
+	text("source.owner", ownerSyntax, "up to 100 letters, digits, signs and spaces, the first a letter or digit, or empty",
+		every(""), func(c *Config) *string { return &c.Source.Owner },
+		"Who is asked when the source's schema changes: a name or address that the job's errors repeat."),
+	choice("source.instanceClass", instanceClasses(),
+		values[string]{lean: "db.t4g.micro", standard: "db.t4g.small", prod: "db.m7g.large", course: "db.t3.micro"},
+		func(c *Config) *string { return &c.Source.InstanceClass },
+		"The source database's size; its memory bounds etl.connections."),
+	integer("source.storageGiB", 20, 16384, values[int]{lean: 20, standard: 20, prod: 100, course: 20},
+		func(c *Config) *int { return &c.Source.StorageGiB },
+		"The source database's disk, which grows by itself to double."),
+	boolean("source.multiAz", values[bool]{lean: false, standard: false, prod: true, course: false},
+		func(c *Config) *bool { return &c.Source.MultiAZ },
+		"Keeps a standby of the source database in the other zone, at twice the price."),
+	integer("source.backupRetentionDays", 0, 35, values[int]{lean: 1, standard: 7, prod: 14, course: 1},
+		func(c *Config) *int { return &c.Source.BackupRetentionDays },
+		"How far back the source database can be restored; 0 keeps no automated backups."),
+	boolean("source.deletionProtection", values[bool]{lean: false, standard: false, prod: true, course: false},
+		func(c *Config) *bool { return &c.Source.DeletionProtection },
+		"Refuses to delete the source database until this is false and deployed."),
+
+	boolean("etl.flex", values[bool]{lean: true, standard: true, prod: false, course: false},
+		func(c *Config) *bool { return &c.ETL.Flex },
+		"Runs the job on spare capacity at two thirds of the price: it may start minutes late and lose a worker."),
+	integer("etl.timeoutMinutes", 5, 1440, every(15),
+		func(c *Config) *int { return &c.ETL.TimeoutMinutes },
+		"Ends a run that takes longer; it bounds what a stuck run costs."),
+	choice("etl.format", []string{FormatParquet, FormatCSV}, every(FormatParquet),
+		func(c *Config) *string { return &c.ETL.Format },
+		"Format of the published files; changing it makes new tables, which are empty until the next run."),
+	number("etl.maxQuarantined", 0, 1, every(0.01),
+		func(c *Config) *float64 { return &c.ETL.MaxQuarantined },
+		"Share of a table's rows that may break a rule: they are kept apart and the rest is published; "+
+			"above it nothing is."),
+	integer("etl.connections", 1, 64, values[int]{lean: 4, standard: 4, prod: 8, course: 4},
+		func(c *Config) *int { return &c.ETL.Connections },
+		"Most connections of the job to the source database at a time."),
+	integer("etl.keepRuns", 1, 1000, values[int]{lean: 5, standard: 10, prod: 30, course: 5},
+		func(c *Config) *int { return &c.ETL.KeepRuns },
+		"How many published runs stay in the lake."),
+	integer("etl.quarantineRetentionDays", 1, 365, every(7),
+		func(c *Config) *int { return &c.ETL.QuarantineRetentionDays },
+		"How long rows that were not published, which name customers, are kept."),
+	integer("etl.scanLimitMiB", 10, 1<<20, values[int]{lean: 1024, standard: 10240, prod: 102400, course: 1024},
+		func(c *Config) *int { return &c.ETL.ScanLimitMiB },
+		"Most that one Athena query may read; Athena takes 5 USD a TB."),
+}
+
+var batchRules = []rule{
+	{[]string{"source.kind", "source.dumpUri"}, Config.dumpProblems},
+	{[]string{"source.scale"}, Config.scaleProblems},
+	{[]string{"source.instanceClass", "etl.connections"}, Config.connectionProblems},
+	{[]string{"data.destroy", "data.removal", "source.deletionProtection"}, Config.sourceDeletionProblems},
+}
+
+func (c Config) dumpProblems() []Problem {
+	switch dump := c.Source.Kind == SourceDump; {
+	case dump && c.Source.DumpURI == "":
+		return []Problem{{Key: "source.dumpUri", Value: c.Source.DumpURI,
+			Allowed: "must be s3://bucket/key where source.kind=dump"}}
+	case !dump && c.Source.DumpURI != "":
+		return []Problem{{Key: "source.dumpUri", Value: shown(c.Source.DumpURI),
+			Allowed: fmt.Sprintf("must be empty where source.kind=%s; set source.kind=dump to load it", c.Source.Kind)}}
+	}
+	return nil
+}
+
+// scaleProblems refuses what the generator does: it counts in tenths.
+func (c Config) scaleProblems() []Problem {
+	text := strconv.FormatFloat(c.Source.Scale, 'f', -1, 64)
+	if _, fraction, _ := strings.Cut(text, "."); len(fraction) > 1 {
+		return []Problem{{Key: "source.scale", Value: text, Allowed: "must have one decimal at most"}}
+	}
+	return nil
+}
+
+func (c Config) connectionProblems() []Problem {
+	most := c.Source.MySQLMaxConnections() - otherSourceConnections
+	if c.ETL.Connections <= most {
+		return nil
+	}
+	return []Problem{{Key: "etl.connections", Value: strconv.Itoa(c.ETL.Connections),
+		Allowed: fmt.Sprintf("must be at most %d with source.instanceClass=%s, whose other users keep %d",
+			most, c.Source.InstanceClass, otherSourceConnections)}}
+}
+
+func (c Config) sourceDeletionProblems() []Problem {
+	if !c.DestroysData() || !c.Source.DeletionProtection {
+		return nil
+	}
+	return []Problem{{Key: "source.deletionProtection", Value: "true", Allowed: refusedHalfway}}
+}
+
+// MySQLMaxConnections is how many connections a MySQL instance of the class takes: RDS's default of
+// DBInstanceClassMemory/12582880, with a quarter of the memory taken off for what the operating system
+// and RDS keep of it.
+func (s Source) MySQLMaxConnections() int {
+	memory := float64(instanceMemoryGiB[s.InstanceClass]) * (1 << 30) * 0.75
+	return int(memory / 12582880)
+}
