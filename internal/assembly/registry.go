@@ -100,6 +100,7 @@ var registry = map[string]kind{
 
 	customResourceType:             running(decodeCustomResource),
 	customResourceMark:             running(decodeCustomResource), // all of Custom::*, but for these:
+	"Custom::LogRetention":         checked(noLogService),
 	"Custom::S3AutoDeleteObjects":  checked("the laptop's buckets go with the run's folder"),
 	"Custom::VpcRestrictDefaultSG": checked(noNetwork),
 
