@@ -123,9 +123,15 @@ func (s *sqlSession) prompt(ctx context.Context, database string) error {
 		} else {
 			ask(strings.Repeat(" ", len(database)-1) + "-> ")
 		}
-		next, more := <-lines
-		if err := errors.Join(next.err, ctx.Err()); err != nil {
-			return err
+		var next line
+		var more bool
+		select {
+		case next, more = <-lines:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if next.err != nil {
+			return next.err
 		}
 		statement += next.text
 		done := strings.HasSuffix(strings.TrimSpace(statement), ";")

@@ -40,7 +40,7 @@ type Column struct {
 type Table struct {
 	// Name is the table's, in lower case. Required.
 	Name string
-	// Description is for people.
+	// Description is for people. Default none.
 	Description string
 	// Folder is the key prefix, without a closing slash, of the folder with the one object that lists
 	// the table's files, one URI a line. It never changes: what is published does.
@@ -51,8 +51,10 @@ type Table struct {
 
 // Query is a saved query.
 type Query struct {
-	// Name is the query's, unique in the workgroup. Description is for people.
-	Name, Description string
+	// Name is the query's, unique in the workgroup. Required.
+	Name string
+	// Description is for people. Default none.
+	Description string
 	// SQL is in Athena's dialect; its tables are not qualified.
 	SQL string
 }
@@ -136,7 +138,7 @@ func (p Props) describe(table Table, bucket *securebucket.Bucket) *awsglue.CfnTa
 		})
 	}
 	return &awsglue.CfnTable_TableInputProperty{
-		Name: jsii.String(table.Name), Description: jsii.String(table.Description), TableType: jsii.String("EXTERNAL_TABLE"),
+		Name: jsii.String(table.Name), Description: optional(table.Description), TableType: jsii.String("EXTERNAL_TABLE"),
 		Parameters: parameters,
 		StorageDescriptor: &awsglue.CfnTable_StorageDescriptorProperty{
 			Columns:      columns,
@@ -146,6 +148,14 @@ func (p Props) describe(table Table, bucket *securebucket.Bucket) *awsglue.CfnTa
 			SerdeInfo:    serde,
 		},
 	}
+}
+
+// optional is nil for nothing: CloudFormation refuses an empty description.
+func optional(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return jsii.String(text)
 }
 
 func (l *Lake) addWorkgroup(scope constructs.Construct, p Props) {
@@ -171,7 +181,7 @@ func (l *Lake) addWorkgroup(scope constructs.Construct, p Props) {
 		Reason: "Results lie in storage that Athena manages and encrypts by itself; there is no results bucket to encrypt."})
 	for _, query := range p.Queries {
 		awsathena.NewCfnNamedQuery(scope, jsii.String("Query_"+query.Name), &awsathena.CfnNamedQueryProps{
-			Name: jsii.String(query.Name), Description: jsii.String(query.Description), Database: l.database.Ref(),
+			Name: jsii.String(query.Name), Description: optional(query.Description), Database: l.database.Ref(),
 			WorkGroup: l.workgroup.Ref(), QueryString: jsii.String(query.SQL),
 		})
 	}

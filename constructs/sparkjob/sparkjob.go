@@ -51,7 +51,7 @@ type Network struct {
 type Props struct {
 	// Source is the script, relative to the module's root: "glue-scripts/ratings_etl.py". Required.
 	Source string
-	// Description is what the Glue console shows.
+	// Description is what the Glue console shows. Default: what it runs.
 	Description string
 	// Arguments are given to every run, by the name that the script's parser has, dashes included.
 	// They stand in the template in clear: no secrets. An empty value is left out, because Glue would
@@ -89,6 +89,9 @@ func New(scope constructs.Construct, id string, p Props) *Job {
 		panic(err)
 	}
 	p.validate(root)
+	if p.Description == "" {
+		p.Description = "Runs " + p.Source
+	}
 	this := constructs.NewConstruct(scope, jsii.String(id))
 	stack := awscdk.Stack_Of(this)
 	j := &Job{role: role.New(this, "Role", role.Props{Service: "glue.amazonaws.com", Description: "Runs " + p.Source})}

@@ -42,15 +42,23 @@ func snapshot(t *testing.T, profile string) fstest.MapFS {
 		var template struct {
 			Resources map[string]struct {
 				Properties struct {
-					Code struct{ S3Key any }
+					Code    struct{ S3Key any }
+					Command struct {
+						ScriptLocation map[string]any
+					}
 				}
 			}
 		}
-		// Other types' Code need not have this shape; those are passed over.
+		// Other types' Code and Command need not have these shapes; those are passed over.
 		_ = json.Unmarshal(data, &template)
 		for _, resource := range template.Resources {
-			if key, ok := resource.Properties.Code.S3Key.(string); ok {
-				result["asset."+key+"/bootstrap"] = &fstest.MapFile{}
+			key, uploaded := resource.Properties.Code.S3Key.(string)
+			file := "/bootstrap"
+			if location, script := resource.Properties.Command.ScriptLocation["Fn::Sub"].(string); script {
+				key, uploaded, file = location[strings.LastIndex(location, "/")+1:], true, ""
+			}
+			if uploaded {
+				result["asset."+key+file] = &fstest.MapFile{}
 				assets[key] = map[string]any{
 					"source": map[string]any{"path": "asset." + key},
 					"destinations": map[string]any{

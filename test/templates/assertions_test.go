@@ -14,6 +14,8 @@ import (
 // statefulIDs are the logical ids of what holds data. A change replaces the
 // resource and loses its data: it must never happen by renaming a construct.
 var statefulIDs = []string{
+	"Batch/LakeBucketCECD5697 (AWS::S3::Bucket)",
+	"Batch/SourceInstance92429C9D (AWS::RDS::DBInstance)",
 	"Streaming/ArchiveBucket49F1AC64 (AWS::S3::Bucket)",
 	"Streaming/EventsStreamA348795C (AWS::Kinesis::Stream)",
 	"Streaming/RecommendationsTable055167EC (AWS::DynamoDB::GlobalTable)",
@@ -142,10 +144,10 @@ func TestNetwork_databaseSubnetsTalkToApplicationSubnetsOnly(t *testing.T) {
 		if r.Properties["Egress"] == true {
 			assert.EqualValues(t, 1024, from, id)
 		} else {
-			assert.EqualValues(t, 5432, from, id)
+			assert.Contains(t, []any{3306.0, 5432.0}, from, id)
 		}
 	}
-	assert.Equal(t, 4, entries, "in and out for each of two zones")
+	assert.Equal(t, 6, entries, "in for each database and out, for each of two zones")
 }
 
 func TestVectors_databaseIsPrivateAndForcesTLS(t *testing.T) {
@@ -156,7 +158,7 @@ func TestVectors_databaseIsPrivateAndForcesTLS(t *testing.T) {
 		assert.Equal(t, true, db["EnableIAMDatabaseAuthentication"])
 		assert.Equal(t, true, db["ManageMasterUserPassword"])
 		assert.Nil(t, db["MasterUserPassword"])
-		assert.Equal(t, "18.3", db["EngineVersion"])
+		assert.Equal(t, "18.6", db["EngineVersion"])
 		assert.Equal(t, profile == "prod", db["MultiAZ"])
 		parameters := one(t, vectors, "AWS::RDS::DBParameterGroup").Properties["Parameters"].(map[string]any)
 		assert.Equal(t, "1", parameters["rds.force_ssl"])
@@ -167,21 +169,23 @@ func TestVectors_databaseIsPrivateAndForcesTLS(t *testing.T) {
 // that opens a way into the database.
 func TestSecurityGroups_databaseAdmitsItsClientsOnly(t *testing.T) {
 	built := synth(t, "profile=lean")
-	var admitted []string
+	admitted := map[string][]string{}
 	for id, r := range built.all {
-		if r.Type == "AWS::EC2::SecurityGroupIngress" && strings.Contains(string(compact(r.Properties["GroupId"])), "DatabaseSecurityGroup") {
-			assert.EqualValues(t, 5432, r.Properties["FromPort"], id)
-			assert.EqualValues(t, 5432, r.Properties["ToPort"], id)
-			stack, _, _ := strings.Cut(id, "/")
-			admitted = append(admitted, stack+" "+string(compact(r.Properties["SourceSecurityGroupId"])))
+		if r.Type != "AWS::EC2::SecurityGroupIngress" {
+			continue
+		}
+		stack, _, _ := strings.Cut(id, "/")
+		for group, port := range map[string]int{"Vectors/DatabaseSecurityGroup": 5432, "Batch/SourceSecurityGroup": 3306} {
+			if strings.HasPrefix(built.target(stack, r.Properties["GroupId"]), group) {
+				assert.EqualValues(t, port, r.Properties["FromPort"], id)
+				assert.EqualValues(t, port, r.Properties["ToPort"], id)
+				client, _, _ := strings.Cut(built.target(stack, r.Properties["SourceSecurityGroupId"]), "SecurityGroup")
+				admitted[group] = append(admitted[group], client)
+			}
 		}
 	}
-	slices.Sort(admitted)
-	require.Len(t, admitted, 2)
-	assert.Contains(t, admitted[0], "Streaming")
-	assert.Contains(t, admitted[0], "InferenceSecurityGroup")
-	assert.Contains(t, admitted[1], "Vectors")
-	assert.Contains(t, admitted[1], "LoaderSecurityGroup")
+	assert.ElementsMatch(t, []string{"Streaming/Inference", "Vectors/Loader"}, admitted["Vectors/DatabaseSecurityGroup"])
+	assert.ElementsMatch(t, []string{"Batch/Etl", "Batch/Loader"}, admitted["Batch/SourceSecurityGroup"])
 }
 
 func TestStreaming_consumerNeverBlocksAShard(t *testing.T) {
@@ -252,14 +256,15 @@ func TestFunctions_onlyThoseThatMustLiveInTheVPC(t *testing.T) {
 			inside = append(inside, fmt.Sprint(r.Metadata["diecast:source"]))
 		}
 	}
-	assert.ElementsMatch(t, []string{"lambda/vectorloader", "lambda/inference"}, inside)
+	assert.ElementsMatch(t, []string{"lambda/vectorloader", "lambda/sourceloader", "lambda/inference"}, inside)
 }
 
 func TestFunctions_eachHasItsOwnRole(t *testing.T) {
 	roles := map[string]string{}
 	for id, r := range synth(t, "profile=lean").all {
 		if r.Type == "AWS::Lambda::Function" {
-			role := string(compact(r.Properties["Role"]))
+			stack, _, _ := strings.Cut(id, "/")
+			role := stack + string(compact(r.Properties["Role"]))
 			assert.Empty(t, roles[role], "%s shares the role of %s", id, roles[role])
 			roles[role] = id
 		}

@@ -24,6 +24,7 @@ import (
 	"diecast/constructs/alarm"
 	"diecast/constructs/alarmtopic"
 	"diecast/constructs/database"
+	"diecast/constructs/datalake"
 	"diecast/constructs/dataload"
 	"diecast/constructs/deliverystream"
 	"diecast/constructs/eventstream"
@@ -33,6 +34,7 @@ import (
 	"diecast/constructs/recommendationtable"
 	"diecast/constructs/role"
 	"diecast/constructs/securebucket"
+	"diecast/constructs/sparkjob"
 	"diecast/constructs/streamconsumer"
 )
 
@@ -91,6 +93,17 @@ func (p parts) consumer(id string) streamconsumer.Props {
 	}
 }
 
+// aLake is the smallest lake with two tables.
+func aLake(name string) datalake.Props {
+	columns := []datalake.Column{{Name: "customerNumber", Type: "int"}}
+	return datalake.Props{
+		Database: name, Workgroup: name, Format: datalake.Parquet, ScanLimitBytes: 10_000_000,
+		Tables: []datalake.Table{
+			{Name: "one", Folder: "lists/one", Columns: columns}, {Name: "two", Folder: "lists/two", Columns: columns},
+		},
+	}
+}
+
 // TestConstructs_refuseBadProps: one failed check is one line that names the
 // construct, the rule, the value and the remedy.
 func TestConstructs_refuseBadProps(t *testing.T) {
@@ -111,6 +124,16 @@ func TestConstructs_refuseBadProps(t *testing.T) {
 		props := consumer
 		change(&props)
 		return func() { streamconsumer.New(stack, "Bad", props) }
+	}
+	lakeOf := func(change func(*datalake.Props)) func() {
+		props := aLake("bad")
+		change(&props)
+		return func() { datalake.New(stack, "Bad", props) }
+	}
+	jobOf := func(change func(*sparkjob.Props)) func() {
+		props := sparkjob.Props{Source: "glue-scripts/ratings_etl.py", Timeout: time.Minute, LogRetention: week}
+		change(&props)
+		return func() { sparkjob.New(stack, "Bad", props) }
 	}
 	loader := p.function("Loader")
 	cases := map[string]struct {
@@ -179,6 +202,21 @@ func TestConstructs_refuseBadProps(t *testing.T) {
 			p.Engine = database.MySQL("8.4.9")
 			p.Parameters = map[string]string{"require_secure_transport": "OFF"}
 		}), "database: parameter require_secure_transport belongs to the engine"},
+		"database that logs for ever": {with(func(p *database.Props) { p.Logs = []string{"error"} }), "database: LogRetention is required with Logs, got none for error"},
+		"lake with a quoted name":     {lakeOf(func(p *datalake.Props) { p.Database = "my-lake" }), `datalake: Database must be lower-case letters, digits and underscores, got "my-lake"`},
+		"lake without workgroup":      {lakeOf(func(p *datalake.Props) { p.Workgroup = "" }), "datalake: Workgroup must be 1 to 128"},
+		"lake of no format":           {lakeOf(func(p *datalake.Props) { p.Format = "orc" }), `datalake: Format must be parquet or csv, got "orc"`},
+		"lake that scans nothing":     {lakeOf(func(p *datalake.Props) { p.ScanLimitBytes = 1 << 20 }), "datalake: ScanLimitBytes must be at least 10000000, got 1048576"},
+		"lake with a shouting table":  {lakeOf(func(p *datalake.Props) { p.Tables[0].Name = "Sales" }), "datalake: a table needs a lower-case Name"},
+		"lake with a shared folder":   {lakeOf(func(p *datalake.Props) { p.Tables[1].Folder = "lists/one" }), "datalake: tables need folders of their own, got lists/one for one and two"},
+		"lake with one name twice":    {lakeOf(func(p *datalake.Props) { p.Tables[1].Name = "one" }), "datalake: tables need names of their own, got [one]"},
+		"job without script":          {jobOf(func(p *sparkjob.Props) { p.Source = "glue-scripts/none.py" }), `sparkjob: Source must be a Python file below the module's root, got "glue-scripts/none.py"`},
+		"job without its jar":         {jobOf(func(p *sparkjob.Props) { p.Jars = []string{"/nowhere/driver.jar"} }), "sparkjob: Jars must be there, got \"/nowhere/driver.jar\"; run `make setup`"},
+		"job without its file":        {jobOf(func(p *sparkjob.Props) { p.Files = map[string]string{"--ca": "none.pem"} }), `sparkjob: Files must be below the module's root, got "none.pem" for --ca`},
+		"job with a bare argument":    {jobOf(func(p *sparkjob.Props) { p.Arguments = map[string]*string{"format": jsii.String("csv")} }), `sparkjob: Arguments must begin with --`},
+		"job without end":             {jobOf(func(p *sparkjob.Props) { p.Timeout = 0 }), "sparkjob: Timeout must be whole minutes, got 0s"},
+		"job that logs for ever":      {jobOf(func(p *sparkjob.Props) { p.LogRetention = "" }), "sparkjob: LogRetention is required"},
+		"job that fails unheard":      {jobOf(func(p *sparkjob.Props) { p.FailureRule = "rule" }), "sparkjob: FailureTopic and FailureRule belong together"},
 		"table at odds with itself": {func() {
 			recommendationtable.New(stack, "Bad", recommendationtable.Props{Destroy: true, DeletionProtection: true})
 		}, "recommendationtable: Destroy and DeletionProtection exclude each other"},

@@ -239,6 +239,17 @@ var invariants = []invariant{
 		},
 		broken: `{"Type":"AWS::RDS::DBInstance","Properties":{"Port":"3306"}}`,
 	}, {
+		name: "databases never run in paid Extended Support",
+		breach: func(_ assembly, _ string, r resource) string {
+			const disabled = "open-source-rds-extended-support-disabled"
+			if r.Type == "AWS::RDS::DBInstance" && r.Properties["EngineLifecycleSupport"] != disabled {
+				return fmt.Sprintf("EngineLifecycleSupport is %v: past its end of life the engine costs many times the instance",
+					r.Properties["EngineLifecycleSupport"])
+			}
+			return ""
+		},
+		broken: `{"Type":"AWS::RDS::DBInstance","Properties":{"EngineVersion":"8.4.11"}}`,
+	}, {
 		name: "database subnets have no way out",
 		breach: func(_ assembly, id string, r resource) string {
 			if r.Type == "AWS::EC2::Route" && strings.Contains(id, "Database") {
@@ -289,7 +300,7 @@ func cdkOwn(r resource) bool {
 // taggable are the types of ours that take tags as a list.
 var taggable = []string{"AWS::S3::Bucket", "AWS::Kinesis::Stream", "AWS::RDS::DBInstance", "AWS::Lambda::Function",
 	"AWS::EC2::VPC", "AWS::EC2::Subnet", "AWS::EC2::SecurityGroup", "AWS::Logs::LogGroup", "AWS::IAM::Role",
-	"AWS::SNS::Topic", "AWS::KinesisFirehose::DeliveryStream", "AWS::CloudWatch::Alarm", "AWS::DynamoDB::GlobalTable"}
+	"AWS::SNS::Topic", "AWS::Athena::WorkGroup", "AWS::Events::Rule", "AWS::KinesisFirehose::DeliveryStream", "AWS::CloudWatch::Alarm", "AWS::DynamoDB::GlobalTable"}
 
 // knownMetrics are the metrics that alarms may watch, as the services' user
 // guides name them.

@@ -19,6 +19,7 @@ var variants = [][]string{
 	{"profile=lean", "network.nat=instance"},
 	{"profile=lean", "network.sessionManager=true", "network.endpointPerZone=true"},
 	{"profile=lean", "data.removal=destroy", "data.destroy=true"},
+	dumped,
 	{"profile=lean", "streaming.mode=on-demand", "capacity.accountConcurrency=1000", "alarms.email=someone@example.com", "data.accessLogs=true"},
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"diecast/constructs/alarmtopic"
 	"diecast/constructs/database"
+	"diecast/constructs/datalake"
 	"diecast/constructs/dataload"
 	"diecast/constructs/deliverystream"
 	"diecast/constructs/eventstream"
@@ -24,6 +25,7 @@ import (
 	"diecast/constructs/recommendationtable"
 	"diecast/constructs/role"
 	"diecast/constructs/securebucket"
+	"diecast/constructs/sparkjob"
 	"diecast/constructs/streamconsumer"
 )
 
@@ -48,7 +50,9 @@ func isolated(t *testing.T) (awscdk.Stack, func() assembly) {
 // twoOfEach builds every construct twice in one stack, each time for another use.
 func twoOfEach(stack awscdk.Stack) {
 	topic := alarmtopic.New(stack, "Alarms", alarmtopic.Props{}).Topic()
-	alarmtopic.New(stack, "Pager", alarmtopic.Props{Email: "someone@example.com"})
+	pager := alarmtopic.New(stack, "Pager", alarmtopic.Props{
+		Email: "someone@example.com", Rules: []string{"nightly-failures", "hourly-failures"},
+	}).Topic()
 
 	postgres, mysql := database.PostgreSQL("18.3"), database.MySQL("8.4.9")
 	network := privatenetwork.New(stack, "Network", privatenetwork.Props{
@@ -64,7 +68,7 @@ func twoOfEach(stack awscdk.Stack) {
 		Engine: postgres, VPC: network.VPC(), Subnets: network.DatabaseSubnets(),
 		Name: "vectors", MasterUser: "postgres",
 		InstanceClass: "db.t4g.micro", StorageGiB: 20, MaxConnections: 80, AlarmTopic: topic,
-		ConnectionsAdvice: "fewer events.",
+		ConnectionsAdvice: "fewer events.", Logs: []string{"postgresql"}, LogRetention: week,
 		Reasons: database.Reasons{
 			DefaultPort: "Queries come on PostgreSQL's port.", SingleZone: "The store is rebuilt from artifacts.",
 			Deletable: "The store is rebuilt when it is gone.", NoBackups: "The store is a copy of artifacts.",
@@ -74,7 +78,7 @@ func twoOfEach(stack awscdk.Stack) {
 		Engine: mysql, VPC: network.VPC(), Subnets: network.DatabaseSubnets(),
 		Name: "shop", MasterUser: "admin",
 		InstanceClass: "db.m7g.large", StorageGiB: 50, MaxConnections: 600, AlarmTopic: topic,
-		MultiAZ: true, BackupRetention: 7 * day, DeletionProtection: true,
+		MultiAZ: true, BackupRetention: 7 * day, DeletionProtection: true, Logs: []string{"error"}, LogRetention: week,
 		Parameters: map[string]string{"max_allowed_packet": "67108864"},
 		Reasons:    database.Reasons{DefaultPort: "Queries come on MySQL's port."},
 	})
@@ -135,6 +139,22 @@ func twoOfEach(stack awscdk.Stack) {
 		AlarmTopic: topic, PointInTimeRecovery: true, DeletionProtection: true,
 	})
 
+	// Two lakes, one of text, and two jobs with one script.
+	lake := datalake.New(stack, "Lake", aLake("one"))
+	text := aLake("two")
+	text.Format, text.Queries = datalake.CSV, []datalake.Query{{Name: "all", SQL: "SELECT 1"}}
+	datalake.New(stack, "Pond", text)
+	for id, flex := range map[string]bool{"Nightly": true, "Hourly": false} {
+		started := sparkjob.New(stack, id, sparkjob.Props{
+			Source: "glue-scripts/ratings_etl.py", Flex: flex, Timeout: time.Hour, LogRetention: week,
+			Arguments: map[string]*string{"--source-owner": jsii.String("")},
+			Network: sparkjob.Network{VPC: network.VPC(), Subnets: network.ApplicationSubnets(),
+				SecurityGroup: network.NewSecurityGroup(stack, id+"Group", "Job: to S3", network.OpenS3)},
+			FailureTopic: pager, FailureRule: strings.ToLower(id) + "-failures",
+		})
+		started.Role().AllowObjects("Publish", []string{"s3:PutObject"}, lake.Bucket().ARN(), "tables/")
+	}
+
 	// Roles that no function runs in.
 	job := role.New(stack, "Job", role.Props{Service: "glue.amazonaws.com", Description: "Runs a job"})
 	job.AllowObjects("ReadModels", []string{"s3:GetObject"}, models.ARN(), "models/")
@@ -160,7 +180,9 @@ func TestConstructs_secondUse(t *testing.T) {
 	for kind, count := range map[string]int{
 		"AWS::SNS::Topic": 2, "AWS::EC2::VPC": 2, "AWS::RDS::DBInstance": 2, "AWS::Kinesis::Stream": 2,
 		"Custom::VectorLoad": 1, "Custom::SourceLoad": 1, "AWS::KinesisFirehose::DeliveryStream": 2,
-		"AWS::Lambda::EventSourceMapping": 2, "AWS::DynamoDB::GlobalTable": 2,
+		"AWS::Lambda::EventSourceMapping": 2, "AWS::DynamoDB::GlobalTable": 2, "AWS::Glue::Job": 2,
+		"AWS::Glue::Connection": 2, "AWS::Events::Rule": 2, "AWS::Glue::Table": 4, "AWS::Athena::WorkGroup": 2,
+		"Custom::LogRetention": 2,
 	} {
 		assert.Equal(t, count, built.count(kind), kind)
 	}

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,7 +57,8 @@ type template struct {
 	Stack     string
 	Resources map[string]resource
 	Outputs   map[string]output
-	raw       map[string]any
+	// raw is what snapshots keep.
+	raw map[string]any
 }
 
 type resource struct {
@@ -123,6 +125,10 @@ func cdkContext(t *testing.T) map[string]any {
 	return settings.Context
 }
 
+// uploaded are the names of plain files of this repository, which follow their content. Snapshots leave the content out: it
+// is reviewed where it stands.
+var uploaded = regexp.MustCompile(`\b[0-9a-f]{64}(\.(?:py|jar|pem))\b`)
+
 func read(t *testing.T, dir string) assembly {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.template.json"))
@@ -134,7 +140,7 @@ func read(t *testing.T, dir string) assembly {
 		require.NoError(t, err)
 		one := template{Stack: strings.TrimSuffix(filepath.Base(file), ".template.json")}
 		require.NoError(t, json.Unmarshal(data, &one))
-		require.NoError(t, json.Unmarshal(data, &one.raw))
+		require.NoError(t, json.Unmarshal(uploaded.ReplaceAll(data, []byte("sha256$1")), &one.raw))
 		done.templates[one.Stack] = one
 		done.findings = append(done.findings, findings(t, filepath.Join(dir, one.Stack+".metadata.json"))...)
 	}
