@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -46,7 +47,7 @@ func localCommand(user *terminal) *cobra.Command {
 		return c
 	}
 	up := starting("up", "Start the platform and keep it until Ctrl-C or `local down`", l.up)
-	run := starting("run", "Start the platform, send it generated events, account for each, and stop", l.run)
+	run := starting("run", "Start the platform, send it generated events, account for each, run the ETL job beside, and stop", l.run)
 	run.Flags().Var(l.events, "events", "how many events to send")
 	run.Flags().Var(l.broken, "broken", "share of them that breaks the contract")
 	run.Flags().Var(l.shown, "shown", "how many recommendations to show in full")
@@ -119,20 +120,73 @@ func (l *localRun) run(ctx context.Context) (err error) {
 		return err
 	}
 	target, err := demonstration.TargetOf(ctx, deployed)
-	if err != nil {
+	batchTarget, batchErr := demonstration.BatchTargetOf(ctx, deployed)
+	if err := errors.Join(err, batchErr); err != nil {
 		return err
 	}
 	fmt.Fprintln(l.user.err, deployed.Target())
+	batch := startBatch(ctx, batchTarget)
+	defer batch.stop()
 	shown := startSteps(l.user.err)
-	shown.step(fmt.Sprintf("sending %d events", l.events.value))
+	watched := shown.watch(func() string { return fmt.Sprintf("sending %d events; %s", l.events.value, batch.state()) })
 	report, failure := demonstration.Run(ctx, target, demonstration.Options{
 		Shop: shop, Events: l.events.value, BrokenShare: l.broken.value, PerSecond: 100,
 	})
-	shown.close()
-	if err := l.show(ctx, shop, running, target, report, upAfter); err != nil {
-		return errors.Join(failure, err)
+	watched()
+	result := demonstrated{shop: shop, running: running, target: target, streaming: report, up: upAfter}
+	if !l.user.json {
+		if failure = errors.Join(failure, l.showStreaming(ctx, result)); failure != nil {
+			return failure
+		}
 	}
-	return failure
+	watched = shown.watch(batch.state)
+	var batchFailure error
+	result.batch, batchFailure = batch.wait()
+	watched()
+	failure = errors.Join(failure, batchFailure)
+	if l.user.json {
+		return errors.Join(failure, l.encode(result))
+	}
+	if failure != nil {
+		return failure
+	}
+	return l.showBatch(result)
+}
+
+// batchRun is the ETL job at work, beside the streaming.
+type batchRun struct {
+	begun   time.Time
+	cancel  context.CancelFunc
+	told    atomic.Value // its state
+	ended   chan struct{}
+	report  demonstration.BatchReport
+	failure error
+}
+
+func startBatch(ctx context.Context, target demonstration.BatchTarget) *batchRun {
+	ctx, cancel := context.WithCancel(ctx)
+	b := &batchRun{begun: time.Now(), cancel: cancel, ended: make(chan struct{})}
+	b.told.Store("to be started")
+	go func() {
+		defer close(b.ended)
+		b.report, b.failure = demonstration.RunBatch(ctx, target, func(state string) { b.told.Store(state) })
+	}()
+	return b
+}
+
+func (b *batchRun) state() string {
+	return fmt.Sprintf("ETL job %s, %.0f s", b.told.Load(), time.Since(b.begun).Seconds())
+}
+
+func (b *batchRun) wait() (demonstration.BatchReport, error) {
+	<-b.ended
+	return b.report, b.failure
+}
+
+// stop gives up watching the job; the run of the platform that ends next ends the job, too.
+func (b *batchRun) stop() {
+	b.cancel()
+	<-b.ended
 }
 
 // runStatus is what status tells of one run.

@@ -36,6 +36,26 @@ type localSummary struct {
 	LatencySeconds map[string]figures `json:"latency_seconds"`
 	Run            int                `json:"resources_run"`
 	Checked        int                `json:"resources_checked"`
+	Batch          batchSummary       `json:"batch"`
+}
+
+// batchSummary is what local run tells a machine of the ETL job.
+type batchSummary struct {
+	RunID       string           `json:"run_id"`
+	Read        map[string]int64 `json:"rows_read"`
+	Published   map[string]int64 `json:"rows_published"`
+	Quarantined map[string]int64 `json:"rows_quarantined"`
+	RulesPassed int              `json:"rules_passed"`
+	Rules       int              `json:"rules"`
+	Folder      string           `json:"folder"`
+	Format      string           `json:"format"`
+	// Sample are the first rows of the ratings, by column.
+	Sample      []map[string]string `json:"sample"`
+	BestLine    string              `json:"best_line"`
+	BestRevenue string              `json:"best_line_revenue"`
+	// Seconds by stage, and from the request to the end of the run.
+	Seconds map[string]float64 `json:"seconds"`
+	Elapsed float64            `json:"elapsed_seconds"`
 }
 
 type figures struct {
@@ -71,21 +91,49 @@ func stages(running *platform.Platform, report demonstration.Report) []stage {
 	return all
 }
 
-func (l *localRun) show(ctx context.Context, shop *classicmodels.Shop, running *platform.Platform, target demonstration.Target, report demonstration.Report, up time.Duration) error {
-	ran, checked := running.Count()
-	rows := stages(running, report)
-	if l.user.json {
-		summary := localSummary{
-			UpSeconds: up.Seconds(), Sent: report.Sent, Broken: report.Broken, Archived: report.Archived, Duplicates: report.Duplicates,
-			Delivered: report.Delivered, Degraded: report.Degraded, Refused: report.Refused, LatencySeconds: map[string]figures{}, Run: ran, Checked: checked,
-		}
-		for _, row := range rows {
-			summary.LatencySeconds[row.name] = figures{len(row.durations),
-				demonstration.Percentile(row.durations, 50).Seconds(), demonstration.Percentile(row.durations, 99).Seconds()}
-		}
-		return json.NewEncoder(l.user.out).Encode(summary)
+// demonstrated is what local run has to tell.
+type demonstrated struct {
+	shop      *classicmodels.Shop
+	running   *platform.Platform
+	target    demonstration.Target
+	streaming demonstration.Report
+	batch     demonstration.BatchReport
+	// up is how long the platform took to start.
+	up time.Duration
+}
+
+// encode tells all to a machine.
+func (l *localRun) encode(result demonstrated) error {
+	report, batch := result.streaming, result.batch
+	ran, checked := result.running.Count()
+	summary := localSummary{
+		UpSeconds: result.up.Seconds(), Sent: report.Sent, Broken: report.Broken, Archived: report.Archived, Duplicates: report.Duplicates,
+		Delivered: report.Delivered, Degraded: report.Degraded, Refused: report.Refused, LatencySeconds: map[string]figures{},
+		Run: ran, Checked: checked, Batch: batchSummary{
+			RunID: batch.Outcome.RunID, Read: batch.Outcome.Rows.Read, Published: batch.Outcome.Rows.Published,
+			Quarantined: batch.Outcome.Rows.Quarantined, RulesPassed: batch.RulesPassed(), Rules: len(batch.Outcome.Rules),
+			Folder: batch.Folder, Format: string(batch.Format), Sample: []map[string]string{},
+			BestLine: batch.BestLine, BestRevenue: batch.BestRevenue, Seconds: batch.Outcome.Seconds, Elapsed: batch.Elapsed.Seconds(),
+		},
 	}
-	products, err := productNames(ctx, shop)
+	for _, row := range stages(result.running, report) {
+		summary.LatencySeconds[row.name] = figures{len(row.durations),
+			demonstration.Percentile(row.durations, 50).Seconds(), demonstration.Percentile(row.durations, 99).Seconds()}
+	}
+	for _, row := range batch.Sample {
+		named := map[string]string{}
+		for i, column := range batch.Columns {
+			named[column] = row[i]
+		}
+		summary.Batch.Sample = append(summary.Batch.Sample, named)
+	}
+	return json.NewEncoder(l.user.out).Encode(summary)
+}
+
+// showStreaming tells people where each event ended, and how long that took.
+func (l *localRun) showStreaming(ctx context.Context, result demonstrated) error {
+	report, target := result.streaming, result.target
+	products, err := productNames(ctx, result.shop)
 	if err != nil {
 		return err
 	}
@@ -105,20 +153,62 @@ func (l *localRun) show(ctx context.Context, shop *classicmodels.Shop, running *
 	}
 	fmt.Fprintln(l.user.out)
 	fmt.Fprintln(table, "Latency\tp50\tp99")
-	for _, row := range rows {
+	for _, row := range stages(result.running, report) {
 		if len(row.durations) > 0 {
 			fmt.Fprintf(table, "  %s\t%s\t%s\n", row.name, rounded(demonstration.Percentile(row.durations, 50)), rounded(demonstration.Percentile(row.durations, 99)))
 		}
 	}
+	fmt.Fprintln(table)
+	return table.Flush()
+}
+
+// showBatch tells people what the ETL job published, and what of the templates ran.
+func (l *localRun) showBatch(result demonstrated) error {
+	if err := showRun(l.user.out, result.batch); err != nil {
+		return err
+	}
+	ran, checked := result.running.Count()
+	_, err := fmt.Fprintf(l.user.out, "\nUp in %.1f s. %d resources of the templates ran:\n  %s\n%d were checked, not executed, because\n  %s\n",
+		result.up.Seconds(), ran, strings.Join(kindsThatRan(result.running), ", "), checked,
+		strings.Join(reasonsForChecking(result.running), "\n  "))
+	return err
+}
+
+// showRun tells of one run of the job.
+func showRun(to io.Writer, batch demonstration.BatchReport) error {
+	rows := batch.Outcome.Rows
+	table := tabwriter.NewWriter(to, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(table, "Training set and sales mart\trows\tof these")
+	for _, line := range []struct {
+		what string
+		rows map[string]int64
+	}{{"read from the source", rows.Read}, {"published", rows.Published}, {"quarantined", rows.Quarantined}} {
+		total, parts := int64(0), []string{}
+		for _, name := range slices.Sorted(maps.Keys(line.rows)) {
+			total += line.rows[name]
+			if line.rows[name] > 0 {
+				parts = append(parts, grouped(line.rows[name])+" "+name)
+			}
+		}
+		fmt.Fprintf(table, "  %s\t%s\t%s\n", line.what, grouped(total), strings.Join(parts, ", "))
+	}
+	fmt.Fprintf(table, "  rules passed\t%d\tof %d\n", batch.RulesPassed(), len(batch.Outcome.Rules))
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(l.user.out, "\nUp in %.1f s. %d resources of the templates ran:\n  %s\n%d were checked, not executed, because\n",
-		up.Seconds(), ran, strings.Join(kindsThatRan(running), ", "), checked)
-	for _, line := range reasonsForChecking(running) {
-		fmt.Fprintln(l.user.out, "  "+line)
+	fmt.Fprintf(to, "  in %s, as %s, after %s\n\n", batch.Folder, batch.Format, batch.Elapsed.Round(100*time.Millisecond))
+	fmt.Fprintln(to, "The first ratings")
+	if len(batch.Sample) > 0 {
+		fmt.Fprintln(table, "  "+strings.Join(batch.Columns, "\t"))
 	}
-	return nil
+	for _, row := range batch.Sample {
+		fmt.Fprintln(table, "  "+strings.Join(row, "\t"))
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(to, "\nThe best-selling line is %s, with a revenue of %s.\n", batch.BestLine, batch.BestRevenue)
+	return err
 }
 
 // reasonsForChecking counts the resources that did not run by the reason.
@@ -235,6 +325,35 @@ func startSteps(to io.Writer) *steps {
 func (s *steps) step(text string) {
 	if s.terminal {
 		fmt.Fprintf(s.to, "\r\x1b[K%s", text)
+	}
+}
+
+// watchEvery is the pause between two looks at what is shown.
+const watchEvery = 500 * time.Millisecond
+
+// watch shows a text that changes, until the returned function is called.
+func (s *steps) watch(text func() string) (stop func()) {
+	if !s.terminal {
+		return func() {}
+	}
+	over, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		defer s.close()
+		tick := time.NewTicker(watchEvery)
+		defer tick.Stop()
+		for {
+			s.step(text())
+			select {
+			case <-tick.C:
+			case <-over:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(over)
+		<-done
 	}
 }
 

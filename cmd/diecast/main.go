@@ -21,7 +21,7 @@ type terminal struct {
 }
 
 // commands make the subcommands.
-var commands = []func(*terminal) *cobra.Command{generateCommand, localCommand}
+var commands = []func(*terminal) *cobra.Command{generateCommand, localCommand, sqlCommand}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -283,6 +283,8 @@ const provider = `{"Resources":{
 	"User":{"Type":"AWS::Lambda::Function","Metadata":{"diecast:source":"lambda/loader"},"Properties":{"Code":{"S3Bucket":"assets","S3Key":"abc.zip"},"Handler":"bootstrap","Runtime":"provided.al2023","Role":"r"}},
 	"Framework":{"Type":"AWS::Lambda::Function","Properties":{"Handler":"framework.onEvent","Runtime":"nodejs24.x","Environment":{"Variables":{"USER_ON_EVENT_FUNCTION_ARN":{"Fn::GetAtt":["User","Arn"]}%s}}}},
 	"CustomS3AutoDeleteObjectsCustomResourceProviderHandler9D90184F":{"Type":"AWS::Lambda::Function","Properties":{"Handler":"index.handler","Runtime":"nodejs24.x"}},
+	"LogRetentionaae0aa3c5b4d4f87b02d85b201efdd8aFD4BFC8A":{"Type":"AWS::Lambda::Function","Properties":{"Handler":"index.handler","Runtime":"nodejs24.x"}},
+	"Keep":{"Type":"Custom::LogRetention","Properties":{"ServiceToken":{"Fn::GetAtt":["LogRetentionaae0aa3c5b4d4f87b02d85b201efdd8aFD4BFC8A","Arn"]}}},
 	"Empty":{"Type":"Custom::S3AutoDeleteObjects","Properties":{"ServiceToken":{"Fn::GetAtt":["CustomS3AutoDeleteObjectsCustomResourceProviderHandler9D90184F","Arn"]}}},
 	"Load":{"Type":"Custom::Load","Properties":{"ServiceToken":%s,"ServiceTimeout":"360","Rows":5,"Deep":[{"On":true}]}}}}`
 
@@ -312,7 +314,8 @@ func TestCustomResource(t *testing.T) {
 		fates[resource.LogicalID] = resource.Fate
 	}
 	assert.Equal(t, map[string]Fate{
-		"User": Run, "Load": Run, "Framework": Checked, "Empty": Checked, "CustomS3AutoDeleteObjectsCustomResourceProviderHandler9D90184F": Checked,
+		"User": Run, "Load": Run, "Framework": Checked, "Empty": Checked, "Keep": Checked,
+		"LogRetentionaae0aa3c5b4d4f87b02d85b201efdd8aFD4BFC8A": Checked, "CustomS3AutoDeleteObjectsCustomResourceProviderHandler9D90184F": Checked,
 	}, fates)
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/glue"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -27,6 +28,11 @@ func (d *Deployment) Kinesis(ctx context.Context) (*kinesis.Client, error) {
 // DynamoDB is a client of the deployment's tables.
 func (d *Deployment) DynamoDB(ctx context.Context) (*dynamodb.Client, error) {
 	return client(ctx, d, dynamodb.ServiceID, dynamodb.NewFromConfig)
+}
+
+// Glue is a client of the deployment's jobs.
+func (d *Deployment) Glue(ctx context.Context) (*glue.Client, error) {
+	return client(ctx, d, glue.ServiceID, glue.NewFromConfig)
 }
 
 // S3 is a client of the deployment's buckets. On this machine buckets are in the path: an address

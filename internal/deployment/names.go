@@ -39,6 +39,19 @@ func (d *Deployment) Streaming() (Streaming, error) {
 	return names, errors.Join(r.problems...)
 }
 
+// Batch names what the stack Batch has made, as far as commands use it.
+type Batch struct {
+	// Job publishes training data and sales mart into Lake, laid out as internal/trainingset says.
+	Job, Lake string
+}
+
+// Batch reads the outputs of the stack. The error names all that are missing.
+func (d *Deployment) Batch() (Batch, error) {
+	r := reader{deployment: d}
+	names := Batch{Job: r.value(outputs.ETLJobName), Lake: r.value(outputs.LakeBucketName)}
+	return names, errors.Join(r.problems...)
+}
+
 // reader reads outputs and collects what is missing.
 type reader struct {
 	deployment *Deployment

@@ -60,7 +60,7 @@ type ResourceAnswer struct {
 
 // Request is what operators and the state machine send.
 type Request struct {
-	// Action is status, load, approve, reject or rollback.
+	// Action is status, load, approve, reject, rollback or query.
 	Action string `json:"action"`
 	// ModelVersion names the model to load, approve or reject.
 	ModelVersion string `json:"model_version,omitempty"`
@@ -68,6 +68,8 @@ type Request struct {
 	Activate bool `json:"activate,omitempty"`
 	// Reason of a rejection.
 	Reason string `json:"reason,omitempty"`
+	// Statement to query with.
+	Statement string `json:"statement,omitempty"`
 }
 
 // Handle answers a ResourceEvent with a ResourceAnswer, and a Request with the state that it asked for or left behind.
@@ -149,7 +151,7 @@ func (h Handler) uploadShipped(ctx context.Context, backend Backend, wanted stri
 	return backend.Bucket.Upload(ctx, backend.Upload, version, folder)
 }
 
-const allowedActions = "status, load, approve, reject and rollback are allowed"
+const allowedActions = "status, load, approve, reject, rollback and query are allowed"
 
 func (h Handler) operate(ctx context.Context, payload json.RawMessage) (any, error) {
 	var request Request
@@ -184,6 +186,7 @@ func (h Handler) operate(ctx context.Context, payload json.RawMessage) (any, err
 			return b.Store.Status(ctx)
 		},
 		"rollback": func(b Backend) (any, error) { return b.Store.Rollback(ctx) },
+		"query":    func(b Backend) (any, error) { return b.Store.Query(ctx, request.Statement) },
 	}
 	operation, known := operations[request.Action]
 	if !known {

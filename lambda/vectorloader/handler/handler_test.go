@@ -17,6 +17,7 @@ import (
 	"diecast/internal/embeddings"
 	"diecast/internal/local/postgres/postgrestest"
 	"diecast/internal/models/modelstore/modelstoretest"
+	"diecast/internal/sqlquery"
 	shipped "diecast/training/artifacts"
 )
 
@@ -186,6 +187,16 @@ func TestOperatorLoadsApprovesAndGoesBack(t *testing.T) {
 	assert.Len(t, status.Versions, 2)
 }
 
+func TestOperatorQueries(t *testing.T) {
+	l := newLoader(t)
+	l.resource(t, "Create", "", "")
+	var answer sqlquery.Table
+	require.NoError(t, l.call(t, `{"action":"query","statement":"SELECT count(*) AS models FROM versions"}`, &answer))
+	assert.Equal(t, []string{"models"}, answer.Columns)
+	assert.Equal(t, "0", *answer.Rows[0][0])
+	require.ErrorContains(t, l.call(t, `{"action":"query","statement":"DROP TABLE vectors.models"}`, nil), "SELECT, WITH")
+}
+
 func TestOperatorRejects(t *testing.T) {
 	l := newLoader(t)
 	version := l.put(t, 1, artifacts.Trained)
@@ -259,7 +270,7 @@ func TestUnknownEventsNameWhatIsAllowed(t *testing.T) {
 	for name, test := range map[string]struct{ event, message string }{
 		"no JSON":             {`{`, "not a JSON object"},
 		"a list":              {`[]`, "not a JSON object"},
-		"neither of the two":  {`{"version":"0"}`, "status, load, approve, reject and rollback are allowed"},
+		"neither of the two":  {`{"version":"0"}`, "status, load, approve, reject, rollback and query are allowed"},
 		"unknown request":     {`{"RequestType":"Replace"}`, "Create, Update and Delete are allowed"},
 		"unknown action":      {`{"action":"drop"}`, `action is "drop"`},
 		"a misspelt field":    {`{"action":"load","model":"00000000000a"}`, "model"},

@@ -1,0 +1,222 @@
+package platform
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/glue"
+	gluetypes "github.com/aws/aws-sdk-go-v2/service/glue/types"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"diecast/internal/deployment"
+	"diecast/internal/deployment/outputs"
+	"diecast/internal/local/demonstration"
+	"diecast/internal/local/platform"
+	"diecast/internal/sqlquery"
+	"diecast/internal/trainingset"
+)
+
+// startDeployed is start, with the run as its outputs tell of it.
+func startDeployed(t *testing.T, assembly string) *deployment.Deployment {
+	t.Helper()
+	folder := t.TempDir()
+	running, err := platform.Start(t.Context(), platform.Options{
+		Assembly: assembly, Source: root, Dir: folder, ShortenBuffers: time.Second,
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		require.NoError(t, running.Stop(ctx))
+	})
+	deployed, err := deployment.Read(filepath.Join(folder, platform.OutputsFile))
+	require.NoError(t, err)
+	return deployed
+}
+
+// ask is a query through a loader.
+func ask(t *testing.T, deployed *deployment.Deployment, loader outputs.Output, statement string) (sqlquery.Table, string) {
+	t.Helper()
+	client, err := deployed.Lambda(t.Context())
+	require.NoError(t, err)
+	function, err := deployed.Value(loader)
+	require.NoError(t, err)
+	request, err := json.Marshal(map[string]string{"action": "query", "statement": statement})
+	require.NoError(t, err)
+	answer, err := client.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: &function, Payload: request})
+	require.NoError(t, err)
+	if answer.FunctionError != nil {
+		return sqlquery.Table{}, string(answer.Payload)
+	}
+	var table sqlquery.Table
+	require.NoError(t, json.Unmarshal(answer.Payload, &table))
+	return table, ""
+}
+
+func cell(t *testing.T, table sqlquery.Table, column int) string {
+	t.Helper()
+	require.NotEmpty(t, table.Rows)
+	require.NotNil(t, table.Rows[0][column])
+	return *table.Rows[0][column]
+}
+
+// The job reads what the loader made, publishes it, and its sales mart tells what the source does, to the cent.
+func TestBatchPath(t *testing.T) {
+	deployed := startDeployed(t, synthesized)
+	target, err := demonstration.BatchTargetOf(t.Context(), deployed)
+	require.NoError(t, err)
+	var states []string
+	refused := make(chan error, 1)
+	report, err := demonstration.RunBatch(t.Context(), target, func(state string) {
+		if states = append(states, state); len(states) == 1 {
+			_, err := target.Glue.StartJobRun(t.Context(), &glue.StartJobRunInput{JobName: &target.Job})
+			refused <- err
+		}
+	})
+	require.NoError(t, err)
+	var tooMany *gluetypes.ConcurrentRunsExceededException
+	require.ErrorAs(t, <-refused, &tooMany, "the template allows one run at a time")
+	assert.Equal(t, "SUCCEEDED", states[len(states)-1])
+
+	assert.Equal(t, trainingset.Succeeded, report.Outcome.Status)
+	assert.Equal(t, len(report.Outcome.Rules), report.RulesPassed())
+	assert.Positive(t, report.RulesPassed())
+	assert.Len(t, report.Sample, 3)
+	assert.Equal(t, trainingset.Parquet, report.Format)
+	assert.Equal(t, slices.Sorted(slices.Values(trainingset.TableNames())), slices.Sorted(maps.Keys(report.Outcome.Rows.Published)))
+	for source, published := range map[string]string{"ratings": "ratings", "orderdetails": "sales", "customers": "customers"} {
+		assert.Equal(t, report.Outcome.Rows.Read[source], report.Outcome.Rows.Published[published], source)
+	}
+	best, failure := ask(t, deployed, outputs.SourceLoaderFunctionName, `SELECT productLine, SUM(quantityOrdered * priceEach) AS revenue
+		FROM orderdetails JOIN orders USING (orderNumber) JOIN products USING (productCode)
+		WHERE status <> 'Cancelled' GROUP BY productLine ORDER BY revenue DESC LIMIT 1`)
+	require.Empty(t, failure)
+	assert.Equal(t, report.BestLine, cell(t, best, 0))
+	assert.Equal(t, report.BestRevenue, cell(t, best, 1))
+
+	t.Run("queries read as the reader, and change nothing", func(t *testing.T) {
+		who, failure := ask(t, deployed, outputs.SourceLoaderFunctionName, "SELECT CURRENT_USER()")
+		require.Empty(t, failure)
+		assert.Equal(t, "etl_reader@%", cell(t, who, 0))
+		_, failure = ask(t, deployed, outputs.SourceLoaderFunctionName, "SELECT * FROM payments")
+		assert.Contains(t, failure, "denied")
+		models, failure := ask(t, deployed, outputs.VectorsLoaderFunctionName, "SELECT count(*) FROM versions")
+		require.Empty(t, failure)
+		assert.Equal(t, "1", cell(t, models, 0))
+		_, failure = ask(t, deployed, outputs.VectorsLoaderFunctionName, "WITH x AS (DELETE FROM schema_version RETURNING 1) SELECT * FROM x")
+		assert.Contains(t, failure, "read-only")
+	})
+	t.Run("a run that fails tells it in the script's own words", func(t *testing.T) {
+		started, err := target.Glue.StartJobRun(t.Context(), &glue.StartJobRunInput{
+			JobName: &target.Job, Arguments: map[string]string{"--max-quarantined": "2"},
+		})
+		require.NoError(t, err)
+		run := ended(t, target, *started.JobRunId)
+		assert.Equal(t, gluetypes.JobRunStateFailed, run.JobRunState)
+		assert.Contains(t, *run.ErrorMessage, "--max-quarantined is '2'")
+	})
+}
+
+// ended is a run once it has ended.
+func ended(t *testing.T, target demonstration.BatchTarget, id string) *gluetypes.JobRun {
+	t.Helper()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		told, err := target.Glue.GetJobRun(t.Context(), &glue.GetJobRunInput{JobName: &target.Job, RunId: &id})
+		require.NoError(t, err)
+		if told.JobRun.CompletedOn != nil {
+			return told.JobRun
+		}
+		<-tick.C
+	}
+}
+
+// What the templates say of database, load and job, the laptop does.
+func TestTemplatesRule_batch(t *testing.T) {
+	edited := changed(t, map[string]func(map[string]any){
+		"Batch": func(resources map[string]any) {
+			database := properties(t, resources, "AWS::RDS::DBInstance", "Source")
+			database["MasterUsername"], database["DBInstanceIdentifier"] = "keeper", "shop"
+			job := properties(t, resources, "AWS::Glue::Job", "Etl")
+			job["Name"] = "nightly"
+			job["DefaultArguments"].(map[string]any)["--format"] = "csv"
+		},
+		"BatchData": func(resources map[string]any) {
+			properties(t, resources, "Custom::SourceLoad", "Load")["Scale"] = "0.1"
+		},
+	})
+	deployed := startDeployed(t, edited)
+	for output, want := range map[outputs.Output]string{outputs.ETLJobName: "nightly", outputs.SourceDatabaseIdentifier: "shop"} {
+		value, err := deployed.Value(output)
+		require.NoError(t, err)
+		assert.Equal(t, want, value)
+	}
+	secrets, err := deployed.SecretsManager(t.Context())
+	require.NoError(t, err)
+	arn, err := deployed.Value(outputs.SourceDatabaseSecretARN)
+	require.NoError(t, err)
+	secret, err := secrets.GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: &arn})
+	require.NoError(t, err)
+	assert.Contains(t, *secret.SecretString, `"username":"keeper"`)
+	target, err := demonstration.BatchTargetOf(t.Context(), deployed)
+	require.NoError(t, err)
+	report, err := demonstration.RunBatch(t.Context(), target, func(string) {})
+	require.NoError(t, err)
+	assert.Equal(t, trainingset.CSV, report.Format)
+	assert.Len(t, report.Sample, 3)
+	assert.Less(t, report.Outcome.Rows.Read["ratings"], int64(1000), "a tenth of the shop")
+	assert.NotEmpty(t, report.BestLine)
+	listed, err := target.S3.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &target.Lake, Prefix: aws.String(trainingset.Prefix)})
+	require.NoError(t, err)
+	for _, object := range listed.Contents {
+		assert.NotContains(t, *object.Key, ".parquet")
+	}
+}
+
+// A job ends with its run, however that ends.
+func TestKilledRunTakesItsJobAlong(t *testing.T) {
+	command := filepath.Join(t.TempDir(), "diecast")
+	build := exec.Command("go", "build", "-o", command, "./cmd/diecast")
+	build.Dir = root
+	output, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	source, err := filepath.Abs(root)
+	require.NoError(t, err)
+	folder := t.TempDir()
+	run := exec.Command(command, "local", "run", "--assembly", synthesized, "--source", source, "--events", "1")
+	run.Dir, run.Env = folder, append(os.Environ(), "DIECAST_NODE_MODULES="+filepath.Join(source, "node_modules"))
+	require.NoError(t, run.Start())
+	t.Cleanup(func() { _ = run.Process.Kill() })
+	exited := make(chan error, 1)
+	go func() { exited <- run.Wait() }()
+	var started []int
+	require.Eventually(t, func() bool {
+		started = descendants(t, run.Process.Pid)
+		return slices.ContainsFunc(started, func(pid int) bool {
+			name, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "comm"))
+			return err == nil && strings.TrimSpace(string(name)) == "java"
+		})
+	}, 3*time.Minute, 50*time.Millisecond, "the job's Java")
+	require.NoError(t, run.Process.Kill())
+	<-exited
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for _, pid := range started {
+		require.NoError(t, untilGone(ctx, pid), "process %d outlived its run", pid)
+	}
+}
