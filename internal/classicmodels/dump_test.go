@@ -245,7 +245,7 @@ func TestDumpsComeInManyForms(t *testing.T) {
 	expected, err := readDump(t, small+undatedRatings)
 	require.NoError(t, err)
 	text := small + undatedRatings
-	inserts := regexp.MustCompile("INSERT INTO (\\w+)")
+	inserts := regexp.MustCompile(`INSERT INTO (\w+)`)
 	var packed bytes.Buffer
 	writer := gzip.NewWriter(&packed)
 	_, err = writer.Write([]byte(text))

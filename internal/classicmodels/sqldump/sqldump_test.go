@@ -7,6 +7,7 @@ import (
 	"io"
 	"runtime"
 	"runtime/metrics"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -38,6 +39,10 @@ func TestLiterals(t *testing.T) {
 		`null`:                   {Kind: sqldump.Null},
 		`-12.50`:                 {Kind: sqldump.Number, Text: "-12.50"},
 		`+.5`:                    {Kind: sqldump.Number, Text: ".5"},
+		`1E+3`:                   {Kind: sqldump.Number, Text: "1E+3"},
+		`1e+3`:                   {Kind: sqldump.Number, Text: "1e+3"},
+		`1E-3`:                   {Kind: sqldump.Number, Text: "1E-3"},
+		`0xafAF09`:               {Kind: sqldump.Bytes, Text: "\xaf\xaf\x09"},
 		`1e-3`:                   {Kind: sqldump.Number, Text: "1e-3"},
 		`TRUE`:                   {Kind: sqldump.Number, Text: "1"},
 		`0x4142`:                 {Kind: sqldump.Bytes, Text: "AB"},
@@ -223,12 +228,14 @@ func TestContextDecidesWhatAStatementMeans(t *testing.T) {
 		"harmless":          {"GRANT SELECT, INSERT ON t TO u; FLUSH TABLES; CHANGE MASTER TO x=1; START REPLICA; STOP SLAVE; SET PASSWORD = 'x'; ALTER DATABASE d CHARACTER SET utf8; CREATE INDEX i ON t (a); CREATE USER x; DROP VIEW v; CREATE ALGORITHM=UNDEFINED DEFINER=`a`@`b` SQL SECURITY DEFINER VIEW v AS SELECT REPLACE('a',\n'b','c'); SET TRANSACTION READ ONLY; INSERT INTO t VALUES (1);", []string{".t|1"}},
 		"phpMyAdmin": {"-- phpMyAdmin SQL Dump\nSET SQL_MODE = \"NO_AUTO_VALUE_ON_ZERO\";\nSTART TRANSACTION;\nSET time_zone = \"+00:00\";\n/*!40101 SET @OLD_CHARACTER_SET_CLIENT=@@CHARACTER_SET_CLIENT */;\n" +
 			"/*!40101 SET NAMES utf8mb4 */;\nCREATE TABLE `t` (\n  `a` int(11) NOT NULL\n) ENGINE=InnoDB;\nINSERT INTO `t` (`a`) VALUES\n(1),\n(2);\n" +
-			"ALTER TABLE `t`\n  ADD PRIMARY KEY (`a`),\n  ADD KEY `k` (`a`);\nALTER TABLE `t`\n  MODIFY `a` int(11) NOT NULL AUTO_INCREMENT, AUTO_INCREMENT=3;\n" +
+			"ALTER TABLE `t`\n  ADD PRIMARY KEY (`a`),\n  ADD KEY `k` (`a`,`b`);\nALTER TABLE `t`\n  MODIFY `a` int(11) NOT NULL AUTO_INCREMENT, AUTO_INCREMENT=3;\n" +
 			"ALTER TABLE `t`\n  ADD CONSTRAINT `f` FOREIGN KEY (`a`) REFERENCES `u` (`b`) ON DELETE CASCADE ON UPDATE CASCADE;\nCOMMIT;\n" +
 			"/*!40101 SET CHARACTER_SET_CLIENT=@OLD_CHARACTER_SET_CLIENT */;\n", []string{".t|1", ".t|2"}},
 		"mariadb-dump": {"/*M!999999\\- enable the sandbox mode */ \n-- MariaDB dump 10.19-11.4.5-MariaDB, for Linux (x86_64)\n/*M!100616 SET @OLD_NOTE_VERBOSITY=@@NOTE_VERBOSITY, NOTE_VERBOSITY=0 */;\n" +
 			"LOCK TABLES `t` WRITE;\n/*!40000 ALTER TABLE `t` DISABLE KEYS */;\nINSERT INTO `t` VALUES\n(1);\n/*!40000 ALTER TABLE `t` ENABLE KEYS */;\nUNLOCK TABLES;\n-- Dump completed on 2026-01-01\n", []string{".t|1"}},
-		"windows": {"-- a comment\r\nINSERT INTO t VALUES\r\n(1);\r\n", []string{".t|1"}},
+		"all that is blank, in names of all letters": {"INSERT\tINTO\vazAZ_$09\fVALUES\r\n(1 )\t;", []string{".azAZ_$09|1"}},
+		"brackets in SET": {"SET @a = f((1), 2), sql_mode='ANSI', @b = (3); INSERT INTO \"t\" VALUES (1);", []string{".t|1"}},
+		"windows":         {"-- a comment\r\nINSERT INTO t VALUES\r\n(1);\r\n", []string{".t|1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, rows, err := read(strings.NewReader(test.text))
@@ -322,6 +329,7 @@ func TestContainersAreReadOrNamed(t *testing.T) {
 		"UTF-16 without a mark":        {utf16(plain, false)[2:], "dump.sql:1: the file is UTF-16 without a byte order mark"},
 		"UTF-16, another order":        {utf16(plain, true)[2:], "dump.sql:1: the file is UTF-16 without a byte order mark"},
 		"UTF-16 with an accent":        {utf16("--\n-- café\n", false), "dump.sql:2: the file is UTF-16 with characters beyond ASCII"},
+		"UTF-16 with a control":        {utf16("-- \u0080\n", false), "dump.sql:1: the file is UTF-16 with characters beyond ASCII"},
 		"UTF-16 beyond latin1":         {utf16("-- Łódź\n", true), "dump.sql:1: the file is UTF-16 with characters beyond ASCII"},
 		"UTF-16 cut in a character":    {utf16(plain, false) + "x", "dump.sql:3: the file is UTF-16 and ends within a character"},
 		"UTF-32":                       {"\xff\xfe\x00\x00-\x00\x00\x00", "dump.sql:1: the file is UTF-32"},
@@ -346,6 +354,42 @@ func TestContainersAreReadOrNamed(t *testing.T) {
 			assert.ErrorContains(t, err, bad.message)
 		})
 	}
+}
+
+// What a file may make the reader remember is bounded, and what a message quotes of it is short.
+func TestLimits(t *testing.T) {
+	columns := func(count int) string { return "a0 int" + numbered(1, count, ", a% int") }
+	values := func(count int) string { return "(0" + strings.Repeat(",0", count-1) + ")" }
+	variables := func(count int) string { return "SET @a0=0" + numbered(1, count, ", @a%=0") + ";" }
+	for name, test := range map[string]struct{ within, beyond, message string }{
+		"variables":        {variables(1000), variables(1001), "dump.sql:1: the file sets more than 1000 variables"},
+		"columns":          {"CREATE TABLE t (" + columns(4096) + ");", "CREATE TABLE t (" + columns(4097) + ");", "table t has more than 4096 columns"},
+		"named columns":    {"INSERT INTO t (a0" + numbered(1, 4096, ",a%") + ") VALUES (1);", "INSERT INTO t (a0" + numbered(1, 4097, ",a%") + ") VALUES (1);", "more than 4096 columns are named"},
+		"values":           {"INSERT INTO t VALUES " + values(4096) + ";", "INSERT INTO t VALUES " + values(4097) + ";", "a row has more than 4096 values"},
+		"a part of ALTER":  {"ALTER TABLE t ADD KEY " + strings.Repeat("x ", 4094) + ";", "ALTER TABLE t ADD KEY " + strings.Repeat("x ", 4095) + ";", "a part has more than 4096 words"},
+		"a value of SET":   {"SET a=" + strings.Repeat("x ", 1000) + ";", "SET a=" + strings.Repeat("x ", 1001) + ";", "a value of more than 1000 words"},
+		"a definition":     {"CREATE TABLE t (a text COMMENT '" + strings.Repeat("x", 1<<20-14) + "');", "CREATE TABLE t (a text COMMENT '" + strings.Repeat("x", 1<<20-13) + "');", "a definition of more than 1048576 bytes"},
+		"a delimiter":      {"DELIMITER ;" + strings.Repeat(" ", 98) + "\nSET a=1;", "DELIMITER ;" + strings.Repeat(" ", 99) + "\nSET a=1;", "DELIMITER: expected one or two signs"},
+		"a word's mention": {";", strings.Repeat("x", 41) + ";", `"` + strings.Repeat("x", 40) + `..." starts no statement`},
+		"a word, whole":    {";", strings.Repeat("x", 40) + ";", `"` + strings.Repeat("x", 40) + `" starts no statement`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, _, err := read(strings.NewReader(test.within))
+			require.NoError(t, err)
+			_, _, err = read(strings.NewReader(test.beyond))
+			require.ErrorContains(t, err, test.message)
+			assert.Less(t, len(err.Error()), 250)
+		})
+	}
+}
+
+// numbered repeats a text with the numbers in place of %.
+func numbered(from, to int, text string) string {
+	var all strings.Builder
+	for i := from; i < to; i++ {
+		all.WriteString(strings.ReplaceAll(text, "%", strconv.Itoa(i)))
+	}
+	return all.String()
 }
 
 // endless gives one statement of rows for ever, and notes the heap meanwhile.
