@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
 	"runtime"
 	"runtime/metrics"
@@ -460,5 +461,35 @@ func FuzzRead(f *testing.F) {
 			require.LessOrEqual(t, located.Line, 1+strings.Count(string(data), "\n"))
 		}
 		require.GreaterOrEqual(t, located.Line, 1)
+	})
+}
+
+// Whatever a text holds, each way in which tools write it gives it back, and nothing of what stands around it is lost.
+func FuzzTextsComeBack(f *testing.F) {
+	for _, seed := range []string{"", "it's", `back\slash`, `\'`, "''", "a\x00b\x1a\r\n\t", "; -- /* */ #", "\"`", "é日本", "\xff\xfe", "'); DROP TABLE t; --"} {
+		f.Add([]byte(seed))
+	}
+	escape := strings.NewReplacer("\\", `\\`, "'", `\'`, `"`, `\"`, "\x00", `\0`, "\n", `\n`, "\r", `\r`, "\x1a", `\Z`)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		text := string(data)
+		doubled := strings.ReplaceAll(text, "'", "''")
+		statements := []string{
+			"INSERT INTO t VALUES (1,'" + escape.Replace(text) + "',2);",
+			"INSERT INTO t VALUES (1,'" + strings.ReplaceAll(doubled, `\`, `\\`) + "',2);",
+			`INSERT INTO t VALUES (1,"` + escape.Replace(text) + `",2);`,
+			"SET sql_mode='NO_BACKSLASH_ESCAPES'; INSERT INTO t VALUES (1,'" + doubled + "',2); SET sql_mode='';",
+			"DELIMITER $$\nINSERT INTO t VALUES (1,'" + escape.Replace(text) + "',2)$$\nDELIMITER ;\n",
+			"/*!40000 INSERT INTO t VALUES (1,'" + escape.Replace(text) + "',2) */;",
+		}
+		if text != "" {
+			statements = append(statements, fmt.Sprintf("INSERT INTO t VALUES (1,0x%x,2);", text), fmt.Sprintf("INSERT INTO t VALUES (1,X'%X',2);", text))
+		}
+		_, rows, err := read(strings.NewReader(strings.Join(statements, "")))
+		require.NoError(t, err)
+		require.Len(t, rows, len(statements))
+		for i, row := range rows {
+			require.Len(t, row.Values, 3, statements[i])
+			require.Equal(t, []string{"1", text, "2"}, []string{row.Values[0].Text, row.Values[1].Text, row.Values[2].Text}, statements[i])
+		}
 	})
 }
