@@ -138,6 +138,8 @@ func TestErrorsNameFileLineAndReason(t *testing.T) {
 		insert + "ALTER TABLE t ADD COLUMN b int;":                               "dump.sql:3: ALTER TABLE t is not read: it adds keys and AUTO_INCREMENT only, columns are those of CREATE TABLE",
 		insert + "ALTER TABLE t ADD KEY (a), DROP a;":                            "dump.sql:3: ALTER TABLE t is not read: it adds keys and AUTO_INCREMENT only, columns are those of CREATE TABLE",
 		insert + "ALTER TABLE t MODIFY a int AUTO_INCREMENT AFTER b;":            "dump.sql:3: ALTER TABLE t is not read: it adds keys and AUTO_INCREMENT only, columns are those of CREATE TABLE",
+		insert + "ALTER TABLE t ADD;":                                            "dump.sql:3: ALTER TABLE t is not read: it adds keys and AUTO_INCREMENT only, columns are those of CREATE TABLE",
+		insert + "ALTER TABLE t;":                                                "dump.sql:3: ALTER TABLE t is not read: it adds keys and AUTO_INCREMENT only, columns are those of CREATE TABLE",
 		insert + "ALTER TABLE t MODIFY a text;":                                  "dump.sql:3: ALTER TABLE t is not read: it adds keys and AUTO_INCREMENT only, columns are those of CREATE TABLE",
 		"CREATE TABLE t (a int) AS SELECT 1;":                                    "dump.sql:1: CREATE TABLE with SELECT is not read: expected columns, and INSERT for the rows",
 		"CREATE TABLE t LIKE u;":                                                 `dump.sql:1: expected "(", found "LIKE"`,
@@ -267,7 +269,7 @@ func TestRowsHaveTheTimeZoneThatTheFileAnnounces(t *testing.T) {
 }
 
 func TestColumnsTellWhetherTheTableFillsThem(t *testing.T) {
-	tables, _, err := read(strings.NewReader("CREATE TABLE t (a int DEFAULT NULL, b int DEFAULT '0', c int AUTO_INCREMENT, d int COMMENT 'default primary null unsigned', e int GENERATED ALWAYS AS (a), f int);"))
+	tables, _, err := read(strings.NewReader("CREATE TABLE t (a int DEFAULT NULL, b int DEFAULT '0', c int AUTO_INCREMENT, d int COMMENT 'default primary null unsigned', e int GENERATED ALWAYS AS (a), f int, g int DEFAULT);"))
 	require.NoError(t, err)
 	var filled []bool
 	for _, column := range tables[0].Columns {
@@ -275,7 +277,13 @@ func TestColumnsTellWhetherTheTableFillsThem(t *testing.T) {
 		assert.True(t, column.Nullable, column.Name)
 		assert.Equal(t, "int", column.Type, column.Name)
 	}
-	assert.Equal(t, []bool{false, true, true, false, true, false}, filled)
+	assert.Equal(t, []bool{false, true, true, false, true, false, true}, filled)
+}
+
+func TestColumnsOfThePrimaryKeyMayNotBeNull(t *testing.T) {
+	tables, _, err := read(strings.NewReader("CREATE TABLE t (a int, b int, c int, PRIMARY KEY USING BTREE (C,`a`));"))
+	require.NoError(t, err)
+	assert.Equal(t, []bool{false, true, false}, []bool{tables[0].Columns[0].Nullable, tables[0].Columns[1].Nullable, tables[0].Columns[2].Nullable})
 }
 
 // Old versions of mysqldump create a table where a view will stand, and drop it.
