@@ -29,11 +29,14 @@ func TestSourceScriptsAreOrderedAndSplitIntoStatements(t *testing.T) {
 	}, names)
 }
 
-// Nobody logs in without a token where there are tokens, without a password where there are none, or in clear text.
+// Nobody logs in without a token where there are tokens, without a password where there are none,
+// or in clear text.
 func TestSourceUsersHaveNoPasswordOfTheScripts(t *testing.T) {
 	for _, user := range []string{SourceOwner, ETLReader, WebReader} {
 		name := "'" + user + "'@'%'"
-		assert.Contains(t, sourceText("accounts/iam.sql"), name+" IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS' REQUIRE SSL;")
+		assert.Contains(
+			t, sourceText("accounts/iam.sql"), name+" IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS' REQUIRE SSL;",
+		)
 		assert.Contains(t, sourceText("accounts/locked.sql"), name+" ACCOUNT LOCK;")
 		assert.Contains(t, sourceText("accounts/tls.sql"), name+" REQUIRE SSL;")
 		assert.Contains(t, sourceText("accounts/rights.sql"), "TO "+name+";")

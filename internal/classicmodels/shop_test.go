@@ -285,7 +285,8 @@ func TestAffinityIsTheSumOfItsParts(t *testing.T) {
 	}
 }
 
-// What the towers see is enough: without the truth, means over country group, line, scale and price predict new ratings.
+// What the towers see is enough: without the truth, means over country group, line, scale and price
+// predict new ratings.
 func TestSignalCanBeLearnedFromTheFeatures(t *testing.T) {
 	predictability := func(strength float64) float64 {
 		made := shop(t, func(o *classicmodels.Options) { o.Strength, o.Scale = strength, 4 })
@@ -339,7 +340,8 @@ func TestAdvanceKeepsThePast(t *testing.T) {
 	}
 }
 
-// Every week brings a product that is ordered and takes away one that never was, of the sample first, then made for it.
+// Every week brings a product that is ordered and takes away one that never was, of the sample
+// first, then made for it.
 func TestAdvanceLaunchesAndWithdrawsProducts(t *testing.T) {
 	codes := func(days int, scale float64) (products, ordered map[string]int) {
 		all := rows(t, shop(t, func(o *classicmodels.Options) { o.AdvanceDays, o.Scale = days, scale }))
@@ -428,8 +430,8 @@ func change(t *testing.T, into map[string]string) func(classicmodels.Change) err
 	}
 }
 
-// On the days of a spike the shop sells several times the usual, and by the day after the next it is over. Quantities are all
-// that it changes.
+// On the days of a spike the shop sells several times the usual, and by the day after the next it
+// is over. Quantities are all that it changes.
 func TestSpikesAreSeenInTheRevenueOfADay(t *testing.T) {
 	for _, scale := range []float64{1, 20} {
 		made, written := shop(t, func(o *classicmodels.Options) { o.Scale, o.AdvanceDays = scale, 100 }), memory{}

@@ -1,11 +1,13 @@
 package classicmodels
 
-// A demand spike: on one day customers order several times the usual quantities, and the day after still more than usual.
-// Who orders what on which day is as it would be without, and so are the ratings: only quantities and payments differ.
+// A demand spike: on one day customers order several times the usual quantities, and the day after
+// still more than usual. Who orders what on which day is as it would be without, and so are the
+// ratings: only quantities and payments differ.
 const (
 	// spikeWindow is how many days have one spike: twelve in the sample database's years.
 	spikeWindow = 73
-	// calmDays at each window's end, and at the beginning of all, have none: the measure of what is usual.
+	// calmDays at each window's end, and at the beginning of all, have none: the measure of what is
+	// usual.
 	calmDays = 28
 	// usualDemand is the demand of other days; demand counts tenths.
 	usualDemand = 10
@@ -14,9 +16,9 @@ const (
 // spikeShape is the demand on the day of a spike and on those that follow.
 var spikeShape = [...]int{50, 25}
 
-// plantSpikes chooses the days and gives the demand of those on which it is not the usual one. A spike is on a day on which
-// the first block has an order, so that the smallest shop shows it, too. It is the same for all blocks, and does not depend
-// on how far the shop is advanced.
+// plantSpikes chooses the days and gives the demand of those on which it is not the usual one. A
+// spike is on a day on which the first block has an order, so that the smallest shop shows it, too.
+// It is the same for all blocks, and does not depend on how far the shop is advanced.
 func (s *Shop) plantSpikes() map[int]int {
 	past := map[int]bool{}
 	for _, day := range s.newBlock(0).pastDays() {

@@ -1,9 +1,11 @@
-// Package source keeps the source database, a classicmodels shop in MySQL or MariaDB: its schema and users, the data that an
-// empty one is filled with once, the days that a generated shop lives on, and what readers ask of it.
+// Package source keeps the source database, a classicmodels shop in MySQL or MariaDB: its schema
+// and users, the data that an empty one is filled with once, the days that a generated shop lives
+// on, and what readers ask of it.
 //
-// Rows that this package did not make are never changed and never removed. A load and the record that says so are one
-// transaction: whatever ends it early, the source is as empty as before, and the next load begins again. The package does not
-// know where the database runs, how it is reached, or where a dump lies.
+// Rows that this package did not make are never changed and never removed. A load and the record
+// that says so are one transaction: whatever ends it early, the source is as empty as before, and
+// the next load begins again. The package does not know where the database runs, how it is reached,
+// or where a dump lies.
 package source
 
 import (
@@ -30,25 +32,30 @@ const (
 	Empty Kind = "empty"
 	// Dump was read from a dump of the user's own.
 	Dump Kind = "dump"
-	// Foreign are rows that no load of ours made: a person's, or a program's. Nothing is done to them.
+	// Foreign are rows that no load of ours made: a person's, or a program's. Nothing is done to
+	// them.
 	Foreign Kind = "foreign"
 )
 
-// Database is a source in a server. Every method may be called concurrently, also from several processes.
+// Database is a source in a server. Every method may be called concurrently, also from several
+// processes.
 type Database struct {
 	pool *sql.DB
 }
 
-// New uses a pool, which stays the caller's to close. Its login is the server's administrator: RDS's master user.
+// New uses a pool, which stays the caller's to close. Its login is the server's administrator:
+// RDS's master user.
 func New(pool *sql.DB) *Database { return &Database{pool: pool} }
 
 const (
-	// lockName is the lock of the server that every change of the source holds, so that two loaders never interleave.
+	// lockName is the lock of the server that every change of the source holds, so that two loaders
+	// never interleave.
 	lockName = "diecast.source"
-	// lockWait is how long a change waits for another one, longer than idle: a loader that died silently holds its lock until
-	// the server gives up its connection.
+	// lockWait is how long a change waits for another one, longer than idle: a loader that died
+	// silently holds its lock until the server gives up its connection.
 	lockWait = idle + 30*time.Second
-	// idle is after how much silence the server ends a change's connection, and rolls back what it had not committed.
+	// idle is after how much silence the server ends a change's connection, and rolls back what it
+	// had not committed.
 	idle = 2 * time.Minute
 	// strict is MySQL's own default: values that do not fit are errors.
 	strict = "ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
@@ -61,7 +68,8 @@ func (d *Database) change(ctx context.Context, do func(*sql.Conn) error) (err er
 		return fmt.Errorf("connect to the source: %w", err)
 	}
 	defer func() {
-		// The session has settings and a lock of its own: it ends here, and the lock with it, whatever went wrong before.
+		// The session has settings and a lock of its own: it ends here, and the lock with it,
+		// whatever went wrong before.
 		_ = connection.Raw(func(any) error { return driver.ErrBadConn })
 		err = errors.Join(err, ignoreClosed(connection.Close()))
 	}()
@@ -91,10 +99,11 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// Apply creates or upgrades the schema, fills an empty source with what is wanted, and then creates the users, so that no
-// reader sees a source before it is filled. It does so again without harm: what is filled stays as it is, whatever is wanted,
-// and so do foreign rows. A schema newer than this program's (sql.SourceSchemaVersion) is left alone with all that is in it:
-// after a failed deployment CloudFormation runs the old program on what the new one made.
+// Apply creates or upgrades the schema, fills an empty source with what is wanted, and then creates
+// the users, so that no reader sees a source before it is filled. It does so again without harm:
+// what is filled stays as it is, whatever is wanted, and so do foreign rows. A schema newer than
+// this program's (sql.SourceSchemaVersion) is left alone with all that is in it: after a failed
+// deployment CloudFormation runs the old program on what the new one made.
 func (d *Database) Apply(ctx context.Context, wanted Contents) (State, error) {
 	if err := wanted.Validate(); err != nil {
 		return State{}, err
@@ -146,7 +155,9 @@ func migrate(ctx context.Context, connection *sql.Conn) error {
 	if err := run(ctx, connection, scripts.SourceSchema()); err != nil {
 		return fmt.Errorf("migrate the source to schema version %d: %w", scripts.SourceSchemaVersion, err)
 	}
-	_, err := connection.ExecContext(ctx, scripts.SourceRecordSchemaVersion, scripts.SourceSchemaVersion, scripts.SourceSchemaVersion)
+	_, err := connection.ExecContext(
+		ctx, scripts.SourceRecordSchemaVersion, scripts.SourceSchemaVersion, scripts.SourceSchemaVersion,
+	)
 	return wrap("record the schema's version", err)
 }
 
@@ -171,7 +182,8 @@ func firstLine(statement string) string {
 	return statement
 }
 
-// accounts creates the users as the server allows: with IAM tokens where it checks them, by TLS where this connection has it.
+// accounts creates the users as the server allows: with IAM tokens where it checks them, by TLS
+// where this connection has it.
 func accounts(ctx context.Context, connection *sql.Conn) error {
 	var plugins int
 	if err := connection.QueryRowContext(ctx, scripts.SourceHasIAM).Scan(&plugins); err != nil {
@@ -266,14 +278,19 @@ type record struct {
 // readRecord returns nil where nothing was loaded.
 func readRecord(ctx context.Context, from queryer, statement string) (*record, error) {
 	r := &record{}
-	err := from.QueryRowContext(ctx, statement).Scan(&r.kind, &r.detail, &r.generator, &r.seed, &r.scale, &r.strength, &r.days, &r.rows, &r.loadedAt)
+	err := from.QueryRowContext(
+		ctx, statement,
+	).Scan(
+		&r.kind, &r.detail, &r.generator, &r.seed, &r.scale, &r.strength, &r.days, &r.rows, &r.loadedAt,
+	)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
 	return r, wrap("read the record of the load", err)
 }
 
-// filledTables are those that have rows. With FOR UPDATE, those that have none get none until the transaction ends.
+// filledTables are those that have rows. With FOR UPDATE, those that have none get none until the
+// transaction ends.
 func filledTables(ctx context.Context, from queryer, suffix string) (names []string, err error) {
 	for _, table := range classicmodels.Schema {
 		var one int

@@ -27,8 +27,8 @@ func TestMain(m *testing.M) { os.Exit(mariadbtest.Run(m)) }
 // users of the source.
 var users = []string{scripts.SourceOwner, scripts.ETLReader, scripts.WebReader}
 
-// empty removes what an earlier test left: the names of databases and users are the source's own, so that the tests share
-// them and do not run side by side.
+// empty removes what an earlier test left: the names of databases and users are the source's own,
+// so that the tests share them and do not run side by side.
 func empty(t testing.TB) *sql.DB {
 	t.Helper()
 	pool := open(t, mariadbtest.Server(t).DSN(""))
@@ -86,14 +86,17 @@ func shop(t testing.TB, change func(*classicmodels.Options)) *classicmodels.Shop
 func expected(t testing.TB, made classicmodels.Source) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	require.NoError(t, made.Scan(context.Background(), func(table *classicmodels.Table, row []classicmodels.Value) error {
-		texts := make([]string, len(row))
-		for i, value := range row {
-			texts[i] = value.String()
-		}
-		all[key(table, texts)] = strings.Join(texts, "|")
-		return nil
-	}))
+	require.NoError(
+		t,
+		made.Scan(context.Background(), func(table *classicmodels.Table, row []classicmodels.Value) error {
+			texts := make([]string, len(row))
+			for i, value := range row {
+				texts[i] = value.String()
+			}
+			all[key(table, texts)] = strings.Join(texts, "|")
+			return nil
+		}),
+	)
 	return all
 }
 
@@ -109,7 +112,9 @@ func stored(t testing.TB, pool *sql.DB) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	for _, table := range classicmodels.Schema {
-		found, err := pool.QueryContext(context.Background(), "SELECT "+strings.Join(table.ColumnNames(), ", ")+" FROM classicmodels."+table.Name)
+		found, err := pool.QueryContext(
+			context.Background(), "SELECT "+strings.Join(table.ColumnNames(), ", ")+" FROM classicmodels."+table.Name,
+		)
 		require.NoError(t, err)
 		for found.Next() {
 			values, targets := make([]any, len(table.Columns)), make([]any, len(table.Columns))
@@ -154,7 +159,9 @@ func apply(t testing.TB, pool *sql.DB, contents source.Contents) source.State {
 // The schema's two forms, for the loader and for the generator's dumps, are one.
 func TestSchemaIsTheGeneratorsOwn(t *testing.T) {
 	written := bytes.Buffer{}
-	_, err := classicmodels.WriteSQL(t.Context(), shop(t, nil), func(string) (io.WriteCloser, error) { return closing{&written}, nil })
+	_, err := classicmodels.WriteSQL(
+		t.Context(), shop(t, nil), func(string) (io.WriteCloser, error) { return closing{&written}, nil },
+	)
 	require.NoError(t, err)
 	plain := func(statement string) string {
 		statement = regexp.MustCompile("(?m)^--.*$").ReplaceAllString(statement, "")
@@ -162,7 +169,8 @@ func TestSchemaIsTheGeneratorsOwn(t *testing.T) {
 	}
 	var generated []string
 	for statement := range strings.SplitSeq(written.String(), ";\n") {
-		if statement = plain(statement); strings.HasPrefix(statement, "CREATE TABLE") || strings.HasPrefix(statement, "CREATE DATABASE") {
+		if statement = plain(statement); strings.HasPrefix(statement, "CREATE TABLE") ||
+			strings.HasPrefix(statement, "CREATE DATABASE") {
 			generated = append(generated, statement)
 		}
 	}
@@ -261,7 +269,15 @@ func TestForeignRowsAreNeverTouched(t *testing.T) {
 			_, err := source.New(pool).Advance(t.Context(), 1)
 			require.ErrorContains(t, err, "filled with rows that the loader did not make")
 			var rows int
-			require.NoError(t, pool.QueryRowContext(t.Context(), "SELECT (SELECT count(*) FROM classicmodels.offices) + (SELECT count(*) FROM classicmodels.ratings)").Scan(&rows))
+			require.NoError(
+				t,
+				pool.QueryRowContext(
+					t.Context(),
+					"SELECT (SELECT count(*) FROM classicmodels.offices) + (SELECT count(*) FROM classicmodels.ratings)",
+				).Scan(
+					&rows,
+				),
+			)
 			assert.Equal(t, 1, rows)
 		})
 	}
@@ -278,7 +294,9 @@ func TestForeignRowsThatComeDuringALoadAreNotMixedIn(t *testing.T) {
 	content := dumpText(t, shop(t, nil))
 	wanted := dumpOf("")
 	wanted.Dump = func(ctx context.Context) (io.ReadCloser, error) {
-		_, err := other.ExecContext(ctx, "INSERT INTO classicmodels.offices VALUES ('99','Lille','1','a',NULL,NULL,'France','59000','EMEA')")
+		_, err := other.ExecContext(
+			ctx, "INSERT INTO classicmodels.offices VALUES ('99','Lille','1','a',NULL,NULL,'France','59000','EMEA')",
+		)
 		tried = true
 		require.ErrorContains(t, err, "Lock wait timeout")
 		return io.NopCloser(strings.NewReader(content)), nil
@@ -297,7 +315,9 @@ func TestNewerSchemaIsLeftAlone(t *testing.T) {
 	assert.Equal(t, source.State{Kind: source.Empty, SchemaVersion: 99}, state)
 	assert.Empty(t, stored(t, pool))
 	var owners int
-	require.NoError(t, pool.QueryRowContext(t.Context(), "SELECT count(*) FROM mysql.user WHERE user = 'owner'").Scan(&owners))
+	require.NoError(
+		t, pool.QueryRowContext(t.Context(), "SELECT count(*) FROM mysql.user WHERE user = 'owner'").Scan(&owners),
+	)
 	assert.Zero(t, owners)
 
 	execute(t, pool, "UPDATE diecast.source_schema SET version = 1")
@@ -346,7 +366,9 @@ func TestUsersHaveTheirRightsAndNoMore(t *testing.T) {
 		})
 	}
 	apply(t, pool, sample(nil))
-	require.NoError(t, login(t, pool, scripts.ETLReader).PingContext(t.Context()), "a later loader leaves passwords alone")
+	require.NoError(
+		t, login(t, pool, scripts.ETLReader).PingContext(t.Context()), "a later loader leaves passwords alone",
+	)
 }
 
 // A new column must be seen by the job's user, who reports it.
@@ -355,8 +377,10 @@ func TestTheJobsUserSeesNewColumns(t *testing.T) {
 	apply(t, pool, source.Contents{Kind: source.Empty})
 	execute(t, pool, "ALTER TABLE classicmodels.customers ADD COLUMN tier int")
 	var columns int
-	require.NoError(t, login(t, pool, scripts.ETLReader).QueryRowContext(t.Context(),
-		"SELECT count(*) FROM information_schema.columns WHERE table_schema = 'classicmodels' AND table_name = 'customers'").Scan(&columns))
+	require.NoError(t, login(t, pool, scripts.ETLReader).QueryRowContext(
+		t.Context(),
+		"SELECT count(*) FROM information_schema.columns WHERE table_schema = 'classicmodels' AND table_name = 'customers'",
+	).Scan(&columns))
 	assert.Equal(t, 14, columns)
 }
 

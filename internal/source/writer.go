@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	// batchRows and batchBytes bound what one statement inserts, far below any server's max_allowed_packet.
+	// batchRows and batchBytes bound what one statement inserts, far below any server's
+	// max_allowed_packet.
 	batchRows  = 500
 	batchBytes = 1 << 20
 )
@@ -25,8 +26,9 @@ const (
 	errorNoParent     = 1452
 )
 
-// rowErrors are those that a row's values cause: not null, duplicate key, out of range, wrong for the type, too long, no
-// parent. They undo their statement only. After others the transaction may be gone.
+// rowErrors are those that a row's values cause: not null, duplicate key, out of range, wrong for
+// the type, too long, no parent. They undo their statement only. After others the transaction may
+// be gone.
 var rowErrors = []uint16{1048, errorDuplicateKey, 1264, 1292, 1366, 1406, errorNoParent}
 
 // writer inserts rows, many with each statement. Its memory is one batch for each table.

@@ -51,14 +51,15 @@ func (t token) String() string {
 	}
 }
 
-// lexer cuts MySQL's SQL into tokens. Comments are white space, but for what stands in those for a version (/*!40101 ... */):
-// the server that wrote the dump runs that.
+// lexer cuts MySQL's SQL into tokens. Comments are white space, but for what stands in those for a
+// version (/*!40101 ... */): the server that wrote the dump runs that.
 type lexer struct {
 	file      string
 	reader    *bufio.Reader
 	line      int
 	delimiter string // that ends a statement; a semicolon but for routines
-	// ansiQuotes makes a name of what stands in double quotes, plainBackslash takes a backslash for itself.
+	// ansiQuotes makes a name of what stands in double quotes, plainBackslash takes a backslash for
+	// itself.
 	ansiQuotes, plainBackslash bool
 	// conditional is the line of the comment for a version that is open, or 0.
 	conditional int
@@ -206,7 +207,8 @@ func (l *lexer) skipLine() error {
 // never is the version of a comment that no server runs: mariadb-dump's first line has it.
 const never = "999999"
 
-// openConditional goes behind /*!40101 or /*M!100616, so that what follows is read as SQL to the comment's end.
+// openConditional goes behind /*!40101 or /*M!100616, so that what follows is read as SQL to the
+// comment's end.
 func (l *lexer) openConditional() error {
 	line := l.line
 	if l.conditional > 0 {
@@ -271,7 +273,8 @@ func (l *lexer) quoted(quote byte, line int, escapes bool) (string, error) {
 	}
 }
 
-// unescaped is what follows a backslash, by the MySQL manual's table "Special Character Escape Sequences".
+// unescaped is what follows a backslash, by the MySQL manual's table "Special Character Escape
+// Sequences".
 func unescaped(c byte) byte {
 	switch c {
 	case '0':

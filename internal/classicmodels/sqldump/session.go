@@ -19,8 +19,8 @@ type session struct {
 // maxVariables bounds the memory; real dumps set about twenty.
 const maxVariables = 1000
 
-// The character sets in which a dump's text is read. All others are refused where the file announces them: some of them hide
-// quotes and backslashes within characters.
+// The character sets in which a dump's text is read. All others are refused where the file
+// announces them: some of them hide quotes and backslashes within characters.
 const (
 	// Undeclared: the file does not say.
 	Undeclared = ""
@@ -34,7 +34,8 @@ var charsets = map[string]string{
 	"": Undeclared, "default": Undeclared, "binary": Undeclared, "ascii": UTF8, "utf8": UTF8, "utf8mb3": UTF8, "utf8mb4": UTF8, "latin1": Latin1,
 }
 
-// Modes that change how text is cut into tokens. Those before ANSI_QUOTES stand for several modes, it among them.
+// Modes that change how text is cut into tokens. Those before ANSI_QUOTES stand for several modes,
+// it among them.
 var (
 	quotingModes     = []string{"ANSI", "DB2", "MAXDB", "MSSQL", "ORACLE", "POSTGRESQL", "ANSI_QUOTES"}
 	backslashMode    = "NO_BACKSLASH_ESCAPES"
@@ -45,7 +46,8 @@ var (
 	}
 )
 
-// set reads a SET statement, of which only sql_mode, character sets, time_zone and user variables matter.
+// set reads a SET statement, of which only sql_mode, character sets, time_zone and user variables
+// matter.
 func (p *parser) set() error {
 	line := p.token.line
 	if err := p.advance(); err != nil {
@@ -153,7 +155,9 @@ func (p *parser) expression(statement int) (all []token, err error) {
 			depth--
 		}
 		if all = append(all, p.token); len(all) > most {
-			return nil, p.errorf(statement, "the SET statement that starts here has a value of more than %d words", most)
+			return nil, p.errorf(
+				statement, "the SET statement that starts here has a value of more than %d words", most,
+			)
 		}
 		if p.beginsStatement(all) {
 			return nil, p.swallowed(statement)
@@ -237,9 +241,14 @@ func (p *parser) evaluate(expression []token) (value string, known bool) {
 func (p *parser) setCharset(line int, name string) error {
 	charset, known := charsets[strings.ToLower(name)]
 	if !known {
-		names := slices.DeleteFunc(slices.Sorted(maps.Keys(charsets)), func(name string) bool { return name == "" || name == "default" })
-		return p.errorf(line, "character set %.30q is not read: expected %s (write the dump with --default-character-set=utf8mb4)",
-			name, strings.Join(names, ", "))
+		names := slices.DeleteFunc(
+			slices.Sorted(maps.Keys(charsets)), func(name string) bool { return name == "" || name == "default" },
+		)
+		return p.errorf(
+			line,
+			"character set %.30q is not read: expected %s (write the dump with --default-character-set=utf8mb4)",
+			name, strings.Join(names, ", "),
+		)
 	}
 	p.charset = charset
 	return nil

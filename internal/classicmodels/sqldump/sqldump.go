@@ -1,8 +1,9 @@
-// Package sqldump reads what mysqldump and its like write: the tables that a file creates and the rows that it inserts, one by
-// one. It understands MySQL's lexical rules and the statements CREATE TABLE and INSERT (REPLACE counts as INSERT), follows what
-// changes the meaning of those (USE, SET sql_mode and character sets, DELIMITER), passes over what does not change rows, and
-// refuses everything else: a table that is misread is worse than one that is refused. It must not know what tables are
-// expected.
+// Package sqldump reads what mysqldump and its like write: the tables that a file creates and the
+// rows that it inserts, one by one. It understands MySQL's lexical rules and the statements CREATE
+// TABLE and INSERT (REPLACE counts as INSERT), follows what changes the meaning of those (USE, SET
+// sql_mode and character sets, DELIMITER), passes over what does not change rows, and refuses
+// everything else: a table that is misread is worse than one that is refused. It must not know what
+// tables are expected.
 package sqldump
 
 import (
@@ -32,7 +33,8 @@ type Table struct {
 	Line           int
 }
 
-// Column of a table. Type is in lower case without an integer's display width: varchar(50), int, decimal(10,2), int unsigned.
+// Column of a table. Type is in lower case without an integer's display width: varchar(50), int,
+// decimal(10,2), int unsigned.
 type Column struct {
 	Name, Type string
 	Nullable   bool
@@ -66,7 +68,8 @@ type Row struct {
 	// Columns that the statement names; nil when it leaves them out and means all.
 	Columns []string
 	Values  []Literal
-	// Zone is the time_zone in which values of type timestamp stand, such as +00:00; SYSTEM where the file does not say.
+	// Zone is the time_zone in which values of type timestamp stand, such as +00:00; SYSTEM where
+	// the file does not say.
 	Zone string
 	Line int
 }
@@ -79,9 +82,9 @@ type Handler struct {
 	Drop func(database, table string)
 }
 
-// Read reads a dump in memory bounded by the longest row: plain text, or packed by gzip, or in UTF-16 that holds ASCII only.
-// Errors in it are *Error with the file's name, the line and the reason; those of the source and the handler are returned as
-// they are.
+// Read reads a dump in memory bounded by the longest row: plain text, or packed by gzip, or in
+// UTF-16 that holds ASCII only. Errors in it are *Error with the file's name, the line and the
+// reason; those of the source and the handler are returned as they are.
 func Read(file string, source io.Reader, handler Handler) error {
 	checked := &sourceReader{source: source}
 	content, err := text(file, checked)
@@ -89,8 +92,11 @@ func Read(file string, source io.Reader, handler Handler) error {
 	if err == nil {
 		failing := &sourceReader{source: content}
 		p := &parser{
-			lexer:   lexer{file: file, reader: bufio.NewReaderSize(failing, 64<<10), line: 1, delimiter: ";"},
-			session: session{zone: "SYSTEM", variables: map[string]string{}}, handler: handler, created: map[string]*created{},
+			lexer: lexer{file: file, reader: bufio.NewReaderSize(failing, 64<<10), line: 1, delimiter: ";"},
+			session: session{
+				zone:      "SYSTEM",
+				variables: map[string]string{},
+			}, handler: handler, created: map[string]*created{},
 		}
 		p.remark = p.announced
 		err = p.run()
@@ -136,7 +142,8 @@ type parser struct {
 	handler Handler
 	token   token // the one looked at
 	created map[string]*created
-	// Lines of what the file has begun and must end: a tool's dump, a transaction, locked tables. 0 where nothing is open.
+	// Lines of what the file has begun and must end: a tool's dump, a transaction, locked tables. 0
+	// where nothing is open.
 	dump, transaction, locks int
 }
 
@@ -156,7 +163,10 @@ func (p *parser) run() error {
 	}
 	switch {
 	case p.dump > 0:
-		return p.errorf(p.dump, "the dump that starts here lacks the last line of its tool (-- Dump completed): the file is truncated")
+		return p.errorf(
+			p.dump,
+			"the dump that starts here lacks the last line of its tool (-- Dump completed): the file is truncated",
+		)
 	case p.transaction > 0:
 		return p.errorf(p.transaction, "the transaction that starts here has no COMMIT: the file is truncated")
 	case p.locks > 0:
@@ -173,7 +183,11 @@ func (p *parser) announced(text string, line int) error {
 	switch {
 	case begins("MySQL dump ", "MariaDB dump ", "Dump created by MySQL pump utility"):
 		if p.dump > 0 {
-			return p.errorf(p.dump, "the dump that starts here lacks the last line of its tool (-- Dump completed) before the one of line %d", line)
+			return p.errorf(
+				p.dump,
+				"the dump that starts here lacks the last line of its tool (-- Dump completed) before the one of line %d",
+				line,
+			)
 		}
 		p.dump = line
 	case begins("Dump completed", "Dump end time"):
@@ -186,7 +200,8 @@ func (p *parser) announced(text string, line int) error {
 	return nil
 }
 
-// unread are statements that would change rows in a way that is not followed, or that other databases' dumps have.
+// unread are statements that would change rows in a way that is not followed, or that other
+// databases' dumps have.
 var unread = map[string]string{
 	"UPDATE": "", "LOAD": "", "CALL": "", "RENAME": "", "EXECUTE": "", "PREPARE": "", "HANDLER": "", "IMPORT": "", "ROLLBACK": "", "XA": "", "DO": "",
 	"PRAGMA": "the file is a dump of SQLite", "ATTACH": "the file is a dump of SQLite",
@@ -241,8 +256,12 @@ func (p *parser) statement() error {
 			}
 			return p.errorf(first.line, "%s is not read: %s; expected a dump of MySQL or MariaDB", keyword, why)
 		}
-		return p.errorf(first.line, "%s starts no statement of a dump: expected CREATE TABLE, INSERT and what goes with them "+
-			"(is it a message of the tool that wrote the file?)", first)
+		return p.errorf(
+			first.line,
+			"%s starts no statement of a dump: expected CREATE TABLE, INSERT and what goes with them "+
+				"(is it a message of the tool that wrote the file?)",
+			first,
+		)
 	}
 }
 
@@ -266,8 +285,9 @@ func (p *parser) skipStatement(line int) error {
 	return p.advance()
 }
 
-// beginsStatement tells whether the last tokens start another statement: then the one being skipped lacks its end, and what
-// follows would be lost with it. The bodies of routines hold statements, so nothing is told under a delimiter of their own.
+// beginsStatement tells whether the last tokens start another statement: then the one being skipped
+// lacks its end, and what follows would be lost with it. The bodies of routines hold statements, so
+// nothing is told under a delimiter of their own.
 func (p *parser) beginsStatement(last []token) bool {
 	if len(last) < 2 || p.delimiter != ";" {
 		return false
@@ -279,7 +299,10 @@ func (p *parser) beginsStatement(last []token) bool {
 }
 
 func (p *parser) swallowed(line int) error {
-	return p.errorf(line, "the statement that starts here has no end before the next one in line %d: a semicolon is missing", p.token.line)
+	return p.errorf(
+		line, "the statement that starts here has no end before the next one in line %d: a semicolon is missing",
+		p.token.line,
+	)
 }
 
 // endStatement is skipStatement where nothing may be left of the statement.
@@ -342,7 +365,10 @@ func (p *parser) transact() error {
 	case first.is("COMMIT"):
 		p.transaction = 0
 	case first.is("BEGIN") && p.token.is("TRANSACTION"):
-		return p.errorf(first.line, "BEGIN TRANSACTION: the file is a dump of SQLite or a script of SQL Server, expected a dump of MySQL or MariaDB")
+		return p.errorf(
+			first.line,
+			"BEGIN TRANSACTION: the file is a dump of SQLite or a script of SQL Server, expected a dump of MySQL or MariaDB",
+		)
 	case first.is("BEGIN") && p.token.kind != tokenDelimiter && !p.token.is("WORK"):
 		return p.errorf(first.line, "BEGIN %s is not read: expected the start of a transaction", p.token)
 	case first.is("BEGIN"), p.token.is("TRANSACTION"):
@@ -400,7 +426,8 @@ func (p *parser) tableName(statement int) (database, table string, err error) {
 	return database, table, err
 }
 
-// known is the table's entry. MySQL's names are compared without case, as they are on most machines that write dumps.
+// known is the table's entry. MySQL's names are compared without case, as they are on most machines
+// that write dumps.
 func (p *parser) known(database, table string) (*created, error) {
 	key := strings.ToLower(database) + "\x00" + strings.ToLower(table)
 	if p.created[key] == nil {
@@ -412,7 +439,8 @@ func (p *parser) known(database, table string) (*created, error) {
 	return p.created[key], nil
 }
 
-// drop reads DROP TABLE and DROP DATABASE, which are harmless before what they drop is filled, and skips the others.
+// drop reads DROP TABLE and DROP DATABASE, which are harmless before what they drop is filled, and
+// skips the others.
 func (p *parser) drop() error {
 	line := p.token.line
 	if err := p.advance(); err != nil {
@@ -488,7 +516,10 @@ func (p *parser) empty() error {
 		return err
 	}
 	if entry.rows {
-		return p.errorf(first.line, "%s removes rows of table %s, which the file has inserted before", strings.ToUpper(first.text), table)
+		return p.errorf(
+			first.line, "%s removes rows of table %s, which the file has inserted before",
+			strings.ToUpper(first.text), table,
+		)
 	}
 	if p.token.symbol(",") {
 		return p.errorf(first.line, "%s is not read but with one table", strings.ToUpper(first.text))
@@ -500,9 +531,13 @@ func (p *parser) empty() error {
 var keyParts = []string{"PRIMARY", "KEY", "INDEX", "UNIQUE", "CONSTRAINT", "FULLTEXT", "SPATIAL", "FOREIGN", "CHECK"}
 
 // tableOptions are what else may start a part of ALTER TABLE.
-var tableOptions = []string{"DISABLE", "ENABLE", "AUTO_INCREMENT", "ENGINE", "COMMENT", "DEFAULT", "CHARACTER", "CHARSET", "COLLATE", "CONVERT", "ROW_FORMAT"}
+var tableOptions = []string{
+	"DISABLE", "ENABLE", "AUTO_INCREMENT", "ENGINE", "COMMENT", "DEFAULT", "CHARACTER", "CHARSET", "COLLATE",
+	"CONVERT", "ROW_FORMAT",
+}
 
-// alter reads ALTER TABLE, which phpMyAdmin writes to add keys and AUTO_INCREMENT, and refuses what changes columns.
+// alter reads ALTER TABLE, which phpMyAdmin writes to add keys and AUTO_INCREMENT, and refuses what
+// changes columns.
 func (p *parser) alter() error {
 	line := p.token.line
 	if err := p.advance(); err != nil {
@@ -540,7 +575,11 @@ func (p *parser) alter() error {
 			}
 		}
 		if !keepsColumns(part) {
-			return p.errorf(line, "ALTER TABLE %.40s is not read: it adds keys and AUTO_INCREMENT only, columns are those of CREATE TABLE", table)
+			return p.errorf(
+				line,
+				"ALTER TABLE %.40s is not read: it adds keys and AUTO_INCREMENT only, columns are those of CREATE TABLE",
+				table,
+			)
 		}
 		if p.token.kind == tokenDelimiter {
 			return p.advance()
@@ -625,7 +664,10 @@ func (p *parser) createOther(line int) error {
 		case p.token.is("TEMPORARY"):
 			return p.errorf(line, "CREATE TEMPORARY TABLE is not read: expected tables that stay")
 		case p.delimiter == ";" && (p.token.is("TRIGGER") || p.token.is("PROCEDURE") || p.token.is("FUNCTION") || p.token.is("EVENT")):
-			return p.errorf(line, "CREATE %s without a DELIMITER of its own is not read: where its body ends cannot be told", strings.ToUpper(p.token.text))
+			return p.errorf(
+				line, "CREATE %s without a DELIMITER of its own is not read: where its body ends cannot be told",
+				strings.ToUpper(p.token.text),
+			)
 		case p.token.kind == tokenWord && !slices.ContainsFunc(viewParts, p.token.is):
 			return p.skipStatement(line)
 		case p.token.kind == tokenEnd:
@@ -639,7 +681,10 @@ func (p *parser) createOther(line int) error {
 }
 
 // viewParts may stand between CREATE and what is created.
-var viewParts = []string{"ALGORITHM", "UNDEFINED", "MERGE", "TEMPTABLE", "DEFINER", "CURRENT_USER", "SQL", "SECURITY", "INVOKER", "AGGREGATE", "@"}
+var viewParts = []string{
+	"ALGORITHM", "UNDEFINED", "MERGE", "TEMPTABLE", "DEFINER", "CURRENT_USER", "SQL", "SECURITY", "INVOKER",
+	"AGGREGATE", "@",
+}
 
 // options passes over what follows a table's columns, which must bring no rows.
 func (p *parser) options(line int) error {
@@ -700,7 +745,8 @@ type attribute struct {
 
 func (a attribute) is(words ...string) bool { return a.word && slices.Contains(words, a.text) }
 
-// attributes reads to the comma or bracket that ends a definition. What is in brackets is one attribute.
+// attributes reads to the comma or bracket that ends a definition. What is in brackets is one
+// attribute.
 func (p *parser) attributes(statement int) ([]attribute, error) {
 	const most = 1 << 20
 	var all []attribute
@@ -731,7 +777,9 @@ func (p *parser) attributes(statement int) ([]attribute, error) {
 			all = append(all, attribute{text: text})
 		}
 		if size += 1 + len(text); size > most {
-			return nil, p.errorf(statement, "the statement that starts here has a definition of more than %d bytes", most)
+			return nil, p.errorf(
+				statement, "the statement that starts here has a definition of more than %d bytes", most,
+			)
 		}
 		if err := p.advance(); err != nil {
 			return nil, err
@@ -754,7 +802,8 @@ func column(name string, attributes []attribute) Column {
 			c.Type += " unsigned"
 		case attribute.is("null") && i > 0 && rest[i-1].is("not"), attribute.is("primary"):
 			c.Nullable = false
-		case attribute.is("default") && !(i+1 < len(rest) && rest[i+1].is("null")), attribute.is("auto_increment", "as", "generated"):
+		case attribute.is("default") && !(i+1 < len(rest) && rest[i+1].is("null")),
+			attribute.is("auto_increment", "as", "generated"):
 			c.Default = true
 		}
 	}

@@ -74,20 +74,42 @@ func TestLiterals(t *testing.T) {
 }
 
 func TestStatements(t *testing.T) {
-	tables, rows, err := read(strings.NewReader("\xef\xbb\xbf/*!40101 SET NAMES utf8 */;\nSET @a = ';';\nLOCK TABLES `t` WRITE;;\n" +
-		"CREATE TABLE IF NOT EXISTS `s`.`t` (\n `a b` int(11) unsigned NOT NULL AUTO_INCREMENT COMMENT 'x, ) y',\n price decimal( 10 , 2 ) DEFAULT '0.00',\n" +
-		" kind enum('a','b;') NULL, c VARCHAR(5) PRIMARY KEY, PRIMARY KEY (`a b`), UNIQUE KEY k (c(3), kind), CHECK (price > (1))\n) ENGINE=InnoDB COMMENT='t;t';\n" +
-		"DELIMITER ;;\nCREATE TRIGGER x BEFORE INSERT ON t FOR EACH ROW BEGIN INSERT INTO t VALUES (1); END ;;\nDELIMITER ;\n" +
-		"INSERT IGNORE INTO s.t (c, kind) VALUES ('1','a'),\n('2','b') ON DUPLICATE KEY UPDATE c = VALUES(c);\nUNLOCK TABLES;REPLACE t VALUE (1,2);COMMIT;"))
+	tables, rows, err := read(
+		strings.NewReader("\xef\xbb\xbf/*!40101 SET NAMES utf8 */;\nSET @a = ';';\nLOCK TABLES `t` WRITE;;\n" +
+			"CREATE TABLE IF NOT EXISTS `s`.`t` (\n `a b` int(11) unsigned NOT NULL AUTO_INCREMENT COMMENT 'x, ) y',\n price decimal( 10 , 2 ) DEFAULT '0.00',\n" +
+			" kind enum('a','b;') NULL, c VARCHAR(5) PRIMARY KEY, PRIMARY KEY (`a b`), UNIQUE KEY k (c(3), kind), CHECK (price > (1))\n) ENGINE=InnoDB COMMENT='t;t';\n" +
+			"DELIMITER ;;\nCREATE TRIGGER x BEFORE INSERT ON t FOR EACH ROW BEGIN INSERT INTO t VALUES (1); END ;;\nDELIMITER ;\n" +
+			"INSERT IGNORE INTO s.t (c, kind) VALUES ('1','a'),\n('2','b') ON DUPLICATE KEY UPDATE c = VALUES(c);\nUNLOCK TABLES;REPLACE t VALUE (1,2);COMMIT;"),
+	)
 	require.NoError(t, err)
 	assert.Equal(t, []sqldump.Table{{Database: "s", Name: "t", Line: 4, Columns: []sqldump.Column{
-		{Name: "a b", Type: "int unsigned", Default: true}, {Name: "price", Type: "decimal(10,2)", Nullable: true, Default: true},
+		{
+			Name:    "a b",
+			Type:    "int unsigned",
+			Default: true,
+		}, {Name: "price", Type: "decimal(10,2)", Nullable: true, Default: true},
 		{Name: "kind", Type: "enum(a,b;)", Nullable: true}, {Name: "c", Type: "varchar(5)"},
 	}}}, tables)
 	require.Len(t, rows, 3)
-	assert.Equal(t, sqldump.Row{Database: "s", Table: "t", Columns: []string{"c", "kind"}, Zone: "SYSTEM", Line: 13, Values: []sqldump.Literal{
-		{Kind: sqldump.String, Text: "2", Charset: sqldump.UTF8, Line: 13}, {Kind: sqldump.String, Text: "b", Charset: sqldump.UTF8, Line: 13},
-	}}, rows[1])
+	assert.Equal(
+		t,
+		sqldump.Row{
+			Database: "s",
+			Table:    "t",
+			Columns:  []string{"c", "kind"},
+			Zone:     "SYSTEM",
+			Line:     13,
+			Values: []sqldump.Literal{
+				{
+					Kind:    sqldump.String,
+					Text:    "2",
+					Charset: sqldump.UTF8,
+					Line:    13,
+				}, {Kind: sqldump.String, Text: "b", Charset: sqldump.UTF8, Line: 13},
+			},
+		},
+		rows[1],
+	)
 	assert.Nil(t, rows[2].Columns)
 }
 
@@ -249,9 +271,13 @@ func TestContextDecidesWhatAStatementMeans(t *testing.T) {
 }
 
 func TestTextsHaveTheCharacterSetThatTheFileAnnounces(t *testing.T) {
-	_, rows, err := read(strings.NewReader("INSERT INTO t VALUES ('a'); SET NAMES latin1 COLLATE latin1_bin; INSERT INTO t VALUES ('b'); SET @s = @@character_set_client; " +
-		"SET character_set_client = utf8mb4; INSERT INTO t VALUES ('c'); SET character_set_client = @s; INSERT INTO t VALUES ('d', _utf8'e');" +
-		"SET NAMES DEFAULT; INSERT INTO t VALUES ('f'); SET CHARACTER SET 'utf8mb3'; INSERT INTO t VALUES ('g'); SET CHARSET binary; INSERT INTO t VALUES ('h');"))
+	_, rows, err := read(
+		strings.NewReader(
+			"INSERT INTO t VALUES ('a'); SET NAMES latin1 COLLATE latin1_bin; INSERT INTO t VALUES ('b'); SET @s = @@character_set_client; " +
+				"SET character_set_client = utf8mb4; INSERT INTO t VALUES ('c'); SET character_set_client = @s; INSERT INTO t VALUES ('d', _utf8'e');" +
+				"SET NAMES DEFAULT; INSERT INTO t VALUES ('f'); SET CHARACTER SET 'utf8mb3'; INSERT INTO t VALUES ('g'); SET CHARSET binary; INSERT INTO t VALUES ('h');",
+		),
+	)
 	require.NoError(t, err)
 	found := map[string]string{}
 	for _, row := range rows {
@@ -259,17 +285,38 @@ func TestTextsHaveTheCharacterSetThatTheFileAnnounces(t *testing.T) {
 			found[value.Text] = value.Charset
 		}
 	}
-	assert.Equal(t, map[string]string{"a": "", "b": "latin1", "c": "utf8", "d": "latin1", "e": "utf8", "f": "", "g": "utf8", "h": ""}, found)
+	assert.Equal(
+		t,
+		map[string]string{
+			"a": "",
+			"b": "latin1",
+			"c": "utf8",
+			"d": "latin1",
+			"e": "utf8",
+			"f": "",
+			"g": "utf8",
+			"h": "",
+		},
+		found,
+	)
 }
 
 func TestRowsHaveTheTimeZoneThatTheFileAnnounces(t *testing.T) {
-	_, rows, err := read(strings.NewReader("INSERT INTO t VALUES (1); SET @OLD=@@TIME_ZONE, TIME_ZONE='+00:00'; INSERT INTO t VALUES (2); SET TIME_ZONE=@OLD; INSERT INTO t VALUES (3);"))
+	_, rows, err := read(
+		strings.NewReader(
+			"INSERT INTO t VALUES (1); SET @OLD=@@TIME_ZONE, TIME_ZONE='+00:00'; INSERT INTO t VALUES (2); SET TIME_ZONE=@OLD; INSERT INTO t VALUES (3);",
+		),
+	)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"SYSTEM", "+00:00", "SYSTEM"}, []string{rows[0].Zone, rows[1].Zone, rows[2].Zone})
 }
 
 func TestColumnsTellWhetherTheTableFillsThem(t *testing.T) {
-	tables, _, err := read(strings.NewReader("CREATE TABLE t (a int DEFAULT NULL, b int DEFAULT '0', c int AUTO_INCREMENT, d int COMMENT 'default primary null unsigned', e int GENERATED ALWAYS AS (a), f int, g int DEFAULT);"))
+	tables, _, err := read(
+		strings.NewReader(
+			"CREATE TABLE t (a int DEFAULT NULL, b int DEFAULT '0', c int AUTO_INCREMENT, d int COMMENT 'default primary null unsigned', e int GENERATED ALWAYS AS (a), f int, g int DEFAULT);",
+		),
+	)
 	require.NoError(t, err)
 	var filled []bool
 	for _, column := range tables[0].Columns {
@@ -283,16 +330,25 @@ func TestColumnsTellWhetherTheTableFillsThem(t *testing.T) {
 func TestColumnsOfThePrimaryKeyMayNotBeNull(t *testing.T) {
 	tables, _, err := read(strings.NewReader("CREATE TABLE t (a int, b int, c int, PRIMARY KEY USING BTREE (C,`a`));"))
 	require.NoError(t, err)
-	assert.Equal(t, []bool{false, true, false}, []bool{tables[0].Columns[0].Nullable, tables[0].Columns[1].Nullable, tables[0].Columns[2].Nullable})
+	assert.Equal(
+		t, []bool{false, true, false},
+		[]bool{tables[0].Columns[0].Nullable, tables[0].Columns[1].Nullable, tables[0].Columns[2].Nullable},
+	)
 }
 
 // Old versions of mysqldump create a table where a view will stand, and drop it.
 func TestTablesThatAreDroppedWithoutRowsAreTold(t *testing.T) {
 	var dropped []string
-	err := sqldump.Read("dump.sql", strings.NewReader("USE s; CREATE TABLE V (a int); CREATE TABLE kept (a int); DROP TABLE IF EXISTS v, other; CREATE TABLE v (a int);"), sqldump.Handler{
-		Table: func(sqldump.Table) error { return nil },
-		Drop:  func(database, table string) { dropped = append(dropped, database+"."+table) },
-	})
+	err := sqldump.Read(
+		"dump.sql",
+		strings.NewReader(
+			"USE s; CREATE TABLE V (a int); CREATE TABLE kept (a int); DROP TABLE IF EXISTS v, other; CREATE TABLE v (a int);",
+		),
+		sqldump.Handler{
+			Table: func(sqldump.Table) error { return nil },
+			Drop:  func(database, table string) { dropped = append(dropped, database+"."+table) },
+		},
+	)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"s.v"}, dropped)
 }
@@ -443,7 +499,10 @@ func TestReadersAndHandlersErrorsComeOut(t *testing.T) {
 	_, _, err = read(io.MultiReader(strings.NewReader("INSERT INTO t VALUES ('half"), iotest.ErrReader(broken)))
 	require.ErrorIs(t, err, broken, "the file is not blamed")
 
-	err = sqldump.Read("dump.sql", strings.NewReader("INSERT INTO t VALUES (1);"), sqldump.Handler{Row: func(sqldump.Row) error { return broken }})
+	err = sqldump.Read(
+		"dump.sql", strings.NewReader("INSERT INTO t VALUES (1);"),
+		sqldump.Handler{Row: func(sqldump.Row) error { return broken }},
+	)
 	assert.ErrorIs(t, err, broken)
 }
 
@@ -472,7 +531,8 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// Whatever a text holds, each way in which tools write it gives it back, and nothing of what stands around it is lost.
+// Whatever a text holds, each way in which tools write it gives it back, and nothing of what stands
+// around it is lost.
 func FuzzTextsComeBack(f *testing.F) {
 	for _, seed := range []string{"", "it's", `back\slash`, `\'`, "''", "a\x00b\x1a\r\n\t", "; -- /* */ #", "\"`", "é日本", "\xff\xfe", "'); DROP TABLE t; --"} {
 		f.Add([]byte(seed))
@@ -490,14 +550,20 @@ func FuzzTextsComeBack(f *testing.F) {
 			"/*!40000 INSERT INTO t VALUES (1,'" + escape.Replace(text) + "',2) */;",
 		}
 		if text != "" {
-			statements = append(statements, fmt.Sprintf("INSERT INTO t VALUES (1,0x%x,2);", text), fmt.Sprintf("INSERT INTO t VALUES (1,X'%X',2);", text))
+			statements = append(
+				statements, fmt.Sprintf("INSERT INTO t VALUES (1,0x%x,2);", text),
+				fmt.Sprintf("INSERT INTO t VALUES (1,X'%X',2);", text),
+			)
 		}
 		_, rows, err := read(strings.NewReader(strings.Join(statements, "")))
 		require.NoError(t, err)
 		require.Len(t, rows, len(statements))
 		for i, row := range rows {
 			require.Len(t, row.Values, 3, statements[i])
-			require.Equal(t, []string{"1", text, "2"}, []string{row.Values[0].Text, row.Values[1].Text, row.Values[2].Text}, statements[i])
+			require.Equal(
+				t, []string{"1", text, "2"}, []string{row.Values[0].Text, row.Values[1].Text, row.Values[2].Text},
+				statements[i],
+			)
 		}
 	})
 }
