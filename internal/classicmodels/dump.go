@@ -192,7 +192,8 @@ func (r *dumpReader) table(actual sqldump.Table) error {
 		if found.expected != nil && other.expected != nil &&
 			!strings.EqualFold(actual.Database, other.actual.Database) {
 			return &sqldump.Error{File: r.name, Line: actual.Line, Reason: fmt.Sprintf(
-				"table %s is of %s, while table %s of line %d is of %s: expected the tables of one database, dumped by itself",
+				"table %s is of %s, while table %s of line %d is of %s: "+
+					"expected the tables of one database, dumped by itself",
 				actual.Name, databaseText(actual.Database), other.actual.Name, other.actual.Line,
 				databaseText(other.actual.Database),
 			)}

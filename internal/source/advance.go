@@ -92,7 +92,8 @@ func foreignRows(err error) error {
 	var refused *mysql.MySQLError
 	if errors.As(err, &refused) && (refused.Number == errorDuplicateKey || refused.Number == errorNoParent) {
 		return fmt.Errorf(
-			"the source has rows that the generated shop did not make, or lacks some that it made, so that it cannot live on: %w",
+			"the source has rows that the generated shop did not make, or lacks some that it made, "+
+				"so that it cannot live on: %w",
 			err,
 		)
 	}
@@ -114,7 +115,8 @@ func advance(ctx context.Context, transaction *sql.Tx, days int) (Advanced, erro
 		)
 	}
 	shop, err := classicmodels.New(classicmodels.Options{
-		Seed: loaded.seed.V, Scale: loaded.scale.Float64, Strength: loaded.strength.Float64, AdvanceDays: loaded.days + days,
+		Seed: loaded.seed.V, Scale: loaded.scale.Float64, Strength: loaded.strength.Float64,
+		AdvanceDays: loaded.days + days,
 	})
 	if err != nil {
 		return Advanced{}, err

@@ -24,7 +24,8 @@ const rowsPerScale = 6_400
 
 // byHand is how to load what is more than that.
 const byHand = "load it by hand: deploy with source.kind=empty, then, from a machine in the VPC, as the user owner, " +
-	"mysql --ssl-mode=VERIFY_IDENTITY --ssl-ca=global-bundle.pem --enable-cleartext-plugin --host=HOST --user=owner --password=TOKEN < FILE"
+	"mysql --ssl-mode=VERIFY_IDENTITY --ssl-ca=global-bundle.pem --enable-cleartext-plugin --host=HOST --user=owner " +
+	"--password=TOKEN < FILE"
 
 // Contents are what an empty source is to be filled with.
 type Contents struct {
@@ -89,7 +90,8 @@ func fill(ctx context.Context, connection *sql.Conn, wanted Contents) (err error
 	}
 	defer func() {
 		if err != nil {
-			_ = transaction.Rollback() // the error that led here is the one to report; a lost connection has rolled back
+			// The error that led here is the one to report; a lost connection has rolled back.
+			_ = transaction.Rollback()
 		}
 	}()
 	loaded, err := readRecord(ctx, transaction, scripts.SourceLoad)
@@ -135,7 +137,8 @@ func load(ctx context.Context, transaction *sql.Tx, wanted Contents) error {
 			return err
 		}
 		_, detail = shop.Origin()
-		generator, seed, scale, strength = classicmodels.Generator, wanted.Options.Seed, wanted.Options.Scale, wanted.Options.Strength
+		generator, seed = classicmodels.Generator, wanted.Options.Seed
+		scale, strength = wanted.Options.Scale, wanted.Options.Strength
 	case Dump:
 		summary, err := loadDump(ctx, writer, wanted)
 		if err != nil {
@@ -217,7 +220,8 @@ func checkReferences(ctx context.Context, transaction *sql.Tx) error {
 	for _, table := range classicmodels.Schema {
 		for _, key := range table.ForeignKeys {
 			statement := fmt.Sprintf(
-				"SELECT DISTINCT c.%s FROM %s AS c LEFT JOIN %s AS p ON c.%s = p.%s WHERE c.%s IS NOT NULL AND p.%s IS NULL LIMIT %d",
+				"SELECT DISTINCT c.%s FROM %s AS c LEFT JOIN %s AS p ON c.%s = p.%s "+
+					"WHERE c.%s IS NOT NULL AND p.%s IS NULL LIMIT %d",
 				key.Column, qualified(table), qualified(classicmodels.TableNamed(key.Table)), key.Column,
 				key.References, key.Column, key.References, maxOrphans,
 			)

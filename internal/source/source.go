@@ -58,7 +58,8 @@ const (
 	// had not committed.
 	idle = 2 * time.Minute
 	// strict is MySQL's own default: values that do not fit are errors.
-	strict = "ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
+	strict = "ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO," +
+		"NO_ENGINE_SUBSTITUTION"
 )
 
 // change runs a function on a connection of its own that excludes every other change of the source.
@@ -82,7 +83,8 @@ func (d *Database) change(ctx context.Context, do func(*sql.Conn) error) (err er
 		}
 	}
 	var locked sql.NullInt64
-	if err := connection.QueryRowContext(ctx, "SELECT get_lock(?, ?)", lockName, int(lockWait.Seconds())).Scan(&locked); err != nil {
+	err = connection.QueryRowContext(ctx, "SELECT get_lock(?, ?)", lockName, int(lockWait.Seconds())).Scan(&locked)
+	if err != nil {
 		return fmt.Errorf("wait for other changes of the source: %w", err)
 	}
 	if locked.Int64 != 1 {
@@ -190,7 +192,8 @@ func accounts(ctx context.Context, connection *sql.Conn) error {
 		return fmt.Errorf("look for the plugin of IAM logins: %w", err)
 	}
 	var name, cipher string
-	if err := connection.QueryRowContext(ctx, "SHOW SESSION STATUS LIKE 'Ssl_cipher'").Scan(&name, &cipher); err != nil {
+	row := connection.QueryRowContext(ctx, "SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+	if err := row.Scan(&name, &cipher); err != nil {
 		return fmt.Errorf("look for the connection's cipher: %w", err)
 	}
 	return wrap("create the source's users", run(ctx, connection, scripts.SourceAccounts(plugins > 0, cipher != "")))

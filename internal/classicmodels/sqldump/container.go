@@ -54,10 +54,16 @@ func text(file string, source io.Reader) (io.Reader, error) {
 	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
 		_, err := reader.Discard(2)
 		return &utf16Reader{file: file, line: 1, source: reader, bigEndian: head[0] == 0xfe}, err
-	case len(head) >= 4 && (head[0] == 0) != (head[1] == 0) && (head[2] == 0) == (head[0] == 0) && (head[3] == 0) == (head[1] == 0):
+	case len(head) >= 4 && isWide(head):
 		return nil, &Error{file, 1, "the file is UTF-16 without a byte order mark: write it as UTF-8"}
 	}
 	return reader, nil
+}
+
+// isWide tells of two characters whether each is ASCII in two bytes, in the same order.
+func isWide(head []byte) bool {
+	first, second := head[0] == 0, head[1] == 0
+	return first != second && (head[2] == 0) == first && (head[3] == 0) == second
 }
 
 func damaged(file string, line int, err error) *Error {

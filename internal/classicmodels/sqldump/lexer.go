@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -29,8 +30,10 @@ type token struct {
 	line int
 }
 
-func (t token) is(keyword string) bool {
-	return t.kind == tokenWord && strings.EqualFold(t.text, keyword)
+// is tells whether the token is one of these keywords.
+func (t token) is(keywords ...string) bool {
+	same := func(keyword string) bool { return strings.EqualFold(t.text, keyword) }
+	return t.kind == tokenWord && slices.ContainsFunc(keywords, same)
 }
 
 func (t token) symbol(s string) bool { return t.kind == tokenSymbol && t.text == s }
