@@ -315,6 +315,9 @@ func (r *dumpReader) convert(t *foundTable, row sqldump.Row) ([]Value, *sqldump.
 				column.Name,
 			)
 		}
+		if family(actual.Type) == "enum" && literal.Kind == sqldump.Number {
+			return problem(literal.Line, ", column %s: the number of a choice, expected its text", column.Name)
+		}
 		value, err := r.decoder.convert(column, literal)
 		if err != nil {
 			return problem(literal.Line, ", column %s: %v", column.Name, err)
