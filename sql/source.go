@@ -29,19 +29,12 @@ const (
 	WebReader = "web_reader"
 )
 
-// SourceSchema returns the scripts that create the source's tables and the record of its load, in
-// the order in which they must run. Running them again changes nothing.
-func SourceSchema() []Script {
-	entries, err := sourceFiles.ReadDir("source/schema")
-	if err != nil {
-		panic(fmt.Sprintf("sql: embedded folder: %v", err)) // only a broken build can get here
-	}
-	scripts := make([]Script, 0, len(entries))
-	for _, entry := range entries { // ReadDir sorts by name
-		scripts = append(scripts, sourceScript(path.Join("schema", entry.Name())))
-	}
-	return scripts
-}
+// SourceRecord creates what the loader keeps of the source, beside it. Running it again changes
+// nothing.
+func SourceRecord() Script { return sourceScript("schema/record.sql") }
+
+// SourceTables creates the source's tables. Running it again changes nothing.
+func SourceTables() Script { return sourceScript("schema/tables.sql") }
 
 // SourceAccounts returns the scripts that create the source's users and give them their rights,
 // once its tables are there. On a server that checks IAM tokens, users log in with those; elsewhere

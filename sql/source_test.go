@@ -11,7 +11,7 @@ import (
 )
 
 func TestSourceScriptsAreOrderedAndSplitIntoStatements(t *testing.T) {
-	scripts := append(SourceSchema(), SourceAccounts(true, true)...)
+	scripts := append([]Script{SourceRecord(), SourceTables()}, SourceAccounts(true, true)...)
 	scripts = append(scripts, SourceAccounts(false, false)...)
 	var names []string
 	for _, script := range scripts {
@@ -23,7 +23,7 @@ func TestSourceScriptsAreOrderedAndSplitIntoStatements(t *testing.T) {
 		}
 	}
 	assert.Equal(t, []string{
-		"source/schema/01_tables.sql", "source/schema/02_record.sql",
+		"source/schema/record.sql", "source/schema/tables.sql",
 		"source/accounts/iam.sql", "source/accounts/tls.sql", "source/accounts/rights.sql",
 		"source/accounts/locked.sql", "source/accounts/rights.sql",
 	}, names)

@@ -89,8 +89,7 @@ func ignoreDone(err error) error {
 
 // foreignRows says what a clash with other rows means.
 func foreignRows(err error) error {
-	var refused *mysql.MySQLError
-	if errors.As(err, &refused) && (refused.Number == errorDuplicateKey || refused.Number == errorNoParent) {
+	if refusedFor(err, errorDuplicateKey, errorNoParent) {
 		return fmt.Errorf(
 			"the source has rows that the generated shop did not make, or lacks some that it made, "+
 				"so that it cannot live on: %w",

@@ -22,10 +22,12 @@ const MaxRows = 3_000_000
 // rowsPerScale is about how many rows a sample has at scale 1.
 const rowsPerScale = 6_400
 
-// byHand is how to load what is more than that.
-const byHand = "load it by hand: deploy with source.kind=empty, then, from a machine in the VPC, as the user owner, " +
+// byHand is how to load what is more than that. The file of generate has the tables that the rights
+// are for; a dump's own statements would put others in their place.
+const byHand = "load it by hand: deploy with source.kind=empty, write shop.sql with `diecast generate --format sql " +
+	"--out shop.sql` (and --scale and --seed, or --dump FILE), then, from a machine in the VPC, as the user owner, " +
 	"mysql --ssl-mode=VERIFY_IDENTITY --ssl-ca=global-bundle.pem --enable-cleartext-plugin --host=HOST --user=owner " +
-	"--password=TOKEN < FILE"
+	"--password=TOKEN < shop.sql"
 
 // Contents are what an empty source is to be filled with.
 type Contents struct {
@@ -54,8 +56,7 @@ func (c Contents) Validate() error {
 		}
 		if rows := c.Options.Scale * rowsPerScale; rows > MaxRows {
 			return fmt.Errorf(
-				"scale %v is about %.0f rows, the loader takes %d (scale %d): write a larger sample with "+
-					"`diecast generate --format sql` and %s",
+				"scale %v is about %.0f rows, the loader takes %d (scale %d): %s",
 				c.Options.Scale,
 				rows,
 				MaxRows,

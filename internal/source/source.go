@@ -14,8 +14,11 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-sql-driver/mysql"
 
 	"diecast/internal/classicmodels"
 	scripts "diecast/sql"
@@ -117,13 +120,7 @@ func (d *Database) Apply(ctx context.Context, wanted Contents) (State, error) {
 			return err
 		}
 		if deployed <= scripts.SourceSchemaVersion {
-			if err := migrate(ctx, connection); err != nil {
-				return err
-			}
-			if err := fill(ctx, connection, wanted); err != nil {
-				return err
-			}
-			if err := accounts(ctx, connection); err != nil {
+			if err := renew(ctx, connection, wanted); err != nil {
 				return err
 			}
 		}
@@ -131,6 +128,28 @@ func (d *Database) Apply(ctx context.Context, wanted Contents) (State, error) {
 		return err
 	})
 	return state, err
+}
+
+// renew is Apply where the schema is not newer.
+func renew(ctx context.Context, connection *sql.Conn, wanted Contents) error {
+	if err := migrate(ctx, connection, scripts.SourceRecord()); err != nil {
+		return err
+	}
+	state, err := read(ctx, connection)
+	if err != nil {
+		return err
+	}
+	if state.Kind == Foreign {
+		// Its tables may be other ones: they stay, and ours might not even stand beside them.
+		return accounts(ctx, connection, noTable, noColumn)
+	}
+	if err := migrate(ctx, connection, scripts.SourceTables()); err != nil {
+		return err
+	}
+	if err := fill(ctx, connection, wanted); err != nil {
+		return err
+	}
+	return accounts(ctx, connection)
 }
 
 // deployedVersion is the version of the schema in the database, 0 where there is none.
@@ -153,8 +172,8 @@ func wrap(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-func migrate(ctx context.Context, connection *sql.Conn) error {
-	if err := run(ctx, connection, scripts.SourceSchema()); err != nil {
+func migrate(ctx context.Context, connection *sql.Conn, script scripts.Script) error {
+	if err := run(ctx, connection, script); err != nil {
 		return fmt.Errorf("migrate the source to schema version %d: %w", scripts.SourceSchemaVersion, err)
 	}
 	_, err := connection.ExecContext(
@@ -163,12 +182,26 @@ func migrate(ctx context.Context, connection *sql.Conn) error {
 	return wrap("record the schema's version", err)
 }
 
-func run(ctx context.Context, connection *sql.Conn, all []scripts.Script) error {
-	for _, script := range all {
-		for _, statement := range script.Statements {
-			if _, err := connection.ExecContext(ctx, statement); err != nil {
-				return fmt.Errorf("sql/%s: statement %q: %w", script.Name, firstLine(statement), err)
-			}
+// Numbers of MySQL's errors for what is not there.
+const (
+	noDatabase = 1049
+	noColumn   = 1054
+	noTable    = 1146
+)
+
+// refusedFor tells whether the server refused a statement for one of these reasons.
+func refusedFor(err error, numbers ...uint16) bool {
+	var refused *mysql.MySQLError
+	return errors.As(err, &refused) && slices.Contains(numbers, refused.Number)
+}
+
+// run sends a script's statements and passes over those that the server refuses for the allowed
+// reasons.
+func run(ctx context.Context, connection *sql.Conn, script scripts.Script, allowed ...uint16) error {
+	for _, statement := range script.Statements {
+		_, err := connection.ExecContext(ctx, statement)
+		if err != nil && !refusedFor(err, allowed...) {
+			return fmt.Errorf("sql/%s: statement %q: %w", script.Name, firstLine(statement), err)
 		}
 	}
 	return nil
@@ -186,7 +219,7 @@ func firstLine(statement string) string {
 
 // accounts creates the users as the server allows: with IAM tokens where it checks them, by TLS
 // where this connection has it.
-func accounts(ctx context.Context, connection *sql.Conn) error {
+func accounts(ctx context.Context, connection *sql.Conn, allowed ...uint16) error {
 	var plugins int
 	if err := connection.QueryRowContext(ctx, scripts.SourceHasIAM).Scan(&plugins); err != nil {
 		return fmt.Errorf("look for the plugin of IAM logins: %w", err)
@@ -196,7 +229,12 @@ func accounts(ctx context.Context, connection *sql.Conn) error {
 	if err := row.Scan(&name, &cipher); err != nil {
 		return fmt.Errorf("look for the connection's cipher: %w", err)
 	}
-	return wrap("create the source's users", run(ctx, connection, scripts.SourceAccounts(plugins > 0, cipher != "")))
+	for _, script := range scripts.SourceAccounts(plugins > 0, cipher != "") {
+		if err := run(ctx, connection, script, allowed...); err != nil {
+			return fmt.Errorf("create the source's users: %w", err)
+		}
+	}
+	return nil
 }
 
 // State of a source.
@@ -229,7 +267,11 @@ func (d *Database) Status(ctx context.Context) (state State, err error) {
 	state.Tables = map[string]int64{}
 	for _, table := range classicmodels.Schema {
 		var rows int64
-		if err := connection.QueryRowContext(ctx, "SELECT count(*) FROM "+qualified(table)).Scan(&rows); err != nil {
+		err := connection.QueryRowContext(ctx, "SELECT count(*) FROM "+qualified(table)).Scan(&rows)
+		if refusedFor(err, noDatabase, noTable) {
+			continue
+		}
+		if err != nil {
 			return State{}, fmt.Errorf("count the rows of %s: %w", table.Name, err)
 		}
 		state.Tables[table.Name] = rows
@@ -301,7 +343,7 @@ func filledTables(ctx context.Context, from queryer, suffix string) (names []str
 		switch {
 		case err == nil:
 			names = append(names, table.Name)
-		case !errors.Is(err, sql.ErrNoRows):
+		case !errors.Is(err, sql.ErrNoRows) && !refusedFor(err, noDatabase, noTable):
 			return nil, fmt.Errorf("look for rows in %s: %w", table.Name, err)
 		}
 	}

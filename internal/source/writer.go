@@ -3,12 +3,8 @@ package source
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
-
-	"github.com/go-sql-driver/mysql"
 
 	"diecast/internal/classicmodels"
 )
@@ -137,8 +133,7 @@ func insertStatement(table *classicmodels.Table, rows int) string {
 
 // explain finds the row of a batch that the server refused, by trying them one by one.
 func (w *writer) explain(ctx context.Context, b *batch, refused error) error {
-	var problem *mysql.MySQLError
-	if !errors.As(refused, &problem) || !slices.Contains(rowErrors, problem.Number) {
+	if !refusedFor(refused, rowErrors...) {
 		return fmt.Errorf("table %s: %w", b.table.Name, refused)
 	}
 	width := len(b.table.Columns)
