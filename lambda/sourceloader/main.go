@@ -1,11 +1,9 @@
-// Command sourceloader creates the source database and fills it: at deployment, as a custom
-// resource, and on demand it tells its state, lets a generated shop live on, and answers queries,
-// for operators.
+// Command sourceloader creates the source database and fills it: at deployment, as a custom resource, and on demand it tells
+// its state, lets a generated shop live on, and answers queries, for operators.
 //
-// Environment: DATABASE_*, see internal/awsdb, for the administrator's login. For the queries'
-// login, the same variables behind READER_ (READER_DATABASE_AUTH, READER_DATABASE_USER,
-// READER_DATABASE_SECRET_ARN); those that are not set are the administrator's, but for the user,
-// which is etl_reader.
+// Environment: DATABASE_*, see internal/awsdb, for the administrator's login. For the queries' login, the same variables
+// behind READER_ (READER_DATABASE_AUTH, READER_DATABASE_USER, READER_DATABASE_SECRET_ARN); those that are not set are the
+// administrator's, but for the user, which is etl_reader.
 package main
 
 import (
@@ -27,8 +25,7 @@ import (
 )
 
 func main() {
-	// Opened by the first event that needs it: deleting the stack must succeed whatever is wrong
-	// here.
+	// Opened by the first event that needs it: deleting the stack must succeed whatever is wrong here.
 	connect := sync.OnceValues(func() (handler.Backend, error) { return open(os.Getenv) })
 	runtime.Start(handler.Handler{
 		Open:   func(context.Context) (handler.Backend, error) { return connect() },
