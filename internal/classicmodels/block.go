@@ -76,26 +76,13 @@ func (s *Shop) newBlock(index int) *block {
 	return b
 }
 
-// beginnings chooses by whom and when the orders of the past are made, the first use of the block's
-// dice.
-func (b *block) beginnings(d *dice) (firstOrder int, customers, days []int) {
-	firstOrder, endOrder := b.shop.share(ordersPerBlock, b.index)
-	b.orders = make([]order, endOrder-firstOrder)
-	return firstOrder, b.orderCustomers(d), b.orderDays(d)
-}
-
-// pastDays are the days of the past on which the block has orders.
-func (b *block) pastDays() []int {
-	d := roll(b.shop.options.Seed, streamBlock, uint64(b.index))
-	_, _, days := b.beginnings(&d)
-	return days
-}
-
 // past makes the orders of the sample database's own years.
 func (b *block) past() {
 	s := b.shop
 	d := roll(s.options.Seed, streamBlock, uint64(b.index))
-	firstOrder, customers, days := b.beginnings(&d)
+	firstOrder, endOrder := s.share(ordersPerBlock, b.index)
+	b.orders = make([]order, endOrder-firstOrder)
+	customers, days := b.orderCustomers(&d), b.orderDays(&d)
 	b.offered = s.products()
 	sizes := b.orderSizes(&d)
 	wanted := b.firstLines(&d, sizes)
@@ -322,16 +309,12 @@ func (b *block) describe(d *dice, o *order) {
 }
 
 func (b *block) pay(d *dice, o *order, day int) {
-	var amount int64
-	for _, line := range o.lines {
-		amount += int64(line.quantity) * line.price
-	}
 	paid := check{customer: o.customer, number: filled(d, "??######")}
 	for b.checks[paid] {
 		paid.number = filled(d, "??######")
 	}
 	b.checks[paid] = true
-	b.payments = append(b.payments, payment{check: paid, day: day, amount: amount})
+	b.payments = append(b.payments, payment{check: paid, day: day, amount: o.amount()})
 }
 
 // live adds days of the advance.
@@ -378,6 +361,14 @@ func (b *block) arrivals(count, day int) int {
 	from, to := b.shop.share(count, b.index)
 	phase := int(mix(b.shop.options.Seed^uint64(b.index)^uint64(count)) % uint64(baseDays))
 	return ((day+1)*(to-from)+phase)/baseDays - (day*(to-from)+phase)/baseDays
+}
+
+// amount of all lines in hundredths.
+func (o *order) amount() (sum int64) {
+	for _, line := range o.lines {
+		sum += int64(line.quantity) * line.price
+	}
+	return sum
 }
 
 func dayTime(day int) time.Time { return firstDay.AddDate(0, 0, day) }
