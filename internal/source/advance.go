@@ -58,11 +58,10 @@ func (d *Database) Advance(ctx context.Context, days int) (Advanced, error) {
 		if err != nil {
 			return fmt.Errorf("advance: begin: %w", err)
 		}
+		// After the commit it does nothing; a lost connection has rolled back by itself.
+		defer func() { _ = transaction.Rollback() }()
 		if advanced, err = advance(ctx, transaction, days); err != nil {
-			return errors.Join(
-				fmt.Errorf("advance: %w; nothing of it was kept", foreignRows(err)),
-				ignoreDone(transaction.Rollback()),
-			)
+			return fmt.Errorf("advance: %w; nothing of it was kept", foreignRows(err))
 		}
 		return wrap("advance: commit", transaction.Commit())
 	})

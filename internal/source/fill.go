@@ -76,7 +76,7 @@ func (c Contents) Validate() error {
 
 // fill loads the wanted contents where nothing is. A load that was recorded and foreign rows stay
 // as they are.
-func fill(ctx context.Context, connection *sql.Conn, wanted Contents) (err error) {
+func fill(ctx context.Context, connection *sql.Conn, wanted Contents) error {
 	if wanted.Kind == Empty {
 		return nil
 	}
@@ -89,12 +89,8 @@ func fill(ctx context.Context, connection *sql.Conn, wanted Contents) (err error
 	if err != nil {
 		return fmt.Errorf("begin the load: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			// The error that led here is the one to report; a lost connection has rolled back.
-			_ = transaction.Rollback()
-		}
-	}()
+	// After the commit it does nothing; a lost connection has rolled back by itself.
+	defer func() { _ = transaction.Rollback() }()
 	loaded, err := readRecord(ctx, transaction, scripts.SourceLoad)
 	if err != nil {
 		return err
@@ -104,7 +100,7 @@ func fill(ctx context.Context, connection *sql.Conn, wanted Contents) (err error
 		return err
 	}
 	if loaded != nil || len(filled) > 0 {
-		return transaction.Rollback()
+		return nil
 	}
 	if err := load(ctx, transaction, wanted); err != nil {
 		if deadline, bounded := ctx.Deadline(); bounded && !time.Now().Before(deadline) {
