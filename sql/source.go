@@ -13,37 +13,32 @@ import (
 //go:embed source
 var sourceFiles embed.FS
 
-// SourceSchemaVersion is the version of the source's schema. Raise it with every change under source/schema and
-// source/accounts: a loader leaves a source alone whose version is higher than its own.
+// SourceSchemaVersion is the version of the source's schema. Raise it with every change under
+// source/schema and source/accounts: a loader leaves a source alone whose version is higher than
+// its own.
 const SourceSchemaVersion = 1
 
 // The users of the source. None has a password on AWS.
 const (
 	// SourceOwner is the login of the people who own the source: it changes rows and tables.
 	SourceOwner = "owner"
-	// ETLReader is the login of the job, and of everything else that reads the source for operators.
+	// ETLReader is the login of the job, and of everything else that reads the source for
+	// operators.
 	ETLReader = "etl_reader"
 	// WebReader is the login of the web servers.
 	WebReader = "web_reader"
 )
 
-// SourceSchema returns the scripts that create the source's tables and the record of its load, in the order in which they
-// must run. Running them again changes nothing.
-func SourceSchema() []Script {
-	entries, err := sourceFiles.ReadDir("source/schema")
-	if err != nil {
-		panic(fmt.Sprintf("sql: embedded folder: %v", err)) // only a broken build can get here
-	}
-	scripts := make([]Script, 0, len(entries))
-	for _, entry := range entries { // ReadDir sorts by name
-		scripts = append(scripts, sourceScript(path.Join("schema", entry.Name())))
-	}
-	return scripts
-}
+// SourceRecord creates what the loader keeps of the source, beside it. Running it again changes
+// nothing.
+func SourceRecord() Script { return sourceScript("schema/record.sql") }
 
-// SourceAccounts returns the scripts that create the source's users and give them their rights, once its tables are there. On a
-// server that checks IAM tokens, users log in with those; elsewhere they are locked. With encrypted, all must come by TLS.
-// Running them again changes nothing.
+// SourceTables creates the source's tables. Running it again changes nothing.
+func SourceTables() Script { return sourceScript("schema/tables.sql") }
+
+// SourceAccounts returns the scripts that create the source's users and give them their rights,
+// once its tables are there. On a server that checks IAM tokens, users log in with those; elsewhere
+// they are locked. With encrypted, all must come by TLS. Running them again changes nothing.
 func SourceAccounts(iam, encrypted bool) []Script {
 	users := "accounts/locked.sql"
 	if iam {
@@ -56,8 +51,8 @@ func SourceAccounts(iam, encrypted bool) []Script {
 	return append(scripts, sourceScript("accounts/rights.sql"))
 }
 
-// SourceHash returns the sha256, in hex, over the names and the contents of all SQL of the source. A custom resource that
-// carries it runs again whenever any of that SQL changes.
+// SourceHash returns the sha256, in hex, over the names and the contents of all SQL of the source.
+// A custom resource that carries it runs again whenever any of that SQL changes.
 func SourceHash() string {
 	sum := sha256.New()
 	err := fs.WalkDir(sourceFiles, "source", func(name string, entry fs.DirEntry, err error) error {

@@ -11,7 +11,7 @@ import (
 )
 
 func TestSourceScriptsAreOrderedAndSplitIntoStatements(t *testing.T) {
-	scripts := append(SourceSchema(), SourceAccounts(true, true)...)
+	scripts := append([]Script{SourceRecord(), SourceTables()}, SourceAccounts(true, true)...)
 	scripts = append(scripts, SourceAccounts(false, false)...)
 	var names []string
 	for _, script := range scripts {
@@ -23,17 +23,20 @@ func TestSourceScriptsAreOrderedAndSplitIntoStatements(t *testing.T) {
 		}
 	}
 	assert.Equal(t, []string{
-		"source/schema/01_tables.sql", "source/schema/02_record.sql",
+		"source/schema/record.sql", "source/schema/tables.sql",
 		"source/accounts/iam.sql", "source/accounts/tls.sql", "source/accounts/rights.sql",
 		"source/accounts/locked.sql", "source/accounts/rights.sql",
 	}, names)
 }
 
-// Nobody logs in without a token where there are tokens, without a password where there are none, or in clear text.
+// Nobody logs in without a token where there are tokens, without a password where there are none,
+// or in clear text.
 func TestSourceUsersHaveNoPasswordOfTheScripts(t *testing.T) {
 	for _, user := range []string{SourceOwner, ETLReader, WebReader} {
 		name := "'" + user + "'@'%'"
-		assert.Contains(t, sourceText("accounts/iam.sql"), name+" IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS' REQUIRE SSL;")
+		assert.Contains(
+			t, sourceText("accounts/iam.sql"), name+" IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS' REQUIRE SSL;",
+		)
 		assert.Contains(t, sourceText("accounts/locked.sql"), name+" ACCOUNT LOCK;")
 		assert.Contains(t, sourceText("accounts/tls.sql"), name+" REQUIRE SSL;")
 		assert.Contains(t, sourceText("accounts/rights.sql"), "TO "+name+";")

@@ -63,9 +63,9 @@ func generateCommand(user *terminal) *cobra.Command {
   events        customers' activity, one JSON object a line
 
 --out names a folder; for events, and for sql where it ends in .sql, a file, or - for standard output. Beside generated
-data a folder gets truth/, the preferences that were planted. An existing file is never replaced, an existing folder only
-when everything in it is from generate. With --advance, such a folder's set lives on for some days: sql adds a file with
-what changed, training-set adds a run, csv is rewritten.
+data a folder gets truth/, the preferences and demand spikes that were planted. An existing file is never replaced, an
+existing folder only when everything in it is from generate. With --advance, such a folder's set lives on for some days:
+sql adds a file with what changed, training-set adds a run, csv is rewritten.
 
 With --dump, a dump of classicmodels is read, checked and written in the wanted format. Without a table ratings, ratings
 are derived from its orders.`,
@@ -82,7 +82,7 @@ are derived from its orders.`,
 	flags.Var(g.seed, "seed", "selects one of the possible shops")
 	flags.Var(g.scale, "scale", "multiplies the sample database's counts: 0.1 to 10000")
 	flags.Var(g.strength, "strength", "of the planted preferences: 0 is chance, 1 leaves none")
-	flags.Var(g.advance, "advance", "`days` that the shop lives on: new orders, changed ratings")
+	flags.Var(g.advance, "advance", "`days` that the shop lives on: orders, changed ratings, new and withdrawn products")
 	flags.StringVar(&g.dump, "dump", "", "read this `file` instead of generating")
 	flags.Var(g.count, "count", "of events")
 	flags.Var(g.sessions, "sessions", "that are open at once in events")

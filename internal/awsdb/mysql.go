@@ -11,24 +11,29 @@ import (
 )
 
 const (
-	// answerTimeout is how long a statement may go without an answer, writeTimeout how long one may take to be sent: a server
-	// that has gone without a word would be waited for until the function's own end.
+	// answerTimeout is how long a statement may go without an answer, writeTimeout how long one may
+	// take to be sent: a server that has gone without a word would be waited for until the
+	// function's own end.
 	answerTimeout = 5 * time.Minute
 	writeTimeout  = time.Minute
 )
 
-// OpenMySQL returns a pool for a MySQL or MariaDB database. It connects when the first connection is asked for. Times are in
-// UTC, one call is one statement, and values never become part of a statement's text.
+// OpenMySQL returns a pool for a MySQL or MariaDB database. It connects when the first connection
+// is asked for. Times are in UTC, one call is one statement, and values never become part of a
+// statement's text.
 //
-// An IAM token is a password that the server wants in clear text, so it is sent by verified TLS only; other passwords are
-// never sent so.
+// An IAM token is a password that the server wants in clear text, so it is sent by verified TLS
+// only; other passwords are never sent so.
 func OpenMySQL(settings Settings, configuration aws.Config) (*sql.DB, error) {
 	security, err := settings.TLS()
 	if err != nil {
 		return nil, err
 	}
 	if settings.Auth == IAM && security == nil {
-		return nil, fmt.Errorf("database user %s at %s: an IAM token is sent by TLS only: set DATABASE_TLS to verify-full", settings.User, settings.Address())
+		return nil, fmt.Errorf(
+			"database user %s at %s: an IAM token is sent by TLS only: set DATABASE_TLS to verify-full",
+			settings.User, settings.Address(),
+		)
 	}
 	connection := mysql.NewConfig()
 	connection.Net, connection.Addr, connection.DBName = "tcp", settings.Address(), settings.Name

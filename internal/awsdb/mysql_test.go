@@ -39,7 +39,11 @@ func startRDSMySQL(t *testing.T, certificate *tls.Certificate) rdsMySQL {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	server := rdsMySQL{address: listener.Addr().(*net.TCPAddr), users: make(chan string, 1), passwords: make(chan string, 1)}
+	server := rdsMySQL{
+		address:   listener.Addr().(*net.TCPAddr),
+		users:     make(chan string, 1),
+		passwords: make(chan string, 1),
+	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -58,7 +62,8 @@ func startRDSMySQL(t *testing.T, certificate *tls.Certificate) rdsMySQL {
 	return server
 }
 
-// serve ends quietly where the client hangs up: that is what a client does with a server that it does not trust.
+// serve ends quietly where the client hangs up: that is what a client does with a server that it
+// does not trust.
 func (s rdsMySQL) serve(connection net.Conn, certificate *tls.Certificate) {
 	defer connection.Close()
 	capabilities := uint32(protocol41 | secureLogin | pluginAuth)
@@ -197,7 +202,16 @@ func TestOnlyATokenIsSentInClearText(t *testing.T) {
 
 func TestMySQLWithoutItsSecretNamesIt(t *testing.T) {
 	endpoint := secretsManager(t, func() string { return "hunter2" })
-	pool, err := OpenMySQL(Settings{Host: "127.0.0.1", Port: 1, Auth: Secret, SecretARN: "arn:aws:secretsmanager:::named", DisableTLS: true}, configuration(endpoint))
+	pool, err := OpenMySQL(
+		Settings{
+			Host:       "127.0.0.1",
+			Port:       1,
+			Auth:       Secret,
+			SecretARN:  "arn:aws:secretsmanager:::named",
+			DisableTLS: true,
+		},
+		configuration(endpoint),
+	)
 	require.NoError(t, err)
 	defer pool.Close()
 	err = pool.PingContext(t.Context())

@@ -76,25 +76,13 @@ func (s *Shop) newBlock(index int) *block {
 	return b
 }
 
-// beginnings chooses by whom and when the orders of the past are made, the first use of the block's dice.
-func (b *block) beginnings(d *dice) (firstOrder int, customers, days []int) {
-	firstOrder, endOrder := b.shop.share(ordersPerBlock, b.index)
-	b.orders = make([]order, endOrder-firstOrder)
-	return firstOrder, b.orderCustomers(d), b.orderDays(d)
-}
-
-// pastDays are the days of the past on which the block has orders.
-func (b *block) pastDays() []int {
-	d := roll(b.shop.options.Seed, streamBlock, uint64(b.index))
-	_, _, days := b.beginnings(&d)
-	return days
-}
-
 // past makes the orders of the sample database's own years.
 func (b *block) past() {
 	s := b.shop
 	d := roll(s.options.Seed, streamBlock, uint64(b.index))
-	firstOrder, customers, days := b.beginnings(&d)
+	firstOrder, endOrder := s.share(ordersPerBlock, b.index)
+	b.orders = make([]order, endOrder-firstOrder)
+	customers, days := b.orderCustomers(&d), b.orderDays(&d)
 	b.offered = s.products()
 	sizes := b.orderSizes(&d)
 	wanted := b.firstLines(&d, sizes)
@@ -156,7 +144,8 @@ func (b *block) orderDays(d *dice) []int {
 	return days
 }
 
-// orderSizes are 1 to maxLines and sum to the block's share of order lines, as far as there are products enough.
+// orderSizes are 1 to maxLines and sum to the block's share of order lines, as far as there are
+// products enough.
 func (b *block) orderSizes(d *dice) []int {
 	most := min(maxLines, b.shop.products()-b.shop.blocks())
 	from, to := b.shop.share(linesPerBlock, b.index)
@@ -180,7 +169,8 @@ func (b *block) orderSizes(d *dice) []int {
 	return sizes
 }
 
-// firstLines spreads the block's own products over its orders, so that each is ordered, but for the one that never is.
+// firstLines spreads the block's own products over its orders, so that each is ordered, but for the
+// one that never is.
 func (b *block) firstLines(d *dice, sizes []int) [][]int {
 	wanted := make([][]int, len(b.orders))
 	from, to := b.shop.share(productsPerBlock, b.index)
@@ -196,8 +186,8 @@ func (b *block) firstLines(d *dice, sizes []int) [][]int {
 	return wanted
 }
 
-// fill gives an order its lines. What is bought does not depend on what is liked, so that the ratings are a fair sample of
-// the preferences; about one line in six repeats an earlier purchase.
+// fill gives an order its lines. What is bought does not depend on what is liked, so that the
+// ratings are a fair sample of the preferences; about one line in six repeats an earlier purchase.
 func (b *block) fill(d *dice, o *order, wanted []int, size int) {
 	var inOrder [maxLines]int
 	add := func(product int) bool {
@@ -235,7 +225,8 @@ func quantity(d *dice) int {
 	return d.between(15, 49)
 }
 
-// addNew adds a product that the customer has not bought, or, where nearly all are, any that the order lacks.
+// addNew adds a product that the customer has not bought, or, where nearly all are, any that the
+// order lacks.
 func (b *block) addNew(d *dice, customer int, add func(int) bool) {
 	for range 12 {
 		product := b.shop.offer(d.n(b.offered))
@@ -277,7 +268,8 @@ func (b *block) rate(d *dice, r *rating, day int) {
 	r.at = int64(day)*secondsPerDay + int64(d.between(7*60*60, 22*60*60))
 }
 
-// The statuses that are not Shipped, with their counts among 326 orders. The latest orders are in process.
+// The statuses that are not Shipped, with their counts among 326 orders. The latest orders are in
+// process.
 var otherStatuses = []struct {
 	name  string
 	count int
@@ -317,16 +309,12 @@ func (b *block) describe(d *dice, o *order) {
 }
 
 func (b *block) pay(d *dice, o *order, day int) {
-	var amount int64
-	for _, line := range o.lines {
-		amount += int64(line.quantity) * line.price
-	}
 	paid := check{customer: o.customer, number: filled(d, "??######")}
 	for b.checks[paid] {
 		paid.number = filled(d, "??######")
 	}
 	b.checks[paid] = true
-	b.payments = append(b.payments, payment{check: paid, day: day, amount: amount})
+	b.payments = append(b.payments, payment{check: paid, day: day, amount: o.amount()})
 }
 
 // live adds days of the advance.
@@ -373,6 +361,14 @@ func (b *block) arrivals(count, day int) int {
 	from, to := b.shop.share(count, b.index)
 	phase := int(mix(b.shop.options.Seed^uint64(b.index)^uint64(count)) % uint64(baseDays))
 	return ((day+1)*(to-from)+phase)/baseDays - (day*(to-from)+phase)/baseDays
+}
+
+// amount of all lines in hundredths.
+func (o *order) amount() (sum int64) {
+	for _, line := range o.lines {
+		sum += int64(line.quantity) * line.price
+	}
+	return sum
 }
 
 func dayTime(day int) time.Time { return firstDay.AddDate(0, 0, day) }

@@ -21,7 +21,8 @@ func (s *Shop) productTraits(index int) productTraits {
 	return productTraits{index: index, line: slot.line, scale: slot.scale, priceRank: d.n(unit)}
 }
 
-// orderable is false for one product in every 110: it is never ordered. All new products but the doomed are.
+// orderable is false for one product in every 110: it is never ordered. All new products but the
+// doomed are.
 func (s *Shop) orderable(index int) bool {
 	return index >= s.products() || index != s.neverOrdered(index/productsPerBlock)
 }
@@ -32,9 +33,10 @@ func (s *Shop) neverOrdered(block int) int {
 	return from + int(mix(s.options.Seed^mix(uint64(block)))%uint64(to-from))
 }
 
-// daysBetweenLaunches of the advance: on the first day, and on every seventh after it, the shop launches a product, which
-// customers then order, and withdraws one that nobody ever did. Those of the sample go first, block by block. Afterwards
-// each launch makes one more product, a doomed one, which is for the next withdrawal.
+// daysBetweenLaunches of the advance: on the first day, and on every seventh after it, the shop
+// launches a product, which customers then order, and withdraws one that nobody ever did. Those of
+// the sample go first, block by block. Afterwards each launch makes one more product, a doomed one,
+// which is for the next withdrawal.
 const daysBetweenLaunches = 7
 
 // launches is how many there are in the first days of the advance.
@@ -55,7 +57,8 @@ func (s *Shop) withdrawn(launch int) int {
 	return index
 }
 
-// offer is the product at a position of what customers choose from: those of the sample, then the new ones.
+// offer is the product at a position of what customers choose from: those of the sample, then the
+// new ones.
 func (s *Shop) offer(position int) int {
 	if position < s.products() {
 		return position
@@ -118,9 +121,13 @@ func (s *Shop) product(index int) []Value {
 	}
 	scale := productScales[p.scale]
 	return []Value{
-		TextValue(p.code()), TextValue(fmt.Sprintf("%d %s %s", year, brand, model)), TextValue(productLines[p.line].name),
+		TextValue(
+			p.code(),
+		), TextValue(fmt.Sprintf("%d %s %s", year, brand, model)), TextValue(productLines[p.line].name),
 		TextValue(scale), TextValue(vendor),
-		TextValue(fmt.Sprintf("%s in %s, after the %d original. %s. %s.", model, scale, year, words[first], words[second])),
+		TextValue(
+			fmt.Sprintf("%s in %s, after the %d original. %s. %s.", model, scale, year, words[first], words[second]),
+		),
 		IntegerValue(stock), DecimalValue(buyPrice), DecimalValue(p.msrp()),
 	}
 }

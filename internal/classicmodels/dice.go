@@ -25,8 +25,8 @@ const (
 	streamSpike
 )
 
-// dice is a stream of random integers. PCG is specified bit for bit by math/rand/v2; the reductions here are our own, so
-// nothing depends on the Go version.
+// dice is a stream of random integers. PCG is specified bit for bit by math/rand/v2; the reductions
+// here are our own, so nothing depends on the Go version.
 type dice struct{ source rand.PCG }
 
 // roll starts the stream of one entity: what it is, and its indices.
@@ -40,7 +40,8 @@ func roll(seed uint64, what stream, indices ...uint64) dice {
 	return d
 }
 
-// mix is the finaliser of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+// mix is the finaliser of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number
+// generators", 2014).
 func mix(x uint64) uint64 {
 	x += 0x9e3779b97f4a7c15
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
@@ -69,7 +70,8 @@ func shuffle[T any](d *dice, s []T) {
 	}
 }
 
-// permute maps i one to one onto [0, n) by an affine function that salt selects: a shuffle that needs no memory.
+// permute maps i one to one onto [0, n) by an affine function that salt selects: a shuffle that
+// needs no memory.
 func permute(i, n int, salt uint64) int {
 	if n == 1 {
 		return 0

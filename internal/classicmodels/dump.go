@@ -69,15 +69,17 @@ type DumpSummary struct {
 	now         time.Time
 }
 
-// ReadDump reads and checks a dump of classicmodels, as mysqldump and its like write it (see sqldump.Read for what is read),
-// in UTF-8 or latin1. The name is for messages.
+// ReadDump reads and checks a dump of classicmodels, as mysqldump and its like write it (see
+// sqldump.Read for what is read), in UTF-8 or latin1. The name is for messages.
 //
-// The error joins all that is wrong: schema differences that cannot be worked with, values that their column cannot hold
-// (*sqldump.Error, with file and line; at most 20), keys that are double or refer to nothing.
+// The error joins all that is wrong: schema differences that cannot be worked with, values that
+// their column cannot hold (*sqldump.Error, with file and line; at most 20), keys that are double
+// or refer to nothing.
 //
-// Without a table ratings, every (customer, product) pair that was ordered gets a rating: a customer's pairs are ranked by
-// how often and how much of the product was ordered, and the ranks are cut into 1 to 5 by the shares that the course's
-// ratings have; it is dated by the pair's last order. Such ratings are marked as derived in the origin.
+// Without a table ratings, every (customer, product) pair that was ordered gets a rating: a
+// customer's pairs are ranked by how often and how much of the product was ordered, and the ranks
+// are cut into 1 to 5 by the shares that the course's ratings have; it is dated by the pair's last
+// order. Such ratings are marked as derived in the origin.
 func ReadDump(ctx context.Context, name string, source io.Reader) (*Dump, error) {
 	d := &Dump{rows: map[*Table][][]Value{}}
 	summary, err := ScanDump(ctx, name, source, func(table *Table, row []Value, _ int) error {
@@ -95,11 +97,12 @@ func ReadDump(ctx context.Context, name string, source io.Reader) (*Dump, error)
 	return d, nil
 }
 
-// ScanDump is ReadDump in memory bounded by the longest row: it visits the rows one by one, in the file's order, with the line
-// where each begins, and leaves to the caller what needs all of them at once. That is to find keys that are double or refer
-// to nothing, to derive ratings where they are RatingsDerived, and to date those that are RatingsUndated, whose ratedAt is
-// null, with the summary's Now. Only when the error is nil are the visited rows a whole database; the row is the visitor's to
-// keep, and the visitor's error is returned.
+// ScanDump is ReadDump in memory bounded by the longest row: it visits the rows one by one, in the
+// file's order, with the line where each begins, and leaves to the caller what needs all of them at
+// once. That is to find keys that are double or refer to nothing, to derive ratings where they are
+// RatingsDerived, and to date those that are RatingsUndated, whose ratedAt is null, with the
+// summary's Now. Only when the error is nil are the visited rows a whole database; the row is the
+// visitor's to keep, and the visitor's error is returned.
 func ScanDump(
 	ctx context.Context, name string, source io.Reader, visit func(table *Table, row []Value, line int) error,
 ) (*DumpSummary, error) {
@@ -110,7 +113,11 @@ func ScanDump(
 		r.problems = append(r.problems, err) // what was found before stays worth telling
 		return nil, errors.Join(r.problems...)
 	}
-	summary := &DumpSummary{name: filepath.Base(name), digest: hex.EncodeToString(digest.Sum(nil)), differences: r.differences()}
+	summary := &DumpSummary{
+		name:        filepath.Base(name),
+		digest:      hex.EncodeToString(digest.Sum(nil)),
+		differences: r.differences(),
+	}
 	for _, difference := range summary.differences {
 		if difference.Fatal {
 			r.problems = append(r.problems, fmt.Errorf("%s: %s", name, difference))
@@ -165,7 +172,8 @@ func tableKey(database, table string) string {
 	return strings.ToLower(database) + "." + strings.ToLower(table)
 }
 
-// expected is the found table of a name of the schema, or nil. Only one database of the file has any: see table.
+// expected is the found table of a name of the schema, or nil. Only one database of the file has
+// any: see table.
 func (r *dumpReader) expected(name string) *foundTable {
 	for _, found := range r.found {
 		if found.expected != nil && found.expected.Name == name {
@@ -181,10 +189,14 @@ func (r *dumpReader) table(actual sqldump.Table) error {
 		found.actual.Columns = nil // nobody asks for them
 	}
 	for _, other := range r.found {
-		if found.expected != nil && other.expected != nil && !strings.EqualFold(actual.Database, other.actual.Database) {
+		if found.expected != nil && other.expected != nil &&
+			!strings.EqualFold(actual.Database, other.actual.Database) {
 			return &sqldump.Error{File: r.name, Line: actual.Line, Reason: fmt.Sprintf(
-				"table %s is of %s, while table %s of line %d is of %s: expected the tables of one database, dumped by itself",
-				actual.Name, databaseText(actual.Database), other.actual.Name, other.actual.Line, databaseText(other.actual.Database))}
+				"table %s is of %s, while table %s of line %d is of %s: "+
+					"expected the tables of one database, dumped by itself",
+				actual.Name, databaseText(actual.Database), other.actual.Name, other.actual.Line,
+				databaseText(other.actual.Database),
+			)}
 		}
 	}
 	r.found[tableKey(actual.Database, actual.Name)] = found
@@ -214,7 +226,11 @@ func (r *dumpReader) row(row sqldump.Row) error {
 		if row.Database != "" {
 			name = row.Database + "." + name
 		}
-		return &sqldump.Error{File: r.name, Line: row.Line, Reason: fmt.Sprintf("a row for table %s, which the file does not create before", name)}
+		return &sqldump.Error{
+			File:   r.name,
+			Line:   row.Line,
+			Reason: fmt.Sprintf("a row for table %s, which the file does not create before", name),
+		}
 	}
 	if table.expected == nil {
 		return nil
@@ -223,7 +239,9 @@ func (r *dumpReader) row(row sqldump.Row) error {
 	if err != nil {
 		err.File = r.name
 		if r.problems = append(r.problems, err); len(r.problems) == maxProblems {
-			r.problems = append(r.problems, fmt.Errorf("%s: more problems may follow; the first %d are listed", r.name, maxProblems))
+			r.problems = append(
+				r.problems, fmt.Errorf("%s: more problems may follow; the first %d are listed", r.name, maxProblems),
+			)
 			return errTooMany
 		}
 		return nil
@@ -248,7 +266,8 @@ func (r *dumpReader) date(table *Table, row []Value) {
 	}
 }
 
-// convert gives the row in the expected columns' order and kinds. Columns that the dump lacks are null; differences reports them.
+// convert gives the row in the expected columns' order and kinds. Columns that the dump lacks are
+// null; differences reports them.
 func (r *dumpReader) convert(t *foundTable, row sqldump.Row) ([]Value, *sqldump.Error) {
 	problem := func(line int, format string, arguments ...any) ([]Value, *sqldump.Error) {
 		return nil, &sqldump.Error{Line: line, Reason: "table " + t.actual.Name + fmt.Sprintf(format, arguments...)}
@@ -276,16 +295,28 @@ func (r *dumpReader) convert(t *foundTable, row sqldump.Row) ([]Value, *sqldump.
 		at := slices.IndexFunc(names, func(name string) bool { return strings.EqualFold(name, column.Name) })
 		switch {
 		case at < 0 && actual.Default:
-			return problem(row.Line, ", column %s: the row leaves it to the table's own default, which is not read: expected a value", column.Name)
+			return problem(
+				row.Line,
+				", column %s: the row leaves it to the table's own default, which is not read: expected a value",
+				column.Name,
+			)
 		case at < 0 && !column.Nullable:
 			return problem(row.Line, ", column %s: the row leaves it out and it may not be null", column.Name)
 		case at < 0:
 			continue
 		}
 		literal := row.Values[at]
-		if family(actual.Type) == "timestamp" && column.Kind == Timestamp && literal.Kind != sqldump.Null && !slices.Contains(utc, row.Zone) {
-			return problem(literal.Line, ", column %s: its type timestamp means a moment, but the file does not say in UTC: "+
-				"expected SET time_zone = '+00:00' before, as mysqldump writes it", column.Name)
+		if family(actual.Type) == "timestamp" && column.Kind == Timestamp && literal.Kind != sqldump.Null &&
+			!slices.Contains(utc, row.Zone) {
+			return problem(
+				literal.Line,
+				", column %s: its type timestamp means a moment, but the file does not say in UTC: "+
+					"expected SET time_zone = '+00:00' before, as mysqldump writes it",
+				column.Name,
+			)
+		}
+		if family(actual.Type) == "enum" && literal.Kind == sqldump.Number {
+			return problem(literal.Line, ", column %s: the number of a choice, expected its text", column.Name)
 		}
 		value, err := r.decoder.convert(column, literal)
 		if err != nil {
@@ -308,7 +339,8 @@ func family(sqlType string) string {
 // decoder reads literals. It holds what the file's texts have shown of their encoding so far.
 type decoder struct{ seen string }
 
-// convert reads a literal as the column's kind. Errors quote numbers and dates only, never text: it is personal data.
+// convert reads a literal as the column's kind. Errors quote numbers and dates only, never text: it
+// is personal data.
 func (d *decoder) convert(column Column, literal sqldump.Literal) (Value, error) {
 	if literal.Kind == sqldump.Null {
 		if !column.Nullable {
@@ -341,13 +373,15 @@ func (d *decoder) convert(column Column, literal sqldump.Literal) (Value, error)
 // plainNumber is one that MySQL stores in a text column as it is written.
 var plainNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?$`)
 
-// text decodes by the character set that the file announces and refuses what contradicts it. Many a dump announces UTF-8 and
-// is latin1 throughout: that is read, but a file is one or the other.
+// text decodes by the character set that the file announces and refuses what contradicts it. Many a
+// dump announces UTF-8 and is latin1 throughout: that is read, but a file is one or the other.
 func (d *decoder) text(literal sqldump.Literal) (string, error) {
 	text := literal.Text
 	if literal.Kind == sqldump.Number {
 		if !plainNumber.MatchString(text) {
-			return "", fmt.Errorf("the number %s would not be stored as it is written: expected a quoted text", quoted(text))
+			return "", fmt.Errorf(
+				"the number %s would not be stored as it is written: expected a quoted text", quoted(text),
+			)
 		}
 		return text, nil
 	}
@@ -366,10 +400,14 @@ func (d *decoder) text(literal sqldump.Literal) (string, error) {
 		encoding = sqldump.UTF8
 	}
 	if literal.Charset == sqldump.Latin1 && valid {
-		return "", errors.New("text in UTF-8 where the file announces latin1: expected SET NAMES utf8mb4, or text in latin1")
+		return "", errors.New(
+			"text in UTF-8 where the file announces latin1: expected SET NAMES utf8mb4, or text in latin1",
+		)
 	}
 	if d.seen != "" && d.seen != encoding {
-		return "", fmt.Errorf("text in %s after text in %s: expected one character set in the whole file", encoding, d.seen)
+		return "", fmt.Errorf(
+			"text in %s after text in %s: expected one character set in the whole file", encoding, d.seen,
+		)
 	}
 	if d.seen = encoding; valid {
 		return text, nil
@@ -454,22 +492,42 @@ func (r *dumpReader) differences() (all []Difference) {
 			actual := found.column(column.Name)
 			switch {
 			case actual == nil && column.Name == "ratedAt":
-				all = append(all, Difference{Table: expected.Name, Column: column.Name, Reason: "is missing: ratings are dated by the day after the last order"})
+				all = append(
+					all,
+					Difference{
+						Table:  expected.Name,
+						Column: column.Name,
+						Reason: "is missing: ratings are dated by the day after the last order",
+					},
+				)
 			case actual == nil:
-				all = append(all, Difference{Table: expected.Name, Column: column.Name, Reason: "is missing", Fatal: true})
+				all = append(
+					all, Difference{Table: expected.Name, Column: column.Name, Reason: "is missing", Fatal: true},
+				)
 			default:
 				all = append(all, columnDifferences(expected.Name, column, *actual)...)
 			}
 		}
 		for _, column := range found.actual.Columns {
-			if !slices.ContainsFunc(expected.Columns, func(c Column) bool { return strings.EqualFold(c.Name, column.Name) }) {
-				all = append(all, Difference{Table: expected.Name, Column: column.Name, Reason: "is not part of classicmodels: it is left out"})
+			if !slices.ContainsFunc(
+				expected.Columns, func(c Column) bool { return strings.EqualFold(c.Name, column.Name) },
+			) {
+				all = append(
+					all,
+					Difference{
+						Table:  expected.Name,
+						Column: column.Name,
+						Reason: "is not part of classicmodels: it is left out",
+					},
+				)
 			}
 		}
 	}
 	for _, found := range r.found {
 		if found.expected == nil && strings.EqualFold(found.actual.Database, database) {
-			all = append(all, Difference{Table: found.actual.Name, Reason: "is not part of classicmodels: it is left out"})
+			all = append(
+				all, Difference{Table: found.actual.Name, Reason: "is not part of classicmodels: it is left out"},
+			)
 		}
 	}
 	// The map's order is random: unknown tables go last, by name.
@@ -499,7 +557,11 @@ var typeFamilies = map[Kind][]string{
 }
 
 func columnDifferences(table string, expected Column, actual sqldump.Column) (all []Difference) {
-	difference := Difference{Table: table, Column: expected.Name, Reason: fmt.Sprintf("has type %s, expected %s", actual.Type, expected.Type)}
+	difference := Difference{
+		Table:  table,
+		Column: expected.Name,
+		Reason: fmt.Sprintf("has type %s, expected %s", actual.Type, expected.Type),
+	}
 	switch {
 	case !slices.Contains(typeFamilies[expected.Kind], family(actual.Type)):
 		difference.Fatal = true
@@ -513,7 +575,8 @@ func columnDifferences(table string, expected Column, actual sqldump.Column) (al
 	return all
 }
 
-// checkKeys reports rows with a primary key that another has, and references to rows that are not there.
+// checkKeys reports rows with a primary key that another has, and references to rows that are not
+// there.
 func (d *Dump) checkKeys() error {
 	var problems []error
 	keys := map[*Table]map[string]bool{}
@@ -539,7 +602,9 @@ func (d *Dump) checkKeys() error {
 		}
 	}
 	if len(problems) > maxProblems {
-		problems = append(problems[:maxProblems], fmt.Errorf("%s: and %d more of this kind", d.name, len(problems)-maxProblems))
+		problems = append(
+			problems[:maxProblems], fmt.Errorf("%s: and %d more of this kind", d.name, len(problems)-maxProblems),
+		)
 	}
 	return errors.Join(problems...)
 }
@@ -603,7 +668,10 @@ func (d *Dump) derivedRatings() (rows [][]Value) {
 		ranked = append(ranked, p)
 	}
 	slices.SortFunc(ranked, func(a, b *purchases) int {
-		return cmp.Or(cmp.Compare(a.customer, b.customer), cmp.Compare(a.orders, b.orders), cmp.Compare(a.quantity, b.quantity), strings.Compare(a.product, b.product))
+		return cmp.Or(
+			cmp.Compare(a.customer, b.customer), cmp.Compare(a.orders, b.orders), cmp.Compare(a.quantity, b.quantity),
+			strings.Compare(a.product, b.product),
+		)
 	})
 	for start := 0; start < len(ranked); {
 		end := start
@@ -612,7 +680,9 @@ func (d *Dump) derivedRatings() (rows [][]Value) {
 		}
 		for i, p := range ranked[start:end] {
 			rows = append(rows, []Value{
-				IntegerValue(int(p.customer)), TextValue(p.product), IntegerValue(starsOfRank(i, end-start)), TimestampValue(p.last.Time()),
+				IntegerValue(
+					int(p.customer),
+				), TextValue(p.product), IntegerValue(starsOfRank(i, end-start)), TimestampValue(p.last.Time()),
 			})
 		}
 		start = end
@@ -620,7 +690,8 @@ func (d *Dump) derivedRatings() (rows [][]Value) {
 	return rows
 }
 
-// starsOfRank cuts ranks by the cumulative counts of the course's ratings: 224, 786, 1645 and 2277 of 2,532.
+// starsOfRank cuts ranks by the cumulative counts of the course's ratings: 224, 786, 1645 and 2277
+// of 2,532.
 func starsOfRank(rank, of int) int {
 	stars := 1
 	for _, bound := range []int{224, 786, 1645, 2277} {

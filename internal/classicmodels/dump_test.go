@@ -245,7 +245,7 @@ func TestDumpsComeInManyForms(t *testing.T) {
 	expected, err := readDump(t, small+undatedRatings)
 	require.NoError(t, err)
 	text := small + undatedRatings
-	inserts := regexp.MustCompile("INSERT INTO (\\w+)")
+	inserts := regexp.MustCompile(`INSERT INTO (\w+)`)
 	var packed bytes.Buffer
 	writer := gzip.NewWriter(&packed)
 	_, err = writer.Write([]byte(text))
@@ -301,6 +301,7 @@ func TestDumpsThatWouldBeMisreadAreRefused(t *testing.T) {
 		"a mixture of encodings":     {strings.NewReplacer("'Lille'", "'Orl\xe9ans'", "'Wind'", "'Wïnd'").Replace(small), "text in utf8 after text in latin1"},
 		"another mixture":            {strings.NewReplacer("'Lille'", "'Orléans'", "'Wind'", "'W\xefnd'").Replace(small), "text in latin1 after text in utf8"},
 		"UTF-8 announced as latin1":  {strings.NewReplacer("SET NAMES utf8", "SET NAMES latin1", "'Lille'", "'Orléans'").Replace(small), "text in UTF-8 where the file announces latin1"},
+		"a choice by its number":     {strings.NewReplacer("status varchar(15)", "status enum('Shipped')", "NULL,'Shipped'", "NULL,1").Replace(small), "table orders, column status: the number of a choice, expected its text"},
 		"bytes as text":              {replace("'Lille'", "0xE9"), "bytes that are no UTF-8"},
 		"the year 0":                 {replace("'2020-03-20'", "'0000-00-00'"), `"0000-00-00" is not a date`},
 		"a moment in an unknown zone": {small + "CREATE TABLE ratings (customerNumber int, productCode varchar(15), productRating int, ratedAt timestamp);\nINSERT INTO ratings VALUES (7,'K1',5,'2020-01-02 03:04:05');",

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Generator is the version of what equal options give. Raise it with every change of the generated rows: a database that
-// holds another version's shop cannot live on as this one's.
+// Generator is the version of what equal options give. Raise it with every change of the generated
+// rows: a database that holds another version's shop cannot live on as this one's.
 const Generator = 1
 
 // Counts at scale 1, those of the sample database.
@@ -47,15 +47,16 @@ var (
 type Options struct {
 	// Seed selects one of the possible shops. Default 0.
 	Seed uint64 `json:"seed"`
-	// Scale multiplies customers, products, sales representatives and all that follows from them. 1 has the sample database's
-	// counts. From MinScale to MaxScale, in tenths.
+	// Scale multiplies customers, products, sales representatives and all that follows from them. 1
+	// has the sample database's counts. From MinScale to MaxScale, in tenths.
 	Scale float64 `json:"scale"`
-	// Strength of the planted preferences, from 0 (ratings are pure chance) to 1 (no chance at all): the correlation between a
-	// customer's affinity to a product and the score behind the rating. Counted in thousandths.
+	// Strength of the planted preferences, from 0 (ratings are pure chance) to 1 (no chance at
+	// all): the correlation between a customer's affinity to a product and the score behind the
+	// rating. Counted in thousandths.
 	Strength float64 `json:"strength"`
-	// AdvanceDays continues the shop's life after 2005-05-31: new orders, first ratings of what they bring, changed ratings of
-	// what was rated before, and every week a new product and one that is withdrawn. All else that lies before stays as it
-	// was. From 0 to MaxAdvanceDays.
+	// AdvanceDays continues the shop's life after 2005-05-31: new orders, first ratings of what
+	// they bring, changed ratings of what was rated before, and every week a new product and one
+	// that is withdrawn. All else that lies before stays as it was. From 0 to MaxAdvanceDays.
 	AdvanceDays int `json:"advance_days"`
 }
 
@@ -84,7 +85,8 @@ func (o Options) String() string {
 
 func decimal(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
-// Shop is a generated database. It holds a few kilobytes at any scale; its methods may be used concurrently.
+// Shop is a generated database. It holds a few kilobytes at any scale; its methods may be used
+// concurrently.
 type Shop struct {
 	options         Options
 	strength, noise int64 // thousandths; their squares sum to one
@@ -116,7 +118,8 @@ func (s *Shop) Now() time.Time { return lastDay.AddDate(0, 0, 1+s.options.Advanc
 // scaled is a count of scale 1 at this shop's scale.
 func (s *Shop) scaled(count int) int { return count * s.scale / parts }
 
-// A block is a scale-1 shop within the shop; the last may be smaller. Blocks are made one by one, which bounds the memory.
+// A block is a scale-1 shop within the shop; the last may be smaller. Blocks are made one by one,
+// which bounds the memory.
 func (s *Shop) blocks() int { return (s.scale + parts - 1) / parts }
 
 // share is the half-open range of a kind's indices that belongs to a block.

@@ -51,9 +51,9 @@ type Change struct {
 	Before, After []Value
 }
 
-// ScanAdvance visits what the shop's last days brought, so that each row comes after those that it refers to: new products,
-// new rows of orders, orderdetails and payments, ratings that are new or changed, and products that are withdrawn.
-// Days are 1 to those of the advance.
+// ScanAdvance visits what the shop's last days brought, so that each row comes after those that it
+// refers to: new products, new rows of orders, orderdetails and payments, ratings that are new or
+// changed, and products that are withdrawn. Days are 1 to those of the advance.
 func (s *Shop) ScanAdvance(ctx context.Context, days int, visit func(Change) error) error {
 	last := s.options.AdvanceDays
 	if days < 1 || days > last {

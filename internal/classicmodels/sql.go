@@ -22,11 +22,15 @@ SET time_zone = '+00:00';
 SET FOREIGN_KEY_CHECKS = 0;
 `
 
-// WriteSQL writes classicmodels.sql: a dump that creates the schema and its nine tables, in place of earlier ones, and fills
-// them. Running it again gives the same database.
+// WriteSQL writes classicmodels.sql: a dump that creates the schema and its nine tables, in place
+// of earlier ones, and fills them. Running it again gives the same database.
 func WriteSQL(ctx context.Context, source Source, create Create) ([]File, error) {
 	return writeSQL(source, create, "classicmodels.sql", func(out *sqlOutput) error {
-		out.text("CREATE DATABASE IF NOT EXISTS " + quoteName(Database) + " CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci;\n")
+		out.text(
+			"CREATE DATABASE IF NOT EXISTS " + quoteName(
+				Database,
+			) + " CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci;\n",
+		)
 		for i := len(Schema) - 1; i >= 0; i-- {
 			out.text("DROP TABLE IF EXISTS " + qualified(Schema[i]) + ";\n")
 		}
@@ -38,8 +42,9 @@ func WriteSQL(ctx context.Context, source Source, create Create) ([]File, error)
 	})
 }
 
-// WriteAdvanceSQL writes what the shop's last days brought and took away as advance-<first day>-<last day>.sql, for a database that holds
-// the shop before them. Running it again changes nothing.
+// WriteAdvanceSQL writes what the shop's last days brought and took away as advance-<first
+// day>-<last day>.sql, for a database that holds the shop before them. Running it again changes
+// nothing.
 func WriteAdvanceSQL(ctx context.Context, shop *Shop, days int, create Create) ([]File, error) {
 	last := shop.options.AdvanceDays
 	name := fmt.Sprintf("advance-%04d-%04d.sql", last-days+1, last)
@@ -51,7 +56,9 @@ func WriteAdvanceSQL(ctx context.Context, shop *Shop, days int, create Create) (
 			if change.After != nil {
 				return out.insert(change.Table, change.After)
 			}
-			withdrawn = append(withdrawn, "DELETE FROM "+qualified(change.Table)+" WHERE "+quoteName(change.Table.PrimaryKey[0])+" = "...)
+			withdrawn = append(
+				withdrawn,
+				"DELETE FROM "+qualified(change.Table)+" WHERE "+quoteName(change.Table.PrimaryKey[0])+" = "...)
 			withdrawn = append(change.Before[0].appendSQL(withdrawn), ";\n"...)
 			return nil
 		})
@@ -96,7 +103,9 @@ func (s *sqlOutput) insert(table *Table, row []Value) error {
 	}
 	buffer := &s.pending[index]
 	if buffer.Len() == 0 {
-		buffer.WriteString("INSERT INTO " + qualified(table) + " (`" + strings.Join(table.ColumnNames(), "`, `") + "`) VALUES\n(")
+		buffer.WriteString(
+			"INSERT INTO " + qualified(table) + " (`" + strings.Join(table.ColumnNames(), "`, `") + "`) VALUES\n(",
+		)
 	} else {
 		buffer.WriteString(",\n(")
 	}
@@ -155,7 +164,10 @@ func createTable(table *Table) string {
 	}
 	sql.WriteString("  PRIMARY KEY " + nameList(table.PrimaryKey))
 	for _, key := range table.ForeignKeys {
-		fmt.Fprintf(&sql, ",\n  FOREIGN KEY (`%s`) REFERENCES `%s`.`%s` (`%s`)", key.Column, Database, key.Table, key.References)
+		fmt.Fprintf(
+			&sql, ",\n  FOREIGN KEY (`%s`) REFERENCES `%s`.`%s` (`%s`)", key.Column, Database, key.Table,
+			key.References,
+		)
 	}
 	sql.WriteString("\n) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_ai_ci;\n")
 	return sql.String()

@@ -12,8 +12,8 @@ import (
 	"diecast/internal/trainingset"
 )
 
-// TrainingSchema is the three parts of a training set: the course's 13 columns with ratedAt and ratingCount, and snapshots
-// of all products and all customers. Types are the catalogue's.
+// TrainingSchema is the three parts of a training set: the course's 13 columns with ratedAt and
+// ratingCount, and snapshots of all products and all customers. Types are the catalogue's.
 var TrainingSchema = []*Table{
 	trainingPart("ratings", "customerNumber", "city", "state", "postalCode", "country", "creditLimit", "productCode", "productLine",
 		"productScale", "quantityInStock", "buyPrice", "MSRP", "productRating", "ratedAt", "ratingCount"),
@@ -70,7 +70,8 @@ func trainingRating(customer, product []Value, stars, ratedAt Value) []Value {
 		stars, ratedAt, IntegerValue(1))
 }
 
-// ScanTraining visits the training set's rows: every product, every customer, every rating with what is known of both.
+// ScanTraining visits the training set's rows: every product, every customer, every rating with
+// what is known of both.
 func (s *Shop) ScanTraining(ctx context.Context, visit Visit) error {
 	v := visitor{ctx: ctx, visit: visit}
 	for product := range s.catalogue() {
@@ -96,8 +97,8 @@ func (s *Shop) ScanTraining(ctx context.Context, visit Visit) error {
 	return v.err
 }
 
-// RunID names the training run of a source: its moment and eight digits of its origin, so that runs sort by time and the
-// same source always gives the same run.
+// RunID names the training run of a source: its moment and eight digits of its origin, so that runs
+// sort by time and the same source always gives the same run.
 func RunID(source Source) string {
 	kind, detail := source.Origin()
 	digest := sha256.Sum256([]byte(kind + "\n" + detail))
@@ -105,8 +106,8 @@ func RunID(source Source) string {
 }
 
 // WriteTraining writes a training set as it would be published with strategy replace: below
-// ratings_ml_training/<run>/ a CSV file for each part (UTF-8, header, RFC 4180 with LF, empty for null, times in RFC 3339),
-// and last the manifest (package trainingset).
+// ratings_ml_training/<run>/ a CSV file for each part (UTF-8, header, RFC 4180 with LF, empty for
+// null, times in RFC 3339), and last the manifest (package trainingset).
 func WriteTraining(ctx context.Context, source Source, create Create) ([]File, error) {
 	run := RunID(source)
 	folder := path.Join(trainingset.Prefix, run)

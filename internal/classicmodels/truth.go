@@ -9,7 +9,8 @@ import (
 // TruthFolder is where a generated source's latent preferences lie.
 const TruthFolder = "truth"
 
-// truthSchema: affinity = line taste + scale taste + priceTaste x priceLevel, each weighted already.
+// truthSchema: affinity = line taste + scale taste + priceTaste x priceLevel, each weighted
+// already.
 var truthSchema = func() []*Table {
 	preferences := &Table{Name: "preferences", Columns: []Column{integer("customerNumber"), integer("market")}}
 	for _, line := range productLines {
@@ -27,12 +28,12 @@ var truthSchema = func() []*Table {
 	}
 }()
 
-// WriteTruth writes what was planted, for tests of a recommender, as CSV below truth/:
-// preferences (per customer the liking of each line and each scale and the taste for expensive products), product_traits
-// (line, scale, price level), expected_ratings (affinity and mean rating of each rated pair), and spikes (the days on which a
-// demand spike begins).
-// All but the ratings and the days are in standard deviations of the affinity, which for any pair is the liking of the line, plus the
-// liking of the scale, plus priceTaste times priceLevel, to within 0.005 of rounding.
+// WriteTruth writes what was planted, for tests of a recommender, as CSV below truth/: preferences
+// (per customer the liking of each line and each scale and the taste for expensive products),
+// product_traits (line, scale, price level), expected_ratings (affinity and mean rating of each
+// rated pair), and spikes (the days on which a demand spike begins). All but the ratings and the
+// days are in standard deviations of the affinity, which for any pair is the liking of the line,
+// plus the liking of the scale, plus priceTaste times priceLevel, to within 0.005 of rounding.
 func WriteTruth(ctx context.Context, shop *Shop, create Create) ([]File, error) {
 	return writeTables(ctx, truthSchema, shop.scanTruth, create, time.DateTime, func(table string) string {
 		return path.Join(TruthFolder, table+".csv")

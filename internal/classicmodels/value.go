@@ -38,7 +38,8 @@ func DateValue(t time.Time) Value {
 // TimestampValue is t to the second.
 func TimestampValue(t time.Time) Value { return Value{kind: Timestamp, set: true, number: t.Unix()} }
 
-// Value makes a Value an argument of database/sql: a number, a text (decimals, dates and timestamps are texts, too) or bytes.
+// Value makes a Value an argument of database/sql: a number, a text (decimals, dates and timestamps
+// are texts, too) or bytes.
 func (v Value) Value() (driver.Value, error) {
 	switch {
 	case !v.set:
@@ -71,7 +72,8 @@ func (v Value) Int() int64 { return v.number }
 // Time of a date or timestamp column, UTC.
 func (v Value) Time() time.Time { return time.Unix(v.number, 0).UTC() }
 
-// String is the value as text: an integer in decimal, 12.30, 2005-05-31, 2005-05-31 16:04:05; empty for null.
+// String is the value as text: an integer in decimal, 12.30, 2005-05-31, 2005-05-31 16:04:05; empty
+// for null.
 func (v Value) String() string {
 	if v.kind == Text || v.kind == Bytes {
 		return v.text

@@ -21,8 +21,8 @@ import (
 
 var errKilled = errors.New("killed")
 
-// mortal opens a pool whose connections end without a word after a number of messages to the server, as they do when the
-// process is killed: the server sees nothing but the end.
+// mortal opens a pool whose connections end without a word after a number of messages to the
+// server, as they do when the process is killed: the server sees nothing but the end.
 func mortal(t testing.TB, messages int64) *sql.DB {
 	t.Helper()
 	config, err := mysql.ParseDSN(mariadbtest.Server(t).DSN(""))
@@ -57,8 +57,8 @@ func (c *mortalConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// dieAtEveryStep runs a change that ends after one message, then after two, and so on to the first that succeeds, and checks
-// what each leaves.
+// dieAtEveryStep runs a change that ends after one message, then after two, and so on to the first
+// that succeeds, and checks what each leaves.
 func dieAtEveryStep(t *testing.T, prepare func(), change func(*sql.DB) error, check func(step int64, died bool)) {
 	for step := int64(1); ; step++ {
 		prepare()
@@ -113,8 +113,8 @@ func TestALoadThatDiesAtAnyStepIsBegunAgain(t *testing.T) {
 	}
 }
 
-// The schema's statements and the users' commit one by one: a loader that dies between any two is followed by one that makes
-// the rest.
+// The schema's statements and the users' commit one by one: a loader that dies between any two is
+// followed by one that makes the rest.
 func TestASchemaThatIsLeftHalfMadeIsMadeWhole(t *testing.T) {
 	pool := empty(t)
 	dieAtEveryStep(t, func() {}, func(mortal *sql.DB) error {

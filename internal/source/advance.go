@@ -22,15 +22,19 @@ type Advanced struct {
 	// ChangedRatings have another value or date, WithdrawnProducts are gone.
 	ChangedRatings    int `json:"changed_ratings"`
 	WithdrawnProducts int `json:"withdrawn_products"`
-	// Kept are ratings and products that somebody else has changed or ordered since: they stay as they are.
+	// Kept are ratings and products that somebody else has changed or ordered since: they stay as
+	// they are.
 	Kept int `json:"kept"`
 }
 
-// Advance lets a generated shop live on for some days: the same days whether they come in one step or in several. It is one
-// transaction. It is refused for anything but a sample, and where the database has rows that the shop's own would run into.
+// Advance lets a generated shop live on for some days: the same days whether they come in one step
+// or in several. It is one transaction. It is refused for anything but a sample, and where the
+// database has rows that the shop's own would run into.
 func (d *Database) Advance(ctx context.Context, days int) (Advanced, error) {
 	if days < 1 {
-		return Advanced{}, fmt.Errorf("advance: days is %d: a number from 1 to %d is allowed", days, classicmodels.MaxAdvanceDays)
+		return Advanced{}, fmt.Errorf(
+			"advance: days is %d: a number from 1 to %d is allowed", days, classicmodels.MaxAdvanceDays,
+		)
 	}
 	var advanced Advanced
 	err := d.change(ctx, func(connection *sql.Conn) error {
@@ -40,16 +44,24 @@ func (d *Database) Advance(ctx context.Context, days int) (Advanced, error) {
 		}
 		switch {
 		case state.SchemaVersion > scripts.SourceSchemaVersion:
-			return fmt.Errorf("advance: the source has schema version %d, this program knows %d", state.SchemaVersion, scripts.SourceSchemaVersion)
+			return fmt.Errorf(
+				"advance: the source has schema version %d, this program knows %d", state.SchemaVersion,
+				scripts.SourceSchemaVersion,
+			)
 		case state.Kind != Sample:
-			return fmt.Errorf("advance: only a generated shop lives on (source.kind=%s), and the source is %s", Sample, described(state))
+			return fmt.Errorf(
+				"advance: only a generated shop lives on (source.kind=%s), and the source is %s", Sample,
+				described(state),
+			)
 		}
 		transaction, err := connection.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
 		if err != nil {
 			return fmt.Errorf("advance: begin: %w", err)
 		}
+		// After the commit it does nothing; a lost connection has rolled back by itself.
+		defer func() { _ = transaction.Rollback() }()
 		if advanced, err = advance(ctx, transaction, days); err != nil {
-			return errors.Join(fmt.Errorf("advance: %w; nothing of it was kept", foreignRows(err)), ignoreDone(transaction.Rollback()))
+			return fmt.Errorf("advance: %w; nothing of it was kept", foreignRows(err))
 		}
 		return wrap("advance: commit", transaction.Commit())
 	})
@@ -76,9 +88,12 @@ func ignoreDone(err error) error {
 
 // foreignRows says what a clash with other rows means.
 func foreignRows(err error) error {
-	var refused *mysql.MySQLError
-	if errors.As(err, &refused) && (refused.Number == errorDuplicateKey || refused.Number == errorNoParent) {
-		return fmt.Errorf("the source has rows that the generated shop did not make, or lacks some that it made, so that it cannot live on: %w", err)
+	if refusedFor(err, errorDuplicateKey, errorNoParent) {
+		return fmt.Errorf(
+			"the source has rows that the generated shop did not make, or lacks some that it made, "+
+				"so that it cannot live on: %w",
+			err,
+		)
 	}
 	return err
 }
@@ -92,11 +107,14 @@ func advance(ctx context.Context, transaction *sql.Tx, days int) (Advanced, erro
 		return Advanced{}, errors.New("the record of the load is gone")
 	}
 	if loaded.generator.Int64 != classicmodels.Generator {
-		return Advanced{}, fmt.Errorf("the shop was made by version %d of the generator, and this is version %d: its days would not follow on",
-			loaded.generator.Int64, classicmodels.Generator)
+		return Advanced{}, fmt.Errorf(
+			"the shop was made by version %d of the generator, and this is version %d: its days would not follow on",
+			loaded.generator.Int64, classicmodels.Generator,
+		)
 	}
 	shop, err := classicmodels.New(classicmodels.Options{
-		Seed: loaded.seed.V, Scale: loaded.scale.Float64, Strength: loaded.strength.Float64, AdvanceDays: loaded.days + days,
+		Seed: loaded.seed.V, Scale: loaded.scale.Float64, Strength: loaded.strength.Float64,
+		AdvanceDays: loaded.days + days,
 	})
 	if err != nil {
 		return Advanced{}, err
@@ -117,7 +135,11 @@ func advance(ctx context.Context, transaction *sql.Tx, days int) (Advanced, erro
 		if err := writer.flush(ctx); err != nil {
 			return err
 		}
-		return advanced.count(&advanced.WithdrawnProducts)(transaction.ExecContext(ctx, scripts.SourceWithdrawProduct, change.Before[0]))
+		return advanced.count(
+			&advanced.WithdrawnProducts,
+		)(
+			transaction.ExecContext(ctx, scripts.SourceWithdrawProduct, change.Before[0]),
+		)
 	})
 	if err == nil {
 		err = writer.flush(ctx)
@@ -126,14 +148,18 @@ func advance(ctx context.Context, transaction *sql.Tx, days int) (Advanced, erro
 		return Advanced{}, err
 	}
 	_, detail := shop.Origin()
-	_, err = transaction.ExecContext(ctx, scripts.SourceRecordAdvance, advanced.Since, detail, writer.rows-int64(advanced.WithdrawnProducts))
+	_, err = transaction.ExecContext(
+		ctx, scripts.SourceRecordAdvance, advanced.Since, detail, writer.rows-int64(advanced.WithdrawnProducts),
+	)
 	return advanced, wrap("record the days", err)
 }
 
 // changeRating changes a rating that is as the shop left it.
 func changeRating(ctx context.Context, transaction *sql.Tx, change classicmodels.Change) (sql.Result, error) {
 	before, after := change.Before, change.After
-	return transaction.ExecContext(ctx, scripts.SourceChangeRating, after[2], after[3], after[0], after[1], before[2], before[3])
+	return transaction.ExecContext(
+		ctx, scripts.SourceChangeRating, after[2], after[3], after[0], after[1], before[2], before[3],
+	)
 }
 
 // count adds to a counter where a statement changed a row, else to those that are kept.

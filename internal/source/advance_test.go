@@ -20,7 +20,7 @@ func TestDaysAreTheSameInOneStepOrInSeveral(t *testing.T) {
 		pool := empty(t)
 		apply(t, pool, sample(scaled(0)))
 		day := 0
-		for _, step := range []int{1, 2, 30, 7, 60} {
+		for _, step := range []int{1, 2, 30, 7, 400} {
 			advanced, err := source.New(pool).Advance(t.Context(), step)
 			require.NoError(t, err)
 			day += step
@@ -79,8 +79,15 @@ func TestDaysKeepWhatOthersChanged(t *testing.T) {
 	}
 	require.NotEmpty(t, withdrawn)
 	require.Greater(t, changed, 1)
-	require.NoError(t, pool.QueryRowContext(t.Context(), "SELECT min(customerNumber) FROM classicmodels.customers").Scan(&customer))
-	execute(t, pool, "INSERT INTO classicmodels.orders VALUES (1, '2005-06-01', '2005-06-09', NULL, 'In Process', 'by hand', ?)", customer)
+	require.NoError(
+		t,
+		pool.QueryRowContext(t.Context(), "SELECT min(customerNumber) FROM classicmodels.customers").Scan(&customer),
+	)
+	execute(
+		t, pool,
+		"INSERT INTO classicmodels.orders VALUES (1, '2005-06-01', '2005-06-09', NULL, 'In Process', 'by hand', ?)",
+		customer,
+	)
 	execute(t, pool, "INSERT INTO classicmodels.orderdetails VALUES (1, ?, 1, 9.99, 1)", withdrawn)
 	execute(t, pool, "UPDATE classicmodels.ratings SET ratedAt = '2006-01-01 00:00:00'")
 
@@ -89,7 +96,14 @@ func TestDaysKeepWhatOthersChanged(t *testing.T) {
 	assert.Zero(t, advanced.ChangedRatings)
 	assert.Equal(t, changed+1, advanced.Kept)
 	var kept int
-	require.NoError(t, pool.QueryRowContext(t.Context(), "SELECT count(*) FROM classicmodels.products WHERE productCode = ?", withdrawn).Scan(&kept))
+	require.NoError(
+		t,
+		pool.QueryRowContext(
+			t.Context(), "SELECT count(*) FROM classicmodels.products WHERE productCode = ?", withdrawn,
+		).Scan(
+			&kept,
+		),
+	)
 	assert.Equal(t, 1, kept)
 }
 
@@ -110,7 +124,9 @@ func TestDaysThatRunIntoForeignRowsAreRefusedWhole(t *testing.T) {
 			require.ErrorIs(t, connection.Raw(func(any) error { return driver.ErrBadConn }), driver.ErrBadConn)
 			before := stored(t, pool)
 			_, err = source.New(pool).Advance(t.Context(), 60)
-			require.ErrorContains(t, err, "the source has rows that the generated shop did not make, or lacks some that it made")
+			require.ErrorContains(
+				t, err, "the source has rows that the generated shop did not make, or lacks some that it made",
+			)
 			require.ErrorContains(t, err, "nothing of it was kept")
 			assert.Equal(t, before, stored(t, pool))
 		})

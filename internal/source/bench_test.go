@@ -49,7 +49,9 @@ func BenchmarkLoad(b *testing.B) {
 		streamed.Dump = func(ctx context.Context) (io.ReadCloser, error) {
 			reader, writer := io.Pipe()
 			go func() {
-				_, err := classicmodels.WriteSQL(ctx, shop, func(string) (io.WriteCloser, error) { return closing{writer}, nil })
+				_, err := classicmodels.WriteSQL(
+					ctx, shop, func(string) (io.WriteCloser, error) { return closing{writer}, nil },
+				)
 				writer.CloseWithError(err)
 			}()
 			return reader, nil

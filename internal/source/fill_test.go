@@ -23,18 +23,25 @@ import (
 func dumpText(t testing.TB, made classicmodels.Source) string {
 	t.Helper()
 	var written bytes.Buffer
-	_, err := classicmodels.WriteSQL(context.Background(), made, func(string) (io.WriteCloser, error) { return closing{&written}, nil })
+	_, err := classicmodels.WriteSQL(
+		context.Background(), made, func(string) (io.WriteCloser, error) { return closing{&written}, nil },
+	)
 	require.NoError(t, err)
 	return written.String()
 }
 
 func dumpOf(content string) source.Contents {
-	return source.Contents{Kind: source.Dump, DumpName: "s3://bucket/shop.sql", Dump: func(context.Context) (io.ReadCloser, error) {
-		return io.NopCloser(strings.NewReader(content)), nil
-	}}
+	return source.Contents{
+		Kind:     source.Dump,
+		DumpName: "s3://bucket/shop.sql",
+		Dump: func(context.Context) (io.ReadCloser, error) {
+			return io.NopCloser(strings.NewReader(content)), nil
+		},
+	}
 }
 
-// alphabetical puts a dump's tables into the order of their names, as mysqldump does: children before parents.
+// alphabetical puts a dump's tables into the order of their names, as mysqldump does: children
+// before parents.
 func alphabetical(t testing.TB, content string) string {
 	t.Helper()
 	head, body, found := strings.Cut(content, "CREATE TABLE ")
@@ -79,7 +86,10 @@ func TestADumpIsLoadedInAnyOrderOfItsTables(t *testing.T) {
 			assert.Contains(t, state.Detail, "ratings=given")
 
 			_, err := source.New(pool).Advance(t.Context(), 1)
-			require.ErrorContains(t, err, "only a generated shop lives on (source.kind=sample), and the source is a dump (file=shop.sql")
+			require.ErrorContains(
+				t, err,
+				"only a generated shop lives on (source.kind=sample), and the source is a dump (file=shop.sql",
+			)
 			assert.Equal(t, rows, stored(t, pool))
 		})
 	}
@@ -151,7 +161,12 @@ func TestADoubleKeyNamesItsLine(t *testing.T) {
 	lines[again] = strings.TrimSuffix(lines[first], ",") + "," + "\n" + lines[again]
 	pool := empty(t)
 	_, err := source.New(pool).Apply(t.Context(), dumpOf(content[:start]+strings.Join(lines, "\n")))
-	require.ErrorContains(t, err, "shop.sql:"+itoa(1+strings.Count(content[:start], "\n")+again)+": table orderdetails: Error 1062 (23000): Duplicate entry")
+	require.ErrorContains(
+		t, err,
+		"shop.sql:"+itoa(
+			1+strings.Count(content[:start], "\n")+again,
+		)+": table orderdetails: Error 1062 (23000): Duplicate entry",
+	)
 }
 
 func itoa(n int) string { return classicmodels.IntegerValue(n).String() }
@@ -175,8 +190,13 @@ func TestTextsOfAllKindsArriveAsTheyAre(t *testing.T) {
 	line := regexp.MustCompile(`\('Motorcycles','[^']*',NULL,NULL\)`)
 	content := dumpText(t, shop(t, nil))
 	require.Regexp(t, line, content)
-	content = line.ReplaceAllLiteralString(content, `('Motorcycles','back\\slash \'quote\' "double" 日本 🙂 \r\n\0end','<b>',0x00FF27)`)
+	content = line.ReplaceAllLiteralString(
+		content, `('Motorcycles','back\\slash \'quote\' "double" 日本 🙂 \r\n\0end','<b>',0x00FF27)`,
+	)
 	pool := empty(t)
 	apply(t, pool, dumpOf(content))
-	assert.Equal(t, "Motorcycles|back\\slash 'quote' \"double\" 日本 🙂 \r\n\x00end|<b>|\x00\xff'", stored(t, pool)["productlines/Motorcycles"])
+	assert.Equal(
+		t, "Motorcycles|back\\slash 'quote' \"double\" 日本 🙂 \r\n\x00end|<b>|\x00\xff'",
+		stored(t, pool)["productlines/Motorcycles"],
+	)
 }

@@ -17,7 +17,8 @@ import (
 // Bounds of a query.
 const (
 	MaxQueryRows = 1000
-	// MaxQueryBytes of values keeps the answer below the 6 MB that a Lambda function may give, also after JSON's escapes.
+	// MaxQueryBytes of values keeps the answer below the 6 MB that a Lambda function may give, also
+	// after JSON's escapes.
 	MaxQueryBytes = 1 << 20
 	QueryTimeout  = 10 * time.Second
 )
@@ -31,7 +32,8 @@ const (
 // Table is the answer to a query.
 type Table struct {
 	Columns []string `json:"columns"`
-	// Rows of values as text; null where there is none. Bytes that are no text are in hexadecimal, after 0x.
+	// Rows of values as text; null where there is none. Bytes that are no text are in hexadecimal,
+	// after 0x.
 	Rows [][]*string `json:"rows"`
 	// Truncated tells that there are more rows.
 	Truncated bool `json:"truncated"`
@@ -40,8 +42,9 @@ type Table struct {
 // reading are the words with which a statement that changes nothing begins.
 var reading = []string{"SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "TABLE", "VALUES"}
 
-// Query runs one read-only statement on a pool whose login is a reader's: its rights are what protects the data, the rest are
-// good manners. It gives at most MaxQueryRows rows and MaxQueryBytes, and takes at most QueryTimeout.
+// Query runs one read-only statement on a pool whose login is a reader's: its rights are what
+// protects the data, the rest are good manners. It gives at most MaxQueryRows rows and
+// MaxQueryBytes, and takes at most QueryTimeout.
 func Query(ctx context.Context, pool *sql.DB, statement string) (Table, error) {
 	return query(ctx, pool, statement, QueryTimeout)
 }
@@ -49,7 +52,9 @@ func Query(ctx context.Context, pool *sql.DB, statement string) (Table, error) {
 func query(ctx context.Context, pool *sql.DB, statement string, limit time.Duration) (_ Table, err error) {
 	word := strings.ToUpper(strings.TrimLeft(firstWord(statement), "("))
 	if !slices.Contains(reading, word) {
-		return Table{}, fmt.Errorf("query: the statement begins with %.40q: %s are allowed", word, strings.Join(reading, ", "))
+		return Table{}, fmt.Errorf(
+			"query: the statement begins with %.40q: %s are allowed", word, strings.Join(reading, ", "),
+		)
 	}
 	tooLong := fmt.Errorf("query: the statement took more than %v", limit)
 	// The server ends the statement; this bound is for a server that has gone.
@@ -98,7 +103,8 @@ func firstWord(statement string) string {
 	return ""
 }
 
-// limitTime has the server itself end a statement that takes too long: it does not notice that the client has left.
+// limitTime has the server itself end a statement that takes too long: it does not notice that the
+// client has left.
 func limitTime(ctx context.Context, connection *sql.Conn, limit time.Duration) error {
 	var version string
 	if err := connection.QueryRowContext(ctx, "SELECT version()").Scan(&version); err != nil {

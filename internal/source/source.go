@@ -1,9 +1,11 @@
-// Package source keeps the source database, a classicmodels shop in MySQL or MariaDB: its schema and users, the data that an
-// empty one is filled with once, the days that a generated shop lives on, and what readers ask of it.
+// Package source keeps the source database, a classicmodels shop in MySQL or MariaDB: its schema
+// and users, the data that an empty one is filled with once, the days that a generated shop lives
+// on, and what readers ask of it.
 //
-// Rows that this package did not make are never changed and never removed. A load and the record that says so are one
-// transaction: whatever ends it early, the source is as empty as before, and the next load begins again. The package does not
-// know where the database runs, how it is reached, or where a dump lies.
+// Rows that this package did not make are never changed and never removed. A load and the record
+// that says so are one transaction: whatever ends it early, the source is as empty as before, and
+// the next load begins again. The package does not know where the database runs, how it is reached,
+// or where a dump lies.
 package source
 
 import (
@@ -12,8 +14,11 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/go-sql-driver/mysql"
 
 	"diecast/internal/classicmodels"
 	scripts "diecast/sql"
@@ -30,28 +35,34 @@ const (
 	Empty Kind = "empty"
 	// Dump was read from a dump of the user's own.
 	Dump Kind = "dump"
-	// Foreign are rows that no load of ours made: a person's, or a program's. Nothing is done to them.
+	// Foreign are rows that no load of ours made: a person's, or a program's. Nothing is done to
+	// them.
 	Foreign Kind = "foreign"
 )
 
-// Database is a source in a server. Every method may be called concurrently, also from several processes.
+// Database is a source in a server. Every method may be called concurrently, also from several
+// processes.
 type Database struct {
 	pool *sql.DB
 }
 
-// New uses a pool, which stays the caller's to close. Its login is the server's administrator: RDS's master user.
+// New uses a pool, which stays the caller's to close. Its login is the server's administrator:
+// RDS's master user.
 func New(pool *sql.DB) *Database { return &Database{pool: pool} }
 
 const (
-	// lockName is the lock of the server that every change of the source holds, so that two loaders never interleave.
+	// lockName is the lock of the server that every change of the source holds, so that two loaders
+	// never interleave.
 	lockName = "diecast.source"
-	// lockWait is how long a change waits for another one, longer than idle: a loader that died silently holds its lock until
-	// the server gives up its connection.
+	// lockWait is how long a change waits for another one, longer than idle: a loader that died
+	// silently holds its lock until the server gives up its connection.
 	lockWait = idle + 30*time.Second
-	// idle is after how much silence the server ends a change's connection, and rolls back what it had not committed.
+	// idle is after how much silence the server ends a change's connection, and rolls back what it
+	// had not committed.
 	idle = 2 * time.Minute
 	// strict is MySQL's own default: values that do not fit are errors.
-	strict = "ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
+	strict = "ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO," +
+		"NO_ENGINE_SUBSTITUTION"
 )
 
 // change runs a function on a connection of its own that excludes every other change of the source.
@@ -61,7 +72,8 @@ func (d *Database) change(ctx context.Context, do func(*sql.Conn) error) (err er
 		return fmt.Errorf("connect to the source: %w", err)
 	}
 	defer func() {
-		// The session has settings and a lock of its own: it ends here, and the lock with it, whatever went wrong before.
+		// The session has settings and a lock of its own: it ends here, and the lock with it,
+		// whatever went wrong before.
 		_ = connection.Raw(func(any) error { return driver.ErrBadConn })
 		err = errors.Join(err, ignoreClosed(connection.Close()))
 	}()
@@ -74,7 +86,8 @@ func (d *Database) change(ctx context.Context, do func(*sql.Conn) error) (err er
 		}
 	}
 	var locked sql.NullInt64
-	if err := connection.QueryRowContext(ctx, "SELECT get_lock(?, ?)", lockName, int(lockWait.Seconds())).Scan(&locked); err != nil {
+	err = connection.QueryRowContext(ctx, "SELECT get_lock(?, ?)", lockName, int(lockWait.Seconds())).Scan(&locked)
+	if err != nil {
 		return fmt.Errorf("wait for other changes of the source: %w", err)
 	}
 	if locked.Int64 != 1 {
@@ -91,10 +104,11 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// Apply creates or upgrades the schema, fills an empty source with what is wanted, and then creates the users, so that no
-// reader sees a source before it is filled. It does so again without harm: what is filled stays as it is, whatever is wanted,
-// and so do foreign rows. A schema newer than this program's (sql.SourceSchemaVersion) is left alone with all that is in it:
-// after a failed deployment CloudFormation runs the old program on what the new one made.
+// Apply creates or upgrades the schema, fills an empty source with what is wanted, and then creates
+// the users, so that no reader sees a source before it is filled. It does so again without harm:
+// what is filled stays as it is, whatever is wanted, and so do foreign rows. A schema newer than
+// this program's (sql.SourceSchemaVersion) is left alone with all that is in it: after a failed
+// deployment CloudFormation runs the old program on what the new one made.
 func (d *Database) Apply(ctx context.Context, wanted Contents) (State, error) {
 	if err := wanted.Validate(); err != nil {
 		return State{}, err
@@ -106,13 +120,7 @@ func (d *Database) Apply(ctx context.Context, wanted Contents) (State, error) {
 			return err
 		}
 		if deployed <= scripts.SourceSchemaVersion {
-			if err := migrate(ctx, connection); err != nil {
-				return err
-			}
-			if err := fill(ctx, connection, wanted); err != nil {
-				return err
-			}
-			if err := accounts(ctx, connection); err != nil {
+			if err := renew(ctx, connection, wanted); err != nil {
 				return err
 			}
 		}
@@ -120,6 +128,28 @@ func (d *Database) Apply(ctx context.Context, wanted Contents) (State, error) {
 		return err
 	})
 	return state, err
+}
+
+// renew is Apply where the schema is not newer.
+func renew(ctx context.Context, connection *sql.Conn, wanted Contents) error {
+	if err := migrate(ctx, connection, scripts.SourceRecord()); err != nil {
+		return err
+	}
+	state, err := read(ctx, connection)
+	if err != nil {
+		return err
+	}
+	if state.Kind == Foreign {
+		// Its tables may be other ones: they stay, and ours might not even stand beside them.
+		return accounts(ctx, connection, noTable, noColumn)
+	}
+	if err := migrate(ctx, connection, scripts.SourceTables()); err != nil {
+		return err
+	}
+	if err := fill(ctx, connection, wanted); err != nil {
+		return err
+	}
+	return accounts(ctx, connection)
 }
 
 // deployedVersion is the version of the schema in the database, 0 where there is none.
@@ -142,20 +172,36 @@ func wrap(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-func migrate(ctx context.Context, connection *sql.Conn) error {
-	if err := run(ctx, connection, scripts.SourceSchema()); err != nil {
+func migrate(ctx context.Context, connection *sql.Conn, script scripts.Script) error {
+	if err := run(ctx, connection, script); err != nil {
 		return fmt.Errorf("migrate the source to schema version %d: %w", scripts.SourceSchemaVersion, err)
 	}
-	_, err := connection.ExecContext(ctx, scripts.SourceRecordSchemaVersion, scripts.SourceSchemaVersion, scripts.SourceSchemaVersion)
+	_, err := connection.ExecContext(
+		ctx, scripts.SourceRecordSchemaVersion, scripts.SourceSchemaVersion, scripts.SourceSchemaVersion,
+	)
 	return wrap("record the schema's version", err)
 }
 
-func run(ctx context.Context, connection *sql.Conn, all []scripts.Script) error {
-	for _, script := range all {
-		for _, statement := range script.Statements {
-			if _, err := connection.ExecContext(ctx, statement); err != nil {
-				return fmt.Errorf("sql/%s: statement %q: %w", script.Name, firstLine(statement), err)
-			}
+// Numbers of MySQL's errors for what is not there.
+const (
+	noDatabase = 1049
+	noColumn   = 1054
+	noTable    = 1146
+)
+
+// refusedFor tells whether the server refused a statement for one of these reasons.
+func refusedFor(err error, numbers ...uint16) bool {
+	var refused *mysql.MySQLError
+	return errors.As(err, &refused) && slices.Contains(numbers, refused.Number)
+}
+
+// run sends a script's statements and passes over those that the server refuses for the allowed
+// reasons.
+func run(ctx context.Context, connection *sql.Conn, script scripts.Script, allowed ...uint16) error {
+	for _, statement := range script.Statements {
+		_, err := connection.ExecContext(ctx, statement)
+		if err != nil && !refusedFor(err, allowed...) {
+			return fmt.Errorf("sql/%s: statement %q: %w", script.Name, firstLine(statement), err)
 		}
 	}
 	return nil
@@ -171,17 +217,24 @@ func firstLine(statement string) string {
 	return statement
 }
 
-// accounts creates the users as the server allows: with IAM tokens where it checks them, by TLS where this connection has it.
-func accounts(ctx context.Context, connection *sql.Conn) error {
+// accounts creates the users as the server allows: with IAM tokens where it checks them, by TLS
+// where this connection has it.
+func accounts(ctx context.Context, connection *sql.Conn, allowed ...uint16) error {
 	var plugins int
 	if err := connection.QueryRowContext(ctx, scripts.SourceHasIAM).Scan(&plugins); err != nil {
 		return fmt.Errorf("look for the plugin of IAM logins: %w", err)
 	}
 	var name, cipher string
-	if err := connection.QueryRowContext(ctx, "SHOW SESSION STATUS LIKE 'Ssl_cipher'").Scan(&name, &cipher); err != nil {
+	row := connection.QueryRowContext(ctx, "SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+	if err := row.Scan(&name, &cipher); err != nil {
 		return fmt.Errorf("look for the connection's cipher: %w", err)
 	}
-	return wrap("create the source's users", run(ctx, connection, scripts.SourceAccounts(plugins > 0, cipher != "")))
+	for _, script := range scripts.SourceAccounts(plugins > 0, cipher != "") {
+		if err := run(ctx, connection, script, allowed...); err != nil {
+			return fmt.Errorf("create the source's users: %w", err)
+		}
+	}
+	return nil
 }
 
 // State of a source.
@@ -214,7 +267,11 @@ func (d *Database) Status(ctx context.Context) (state State, err error) {
 	state.Tables = map[string]int64{}
 	for _, table := range classicmodels.Schema {
 		var rows int64
-		if err := connection.QueryRowContext(ctx, "SELECT count(*) FROM "+qualified(table)).Scan(&rows); err != nil {
+		err := connection.QueryRowContext(ctx, "SELECT count(*) FROM "+qualified(table)).Scan(&rows)
+		if refusedFor(err, noDatabase, noTable) {
+			continue
+		}
+		if err != nil {
 			return State{}, fmt.Errorf("count the rows of %s: %w", table.Name, err)
 		}
 		state.Tables[table.Name] = rows
@@ -266,14 +323,19 @@ type record struct {
 // readRecord returns nil where nothing was loaded.
 func readRecord(ctx context.Context, from queryer, statement string) (*record, error) {
 	r := &record{}
-	err := from.QueryRowContext(ctx, statement).Scan(&r.kind, &r.detail, &r.generator, &r.seed, &r.scale, &r.strength, &r.days, &r.rows, &r.loadedAt)
+	err := from.QueryRowContext(
+		ctx, statement,
+	).Scan(
+		&r.kind, &r.detail, &r.generator, &r.seed, &r.scale, &r.strength, &r.days, &r.rows, &r.loadedAt,
+	)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
 	return r, wrap("read the record of the load", err)
 }
 
-// filledTables are those that have rows. With FOR UPDATE, those that have none get none until the transaction ends.
+// filledTables are those that have rows. With FOR UPDATE, those that have none get none until the
+// transaction ends.
 func filledTables(ctx context.Context, from queryer, suffix string) (names []string, err error) {
 	for _, table := range classicmodels.Schema {
 		var one int
@@ -281,7 +343,7 @@ func filledTables(ctx context.Context, from queryer, suffix string) (names []str
 		switch {
 		case err == nil:
 			names = append(names, table.Name)
-		case !errors.Is(err, sql.ErrNoRows):
+		case !errors.Is(err, sql.ErrNoRows) && !refusedFor(err, noDatabase, noTable):
 			return nil, fmt.Errorf("look for rows in %s: %w", table.Name, err)
 		}
 	}

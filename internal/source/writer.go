@@ -3,18 +3,15 @@ package source
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
-
-	"github.com/go-sql-driver/mysql"
 
 	"diecast/internal/classicmodels"
 )
 
 const (
-	// batchRows and batchBytes bound what one statement inserts, far below any server's max_allowed_packet.
+	// batchRows and batchBytes bound what one statement inserts, far below any server's
+	// max_allowed_packet.
 	batchRows  = 500
 	batchBytes = 1 << 20
 )
@@ -25,8 +22,9 @@ const (
 	errorNoParent     = 1452
 )
 
-// rowErrors are those that a row's values cause: not null, duplicate key, out of range, wrong for the type, too long, no
-// parent. They undo their statement only. After others the transaction may be gone.
+// rowErrors are those that a row's values cause: not null, duplicate key, out of range, wrong for
+// the type, too long, no parent. They undo their statement only. After others the transaction may
+// be gone.
 var rowErrors = []uint16{1048, errorDuplicateKey, 1264, 1292, 1366, 1406, errorNoParent}
 
 // writer inserts rows, many with each statement. Its memory is one batch for each table.
@@ -135,8 +133,7 @@ func insertStatement(table *classicmodels.Table, rows int) string {
 
 // explain finds the row of a batch that the server refused, by trying them one by one.
 func (w *writer) explain(ctx context.Context, b *batch, refused error) error {
-	var problem *mysql.MySQLError
-	if !errors.As(refused, &problem) || !slices.Contains(rowErrors, problem.Number) {
+	if !refusedFor(refused, rowErrors...) {
 		return fmt.Errorf("table %s: %w", b.table.Name, refused)
 	}
 	width := len(b.table.Columns)

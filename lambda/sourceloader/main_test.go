@@ -36,7 +36,8 @@ func secrets(t *testing.T, values map[string]map[string]string) string {
 	return server.URL
 }
 
-// The function as it runs on the laptop: logins from secrets, the loader's own as administrator, that of queries as a reader.
+// The function as it runs on the laptop: logins from secrets, the loader's own as administrator,
+// that of queries as a reader.
 func TestLoaderAndQueriesHaveLoginsOfTheirOwn(t *testing.T) {
 	server := mariadbtest.Server(t)
 	endpoint := secrets(t, map[string]map[string]string{

@@ -24,8 +24,8 @@ var containers = []struct{ magic, what string }{
 	{"<", "XML or HTML, expected a dump in SQL (of a web page, download the raw file)"},
 }
 
-// text gives the dump's bytes in an encoding that keeps ASCII: it unpacks gzip, drops a byte order mark and narrows UTF-16.
-// Any other container is refused by its name.
+// text gives the dump's bytes in an encoding that keeps ASCII: it unpacks gzip, drops a byte order
+// mark and narrows UTF-16. Any other container is refused by its name.
 func text(file string, source io.Reader) (io.Reader, error) {
 	reader := bufio.NewReaderSize(source, 64<<10)
 	if head, _ := reader.Peek(2); string(head) == "\x1f\x8b" {
@@ -54,10 +54,16 @@ func text(file string, source io.Reader) (io.Reader, error) {
 	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
 		_, err := reader.Discard(2)
 		return &utf16Reader{file: file, line: 1, source: reader, bigEndian: head[0] == 0xfe}, err
-	case len(head) >= 4 && (head[0] == 0) != (head[1] == 0) && (head[2] == 0) == (head[0] == 0) && (head[3] == 0) == (head[1] == 0):
+	case len(head) >= 4 && isWide(head):
 		return nil, &Error{file, 1, "the file is UTF-16 without a byte order mark: write it as UTF-8"}
 	}
 	return reader, nil
+}
+
+// isWide tells of two characters whether each is ASCII in two bytes, in the same order.
+func isWide(head []byte) bool {
+	first, second := head[0] == 0, head[1] == 0
+	return first != second && (head[2] == 0) == first && (head[3] == 0) == second
 }
 
 func damaged(file string, line int, err error) *Error {
@@ -80,8 +86,9 @@ func (r *gzipReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// utf16Reader narrows UTF-16 that holds nothing but ASCII. What goes beyond is refused: a shell that writes UTF-16 where `>`
-// stands has usually read the dump's bytes in another character set before, and what it then wrote cannot be told from text.
+// utf16Reader narrows UTF-16 that holds nothing but ASCII. What goes beyond is refused: a shell
+// that writes UTF-16 where `>` stands has usually read the dump's bytes in another character set
+// before, and what it then wrote cannot be told from text.
 type utf16Reader struct {
 	file      string
 	line      int
@@ -106,8 +113,12 @@ func (r *utf16Reader) Read(b []byte) (int, error) {
 			first, second = second, first
 		}
 		if second != 0 || first >= 0x80 {
-			return n, &Error{r.file, r.line, "the file is UTF-16 with characters beyond ASCII, which the shell that wrote it may have spoiled: " +
-				"write the dump as UTF-8 (mysqldump --result-file=FILE)"}
+			return n, &Error{
+				r.file,
+				r.line,
+				"the file is UTF-16 with characters beyond ASCII, which the shell that wrote it may have spoiled: " +
+					"write the dump as UTF-8 (mysqldump --result-file=FILE)",
+			}
 		}
 		if first == '\n' {
 			r.line++

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -29,8 +30,10 @@ type token struct {
 	line int
 }
 
-func (t token) is(keyword string) bool {
-	return t.kind == tokenWord && strings.EqualFold(t.text, keyword)
+// is tells whether the token is one of these keywords.
+func (t token) is(keywords ...string) bool {
+	same := func(keyword string) bool { return strings.EqualFold(t.text, keyword) }
+	return t.kind == tokenWord && slices.ContainsFunc(keywords, same)
 }
 
 func (t token) symbol(s string) bool { return t.kind == tokenSymbol && t.text == s }
@@ -51,14 +54,15 @@ func (t token) String() string {
 	}
 }
 
-// lexer cuts MySQL's SQL into tokens. Comments are white space, but for what stands in those for a version (/*!40101 ... */):
-// the server that wrote the dump runs that.
+// lexer cuts MySQL's SQL into tokens. Comments are white space, but for what stands in those for a
+// version (/*!40101 ... */): the server that wrote the dump runs that.
 type lexer struct {
 	file      string
 	reader    *bufio.Reader
 	line      int
 	delimiter string // that ends a statement; a semicolon but for routines
-	// ansiQuotes makes a name of what stands in double quotes, plainBackslash takes a backslash for itself.
+	// ansiQuotes makes a name of what stands in double quotes, plainBackslash takes a backslash for
+	// itself.
 	ansiQuotes, plainBackslash bool
 	// conditional is the line of the comment for a version that is open, or 0.
 	conditional int
@@ -206,7 +210,8 @@ func (l *lexer) skipLine() error {
 // never is the version of a comment that no server runs: mariadb-dump's first line has it.
 const never = "999999"
 
-// openConditional goes behind /*!40101 or /*M!100616, so that what follows is read as SQL to the comment's end.
+// openConditional goes behind /*!40101 or /*M!100616, so that what follows is read as SQL to the
+// comment's end.
 func (l *lexer) openConditional() error {
 	line := l.line
 	if l.conditional > 0 {
@@ -271,7 +276,8 @@ func (l *lexer) quoted(quote byte, line int, escapes bool) (string, error) {
 	}
 }
 
-// unescaped is what follows a backslash, by the MySQL manual's table "Special Character Escape Sequences".
+// unescaped is what follows a backslash, by the MySQL manual's table "Special Character Escape
+// Sequences".
 func unescaped(c byte) byte {
 	switch c {
 	case '0':

@@ -19,8 +19,8 @@ type session struct {
 // maxVariables bounds the memory; real dumps set about twenty.
 const maxVariables = 1000
 
-// The character sets in which a dump's text is read. All others are refused where the file announces them: some of them hide
-// quotes and backslashes within characters.
+// The character sets in which a dump's text is read. All others are refused where the file
+// announces them: some of them hide quotes and backslashes within characters.
 const (
 	// Undeclared: the file does not say.
 	Undeclared = ""
@@ -31,21 +31,24 @@ const (
 )
 
 var charsets = map[string]string{
-	"": Undeclared, "default": Undeclared, "binary": Undeclared, "ascii": UTF8, "utf8": UTF8, "utf8mb3": UTF8, "utf8mb4": UTF8, "latin1": Latin1,
+	"": Undeclared, "default": Undeclared, "binary": Undeclared,
+	"ascii": UTF8, "utf8": UTF8, "utf8mb3": UTF8, "utf8mb4": UTF8, "latin1": Latin1,
 }
 
-// Modes that change how text is cut into tokens. Those before ANSI_QUOTES stand for several modes, it among them.
+// Modes that change how text is cut into tokens. Those before ANSI_QUOTES stand for several modes,
+// it among them.
 var (
 	quotingModes     = []string{"ANSI", "DB2", "MAXDB", "MSSQL", "ORACLE", "POSTGRESQL", "ANSI_QUOTES"}
 	backslashMode    = "NO_BACKSLASH_ESCAPES"
 	postgresSettings = []string{
-		"client_encoding", "client_min_messages", "check_function_bodies", "default_table_access_method", "default_tablespace",
-		"idle_in_transaction_session_timeout", "lock_timeout", "row_security", "search_path", "standard_conforming_strings",
-		"statement_timeout", "transaction_timeout", "xmloption",
+		"client_encoding", "client_min_messages", "check_function_bodies", "default_table_access_method",
+		"default_tablespace", "idle_in_transaction_session_timeout", "lock_timeout", "row_security", "search_path",
+		"standard_conforming_strings", "statement_timeout", "transaction_timeout", "xmloption",
 	}
 )
 
-// set reads a SET statement, of which only sql_mode, character sets, time_zone and user variables matter.
+// set reads a SET statement, of which only sql_mode, character sets, time_zone and user variables
+// matter.
 func (p *parser) set() error {
 	line := p.token.line
 	if err := p.advance(); err != nil {
@@ -54,7 +57,7 @@ func (p *parser) set() error {
 	switch {
 	case p.token.is("STATEMENT"):
 		return p.errorf(line, "SET STATEMENT is not read: expected SET name = value")
-	case p.token.is("PASSWORD"), p.token.is("ROLE"), p.token.is("DEFAULT"), p.token.is("TRANSACTION"):
+	case p.token.is("PASSWORD", "ROLE", "DEFAULT", "TRANSACTION"):
 		return p.skipStatement(line)
 	}
 	for {
@@ -73,8 +76,8 @@ func (p *parser) set() error {
 
 func (p *parser) assignment(statement int) error {
 	global := false
-	for p.token.is("GLOBAL") || p.token.is("PERSIST") || p.token.is("PERSIST_ONLY") || p.token.is("SESSION") || p.token.is("LOCAL") {
-		global = !p.token.is("SESSION") && !p.token.is("LOCAL")
+	for p.token.is("GLOBAL", "PERSIST", "PERSIST_ONLY", "SESSION", "LOCAL") {
+		global = !p.token.is("SESSION", "LOCAL")
 		if err := p.advance(); err != nil {
 			return err
 		}
@@ -153,7 +156,9 @@ func (p *parser) expression(statement int) (all []token, err error) {
 			depth--
 		}
 		if all = append(all, p.token); len(all) > most {
-			return nil, p.errorf(statement, "the SET statement that starts here has a value of more than %d words", most)
+			return nil, p.errorf(
+				statement, "the SET statement that starts here has a value of more than %d words", most,
+			)
 		}
 		if p.beginsStatement(all) {
 			return nil, p.swallowed(statement)
@@ -219,13 +224,15 @@ func (p *parser) evaluate(expression []token) (value string, known bool) {
 			return t.text, true
 		}
 	}
+	// at tells whether the expression has a symbol at a place.
+	at := func(i int, symbol string) bool { return expression[i].symbol(symbol) }
 	switch {
 	case len(expression) == 1:
 		return one(expression[0])
-	case len(expression) == 3 && (expression[0].is("@@session") || expression[0].is("@@local")) && expression[1].symbol("."):
+	case len(expression) == 3 && expression[0].is("@@session", "@@local") && at(1, "."):
 		value, known := session[strings.ToLower(expression[2].text)]
 		return value, known
-	case len(expression) == 6 && expression[0].is("IFNULL") && expression[1].symbol("(") && expression[3].symbol(",") && expression[5].symbol(")"):
+	case len(expression) == 6 && expression[0].is("IFNULL") && at(1, "(") && at(3, ",") && at(5, ")"):
 		if value, known := one(expression[2]); known {
 			return value, true
 		}
@@ -237,9 +244,14 @@ func (p *parser) evaluate(expression []token) (value string, known bool) {
 func (p *parser) setCharset(line int, name string) error {
 	charset, known := charsets[strings.ToLower(name)]
 	if !known {
-		names := slices.DeleteFunc(slices.Sorted(maps.Keys(charsets)), func(name string) bool { return name == "" || name == "default" })
-		return p.errorf(line, "character set %.30q is not read: expected %s (write the dump with --default-character-set=utf8mb4)",
-			name, strings.Join(names, ", "))
+		names := slices.DeleteFunc(
+			slices.Sorted(maps.Keys(charsets)), func(name string) bool { return name == "" || name == "default" },
+		)
+		return p.errorf(
+			line,
+			"character set %.30q is not read: expected %s (write the dump with --default-character-set=utf8mb4)",
+			name, strings.Join(names, ", "),
+		)
 	}
 	p.charset = charset
 	return nil

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
 	"runtime"
 	"runtime/metrics"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -38,6 +40,10 @@ func TestLiterals(t *testing.T) {
 		`null`:                   {Kind: sqldump.Null},
 		`-12.50`:                 {Kind: sqldump.Number, Text: "-12.50"},
 		`+.5`:                    {Kind: sqldump.Number, Text: ".5"},
+		`1E+3`:                   {Kind: sqldump.Number, Text: "1E+3"},
+		`1e+3`:                   {Kind: sqldump.Number, Text: "1e+3"},
+		`1E-3`:                   {Kind: sqldump.Number, Text: "1E-3"},
+		`0xafAF09`:               {Kind: sqldump.Bytes, Text: "\xaf\xaf\x09"},
 		`1e-3`:                   {Kind: sqldump.Number, Text: "1e-3"},
 		`TRUE`:                   {Kind: sqldump.Number, Text: "1"},
 		`0x4142`:                 {Kind: sqldump.Bytes, Text: "AB"},
@@ -68,20 +74,42 @@ func TestLiterals(t *testing.T) {
 }
 
 func TestStatements(t *testing.T) {
-	tables, rows, err := read(strings.NewReader("\xef\xbb\xbf/*!40101 SET NAMES utf8 */;\nSET @a = ';';\nLOCK TABLES `t` WRITE;;\n" +
-		"CREATE TABLE IF NOT EXISTS `s`.`t` (\n `a b` int(11) unsigned NOT NULL AUTO_INCREMENT COMMENT 'x, ) y',\n price decimal( 10 , 2 ) DEFAULT '0.00',\n" +
-		" kind enum('a','b;') NULL, c VARCHAR(5) PRIMARY KEY, PRIMARY KEY (`a b`), UNIQUE KEY k (c(3), kind), CHECK (price > (1))\n) ENGINE=InnoDB COMMENT='t;t';\n" +
-		"DELIMITER ;;\nCREATE TRIGGER x BEFORE INSERT ON t FOR EACH ROW BEGIN INSERT INTO t VALUES (1); END ;;\nDELIMITER ;\n" +
-		"INSERT IGNORE INTO s.t (c, kind) VALUES ('1','a'),\n('2','b') ON DUPLICATE KEY UPDATE c = VALUES(c);\nUNLOCK TABLES;REPLACE t VALUE (1,2);COMMIT;"))
+	tables, rows, err := read(
+		strings.NewReader("\xef\xbb\xbf/*!40101 SET NAMES utf8 */;\nSET @a = ';';\nLOCK TABLES `t` WRITE;;\n" +
+			"CREATE TABLE IF NOT EXISTS `s`.`t` (\n `a b` int(11) unsigned NOT NULL AUTO_INCREMENT COMMENT 'x, ) y',\n price decimal( 10 , 2 ) DEFAULT '0.00',\n" +
+			" kind enum('a','b;') NULL, c VARCHAR(5) PRIMARY KEY, PRIMARY KEY (`a b`), UNIQUE KEY k (c(3), kind), CHECK (price > (1))\n) ENGINE=InnoDB COMMENT='t;t';\n" +
+			"DELIMITER ;;\nCREATE TRIGGER x BEFORE INSERT ON t FOR EACH ROW BEGIN INSERT INTO t VALUES (1); END ;;\nDELIMITER ;\n" +
+			"INSERT IGNORE INTO s.t (c, kind) VALUES ('1','a'),\n('2','b') ON DUPLICATE KEY UPDATE c = VALUES(c);\nUNLOCK TABLES;REPLACE t VALUE (1,2);COMMIT;"),
+	)
 	require.NoError(t, err)
 	assert.Equal(t, []sqldump.Table{{Database: "s", Name: "t", Line: 4, Columns: []sqldump.Column{
-		{Name: "a b", Type: "int unsigned", Default: true}, {Name: "price", Type: "decimal(10,2)", Nullable: true, Default: true},
+		{
+			Name:    "a b",
+			Type:    "int unsigned",
+			Default: true,
+		}, {Name: "price", Type: "decimal(10,2)", Nullable: true, Default: true},
 		{Name: "kind", Type: "enum(a,b;)", Nullable: true}, {Name: "c", Type: "varchar(5)"},
 	}}}, tables)
 	require.Len(t, rows, 3)
-	assert.Equal(t, sqldump.Row{Database: "s", Table: "t", Columns: []string{"c", "kind"}, Zone: "SYSTEM", Line: 13, Values: []sqldump.Literal{
-		{Kind: sqldump.String, Text: "2", Charset: sqldump.UTF8, Line: 13}, {Kind: sqldump.String, Text: "b", Charset: sqldump.UTF8, Line: 13},
-	}}, rows[1])
+	assert.Equal(
+		t,
+		sqldump.Row{
+			Database: "s",
+			Table:    "t",
+			Columns:  []string{"c", "kind"},
+			Zone:     "SYSTEM",
+			Line:     13,
+			Values: []sqldump.Literal{
+				{
+					Kind:    sqldump.String,
+					Text:    "2",
+					Charset: sqldump.UTF8,
+					Line:    13,
+				}, {Kind: sqldump.String, Text: "b", Charset: sqldump.UTF8, Line: 13},
+			},
+		},
+		rows[1],
+	)
 	assert.Nil(t, rows[2].Columns)
 }
 
@@ -132,6 +160,8 @@ func TestErrorsNameFileLineAndReason(t *testing.T) {
 		insert + "ALTER TABLE t ADD COLUMN b int;":                               "dump.sql:3: ALTER TABLE t is not read: it adds keys and AUTO_INCREMENT only, columns are those of CREATE TABLE",
 		insert + "ALTER TABLE t ADD KEY (a), DROP a;":                            "dump.sql:3: ALTER TABLE t is not read: it adds keys and AUTO_INCREMENT only, columns are those of CREATE TABLE",
 		insert + "ALTER TABLE t MODIFY a int AUTO_INCREMENT AFTER b;":            "dump.sql:3: ALTER TABLE t is not read: it adds keys and AUTO_INCREMENT only, columns are those of CREATE TABLE",
+		insert + "ALTER TABLE t ADD;":                                            "dump.sql:3: ALTER TABLE t is not read: it adds keys and AUTO_INCREMENT only, columns are those of CREATE TABLE",
+		insert + "ALTER TABLE t;":                                                "dump.sql:3: ALTER TABLE t is not read: it adds keys and AUTO_INCREMENT only, columns are those of CREATE TABLE",
 		insert + "ALTER TABLE t MODIFY a text;":                                  "dump.sql:3: ALTER TABLE t is not read: it adds keys and AUTO_INCREMENT only, columns are those of CREATE TABLE",
 		"CREATE TABLE t (a int) AS SELECT 1;":                                    "dump.sql:1: CREATE TABLE with SELECT is not read: expected columns, and INSERT for the rows",
 		"CREATE TABLE t LIKE u;":                                                 `dump.sql:1: expected "(", found "LIKE"`,
@@ -223,12 +253,14 @@ func TestContextDecidesWhatAStatementMeans(t *testing.T) {
 		"harmless":          {"GRANT SELECT, INSERT ON t TO u; FLUSH TABLES; CHANGE MASTER TO x=1; START REPLICA; STOP SLAVE; SET PASSWORD = 'x'; ALTER DATABASE d CHARACTER SET utf8; CREATE INDEX i ON t (a); CREATE USER x; DROP VIEW v; CREATE ALGORITHM=UNDEFINED DEFINER=`a`@`b` SQL SECURITY DEFINER VIEW v AS SELECT REPLACE('a',\n'b','c'); SET TRANSACTION READ ONLY; INSERT INTO t VALUES (1);", []string{".t|1"}},
 		"phpMyAdmin": {"-- phpMyAdmin SQL Dump\nSET SQL_MODE = \"NO_AUTO_VALUE_ON_ZERO\";\nSTART TRANSACTION;\nSET time_zone = \"+00:00\";\n/*!40101 SET @OLD_CHARACTER_SET_CLIENT=@@CHARACTER_SET_CLIENT */;\n" +
 			"/*!40101 SET NAMES utf8mb4 */;\nCREATE TABLE `t` (\n  `a` int(11) NOT NULL\n) ENGINE=InnoDB;\nINSERT INTO `t` (`a`) VALUES\n(1),\n(2);\n" +
-			"ALTER TABLE `t`\n  ADD PRIMARY KEY (`a`),\n  ADD KEY `k` (`a`);\nALTER TABLE `t`\n  MODIFY `a` int(11) NOT NULL AUTO_INCREMENT, AUTO_INCREMENT=3;\n" +
+			"ALTER TABLE `t`\n  ADD PRIMARY KEY (`a`),\n  ADD KEY `k` (`a`,`b`);\nALTER TABLE `t`\n  MODIFY `a` int(11) NOT NULL AUTO_INCREMENT, AUTO_INCREMENT=3;\n" +
 			"ALTER TABLE `t`\n  ADD CONSTRAINT `f` FOREIGN KEY (`a`) REFERENCES `u` (`b`) ON DELETE CASCADE ON UPDATE CASCADE;\nCOMMIT;\n" +
 			"/*!40101 SET CHARACTER_SET_CLIENT=@OLD_CHARACTER_SET_CLIENT */;\n", []string{".t|1", ".t|2"}},
 		"mariadb-dump": {"/*M!999999\\- enable the sandbox mode */ \n-- MariaDB dump 10.19-11.4.5-MariaDB, for Linux (x86_64)\n/*M!100616 SET @OLD_NOTE_VERBOSITY=@@NOTE_VERBOSITY, NOTE_VERBOSITY=0 */;\n" +
 			"LOCK TABLES `t` WRITE;\n/*!40000 ALTER TABLE `t` DISABLE KEYS */;\nINSERT INTO `t` VALUES\n(1);\n/*!40000 ALTER TABLE `t` ENABLE KEYS */;\nUNLOCK TABLES;\n-- Dump completed on 2026-01-01\n", []string{".t|1"}},
-		"windows": {"-- a comment\r\nINSERT INTO t VALUES\r\n(1);\r\n", []string{".t|1"}},
+		"all that is blank, in names of all letters": {"INSERT\tINTO\vazAZ_$09\fVALUES\r\n(1 )\t;", []string{".azAZ_$09|1"}},
+		"brackets in SET": {"SET @a = f((1), 2), sql_mode='ANSI', @b = (3); INSERT INTO \"t\" VALUES (1);", []string{".t|1"}},
+		"windows":         {"-- a comment\r\nINSERT INTO t VALUES\r\n(1);\r\n", []string{".t|1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, rows, err := read(strings.NewReader(test.text))
@@ -239,9 +271,13 @@ func TestContextDecidesWhatAStatementMeans(t *testing.T) {
 }
 
 func TestTextsHaveTheCharacterSetThatTheFileAnnounces(t *testing.T) {
-	_, rows, err := read(strings.NewReader("INSERT INTO t VALUES ('a'); SET NAMES latin1 COLLATE latin1_bin; INSERT INTO t VALUES ('b'); SET @s = @@character_set_client; " +
-		"SET character_set_client = utf8mb4; INSERT INTO t VALUES ('c'); SET character_set_client = @s; INSERT INTO t VALUES ('d', _utf8'e');" +
-		"SET NAMES DEFAULT; INSERT INTO t VALUES ('f'); SET CHARACTER SET 'utf8mb3'; INSERT INTO t VALUES ('g'); SET CHARSET binary; INSERT INTO t VALUES ('h');"))
+	_, rows, err := read(
+		strings.NewReader(
+			"INSERT INTO t VALUES ('a'); SET NAMES latin1 COLLATE latin1_bin; INSERT INTO t VALUES ('b'); SET @s = @@character_set_client; " +
+				"SET character_set_client = utf8mb4; INSERT INTO t VALUES ('c'); SET character_set_client = @s; INSERT INTO t VALUES ('d', _utf8'e');" +
+				"SET NAMES DEFAULT; INSERT INTO t VALUES ('f'); SET CHARACTER SET 'utf8mb3'; INSERT INTO t VALUES ('g'); SET CHARSET binary; INSERT INTO t VALUES ('h');",
+		),
+	)
 	require.NoError(t, err)
 	found := map[string]string{}
 	for _, row := range rows {
@@ -249,17 +285,38 @@ func TestTextsHaveTheCharacterSetThatTheFileAnnounces(t *testing.T) {
 			found[value.Text] = value.Charset
 		}
 	}
-	assert.Equal(t, map[string]string{"a": "", "b": "latin1", "c": "utf8", "d": "latin1", "e": "utf8", "f": "", "g": "utf8", "h": ""}, found)
+	assert.Equal(
+		t,
+		map[string]string{
+			"a": "",
+			"b": "latin1",
+			"c": "utf8",
+			"d": "latin1",
+			"e": "utf8",
+			"f": "",
+			"g": "utf8",
+			"h": "",
+		},
+		found,
+	)
 }
 
 func TestRowsHaveTheTimeZoneThatTheFileAnnounces(t *testing.T) {
-	_, rows, err := read(strings.NewReader("INSERT INTO t VALUES (1); SET @OLD=@@TIME_ZONE, TIME_ZONE='+00:00'; INSERT INTO t VALUES (2); SET TIME_ZONE=@OLD; INSERT INTO t VALUES (3);"))
+	_, rows, err := read(
+		strings.NewReader(
+			"INSERT INTO t VALUES (1); SET @OLD=@@TIME_ZONE, TIME_ZONE='+00:00'; INSERT INTO t VALUES (2); SET TIME_ZONE=@OLD; INSERT INTO t VALUES (3);",
+		),
+	)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"SYSTEM", "+00:00", "SYSTEM"}, []string{rows[0].Zone, rows[1].Zone, rows[2].Zone})
 }
 
 func TestColumnsTellWhetherTheTableFillsThem(t *testing.T) {
-	tables, _, err := read(strings.NewReader("CREATE TABLE t (a int DEFAULT NULL, b int DEFAULT '0', c int AUTO_INCREMENT, d int COMMENT 'default primary null unsigned', e int GENERATED ALWAYS AS (a), f int);"))
+	tables, _, err := read(
+		strings.NewReader(
+			"CREATE TABLE t (a int DEFAULT NULL, b int DEFAULT '0', c int AUTO_INCREMENT, d int COMMENT 'default primary null unsigned', e int GENERATED ALWAYS AS (a), f int, g int DEFAULT);",
+		),
+	)
 	require.NoError(t, err)
 	var filled []bool
 	for _, column := range tables[0].Columns {
@@ -267,16 +324,31 @@ func TestColumnsTellWhetherTheTableFillsThem(t *testing.T) {
 		assert.True(t, column.Nullable, column.Name)
 		assert.Equal(t, "int", column.Type, column.Name)
 	}
-	assert.Equal(t, []bool{false, true, true, false, true, false}, filled)
+	assert.Equal(t, []bool{false, true, true, false, true, false, true}, filled)
+}
+
+func TestColumnsOfThePrimaryKeyMayNotBeNull(t *testing.T) {
+	tables, _, err := read(strings.NewReader("CREATE TABLE t (a int, b int, c int, PRIMARY KEY USING BTREE (C,`a`));"))
+	require.NoError(t, err)
+	assert.Equal(
+		t, []bool{false, true, false},
+		[]bool{tables[0].Columns[0].Nullable, tables[0].Columns[1].Nullable, tables[0].Columns[2].Nullable},
+	)
 }
 
 // Old versions of mysqldump create a table where a view will stand, and drop it.
 func TestTablesThatAreDroppedWithoutRowsAreTold(t *testing.T) {
 	var dropped []string
-	err := sqldump.Read("dump.sql", strings.NewReader("USE s; CREATE TABLE V (a int); CREATE TABLE kept (a int); DROP TABLE IF EXISTS v, other; CREATE TABLE v (a int);"), sqldump.Handler{
-		Table: func(sqldump.Table) error { return nil },
-		Drop:  func(database, table string) { dropped = append(dropped, database+"."+table) },
-	})
+	err := sqldump.Read(
+		"dump.sql",
+		strings.NewReader(
+			"USE s; CREATE TABLE V (a int); CREATE TABLE kept (a int); DROP TABLE IF EXISTS v, other; CREATE TABLE v (a int);",
+		),
+		sqldump.Handler{
+			Table: func(sqldump.Table) error { return nil },
+			Drop:  func(database, table string) { dropped = append(dropped, database+"."+table) },
+		},
+	)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"s.v"}, dropped)
 }
@@ -322,6 +394,7 @@ func TestContainersAreReadOrNamed(t *testing.T) {
 		"UTF-16 without a mark":        {utf16(plain, false)[2:], "dump.sql:1: the file is UTF-16 without a byte order mark"},
 		"UTF-16, another order":        {utf16(plain, true)[2:], "dump.sql:1: the file is UTF-16 without a byte order mark"},
 		"UTF-16 with an accent":        {utf16("--\n-- café\n", false), "dump.sql:2: the file is UTF-16 with characters beyond ASCII"},
+		"UTF-16 with a control":        {utf16("-- \u0080\n", false), "dump.sql:1: the file is UTF-16 with characters beyond ASCII"},
 		"UTF-16 beyond latin1":         {utf16("-- Łódź\n", true), "dump.sql:1: the file is UTF-16 with characters beyond ASCII"},
 		"UTF-16 cut in a character":    {utf16(plain, false) + "x", "dump.sql:3: the file is UTF-16 and ends within a character"},
 		"UTF-32":                       {"\xff\xfe\x00\x00-\x00\x00\x00", "dump.sql:1: the file is UTF-32"},
@@ -346,6 +419,42 @@ func TestContainersAreReadOrNamed(t *testing.T) {
 			assert.ErrorContains(t, err, bad.message)
 		})
 	}
+}
+
+// What a file may make the reader remember is bounded, and what a message quotes of it is short.
+func TestLimits(t *testing.T) {
+	columns := func(count int) string { return "a0 int" + numbered(1, count, ", a% int") }
+	values := func(count int) string { return "(0" + strings.Repeat(",0", count-1) + ")" }
+	variables := func(count int) string { return "SET @a0=0" + numbered(1, count, ", @a%=0") + ";" }
+	for name, test := range map[string]struct{ within, beyond, message string }{
+		"variables":        {variables(1000), variables(1001), "dump.sql:1: the file sets more than 1000 variables"},
+		"columns":          {"CREATE TABLE t (" + columns(4096) + ");", "CREATE TABLE t (" + columns(4097) + ");", "table t has more than 4096 columns"},
+		"named columns":    {"INSERT INTO t (a0" + numbered(1, 4096, ",a%") + ") VALUES (1);", "INSERT INTO t (a0" + numbered(1, 4097, ",a%") + ") VALUES (1);", "more than 4096 columns are named"},
+		"values":           {"INSERT INTO t VALUES " + values(4096) + ";", "INSERT INTO t VALUES " + values(4097) + ";", "a row has more than 4096 values"},
+		"a part of ALTER":  {"ALTER TABLE t ADD KEY " + strings.Repeat("x ", 4094) + ";", "ALTER TABLE t ADD KEY " + strings.Repeat("x ", 4095) + ";", "a part has more than 4096 words"},
+		"a value of SET":   {"SET a=" + strings.Repeat("x ", 1000) + ";", "SET a=" + strings.Repeat("x ", 1001) + ";", "a value of more than 1000 words"},
+		"a definition":     {"CREATE TABLE t (a text COMMENT '" + strings.Repeat("x", 1<<20-14) + "');", "CREATE TABLE t (a text COMMENT '" + strings.Repeat("x", 1<<20-13) + "');", "a definition of more than 1048576 bytes"},
+		"a delimiter":      {"DELIMITER ;" + strings.Repeat(" ", 98) + "\nSET a=1;", "DELIMITER ;" + strings.Repeat(" ", 99) + "\nSET a=1;", "DELIMITER: expected one or two signs"},
+		"a word's mention": {";", strings.Repeat("x", 41) + ";", `"` + strings.Repeat("x", 40) + `..." starts no statement`},
+		"a word, whole":    {";", strings.Repeat("x", 40) + ";", `"` + strings.Repeat("x", 40) + `" starts no statement`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, _, err := read(strings.NewReader(test.within))
+			require.NoError(t, err)
+			_, _, err = read(strings.NewReader(test.beyond))
+			require.ErrorContains(t, err, test.message)
+			assert.Less(t, len(err.Error()), 250)
+		})
+	}
+}
+
+// numbered repeats a text with the numbers in place of %.
+func numbered(from, to int, text string) string {
+	var all strings.Builder
+	for i := from; i < to; i++ {
+		all.WriteString(strings.ReplaceAll(text, "%", strconv.Itoa(i)))
+	}
+	return all.String()
 }
 
 // endless gives one statement of rows for ever, and notes the heap meanwhile.
@@ -390,7 +499,10 @@ func TestReadersAndHandlersErrorsComeOut(t *testing.T) {
 	_, _, err = read(io.MultiReader(strings.NewReader("INSERT INTO t VALUES ('half"), iotest.ErrReader(broken)))
 	require.ErrorIs(t, err, broken, "the file is not blamed")
 
-	err = sqldump.Read("dump.sql", strings.NewReader("INSERT INTO t VALUES (1);"), sqldump.Handler{Row: func(sqldump.Row) error { return broken }})
+	err = sqldump.Read(
+		"dump.sql", strings.NewReader("INSERT INTO t VALUES (1);"),
+		sqldump.Handler{Row: func(sqldump.Row) error { return broken }},
+	)
 	assert.ErrorIs(t, err, broken)
 }
 
@@ -416,5 +528,42 @@ func FuzzRead(f *testing.F) {
 			require.LessOrEqual(t, located.Line, 1+strings.Count(string(data), "\n"))
 		}
 		require.GreaterOrEqual(t, located.Line, 1)
+	})
+}
+
+// Whatever a text holds, each way in which tools write it gives it back, and nothing of what stands
+// around it is lost.
+func FuzzTextsComeBack(f *testing.F) {
+	for _, seed := range []string{"", "it's", `back\slash`, `\'`, "''", "a\x00b\x1a\r\n\t", "; -- /* */ #", "\"`", "é日本", "\xff\xfe", "'); DROP TABLE t; --"} {
+		f.Add([]byte(seed))
+	}
+	escape := strings.NewReplacer("\\", `\\`, "'", `\'`, `"`, `\"`, "\x00", `\0`, "\n", `\n`, "\r", `\r`, "\x1a", `\Z`)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		text := string(data)
+		doubled := strings.ReplaceAll(text, "'", "''")
+		statements := []string{
+			"INSERT INTO t VALUES (1,'" + escape.Replace(text) + "',2);",
+			"INSERT INTO t VALUES (1,'" + strings.ReplaceAll(doubled, `\`, `\\`) + "',2);",
+			`INSERT INTO t VALUES (1,"` + escape.Replace(text) + `",2);`,
+			"SET sql_mode='NO_BACKSLASH_ESCAPES'; INSERT INTO t VALUES (1,'" + doubled + "',2); SET sql_mode='';",
+			"DELIMITER $$\nINSERT INTO t VALUES (1,'" + escape.Replace(text) + "',2)$$\nDELIMITER ;\n",
+			"/*!40000 INSERT INTO t VALUES (1,'" + escape.Replace(text) + "',2) */;",
+		}
+		if text != "" {
+			statements = append(
+				statements, fmt.Sprintf("INSERT INTO t VALUES (1,0x%x,2);", text),
+				fmt.Sprintf("INSERT INTO t VALUES (1,X'%X',2);", text),
+			)
+		}
+		_, rows, err := read(strings.NewReader(strings.Join(statements, "")))
+		require.NoError(t, err)
+		require.Len(t, rows, len(statements))
+		for i, row := range rows {
+			require.Len(t, row.Values, 3, statements[i])
+			require.Equal(
+				t, []string{"1", text, "2"}, []string{row.Values[0].Text, row.Values[1].Text, row.Values[2].Text},
+				statements[i],
+			)
+		}
 	})
 }

@@ -1,5 +1,5 @@
-// Package handler answers the events of the source loader: those of its custom resource, at deployment, and the requests of
-// operators. It does not know how the database is reached.
+// Package handler answers the events of the source loader: those of its custom resource, at
+// deployment, and the requests of operators. It does not know how the database is reached.
 package handler
 
 import (
@@ -50,7 +50,8 @@ type ResourceEvent struct {
 	ResourceProperties Properties `json:"ResourceProperties"`
 }
 
-// Properties of the custom resource. Others, such as a hash that makes CloudFormation run it again, are not read.
+// Properties of the custom resource. Others, such as a hash that makes CloudFormation run it again,
+// are not read.
 type Properties struct {
 	// Kind is what an empty source is filled with: sample, empty or dump.
 	Kind string `json:"Kind"`
@@ -94,7 +95,8 @@ type Request struct {
 	Statement string `json:"statement,omitempty"`
 }
 
-// Handle answers a ResourceEvent with a ResourceAnswer, and a Request with a source.State, source.Advanced or source.Table.
+// Handle answers a ResourceEvent with a ResourceAnswer, and a Request with a source.State,
+// source.Advanced or source.Table.
 func (h Handler) Handle(ctx context.Context, payload json.RawMessage) (any, error) {
 	var kind struct {
 		RequestType *string `json:"RequestType"`
@@ -109,7 +111,9 @@ func (h Handler) Handle(ctx context.Context, payload json.RawMessage) (any, erro
 	case kind.Action != nil:
 		return h.operate(ctx, payload)
 	}
-	return nil, errors.New(`the event has neither RequestType, as a custom resource sends it, nor action: ` + allowedActions)
+	return nil, errors.New(
+		`the event has neither RequestType, as a custom resource sends it, nor action: ` + allowedActions,
+	)
 }
 
 func (h Handler) resource(ctx context.Context, payload json.RawMessage) (ResourceAnswer, error) {
@@ -123,7 +127,9 @@ func (h Handler) resource(ctx context.Context, payload json.RawMessage) (Resourc
 	case "Delete":
 		return answer, nil // the data goes with the database, or stays with it
 	default:
-		return ResourceAnswer{}, fmt.Errorf("RequestType is %q: Create, Update and Delete are allowed", event.RequestType)
+		return ResourceAnswer{}, fmt.Errorf(
+			"RequestType is %q: Create, Update and Delete are allowed", event.RequestType,
+		)
 	}
 	wanted, bucket, key, err := event.ResourceProperties.contents()
 	if err != nil {
@@ -146,7 +152,10 @@ func (h Handler) resource(ctx context.Context, payload json.RawMessage) (Resourc
 		return ResourceAnswer{}, err
 	}
 	if state.Kind == source.Foreign && wanted.Kind != source.Empty {
-		h.Logger.WarnContext(ctx, "the source holds rows that no load made: they stay, and nothing is loaded", slog.Any("wanted", wanted.Kind))
+		h.Logger.WarnContext(
+			ctx, "the source holds rows that no load made: they stay, and nothing is loaded",
+			slog.Any("wanted", wanted.Kind),
+		)
 	}
 	h.Logger.InfoContext(ctx, "source is ready", slog.Any("state", state))
 	answer.Data["SchemaVersion"] = strconv.Itoa(state.SchemaVersion)
@@ -155,24 +164,25 @@ func (h Handler) resource(ctx context.Context, payload json.RawMessage) (Resourc
 	return answer, nil
 }
 
-// contents are what the properties ask for, without the way to open a dump. The error names every problem.
+// contents are what the properties ask for, without the way to open a dump. The error names every
+// problem.
 func (p Properties) contents() (wanted source.Contents, bucket, key string, err error) {
 	wanted = source.Contents{Kind: source.Kind(p.Kind), Options: classicmodels.DefaultOptions(), DumpName: p.DumpURI}
 	var problems []error
 	if p.Scale != "" {
 		if wanted.Options.Scale, err = strconv.ParseFloat(string(p.Scale), 64); err != nil {
-			problems = append(problems, fmt.Errorf("Scale is %q: a number is allowed", p.Scale))
+			problems = append(problems, fmt.Errorf("property Scale is %q: a number is allowed", p.Scale))
 		}
 	}
 	if p.Seed != "" {
 		if wanted.Options.Seed, err = strconv.ParseUint(string(p.Seed), 10, 64); err != nil {
-			problems = append(problems, fmt.Errorf("Seed is %q: a whole number from 0 is allowed", p.Seed))
+			problems = append(problems, fmt.Errorf("property Seed is %q: a whole number from 0 is allowed", p.Seed))
 		}
 	}
 	if wanted.Kind == source.Dump {
 		path, scheme := strings.CutPrefix(p.DumpURI, "s3://")
 		if bucket, key, _ = strings.Cut(path, "/"); !scheme || bucket == "" || key == "" {
-			problems = append(problems, fmt.Errorf("DumpUri is %q: s3://bucket/key is allowed", p.DumpURI))
+			problems = append(problems, fmt.Errorf("property DumpUri is %q: s3://bucket/key is allowed", p.DumpURI))
 		}
 	}
 	return wanted, bucket, key, errors.Join(problems...)

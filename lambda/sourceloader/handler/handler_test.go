@@ -29,7 +29,9 @@ func TestMain(m *testing.M) { os.Exit(mariadbtest.Run(m)) }
 // bucket holds objects by bucket/key.
 type bucket map[string]string
 
-func (b bucket) GetObject(_ context.Context, input *s3.GetObjectInput, _ ...func(*s3.Options)) (*s3.GetObjectOutput, error) {
+func (b bucket) GetObject(
+	_ context.Context, input *s3.GetObjectInput, _ ...func(*s3.Options),
+) (*s3.GetObjectOutput, error) {
 	content, found := b[aws.ToString(input.Bucket)+"/"+aws.ToString(input.Key)]
 	if !found {
 		return nil, &types.NoSuchKey{}
@@ -93,7 +95,10 @@ func TestDeploymentLoadsASampleOnce(t *testing.T) {
 	assert.Equal(t, "sample", created.Data["Kind"])
 	assert.Equal(t, "1", created.Data["SchemaVersion"])
 	assert.Equal(t, "seed=18446744073709551615 scale=0.1 strength=0.8 advance=0", created.Data["Detail"])
-	assert.Equal(t, created, l.resource(t, "Update", `"Kind":"sample","Scale":2,"Seed":3`), "numbers are read, and what is there stays")
+	assert.Equal(
+		t, created, l.resource(t, "Update", `"Kind":"sample","Scale":2,"Seed":3`),
+		"numbers are read, and what is there stays",
+	)
 
 	var advanced source.Advanced
 	require.NoError(t, l.call(t, `{"action":"advance","days":2}`, &advanced))
@@ -103,7 +108,9 @@ func TestDeploymentLoadsASampleOnce(t *testing.T) {
 	assert.Equal(t, 2, state.AdvanceDays)
 	assert.EqualValues(t, 12, state.Tables["customers"])
 	var table source.Table
-	require.NoError(t, l.call(t, `{"action":"query","statement":"SELECT kind, advance_days FROM diecast.source_load"}`, &table))
+	require.NoError(
+		t, l.call(t, `{"action":"query","statement":"SELECT kind, advance_days FROM diecast.source_load"}`, &table),
+	)
 	assert.Equal(t, []string{"kind", "advance_days"}, table.Columns)
 	assert.Equal(t, []string{"sample", "2"}, []string{*table.Rows[0][0], *table.Rows[0][1]})
 }
@@ -120,12 +127,18 @@ func TestDeploymentLoadsADump(t *testing.T) {
 	shop, err := classicmodels.New(options)
 	require.NoError(t, err)
 	var written bytes.Buffer
-	_, err = classicmodels.WriteSQL(t.Context(), shop, func(string) (io.WriteCloser, error) { return closing{&written}, nil })
+	_, err = classicmodels.WriteSQL(
+		t.Context(), shop, func(string) (io.WriteCloser, error) { return closing{&written}, nil },
+	)
 	require.NoError(t, err)
 	l.objects["dumps/my shop#1.sql"] = written.String()
 
 	var answer handler.ResourceAnswer
-	err = l.call(t, `{"RequestType":"Create","ResourceProperties":{"Kind":"dump","DumpUri":"s3://dumps/none.sql"}}`, &answer)
+	err = l.call(
+		t,
+		`{"RequestType":"Create","ResourceProperties":{"Kind":"dump","DumpUri":"s3://dumps/none.sql"}}`,
+		&answer,
+	)
 	require.ErrorContains(t, err, "load the dump: open s3://dumps/none.sql: NoSuchKey")
 	assert.Equal(t, "dump", l.resource(t, "Create", `"Kind":"dump","DumpUri":"s3://dumps/my shop#1.sql"`).Data["Kind"])
 	assert.Contains(t, l.logs.String(), `"msg":"loading","rows":100000`)
@@ -148,8 +161,13 @@ func TestForeignRowsMakeNoDeploymentFail(t *testing.T) {
 }
 
 func TestDeleteOpensNothing(t *testing.T) {
-	h := handler.Handler{Open: func(context.Context) (handler.Backend, error) { return handler.Backend{}, errors.New("opened") }}
-	answer, err := h.Handle(t.Context(), json.RawMessage(`{"RequestType":"Delete","PhysicalResourceId":"source-database","ResourceProperties":{}}`))
+	h := handler.Handler{
+		Open: func(context.Context) (handler.Backend, error) { return handler.Backend{}, errors.New("opened") },
+	}
+	answer, err := h.Handle(
+		t.Context(),
+		json.RawMessage(`{"RequestType":"Delete","PhysicalResourceId":"source-database","ResourceProperties":{}}`),
+	)
 	require.NoError(t, err)
 	assert.Equal(t, handler.ResourceAnswer{PhysicalResourceID: "source-database", Data: map[string]string{}}, answer)
 }
@@ -166,7 +184,7 @@ func TestBadEventsNameWhatIsAllowed(t *testing.T) {
 		"unknown action":        {`{"action":"drop"}`, `action is "drop": status, advance and query are allowed`},
 		"a misspelt field":      {`{"action":"advance","day":1}`, "day"},
 		"days as a text":        {`{"action":"advance","days":"1"}`, "days"},
-		"scale and seed":        {`{"RequestType":"Create","ResourceProperties":{"Kind":"sample","Scale":"big","Seed":-1}}`, "Scale is \"big\": a number is allowed\nSeed is \"-1\": a whole number"},
+		"scale and seed":        {`{"RequestType":"Create","ResourceProperties":{"Kind":"sample","Scale":"big","Seed":-1}}`, "property Scale is \"big\": a number is allowed\nproperty Seed is \"-1\": a whole number"},
 		"scale as a list":       {`{"RequestType":"Create","ResourceProperties":{"Kind":"sample","Scale":[]}}`, "[] is neither a text nor a number"},
 		"a dump of no name":     {`{"RequestType":"Create","ResourceProperties":{"Kind":"dump"}}`, `DumpUri is "": s3://bucket/key is allowed`},
 		"a dump of the web":     {`{"RequestType":"Create","ResourceProperties":{"Kind":"dump","DumpUri":"https://host/key"}}`, "s3://bucket/key is allowed"},
@@ -181,6 +199,9 @@ func TestBadEventsNameWhatIsAllowed(t *testing.T) {
 	}
 	l := newLoader(t)
 	var answer any
-	require.ErrorContains(t, l.call(t, `{"RequestType":"Create","ResourceProperties":{"Kind":"copy"}}`, &answer), `kind "copy": sample, empty and dump are allowed`)
+	require.ErrorContains(
+		t, l.call(t, `{"RequestType":"Create","ResourceProperties":{"Kind":"copy"}}`, &answer),
+		`kind "copy": sample, empty and dump are allowed`,
+	)
 	require.ErrorContains(t, l.call(t, `{"action":"query","statement":"DROP TABLE x"}`, &answer), "SELECT, WITH")
 }

@@ -1,4 +1,5 @@
--- For any other server: the users are there and locked, until whoever runs the server gives them a password and unlocks them.
+-- For any other server: the users are there and locked, until whoever runs the server gives them a
+-- password and unlocks them.
 
 CREATE USER IF NOT EXISTS 'owner'@'%' ACCOUNT LOCK;
 

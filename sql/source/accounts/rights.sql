@@ -2,8 +2,8 @@
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES, CREATE VIEW, SHOW VIEW, LOCK TABLES
     ON classicmodels.* TO 'owner'@'%';
 
--- The job reads what the training set and the sales mart are made of: no payments, no employees. It needs whole tables, because
--- it reports columns that are new.
+-- The job reads what the training set and the sales mart are made of: no payments, no employees. It
+-- needs whole tables, because it reports columns that are new.
 GRANT SELECT ON classicmodels.ratings TO 'etl_reader'@'%';
 
 GRANT SELECT ON classicmodels.products TO 'etl_reader'@'%';

@@ -1,2 +1,3 @@
--- Dates ratings that have no date, as the course's have none. Parameters: the date; what stands for none.
+-- Dates ratings that have no date, as the course's have none. Parameters: the date; what stands for
+-- none.
 UPDATE classicmodels.ratings SET ratedAt = ? WHERE ratedAt = ?;

@@ -1,5 +1,6 @@
--- Ratings for a source that has none: a customer's products are ranked by how often, then how much of each was ordered, and the
--- ranks are cut into 1 to 5 by the cumulative counts of the course's ratings (224, 786, 1645 and 2277 of 2,532).
+-- Ratings for a source that has none: a customer's products are ranked by how often, then how much
+-- of each was ordered, and the ranks are cut into 1 to 5 by the cumulative counts of the course's
+-- ratings (224, 786, 1645 and 2277 of 2,532).
 INSERT INTO classicmodels.ratings (customerNumber, productCode, productRating, ratedAt)
 SELECT
     ranked.customerNumber,

@@ -1,5 +1,6 @@
--- The nine tables of classicmodels, for MySQL 8.4 and MariaDB 11.4. Runs as the login of the loader: the master user on RDS.
--- Statements are separated by a semicolon and an empty line; each is sent on its own. A table that is there stays as it is.
+-- The nine tables of classicmodels, for MySQL 8.4 and MariaDB 11.4. Runs as the login of the
+-- loader: the master user on RDS. Statements are separated by a semicolon and an empty line; each
+-- is sent on its own. A table that is there stays as it is.
 
 CREATE DATABASE IF NOT EXISTS classicmodels CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci;
 

@@ -7,8 +7,8 @@ CREATE TABLE IF NOT EXISTS diecast.source_schema (
     version int NOT NULL CHECK (version > 0)
 ) ENGINE=InnoDB;
 
--- The one row says that a load is complete: it is committed together with all that was loaded. Without it the source is empty,
--- or its rows are somebody else's.
+-- The one row says that a load is complete: it is committed together with all that was loaded.
+-- Without it the source is empty, or its rows are somebody else's.
 CREATE TABLE IF NOT EXISTS diecast.source_load (
     one_row tinyint NOT NULL DEFAULT 1 PRIMARY KEY CHECK (one_row = 1),
     kind varchar(10) NOT NULL CHECK (kind IN ('sample', 'dump')),
