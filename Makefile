@@ -163,9 +163,11 @@ validate: node_modules/.complete $(GLUE_JARS)
 		npx cdk synth --strict --quiet -c profile=$$profile --output cdk.out/validate; \
 	done
 
-.PHONY: snapshots
-snapshots: ## Accept the templates as they are now, printing what changed
-	@CDK_VALIDATION=false go test ./test/templates -run '^TestSnapshots$$' -update -count=1 -v | grep -v -E '^(=== |--- |    --- |PASS|ok )' || true
+.PHONY: accept
+accept: $(PYTHON_HOME)/.complete $(GLUE_JARS) ## Accept what is generated as it is now: templates, tables of docs; prints what changed in templates
+	@go test ./config -run '^TestConfigurationIsDocumented$$' -update -count=1
+	@cd test/templates && CDK_VALIDATION=false go test -run '^(TestSnapshots|TestKeys|TestProfiles)' -update -count=1
+	@git status --short -- docs test/templates/snapshots
 
 .PHONY: train
 train: $(TRAINING_HOME)/.complete ## Train the shipped model anew on the generated sample at scale 1

@@ -72,10 +72,15 @@ func neededShards(eventsPerSecond int) int {
 	return max(1, ceil(float64(eventsPerSecond)/shardEventsPerSecond))
 }
 
-// neededBatches is how many batches of the deliver function must be under way at
-// the same time to keep up (Little's law).
+// eventsUnderWay is how many events the deliver function must hold at the same
+// time to keep up (Little's law).
+func (c Config) eventsUnderWay() float64 {
+	return float64(c.Capacity.EventsPerSecond) * invocationSeconds
+}
+
+// neededBatches is how many batches of the deliver function hold them.
 func (c Config) neededBatches() int {
-	return max(1, ceil(float64(c.Capacity.EventsPerSecond)*invocationSeconds/float64(c.Streaming.BatchSize)))
+	return max(1, ceil(c.eventsUnderWay()/float64(c.Streaming.BatchSize)))
 }
 
 // shards is how many shards deliver in parallel at the stated peak.
@@ -123,9 +128,9 @@ func (c Config) capacityProblems() []Problem {
 	c.Streaming.Shards = max(c.Streaming.Shards, needed)
 	if perShard := (c.neededBatches() + c.shards() - 1) / c.shards(); perShard > mostParallelization {
 		refuse("streaming.batchSize", c.Streaming.BatchSize,
-			"must be at least %d for capacity.eventsPerSecond=%d with %d shards, even with streaming.parallelization=%d",
-			ceil(float64(events)*invocationSeconds/float64(c.shards()*mostParallelization)), events, c.shards(),
-			mostParallelization)
+			"must be at least %d for capacity.eventsPerSecond=%d with %d shards, "+
+				"even with streaming.parallelization=%d",
+			ceil(c.eventsUnderWay()/float64(c.shards()*mostParallelization)), events, c.shards(), mostParallelization)
 	} else if c.Streaming.Parallelization < perShard {
 		refuse("streaming.parallelization", c.Streaming.Parallelization,
 			"must be at least %d for capacity.eventsPerSecond=%d with %d shards and batches of %d events; "+
@@ -165,7 +170,7 @@ func (c Config) capacityProblems() []Problem {
 
 // parallelizationThatFits names the most that the account holds, where any does.
 func (c Config) parallelizationThatFits() string {
-	for p := c.Streaming.Parallelization - 1; p >= 1; p-- {
+	for p := c.Streaming.Parallelization; p >= 1; p-- {
 		c.Streaming.Parallelization = p
 		deliver, transform, inference := c.executions()
 		if deliver+transform+inference+otherExecutions <= c.Capacity.AccountConcurrency {

@@ -81,10 +81,13 @@ func TestDestroysDataTakesBothKeys(t *testing.T) {
 
 func TestJSONValuesAndCommandLineTextMeanTheSame(t *testing.T) {
 	var fromFile map[string]any
-	require.NoError(t, json.Unmarshal([]byte(`{"vectors.multiAz": true, "streaming.shards": 3, "streaming.processorBufferMiB": 0.7,
+	require.NoError(t, json.Unmarshal([]byte(`{
+		"vectors.multiAz": true, "streaming.shards": 3, "streaming.processorBufferMiB": 0.7,
 		"network.reservedCidrs": ["10.0.0.0/16", "10.1.0.0/16"], "name": "shop"}`), &fromFile))
-	fromText := map[string]any{"vectors.multiAz": "true", "streaming.shards": " 3", "streaming.processorBufferMiB": "0.7",
-		"network.reservedCidrs": "10.0.0.0/16, 10.1.0.0/16", "name": "shop", "capacity.accountConcurrency": 1000}
+	fromText := map[string]any{
+		"vectors.multiAz": "true", "streaming.shards": " 3", "streaming.processorBufferMiB": "0.7",
+		"network.reservedCidrs": "10.0.0.0/16, 10.1.0.0/16", "name": "shop", "capacity.accountConcurrency": 1000,
+	}
 	fromFile["capacity.accountConcurrency"] = "1000"
 	file, err := Load(fromFile)
 	require.NoError(t, err)
@@ -216,6 +219,8 @@ func TestUnknownKeysAreRefusedWithTheNearestOne(t *testing.T) {
 		"one letter missing":  {"network.cdr", "network.cidr"},
 		"wrong case":          {"Vectors.MultiAZ", "vectors.multiAz"},
 		"profile itself":      {"profil", "profile"},
+		"a third differs":     {"namxe", "name"},
+		"over a third":        {"naxxe", ""},
 		"nothing near":        {"completely.different", ""},
 		"empty":               {"", ""},
 		"a novel":             {strings.Repeat("streaming.shards", 1000), ""},
@@ -249,7 +254,11 @@ func TestAllProblemsComeInOneMessageSortedByKey(t *testing.T) {
 	lines := strings.Split(err.Error(), "\n")
 	require.Len(t, lines, 5)
 	assert.Equal(t, "4 configuration problems:", lines[0])
-	for i, start := range []string{"data.destroy=true: ", "network.cidr=8.0.0.0/16: not a private range", "netwrok.nat=none: unknown key; did you mean network.nat?", "streaming.shards=many: must be a whole number from 1 to 500"} {
+	for i, start := range []string{
+		"data.destroy=true: ", "network.cidr=8.0.0.0/16: not a private range",
+		"netwrok.nat=none: unknown key; did you mean network.nat?",
+		"streaming.shards=many: must be a whole number from 1 to 500",
+	} {
 		assert.True(t, strings.HasPrefix(lines[i+1], "  "+start), lines[i+1])
 	}
 
@@ -269,8 +278,15 @@ func TestMessagesStayOnTheirLine(t *testing.T) {
 	}
 }
 
+func TestLongValuesAreShortened(t *testing.T) {
+	assert.Equal(t, strings.Repeat("é", 60), shown(strings.Repeat("é", 60)))
+	assert.Equal(t, strings.Repeat("é", 60)+"…", shown(strings.Repeat("é", 61)))
+}
+
 func TestABadProfileIsNotBlamedOnItsDefaults(t *testing.T) {
-	problems := problemsOf(t, map[string]any{"profile": "prd", "capacity.eventsPerSecond": 5000.0, "streaming.shards": "x"})
+	problems := problemsOf(t, map[string]any{
+		"profile": "prd", "capacity.eventsPerSecond": 5000.0, "streaming.shards": "x",
+	})
 	require.Len(t, problems, 2)
 	assert.Equal(t, "profile", problems[0].Key)
 	assert.Equal(t, "streaming.shards", problems[1].Key)
@@ -309,37 +325,46 @@ func TestCombinations(t *testing.T) {
 		"destroy what is not protected": {
 			with(Prod, destroy, true, removal, "destroy", protection, false, sourceProtection, false), "", ""},
 
-		"retries outlive the stream":        {with(Lean, recordAge, 86401.0), recordAge, "86400"},
-		"retries within a longer stream":    {with(Lean, recordAge, 86401.0, retention, 25.0), "", ""},
-		"one shard, 750 events":             {with(Standard, events, 750.0, parallel, 8.0), "", ""},
-		"one shard, 751 events":             {with(Standard, events, 751.0, parallel, 8.0), shards, "at least 2 "},
-		"one shard, 2,500 events":           {with(Standard, events, 2500.0, parallel, 10.0), shards, "at least 4 "},
-		"more shards come in steps":         {with(Standard, events, 2500.0, parallel, 10.0), shards, "at most double"},
-		"on-demand within its start":        {with(Prod, events, 3000.0), "", ""},
-		"on-demand beyond its start":        {with(Prod, events, 3001.0), mode, "at least 5 shards"},
-		"too few batches at a time":         {with(Standard, events, 700.0), parallel, "at least 7 "},
-		"shards share the batches":          {with(Standard, events, 1400.0, batch, 200.0, shards, 2.0, parallel, 4.0), "", ""},
-		"shards share the batches, too few": {with(Standard, events, 1400.0, batch, 200.0, shards, 2.0, parallel, 3.0), parallel, "at least 4 "},
-		"the most batches at a time":        {with(Standard, events, 750.0, batch, 75.0, parallel, 10.0), "", ""},
-		"batches too small for any number":  {with(Standard, events, 700.0, batch, 10.0), batch, "at least 70 "},
-		"batches too small for several":     {with(Standard, events, 1400.0, batch, 10.0, shards, 2.0), batch, "at least 70 "},
-		"new account, 2 batches at a time":  {with(Lean, parallel, 2.0), "", ""},
-		"new account, 3 batches at a time":  {with(Lean, parallel, 3.0), account, "at least 11: 3 deliver, 1 transform, 4 inference and 3 other"},
-		"new account, many batches":         {with(Lean, parallel, 6.0), account, "streaming.parallelization to 2 or"},
-		"new account, on-demand":            {with(Lean, mode, "on-demand"), account, "at least 19"},
-		"no parallelization fits":           {with(Lean, mode, "on-demand"), account, "streaming.parallelization or ask"},
-		"an account that just holds it":     {with(Lean, parallel, 3.0, account, 11.0), "", ""},
-		"only the least fits":               {with(Lean, shards, 2.0, parallel, 2.0, account, 11.0), account, "streaming.parallelization to 1 or"},
-		"new account, any reservation":      {with(Lean, reserved, 4.0), reserved, "must be 0:"},
-		"room for one reservation only":     {with(Lean, reserved, 2.0, account, 102.0), "", ""},
-		"reservation below its callers":     {with(Standard, reserved, 2.0), reserved, "from 3,"},
-		"reservation of its callers":        {with(Standard, reserved, 3.0), "", ""},
-		"the largest reservation":           {with(Prod, class, "db.r7g.2xlarge", reserved, 900.0), "", ""},
-		"reservation of the whole account":  {with(Prod, class, "db.r7g.2xlarge", reserved, 901.0), reserved, "to 900,"},
-		"as many as the database takes":     {with(Lean, reserved, 18.0, account, 1000.0), "", ""},
-		"one more than the database takes":  {with(Lean, reserved, 19.0, account, 1000.0), class, "86 connections (this one has 84)"},
-		"database too small":                {with(Prod, class, "db.t4g.small"), class, "such as db.t3.medium"},
-		"no database is large enough":       {with(Lean, reserved, 1000.0, account, 2000.0, parallel, 10.0, shards, 500.0), class, "at a time"},
+		"retries outlive the stream":     {with(Lean, recordAge, 86401.0), recordAge, "86400"},
+		"retries within a longer stream": {with(Lean, recordAge, 86401.0, retention, 25.0), "", ""},
+		"one shard, 750 events":          {with(Standard, events, 750.0, parallel, 8.0), "", ""},
+		"one shard, 751 events":          {with(Standard, events, 751.0, parallel, 8.0), shards, "at least 2 "},
+		"one shard, 2,500 events":        {with(Standard, events, 2500.0, parallel, 10.0), shards, "at least 4 "},
+		"more shards come in steps":      {with(Standard, events, 2500.0, parallel, 10.0), shards, "at most double"},
+		"on-demand within its start":     {with(Prod, events, 3000.0), "", ""},
+		"on-demand beyond its start":     {with(Prod, events, 3001.0), mode, "at least 5 shards"},
+		"too few batches at a time":      {with(Standard, events, 700.0), parallel, "at least 7 "},
+		"shards share the batches": {
+			with(Standard, events, 1400.0, batch, 200.0, shards, 2.0, parallel, 4.0), "", ""},
+		"shards share the batches, too few": {
+			with(Standard, events, 1400.0, batch, 200.0, shards, 2.0, parallel, 3.0), parallel, "at least 4 "},
+		"the most batches at a time":       {with(Standard, events, 750.0, batch, 75.0, parallel, 10.0), "", ""},
+		"batches too small for any number": {with(Standard, events, 700.0, batch, 10.0), batch, "at least 70 "},
+		"batches too small for several": {
+			with(Standard, events, 1400.0, batch, 10.0, shards, 2.0), batch, "at least 70 "},
+		"new account, 2 batches at a time": {with(Lean, parallel, 2.0), "", ""},
+		"new account, 3 batches at a time": {
+			with(Lean, parallel, 3.0), account, "at least 11: 3 deliver, 1 transform, 4 inference and 3 other"},
+		"new account, many batches": {with(Lean, parallel, 6.0), account, "streaming.parallelization to 2 or"},
+		"new account, on-demand":    {with(Lean, mode, "on-demand"), account, "at least 19"},
+		"no parallelization fits": {
+			with(Lean, mode, "on-demand"), account, "streaming.parallelization or ask"},
+		"an account that just holds it": {with(Lean, parallel, 3.0, account, 11.0), "", ""},
+		"only the least fits": {
+			with(Lean, shards, 2.0, parallel, 2.0, account, 11.0), account, "streaming.parallelization to 1 or"},
+		"new account, any reservation":  {with(Lean, reserved, 4.0), reserved, "must be 0:"},
+		"room for one reservation only": {with(Lean, reserved, 2.0, account, 102.0), "", ""},
+		"reservation below its callers": {with(Standard, reserved, 2.0), reserved, "from 3,"},
+		"reservation of its callers":    {with(Standard, reserved, 3.0), "", ""},
+		"the largest reservation":       {with(Prod, class, "db.r7g.2xlarge", reserved, 900.0), "", ""},
+		"reservation of the whole account": {
+			with(Prod, class, "db.r7g.2xlarge", reserved, 901.0), reserved, "to 900,"},
+		"as many as the database takes": {with(Lean, reserved, 18.0, account, 1000.0), "", ""},
+		"one more than the database takes": {
+			with(Lean, reserved, 19.0, account, 1000.0), class, "86 connections (this one has 84)"},
+		"database too small": {with(Prod, class, "db.t4g.small"), class, "such as db.t3.medium"},
+		"no database is large enough": {
+			with(Lean, reserved, 1000.0, account, 2000.0, parallel, 10.0, shards, 500.0), class, "at a time"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if test.key == "" {
@@ -359,13 +384,24 @@ func TestCombinations(t *testing.T) {
 }
 
 func TestMaxConnectionsFollowMemory(t *testing.T) {
-	for class, want := range map[string]int{"db.t4g.micro": 84, "db.t4g.small": 168, "db.m7g.large": 675, "db.r7g.2xlarge": 5000, "unknown": 0} {
+	for class, want := range map[string]int{
+		"db.t4g.micro": 84, "db.t4g.small": 168, "db.m7g.large": 675, "db.r7g.2xlarge": 5000, "unknown": 0,
+	} {
 		assert.Equal(t, want, Vectors{InstanceClass: class}.PostgreSQLMaxConnections(), class)
 	}
 }
 
 func TestConfigurationIsDocumented(t *testing.T) {
 	accept.Region(t, "../docs/configuration.md", "keys", Markdown())
+}
+
+func TestSmallestClassWithEnoughConnections(t *testing.T) {
+	for connections, want := range map[int]string{
+		1: ", such as db.t3.micro", 84: ", such as db.t3.micro", 85: ", such as db.t3.small", 5000: ", such as db.r7g.2xlarge",
+		5001: "",
+	} {
+		assert.Equal(t, want, classFor(connections), connections)
+	}
 }
 
 func TestMarkdownShowsEveryKeyOnceInWholeRows(t *testing.T) {
@@ -424,13 +460,17 @@ func FuzzLoad(f *testing.F) {
 func FuzzCapacity(f *testing.F) {
 	f.Add(uint16(10), uint8(1), uint16(100), uint8(1), uint16(0), uint16(10), false)
 	f.Add(uint16(2500), uint8(4), uint16(200), uint8(4), uint16(50), uint16(1000), true)
-	f.Fuzz(func(t *testing.T, events uint16, shards uint8, batch uint16, parallel uint8, reserved, account uint16, onDemand bool) {
+	f.Fuzz(func(t *testing.T, events uint16, shards uint8, batch uint16, parallel uint8, reserved, account uint16,
+		onDemand bool) {
 		mode := ModeProvisioned
 		if onDemand {
 			mode = ModeOnDemand
 		}
-		c, err := Load(map[string]any{"capacity.eventsPerSecond": int(events), "streaming.shards": int(shards), "streaming.batchSize": int(batch),
-			"streaming.parallelization": int(parallel), "inference.reservedConcurrency": int(reserved), "capacity.accountConcurrency": int(account), "streaming.mode": mode})
+		c, err := Load(map[string]any{
+			"capacity.eventsPerSecond": int(events), "capacity.accountConcurrency": int(account),
+			"streaming.mode": mode, "streaming.shards": int(shards), "streaming.batchSize": int(batch),
+			"streaming.parallelization": int(parallel), "inference.reservedConcurrency": int(reserved),
+		})
 		if err != nil {
 			return
 		}
@@ -444,7 +484,8 @@ func FuzzCapacity(f *testing.F) {
 		if reserved > 0 && (int(account)-int(reserved) < 100 || int(reserved) < n*int(parallel)+n) {
 			t.Fatalf("reservation %d does not fit", reserved)
 		}
-		if inference := max(n*int(parallel)+n, int(reserved)); inference*4+10 > c.Vectors.PostgreSQLMaxConnections() || n*int(parallel)+n+inference+3 > int(account) {
+		inference := max(n*int(parallel)+n, int(reserved))
+		if inference*4+10 > c.Vectors.PostgreSQLMaxConnections() || n*int(parallel)+n+inference+3 > int(account) {
 			t.Fatalf("%d inference executions do not fit", inference)
 		}
 	})

@@ -44,15 +44,18 @@ func NewNetwork(app constructs.Construct, cfg config.Config) *Network {
 	n.AlarmTopic = topic.Topic()
 	output(stack, outputs.VPCID, n.VPC().VpcId())
 	output(stack, outputs.AlarmTopicARN, n.AlarmTopic.TopicArn())
+	// The bucket and its export are there without access logs, too, and empty: an
+	// export must stand before a stack imports it, and until none does.
+	logs := securebucket.New(stack, "AccessLogs", securebucket.Props{
+		Expiries:           []securebucket.Expiry{{After: days(cfg.Data.AccessLogRetentionDays)}},
+		Destroy:            cfg.DestroysData(),
+		ReceivesAccessLogs: true,
+	})
+	stack.ExportValue(logs.Name(), nil)
 	if cfg.Data.AccessLogs {
-		logs := securebucket.New(stack, "AccessLogs", securebucket.Props{
-			Expiries:           []securebucket.Expiry{{After: days(cfg.Data.AccessLogRetentionDays)}},
-			Destroy:            cfg.DestroysData(),
-			ReceivesAccessLogs: true,
-		})
 		n.AccessLogs = logs.Bucket()
-		output(stack, outputs.AccessLogsBucketName, logs.Name())
 	}
+	output(stack, outputs.AccessLogsBucketName, logs.Name())
 	return n
 }
 

@@ -61,10 +61,10 @@ func CompileAhead() (stop func()) {
 // and GOFLAGS of the environment is ignored.
 //
 // Executables are kept in the module's bin folder: the go command links none anew whose build ID
-// says that it is up to date, and linking is most of the time. Each build works on copies in a
-// folder of its own and replaces kept executables whole, so that builds at the same time do not
-// disturb each other. Where nothing can be kept, as in a checkout that is read-only, every build
-// links.
+// says that it is up to date, and linking is most of the time. Each build works on links in a folder
+// of its own, which the go command replaces but never writes into, and replaces kept executables
+// whole, so that builds at the same time do not disturb each other. Where nothing can be kept, as in
+// a checkout that is read-only, every build links.
 func Build(ctx context.Context, moduleRoot string) (map[string][]byte, error) {
 	bin := filepath.Join(moduleRoot, "bin")
 	work, err := workFolder(bin)
@@ -77,15 +77,9 @@ func Build(ctx context.Context, moduleRoot string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("golambda: finding the functions: %w", err)
 	}
-	last := map[string][]byte{}
 	for _, main := range mains {
 		name := filepath.Base(filepath.Dir(main))
-		if last[name], err = os.ReadFile(filepath.Join(kept, name)); err != nil {
-			continue
-		}
-		if err := os.WriteFile(filepath.Join(work, name), last[name], 0o755); err != nil {
-			return nil, fmt.Errorf("golambda: laying out the executables that were kept: %w", err)
-		}
+		_ = os.Link(filepath.Join(kept, name), filepath.Join(work, name)) // else it is made anew
 	}
 	if err := compile(ctx, moduleRoot, work); err != nil {
 		return nil, err
@@ -100,12 +94,24 @@ func Build(ctx context.Context, moduleRoot string) (map[string][]byte, error) {
 		if built[name], err = os.ReadFile(filepath.Join(work, name)); err != nil {
 			return nil, fmt.Errorf("golambda: reading what the functions were compiled to: %w", err)
 		}
-		if !bytes.Equal(built[name], last[name]) {
-			// A failure costs the next build its time and nothing else.
-			_ = errors.Join(os.MkdirAll(kept, 0o755), os.Rename(filepath.Join(work, name), filepath.Join(kept, name)))
-		}
+		keep(filepath.Join(work, name), filepath.Join(kept, name))
 	}
 	return built, nil
+}
+
+// keep moves a new executable to where the next build looks for it. It may fail: that costs the next
+// build its time and nothing else.
+func keep(executable, kept string) {
+	made, err := os.Stat(executable)
+	if err != nil {
+		return
+	}
+	if had, err := os.Stat(kept); err == nil && os.SameFile(made, had) {
+		return
+	}
+	if os.MkdirAll(filepath.Dir(kept), 0o755) == nil {
+		_ = os.Rename(executable, kept)
+	}
 }
 
 // workFolder is below bin where that can be written: a file is moved whole only within one disk.

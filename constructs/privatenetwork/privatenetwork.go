@@ -70,8 +70,10 @@ type Props struct {
 
 // Network is the VPC with its endpoints.
 type Network struct {
-	vpc       awsec2.Vpc
-	endpoints awsec2.SecurityGroup // nil where NAT makes interface endpoints needless
+	vpc awsec2.Vpc
+	// endpoints is there with NAT, too, without endpoints in it: other stacks
+	// import its id, and an export that is in use can neither go nor come late.
+	endpoints awsec2.SecurityGroup
 }
 
 // New makes the network at id in scope.
@@ -178,14 +180,14 @@ func (n *Network) logFlows(scope constructs.Construct, p Props) {
 }
 
 func (n *Network) addInterfaceEndpoints(scope constructs.Construct, p Props) {
-	if p.NAT != NoNAT {
-		return
-	}
 	n.endpoints = awsec2.NewSecurityGroup(scope, jsii.String("EndpointSecurityGroup"), &awsec2.SecurityGroupProps{
 		Vpc:              n.vpc,
 		Description:      jsii.String("Interface endpoints: HTTPS from the groups that use them"),
 		AllowAllOutbound: jsii.Bool(false),
 	})
+	if p.NAT != NoNAT {
+		return
+	}
 	services := map[string]awsec2.InterfaceVpcEndpointAwsService{
 		"SecretsManager": awsec2.InterfaceVpcEndpointAwsService_SECRETS_MANAGER(),
 	}
@@ -277,12 +279,10 @@ func (n *Network) OpenS3(user awsec2.SecurityGroup) {
 
 // OpenHTTPS lets user call AWS over HTTPS: out to anywhere, because the gateway
 // endpoints' address ranges are known only to a look-up and the route tables
-// already end at AWS, and in at the interface endpoints where there are any.
+// already end at AWS, and in at the interface endpoints, which may come later.
 // The rules land in the stack of user.
 func (n *Network) OpenHTTPS(user awsec2.SecurityGroup) {
 	https := awsec2.Port_Tcp(jsii.Number(443))
 	user.AddEgressRule(awsec2.Peer_AnyIpv4(), https, jsii.String("AWS services"), nil)
-	if n.endpoints != nil {
-		user.Connections().AllowTo(n.endpoints, https, jsii.String("Interface endpoints"))
-	}
+	user.Connections().AllowTo(n.endpoints, https, jsii.String("Interface endpoints"))
 }

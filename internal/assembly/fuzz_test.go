@@ -4,13 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"testing"
 	"testing/fstest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"diecast/test/templates/snapshots"
 )
 
 // FuzzPlan holds the reader to this for any two templates: it never panics, every error of a plan is named Problems with a
@@ -27,9 +27,9 @@ func FuzzPlan(f *testing.F) {
 	for kind, example := range examples {
 		f.Add([]byte(`{"Resources":{"X":{"Type":"`+kind+`","Metadata":{"diecast:source":"s"},"Properties":`+example.properties+`}}}`), []byte(other))
 	}
-	file, err := os.ReadFile(filepath.Join(snapshots, "lean", "VectorsData.template.json"))
+	lean, err := snapshots.Read("lean")
 	require.NoError(f, err)
-	f.Add(file, []byte(other))
+	f.Add(encode(f, lean["VectorsData"]), []byte(other))
 
 	f.Fuzz(func(t *testing.T, first, second []byte) {
 		if json.Valid(first) && json.Valid(second) {

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,29 +11,26 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-)
 
-// snapshots hold the reviewed templates, one folder per profile.
-const snapshots = "../../test/templates/snapshots"
+	"diecast/test/templates/snapshots"
+)
 
 // snapshot makes an assembly of a profile's reviewed templates: a snapshot keeps neither manifest nor assets.
 func snapshot(t *testing.T, profile string) fstest.MapFS {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(profile, "*.template.json"))
+	templates, err := snapshots.Read(profile)
 	require.NoError(t, err)
-	require.NotEmpty(t, files, "%s holds no template", profile)
+	require.NotEmpty(t, templates, "%s has no template", profile)
 	result := fstest.MapFS{}
 	artifacts := map[string]any{"Assets": map[string]any{"type": assetsArtifact, "properties": map[string]any{"file": "Assets.assets.json"}}}
 	assets := map[string]any{}
-	for _, file := range files {
-		id := strings.TrimSuffix(filepath.Base(file), ".template.json")
-		data, err := os.ReadFile(file)
-		require.NoError(t, err)
-		result[filepath.Base(file)] = &fstest.MapFile{Data: data}
+	for id, whole := range templates {
+		file, data := id+".template.json", encode(t, whole)
+		result[file] = &fstest.MapFile{Data: data}
 		artifacts[id] = map[string]any{
 			"type": stackArtifact, "environment": "aws://unknown-account/unknown-region",
 			"properties": map[string]any{
-				"templateFile": filepath.Base(file), "stackName": "diecast-" + id,
+				"templateFile": file, "stackName": "diecast-" + id,
 				"requiresBootstrapStackVersion": 6, "bootstrapStackVersionSsmParameter": "/cdk-bootstrap/hnb659fds/version",
 			},
 		}
@@ -134,11 +129,11 @@ func TestRegistry_saysWhyATypeIsOnlyChecked(t *testing.T) {
 }
 
 func TestSnapshots_everyTypeHasAFateAndEveryStackDeploys(t *testing.T) {
-	profiles, err := filepath.Glob(filepath.Join(snapshots, "*"))
+	profiles, err := snapshots.Profiles()
 	require.NoError(t, err)
-	require.NotEmpty(t, profiles, "no snapshots below %s", snapshots)
+	require.NotEmpty(t, profiles)
 	for _, profile := range profiles {
-		t.Run(filepath.Base(profile), func(t *testing.T) {
+		t.Run(profile, func(t *testing.T) {
 			assembled, err := read(snapshot(t, profile))
 			require.NoError(t, err)
 			total := 0

@@ -9,15 +9,15 @@
 //
 // # Operators
 //
-// Arithmetic and comparison: Abs Add And Clip Div Equal Exp Greater GreaterOrEqual Less LessOrEqual Log Max Min Mul Neg
-// Not Or Pow Reciprocal Sqrt Sub Where.
-// Activations: Elu Erf Gelu LeakyRelu LogSoftmax Relu Sigmoid Softmax Tanh.
-// Matrices and reductions: ArgMax Gemm MatMul ReduceL1 ReduceL2 ReduceMax ReduceMean ReduceMin ReduceSum
-// ReduceSumSquare.
-// Normalisation, at inference: BatchNormalization Dropout LayerNormalization LpNormalization.
-// Shape and choice: Cast Concat Constant ConstantOfShape Expand Flatten Gather Identity Reshape Shape Slice Squeeze
-// Transpose Unsqueeze.
-// Of ai.onnx.ml: ArrayFeatureExtractor Normalizer OneHotEncoder Scaler.
+//   - Arithmetic and comparison: Abs Add And Clip Div Equal Exp Greater GreaterOrEqual Less
+//     LessOrEqual Log Max Min Mul Neg Not Or Pow Reciprocal Sqrt Sub Where.
+//   - Activations: Elu Erf Gelu LeakyRelu LogSoftmax Relu Sigmoid Softmax Tanh.
+//   - Matrices and reductions: ArgMax Gemm MatMul ReduceL1 ReduceL2 ReduceMax ReduceMean ReduceMin
+//     ReduceSum ReduceSumSquare.
+//   - Normalisation, at inference: BatchNormalization Dropout LayerNormalization LpNormalization.
+//   - Shape and choice: Cast Concat Constant ConstantOfShape Expand Flatten Gather Identity Reshape
+//     Shape Slice Squeeze Transpose Unsqueeze.
+//   - Of ai.onnx.ml: ArrayFeatureExtractor Normalizer OneHotEncoder Scaler.
 //
 // That is what our towers use, what PyTorch's two exporters write for perceptrons (with embeddings, layer and batch
 // normalisation, F.normalize), and what skl2onnx writes for OneHotEncoder, StandardScaler, Normalizer, ColumnTransformer

@@ -189,7 +189,7 @@ func TestPackageCommentListsTheOperators(t *testing.T) {
 	require.True(t, found)
 	var named []string
 	for line := range strings.Lines(list) {
-		line = strings.TrimPrefix(line, "// ")
+		line = strings.TrimLeft(line, "/ -")
 		if _, names, titled := strings.Cut(line, ": "); titled {
 			line = names
 		}

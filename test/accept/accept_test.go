@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -68,7 +69,7 @@ func TestRegion_isComparedAndWrittenAlone(t *testing.T) {
 	assert.Equal(t, page, content(t, path), "comparing writes nothing")
 
 	assert.Empty(t, outcome(t, true, region("new")))
-	assert.Equal(t, "# Page\n\n<!-- table: by a test -->\n\nnew\n\n<!-- end of table -->\n\nBy hand.\n", content(t, path))
+	assert.Equal(t, strings.Replace(page, "old", "new", 1), content(t, path))
 	assert.Empty(t, outcome(t, false, region("new")))
 }
 

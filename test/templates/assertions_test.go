@@ -16,6 +16,7 @@ import (
 var statefulIDs = []string{
 	"Batch/LakeBucketCECD5697 (AWS::S3::Bucket)",
 	"Batch/SourceInstance92429C9D (AWS::RDS::DBInstance)",
+	"Network/AccessLogsBucketCD784A59 (AWS::S3::Bucket)",
 	"Streaming/ArchiveBucket49F1AC64 (AWS::S3::Bucket)",
 	"Streaming/EventsStreamA348795C (AWS::Kinesis::Stream)",
 	"Streaming/RecommendationsTable055167EC (AWS::DynamoDB::GlobalTable)",
@@ -33,11 +34,7 @@ func TestStatefulResources_keepTheirLogicalIDs(t *testing.T) {
 				found = append(found, fmt.Sprintf("%s (%s)", id, r.Type))
 			}
 		}
-		want := statefulIDs
-		if profile == "standard" || profile == "prod" {
-			want = append([]string{"Network/AccessLogsBucketCD784A59 (AWS::S3::Bucket)"}, want...)
-		}
-		assert.ElementsMatch(t, want, found, profile)
+		assert.ElementsMatch(t, statefulIDs, found, profile)
 	}
 }
 
@@ -202,13 +199,14 @@ func TestStreaming_consumerNeverBlocksAShard(t *testing.T) {
 }
 
 func TestStreaming_deliveryStreamFollowsTheContract(t *testing.T) {
-	streaming := synth(t, "profile=lean").templates["Streaming"]
+	streaming := synth(t, "profile=lean", "streaming.bufferSeconds=70", "streaming.bufferMiB=7",
+		"streaming.processorBufferMiB=0.7", "streaming.processorBufferSeconds=30").templates["Streaming"]
 	stream := one(t, streaming, "AWS::KinesisFirehose::DeliveryStream")
 	s3 := stream.Properties["ExtendedS3DestinationConfiguration"].(map[string]any)
 	const byHour = "year=!{timestamp:yyyy}/month=!{timestamp:MM}/day=!{timestamp:dd}/hour=!{timestamp:HH}/"
 	assert.Equal(t, "recommendations/"+byHour, s3["Prefix"])
 	assert.Equal(t, "errors/!{firehose:error-output-type}/"+byHour, s3["ErrorOutputPrefix"])
-	assert.Equal(t, map[string]any{"IntervalInSeconds": 60.0, "SizeInMBs": 5.0}, s3["BufferingHints"])
+	assert.Equal(t, map[string]any{"IntervalInSeconds": 70.0, "SizeInMBs": 7.0}, s3["BufferingHints"])
 	assert.Equal(t, true, s3["CloudWatchLoggingOptions"].(map[string]any)["Enabled"])
 
 	processors := s3["ProcessingConfiguration"].(map[string]any)["Processors"].([]any)
@@ -218,8 +216,8 @@ func TestStreaming_deliveryStreamFollowsTheContract(t *testing.T) {
 		entry := parameter.(map[string]any)
 		parameters[entry["ParameterName"].(string)] = entry["ParameterValue"]
 	}
-	assert.Equal(t, "0.5", parameters["BufferSizeInMBs"])
-	assert.Equal(t, "60", parameters["BufferIntervalInSeconds"])
+	assert.Equal(t, "0.7", parameters["BufferSizeInMBs"])
+	assert.Equal(t, "30", parameters["BufferIntervalInSeconds"])
 	assert.Equal(t, "3", parameters["NumberOfRetries"])
 	assert.Contains(t, string(compact(parameters["LambdaArn"])), "Transform")
 

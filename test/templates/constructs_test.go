@@ -351,12 +351,17 @@ func TestBuild_isUpToDate(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, os.SameFile(before, after), "what is up to date is not kept anew")
 
+	reader := filepath.Join(t.TempDir(), "reader")
+	require.NoError(t, os.Link(kept, reader))
 	writeFunction(t, root, `println("second words")`)
 	changed, err := golambda.Build(t.Context(), root)
 	require.NoError(t, err)
 	assert.True(t, bytes.Contains(changed["one"], []byte("second words")))
 	assert.False(t, bytes.Contains(changed["one"], []byte("first words")))
-	held, err := os.ReadFile(kept)
+	held, err := os.ReadFile(reader)
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(first["one"], held), "what another build is reading was written into")
+	held, err = os.ReadFile(kept)
 	require.NoError(t, err)
 	assert.True(t, bytes.Equal(changed["one"], held))
 

@@ -41,7 +41,7 @@ func TestNag_noUnexplainedFinding(t *testing.T) {
 
 // acceptedFindings is how many findings each profile explains away, so that one
 // more is a decision that a reviewer sees.
-var acceptedFindings = map[string]int{"lean": 38, "standard": 35, "prod": 31, "course": 38}
+var acceptedFindings = map[string]int{"lean": 39, "standard": 35, "prod": 31, "course": 39}
 
 func TestNag_acceptedFindingsAreCountedAndExplained(t *testing.T) {
 	for _, profile := range profiles {

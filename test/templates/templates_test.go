@@ -5,14 +5,12 @@ package templates
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -25,10 +23,8 @@ import (
 	"diecast/stacks"
 )
 
-var update = flag.Bool("update", false, "write the snapshots anew and print what changed")
-
 // profiles are all that a user can choose.
-var profiles = []string{config.Lean, config.Standard, config.Prod, config.Course}
+var profiles = config.Profiles()
 
 // outputs is where the assemblies of this run lie; synth's results are shared
 // between tests and so outlive each of them.
@@ -39,7 +35,6 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	flag.Parse()
 	dir, err := os.MkdirTemp("", "diecast-templates-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "templates:", err)
@@ -90,13 +85,25 @@ type assembly struct {
 var synthesized = map[string]assembly{}
 
 // synth builds the platform as cdk synth does, with the context of cdk.json and
-// the settings given (key=value) over it, without compiling the functions.
+// the settings given (key=value) over it, without compiling the functions, and has
+// cdk-nag look at it.
 func synth(t *testing.T, settings ...string) assembly {
 	t.Helper()
 	key := strings.Join(settings, " ")
 	if done, ok := synthesized[key]; ok {
 		return done
 	}
+	done := build(t, settings, func(app awscdk.App) {
+		awscdk.Aspects_Of(app).Add(cdknag.NewAwsSolutionsChecks(&cdknag.NagPackProps{Reports: jsii.Bool(false)}), nil)
+	})
+	synthesized[key] = done
+	return done
+}
+
+// build is synth without cdk-nag, which a configuration that is legal but not
+// advised would not pass.
+func build(t *testing.T, settings []string, look func(awscdk.App)) assembly {
+	t.Helper()
 	context := cdkContext(t)
 	for _, setting := range settings {
 		name, value, ok := strings.Cut(setting, "=")
@@ -106,14 +113,15 @@ func synth(t *testing.T, settings ...string) assembly {
 	context["aws:cdk:bundling-stacks"] = []string{}
 	cfg, err := config.Load(context)
 	require.NoError(t, err)
-	dir := filepath.Join(outputs, strconv.Itoa(len(synthesized)))
-	app := awscdk.NewApp(&awscdk.AppProps{Context: &context, Outdir: jsii.String(dir), AnalyticsReporting: jsii.Bool(false)})
+	dir, err := os.MkdirTemp(outputs, "")
+	require.NoError(t, err)
+	app := awscdk.NewApp(&awscdk.AppProps{
+		Context: &context, Outdir: jsii.String(dir), AnalyticsReporting: jsii.Bool(false),
+	})
 	stacks.New(app, cfg)
-	awscdk.Aspects_Of(app).Add(cdknag.NewAwsSolutionsChecks(&cdknag.NagPackProps{Reports: jsii.Bool(false)}), nil)
+	look(app)
 	app.Synth(nil)
-	done := read(t, dir)
-	synthesized[key] = done
-	return done
+	return read(t, dir)
 }
 
 func cdkContext(t *testing.T) map[string]any {

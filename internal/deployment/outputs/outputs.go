@@ -44,7 +44,6 @@ var (
 	VPCID         = declare(Network, "VpcId", "The VPC of the platform")
 	AlarmTopicARN = declare(Network, "AlarmTopicArn",
 		"Every alarm is published here; alarms.email subscribes to it")
-	// AccessLogsBucketName is there where data.accessLogs is true.
 	AccessLogsBucketName = declare(Network, "AccessLogsBucketName", "Server access logs of the other buckets")
 )
 

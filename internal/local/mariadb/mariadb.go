@@ -129,10 +129,10 @@ func initialise(ctx context.Context, base string, place server.Place) error {
 	var output bytes.Buffer
 	err := process.Run(ctx, process.Command{
 		Path: filepath.Join(base, "scripts", "mariadb-install-db"), Arguments: append(arguments, asRoot()...),
-		Dir: place.Dir, Environment: environment(), Output: &output,
+		Dir: place.Dir, Environment: environment(place), Output: &output,
 	})
 	if err != nil {
-		return fmt.Errorf("mariadb-install-db: %w: %s", err, lastLine(output.Bytes()))
+		return fmt.Errorf("mariadb-install-db: %w: %s", err, reason(output.Bytes()))
 	}
 	return nil
 }
@@ -153,7 +153,7 @@ func command(base string, options Options, place server.Place) process.Command {
 			"--innodb-flush-method=nosync", "--innodb-fast-shutdown=2", "--innodb-buffer-pool-dump-at-shutdown=OFF")
 	}
 	return process.Command{
-		Path: filepath.Join(base, "bin", "mariadbd"), Arguments: arguments, Dir: place.Data(), Environment: environment(),
+		Path: filepath.Join(base, "bin", "mariadbd"), Arguments: arguments, Dir: place.Data(), Environment: environment(place),
 		Grace: stopGrace,
 	}
 }
@@ -171,9 +171,18 @@ func ready(ctx context.Context, place server.Place) error {
 	return database.PingContext(ctx)
 }
 
-func lastLine(output []byte) string {
-	lines := strings.Split(strings.TrimSpace(string(output)), "\n")
-	return lines[len(lines)-1]
+// reason is what the installation says is wrong, on one line; its last words are advice in general.
+func reason(output []byte) string {
+	var wrong []string
+	for line := range strings.Lines(string(output)) {
+		if strings.Contains(line, "ERROR") || strings.Contains(line, "FATAL") {
+			wrong = append(wrong, strings.TrimSpace(line))
+		}
+	}
+	if wrong == nil {
+		wrong = strings.Split(strings.TrimSpace(string(output)), "\n")
+	}
+	return strings.Join(wrong, " | ")
 }
 
 // asRoot tells the server that root means it; it refuses to run as root otherwise.
@@ -184,8 +193,12 @@ func asRoot() []string {
 	return nil
 }
 
-// environment leaves out everything of the caller's that MariaDB would read.
-func environment() []string { return []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"} }
+// environment leaves out everything of the caller's that MariaDB would read. Temporary tables are in the
+// server's own folder: a server that starts removes those that it finds, and in /tmp they would be
+// another one's, too.
+func environment(place server.Place) []string {
+	return []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC", "TMPDIR=" + place.Dir}
+}
 
 // findInstallation returns the folder above bin/mariadbd and share: that of DIECAST_MARIADB_BIN, else what `make setup`
 // installed.

@@ -76,6 +76,47 @@ func TestOnlyTheSuperuserExistsAndNeedsThePassword(t *testing.T) {
 	}
 }
 
+func TestTemporaryTablesAreInTheServersOwnFolder(t *testing.T) {
+	t.Run("of the server", func(t *testing.T) {
+		server := start(t, Options{Disposable: true})
+		assert.Equal(t, server.Dir(), query(t, server.DSN(""), "SELECT @@tmpdir"))
+	})
+	t.Run("of the installation", func(t *testing.T) {
+		_, err := Start(t.Context(), Options{Dir: installation(t, `echo "[ERROR] $TMPDIR is used"; exit 1`)})
+		require.ErrorContains(t, err, "[ERROR] "+filepath.Join(os.Getenv("DIECAST_MARIADB_BIN"), "..", "run")+" is used")
+	})
+}
+
+func TestAFailedInstallationIsTold(t *testing.T) {
+	for name, c := range map[string]struct{ script, message string }{
+		"what is wrong, not the advice": {
+			"echo Installing; echo 'ERROR: 1051 one'; echo '0 [ERROR] two'; echo see https://example.org; exit 3",
+			"mariadb-install-db: exit status 3: ERROR: 1051 one | 0 [ERROR] two",
+		},
+		"all where nothing says that it is wrong": {"echo one; echo two; exit 1", "exit status 1: one | two"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Start(t.Context(), Options{Dir: installation(t, c.script)})
+			require.ErrorContains(t, err, c.message)
+			assert.NotContains(t, err.Error(), "example.org")
+		})
+	}
+}
+
+// installation makes a MariaDB of the test's own, whose installation is a script, and names a folder
+// for its server.
+func installation(t *testing.T, script string) (folder string) {
+	t.Helper()
+	base := t.TempDir()
+	for file, content := range map[string]string{"bin/mariadbd": "", "scripts/mariadb-install-db": script} {
+		path := filepath.Join(base, file)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\n"+content+"\n"), 0o700))
+	}
+	t.Setenv("DIECAST_MARIADB_BIN", filepath.Join(base, "bin"))
+	return filepath.Join(base, "run")
+}
+
 func TestDataSurvivesARestartInTheSameDirectory(t *testing.T) {
 	options := Options{Dir: filepath.Join(t.TempDir(), strings.Repeat("long", 40), "server")}
 	server := start(t, options)

@@ -258,6 +258,18 @@ func TestAPortThatSomebodyTakesFirstIsReplacedByAnother(t *testing.T) {
 	assert.Equal(t, []int{port}, tried, "the caller's port is not replaced")
 }
 
+func TestAStartThatFailsForAnotherReasonIsNotTriedAgain(t *testing.T) {
+	for _, taken := range []string{"address already in use", ""} {
+		program, starts := told("fail"), 0
+		program.PortTaken = taken
+		command := program.Command
+		program.Command = func(place server.Place) process.Command { starts++; return command(place) }
+		_, err := server.Start(within(t), server.Options{}, program)
+		require.ErrorContains(t, err, "no luck")
+		assert.Equal(t, 1, starts)
+	}
+}
+
 func TestAFolderThatAKilledServersChildrenHoldIsTriedAgain(t *testing.T) {
 	folder, counter := t.TempDir(), filepath.Join(t.TempDir(), "counter")
 	held := announcing("held:" + counter)
@@ -273,10 +285,13 @@ func TestAFolderThatAKilledServersChildrenHoldIsTriedAgain(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, tries, 3)
 
-	other := announcing("fail")
+	other, starts := announcing("fail"), 0
 	other.Held = held.Held
+	command := other.Command
+	other.Command = func(place server.Place) process.Command { starts++; return command(place) }
 	_, err = server.Start(within(t), server.Options{Dir: folder}, other)
-	require.ErrorContains(t, err, "no luck", "another reason is not waited for")
+	require.ErrorContains(t, err, "no luck")
+	assert.Equal(t, 1, starts, "another reason is not waited for")
 }
 
 func TestInitialisationIsDoneOnceForAFolder(t *testing.T) {
