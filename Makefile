@@ -58,7 +58,7 @@ $(TRAINING_HOME)/.complete:
 	@touch $@
 
 $(GLUE_HOME)/.complete:
-	@echo "setup: PySpark and what Glue has of Python, 0.6 GB -> $(GLUE_HOME)"
+	@echo "setup: PySpark and what Glue has of Python, 0.4 GB to download and 0.6 GB on disk, once for all checkouts -> $(GLUE_HOME)"
 	@rm -rf "$(GLUE_HOME)" && mkdir -p "$(DIECAST_CACHE)"
 	@python3 -m venv "$(GLUE_HOME)"
 	@"$(GLUE_HOME)/bin/python" -m pip install --quiet --disable-pip-version-check --requirement glue-scripts/requirements.txt
@@ -66,7 +66,7 @@ $(GLUE_HOME)/.complete:
 	@touch $@
 
 $(GLUE_JARS):
-	@echo "setup: MySQL's and S3's jars, 11 MB -> $@"
+	@echo "setup: MySQL's and S3's jars, 11 MB to download, once for all checkouts -> $@"
 	@glue-scripts/install_jars.sh "$(DIECAST_CACHE)"
 
 $(MARIADB_HOME):
@@ -84,7 +84,7 @@ synth: node_modules/.complete $(GLUE_JARS) ## Write the CloudFormation templates
 	@npx cdk synth --strict --quiet
 
 .PHONY: demo
-demo: setup synth bin/diecast ## Run the platform on this machine, send it events, account for each, stop
+demo: setup synth bin/diecast ## Run the platform on this machine, send it events, run its ETL job, account for both, stop
 	@bin/diecast local run --buffers 1s
 
 .PHONY: up
