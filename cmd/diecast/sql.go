@@ -229,6 +229,10 @@ func showTable(to, notes io.Writer, answer sqlquery.Table) error {
 	if answer.Truncated {
 		more = ", and there are more"
 	}
-	_, err := fmt.Fprintf(notes, "%d rows%s\n", len(answer.Rows), more)
+	rows := "1 row"
+	if len(answer.Rows) != 1 {
+		rows = fmt.Sprintf("%d rows", len(answer.Rows))
+	}
+	_, err := fmt.Fprintf(notes, "%s%s\n", rows, more)
 	return err
 }

@@ -47,13 +47,19 @@ func TestRun_refusesSenselessNumbers(t *testing.T) {
 // outputsOf writes a run's file of outputs with these endpoints and reads it.
 func outputsOf(t *testing.T, names map[string]string, endpoints outputs.Endpoints) *deployment.Deployment {
 	t.Helper()
-	data, err := outputs.File{Stacks: map[string]map[string]string{"diecast-Streaming": names}, Endpoints: endpoints}.Encode()
+	deployed, err := deployment.Read(written(t, map[string]map[string]string{"diecast-Streaming": names}, endpoints))
+	require.NoError(t, err)
+	return deployed
+}
+
+// written is a run's file of outputs.
+func written(t *testing.T, stacks map[string]map[string]string, endpoints outputs.Endpoints) string {
+	t.Helper()
+	data, err := outputs.File{Stacks: stacks, Endpoints: endpoints}.Encode()
 	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "outputs.json")
 	require.NoError(t, os.WriteFile(file, data, 0o600))
-	deployed, err := deployment.Read(file)
-	require.NoError(t, err)
-	return deployed
+	return file
 }
 
 func TestTargetOf_isTheDeploymentsStreamTableAndBucket(t *testing.T) {

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"diecast/internal/local/demonstration"
+	"diecast/internal/trainingset"
+)
+
+func TestShowRun(t *testing.T) {
+	var out strings.Builder
+	require.NoError(t, showRun(&out, demonstration.BatchReport{
+		Outcome: trainingset.Outcome{
+			Rows: trainingset.Rows{
+				Read:        map[string]int64{"ratings": 2556, "orders": 326},
+				Published:   map[string]int64{"ratings": 2555, "sales": 0},
+				Quarantined: map[string]int64{"ratings": 1, "sales": 0},
+			},
+			Rules: []trainingset.Rule{{Passed: true}, {Passed: false}, {Passed: true}},
+		},
+		Folder: "s3://lake/ratings_ml_training/r/", Format: trainingset.Parquet, Elapsed: 12345 * time.Millisecond,
+		Columns: []string{"customerNumber", "city"}, Sample: [][]string{{"103", "Nantes"}, {"112", ""}},
+		BestLine: "Classic Cars", BestRevenue: "3478244.50",
+	}))
+	assert.Equal(t, `Training set and sales mart   rows    of these
+  read from the source        2,882   326 orders, 2,556 ratings
+  published                   2,555   2,555 ratings
+  quarantined                 1       1 ratings
+  rules passed                2       of 3
+  in s3://lake/ratings_ml_training/r/, as parquet, after 12.3s
+
+The first ratings
+  customerNumber   city
+  103              Nantes
+  112              
+
+The best-selling line is Classic Cars, with a revenue of 3478244.50.
+`, out.String())
+}
