@@ -57,8 +57,8 @@ const (
 	// reservedConnections are kept for RDS itself, the loader and a person.
 	reservedConnections = 10
 
-	// otherExecutions run beside the stream's: the vector loader, the provider
-	// framework that waits for it, and one HTTP request to inference.
+	// otherExecutions run beside the stream's: a loader, the provider framework that
+	// waits for it (stacks go one after another), and one HTTP request to inference.
 	otherExecutions = 3
 	// unreservedExecutions is what Lambda leaves to functions without a
 	// reservation (Lambda developer guide, "Configuring reserved concurrency").

@@ -252,7 +252,8 @@ func securityConfiguration(scope constructs.Construct, name string) *string {
 // failures are all ends of a run but success and that a person stopped it.
 var failures = []string{"FAILED", "TIMEOUT", "ERROR", "EXPIRED"}
 
-// tellFailures makes the rule from Glue's event to the topic, in words that a person reads.
+// tellFailures makes the rule from Glue's event to the topic, in words that a person reads. Glue's own message is left out: a
+// quote in it could spoil the text that EventBridge makes, and the failure would be told to nobody.
 func (j *Job) tellFailures(scope constructs.Construct, p Props) {
 	awsevents.NewCfnRule(scope, jsii.String("Failures"), &awsevents.CfnRuleProps{
 		Name:        jsii.String(p.FailureRule),
@@ -267,10 +268,10 @@ func (j *Job) tellFailures(scope constructs.Construct, p Props) {
 			InputTransformer: &awsevents.CfnRule_InputTransformerProperty{
 				InputPathsMap: map[string]*string{
 					"job": jsii.String("$.detail.jobName"), "run": jsii.String("$.detail.jobRunId"),
-					"state": jsii.String("$.detail.state"), "message": jsii.String("$.detail.message"),
+					"state": jsii.String("$.detail.state"),
 				},
-				InputTemplate: jsii.String(`"Job <job>, run <run>, ended as <state>: <message>. What was published stays as it ` +
-					`was. Read the run's outcome in the lake and its log first."`),
+				InputTemplate: jsii.String(`"Job <job>, run <run>, ended as <state>. What was published stays as it was. ` +
+					`Read its error (aws glue get-job-run), the run's outcome in the lake, and its log."`),
 			},
 		}},
 	})

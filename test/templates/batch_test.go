@@ -199,6 +199,7 @@ func TestBatch_failedRunReachesTheAlarmTopic(t *testing.T) {
 		job := built.target("Batch", detail["jobName"].([]any)[0])
 		assert.Contains(t, job, "EtlJob")
 		target := rule["Targets"].([]any)[0].(map[string]any)
+		assert.NotContains(t, string(compact(target)), "$.detail.message", "a quote in it spoils the text, and nobody is told")
 		topic := built.target("Batch", target["Arn"])
 		assert.Contains(t, topic, "AlarmsTopic")
 

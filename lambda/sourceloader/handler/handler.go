@@ -161,18 +161,18 @@ func (p Properties) contents() (wanted source.Contents, bucket, key string, err 
 	var problems []error
 	if p.Scale != "" {
 		if wanted.Options.Scale, err = strconv.ParseFloat(string(p.Scale), 64); err != nil {
-			problems = append(problems, fmt.Errorf("Scale is %q: a number is allowed", p.Scale))
+			problems = append(problems, fmt.Errorf("property Scale is %q: a number is allowed", p.Scale))
 		}
 	}
 	if p.Seed != "" {
 		if wanted.Options.Seed, err = strconv.ParseUint(string(p.Seed), 10, 64); err != nil {
-			problems = append(problems, fmt.Errorf("Seed is %q: a whole number from 0 is allowed", p.Seed))
+			problems = append(problems, fmt.Errorf("property Seed is %q: a whole number from 0 is allowed", p.Seed))
 		}
 	}
 	if wanted.Kind == source.Dump {
 		path, scheme := strings.CutPrefix(p.DumpURI, "s3://")
 		if bucket, key, _ = strings.Cut(path, "/"); !scheme || bucket == "" || key == "" {
-			problems = append(problems, fmt.Errorf("DumpUri is %q: s3://bucket/key is allowed", p.DumpURI))
+			problems = append(problems, fmt.Errorf("property DumpUri is %q: s3://bucket/key is allowed", p.DumpURI))
 		}
 	}
 	return wanted, bucket, key, errors.Join(problems...)
