@@ -44,15 +44,19 @@ var loaders = map[string]outputs.Output{
 func sqlCommand(user *terminal) *cobra.Command {
 	s := &sqlSession{user: user}
 	command := &cobra.Command{
-		Use: "sql mysql|postgres", Short: "Query the source (mysql) or the vector store (postgres), on AWS or on this machine",
+		Use:   "sql mysql|postgres",
+		Short: "Query the source (mysql) or the vector store (postgres), on AWS or on this machine",
 		Long: fmt.Sprintf(`Query the source (mysql) or the vector store (postgres), on AWS or on this machine.
 
-The database's loader function runs the statement: one at a time, which changes nothing, for at most %s and %d rows.
-On AWS, whoever may invoke the function may query; nobody needs a way into the network. Without --command, statements are
-read from standard input, each until a semicolon at the end of a line.`, sqlquery.Timeout, sqlquery.MaxRows),
-		Args: cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs), ValidArgs: []string{"mysql", "postgres"},
+The database's loader function runs the statement: one at a time, which changes nothing, for at
+most %s and %d rows. On AWS, whoever may invoke the function may query; nobody needs a way into the
+network. Without --command, statements are read from standard input, each until a semicolon at the
+end of a line.`, sqlquery.Timeout, sqlquery.MaxRows),
+		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: []string{"mysql", "postgres"},
 		RunE: func(c *cobra.Command, arguments []string) error {
-			s.in, s.onRun, s.once = c.InOrStdin(), c.Flags().Changed("run"), c.Flags().Changed("command")
+			s.in = c.InOrStdin()
+			s.onRun, s.once = c.Flags().Changed("run"), c.Flags().Changed("command")
 			return s.start(c.Context(), arguments[0])
 		},
 	}
@@ -89,7 +93,8 @@ func (s *sqlSession) start(ctx context.Context, database string) error {
 	return s.prompt(ctx, database)
 }
 
-// invoke calls a function and gives its answer. The error is the function's own, or why it was not called.
+// invoke calls a function and gives its answer. The error is the function's own, or why it was not
+// called.
 func invoke(ctx context.Context, client *lambda.Client, function string, payload []byte) ([]byte, error) {
 	answer, err := client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &function, Payload: payload})
 	if err != nil {
@@ -107,7 +112,8 @@ func invoke(ctx context.Context, client *lambda.Client, function string, payload
 	return nil, errors.New(failure.Message)
 }
 
-// prompt reads statements. On a terminal it asks for them, and goes on after one that fails; elsewhere it ends there.
+// prompt reads statements. On a terminal it asks for them, and goes on after one that fails;
+// elsewhere it ends there.
 func (s *sqlSession) prompt(ctx context.Context, database string) error {
 	file, isFile := s.in.(*os.File)
 	asks := isFile && term.IsTerminal(int(file.Fd()))
@@ -138,8 +144,8 @@ func (s *sqlSession) prompt(ctx context.Context, database string) error {
 		if more && !done {
 			continue
 		}
-		if text := strings.TrimRight(strings.TrimSpace(statement), "; \t\n"); text != "" {
-			err := s.query(ctx, text)
+		if strings.Trim(statement, "; \t\n") != "" {
+			err := s.query(ctx, statement)
 			if err != nil && !asks {
 				return err
 			}
@@ -189,7 +195,8 @@ func readLines(ctx context.Context, in io.Reader) <-chan line {
 
 // query runs one statement and shows its answer.
 func (s *sqlSession) query(ctx context.Context, statement string) error {
-	request, err := json.Marshal(map[string]string{"action": "query", "statement": strings.TrimRight(strings.TrimSpace(statement), "; \t\n")})
+	statement = strings.TrimRight(strings.TrimSpace(statement), "; \t\n")
+	request, err := json.Marshal(map[string]string{"action": "query", "statement": statement})
 	if err != nil {
 		return err
 	}

@@ -13,8 +13,8 @@ type Job struct {
 	Name string
 	// Source is the script, such as glue-scripts/ratings_etl.py.
 	Source string
-	// Arguments are the default arguments, by name with its dashes, such as --lake-bucket. Those that mean something to
-	// Glue are left out, but for --conf.
+	// Arguments are the default arguments, by name with its dashes, such as --lake-bucket. Those
+	// that mean something to Glue are left out, but for --conf.
 	Arguments map[string]string
 	// Timeout ends a run that takes longer.
 	Timeout time.Duration
@@ -25,9 +25,10 @@ type Job struct {
 // jobTimeout is that of a job that states none, in minutes; longestJob that of the longest one.
 const jobTimeout, longestJob = 480, 10_080
 
-// decodeJob takes limits and defaults from the API reference of Glue (CreateJob), the arguments that mean something to Glue
-// from its developer guide's chapter "Using job parameters in AWS Glue jobs". The script that was uploaded must be there,
-// though a laptop runs the one that it was taken from.
+// decodeJob takes limits and defaults from the API reference of Glue (CreateJob), the arguments
+// that mean something to Glue from its developer guide's chapter "Using job parameters in AWS Glue
+// jobs". The script that was uploaded must be there, though a laptop runs the one that it was taken
+// from.
 func decodeJob(o *object) *Job {
 	o.need("Command", "GlueVersion", "Role")
 	o.ignore(noPermissions, "Role")
@@ -37,7 +38,8 @@ func decodeJob(o *object) *Job {
 	o.ignore(noLogService, "LogUri")
 	o.ignore(noAlarms, "NotificationProperty")
 	o.ignore("told to people only", "Description")
-	o.ignore("the laptop's own processor and memory serve", "ExecutionClass", "MaxCapacity", "NumberOfWorkers", "WorkerType")
+	o.ignore("the laptop's own processor and memory serve",
+		"ExecutionClass", "MaxCapacity", "NumberOfWorkers", "WorkerType")
 	o.ignore("a laptop maintains itself", "MaintenanceWindow")
 	o.oneOf("GlueVersion", "5.1")
 	o.oneOf("JobMode", "SCRIPT")
@@ -53,7 +55,8 @@ func decodeJob(o *object) *Job {
 		MaxConcurrentRuns: o.part("ExecutionProperty").integer("MaxConcurrentRuns", 1, 1, 1000),
 	}
 	if job.Source == "" {
-		o.fail(at("Metadata").field(SourceMetadata), "got nothing, want the script that the job runs: a laptop runs the platform's own jobs only")
+		o.fail(at("Metadata").field(SourceMetadata),
+			"got nothing, want the script that the job runs: a laptop runs the platform's own jobs only")
 	}
 	command := o.part("Command")
 	command.need("Name", "ScriptLocation")
@@ -73,11 +76,13 @@ func decodeJob(o *object) *Job {
 // decodeArguments sorts out what Glue itself reads of a job's arguments.
 func decodeArguments(o *object) map[string]string {
 	o.ignore(noMetrics, "--enable-metrics", "--enable-observability-metrics")
-	o.ignore(noLogService, "--continuous-log-conversionPattern", "--continuous-log-logGroup", "--continuous-log-logStreamPrefix",
+	o.ignore(noLogService, "--continuous-log-conversionPattern", "--continuous-log-logGroup",
+		"--continuous-log-logStreamPrefix",
 		"--custom-logGroup-prefix", "--custom-logStream-prefix", "--enable-continuous-cloudwatch-log",
 		"--enable-continuous-log-filter", "--enable-spark-ui", "--spark-event-logs-path")
 	o.ignore("each run has a folder of its own for what is temporary", "--TempDir")
-	o.ignore("the laptop's Spark has the jars that are installed: MySQL's driver and what reads s3://", "--extra-jars", "--user-jars-first")
+	o.ignore("the laptop's Spark has the jars that are installed: MySQL's driver and what reads s3://",
+		"--extra-jars", "--user-jars-first")
 	o.ignore("a laptop has no catalogue: the lake's tables are read by their files", "--enable-glue-datacatalog")
 	o.ignore("the laptop's own processor and memory serve", "--enable-auto-scaling")
 	o.oneOf("--job-language", "python")

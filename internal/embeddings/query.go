@@ -16,8 +16,8 @@ import (
 // canceled is PostgreSQL's error for a statement that took too long: query_canceled.
 const canceled = "57014"
 
-// Query runs one statement that reads, with the rights of the schema's owner and in a transaction that changes nothing, and
-// gives its answer within sqlquery's bounds.
+// Query runs one statement that reads, with the rights of the schema's owner and in a transaction
+// that changes nothing, and gives its answer within sqlquery's bounds.
 func (s *Store) Query(ctx context.Context, statement string) (sqlquery.Table, error) {
 	return s.query(ctx, statement, sqlquery.Timeout)
 }
@@ -56,8 +56,8 @@ func (s *Store) query(ctx context.Context, statement string, limit time.Duration
 	return table, nil
 }
 
-// readTable asks for every value as text. The extended protocol takes one statement and no more. Where the table is full the
-// connection is given up: it would have to read all the rest.
+// readTable asks for every value as text. The extended protocol takes one statement and no more.
+// Where the table is full the connection is given up: it would have to read all the rest.
 func readTable(ctx context.Context, connection *pgconn.PgConn, statement string) (sqlquery.Table, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -1,5 +1,6 @@
-// Package sqlquery is what an operator may ask a database through a loader, and what is answered: one statement that reads,
-// and a table of bounded size. It knows no database; whoever runs a statement holds it to its rights and its time.
+// Package sqlquery is what an operator may ask a database through a loader, and what is answered:
+// one statement that reads, and a table of bounded size. It knows no database; whoever runs a
+// statement holds it to its rights and its time.
 package sqlquery
 
 import (
@@ -15,7 +16,8 @@ import (
 // Bounds of a query.
 const (
 	MaxRows = 1000
-	// MaxBytes of values keeps the answer below the 6 MB that a Lambda function may give, also after JSON's escapes.
+	// MaxBytes of values keeps the answer below the 6 MB that a Lambda function may give, also
+	// after JSON's escapes.
 	MaxBytes = 1 << 20
 	// Timeout of the statement.
 	Timeout = 10 * time.Second
@@ -24,7 +26,8 @@ const (
 // Table is the answer to a query.
 type Table struct {
 	Columns []string `json:"columns"`
-	// Rows of values as text; null where there is none. Bytes that are no text are in hexadecimal, after 0x.
+	// Rows of values as text; null where there is none. Bytes that are no text are in hexadecimal,
+	// after 0x.
 	Rows [][]*string `json:"rows"`
 	// Truncated tells that there are more rows.
 	Truncated bool `json:"truncated"`
@@ -35,8 +38,8 @@ type Table struct {
 // NewTable is an empty table.
 func NewTable(columns []string) Table { return Table{Columns: columns, Rows: [][]*string{}} }
 
-// Add adds a row of values, nil where there is none, and says whether it was: beyond the bounds none is, and the table is
-// Truncated.
+// Add adds a row of values, nil where there is none, and says whether it was: beyond the bounds
+// none is, and the table is Truncated.
 func (t *Table) Add(values [][]byte) bool {
 	row := make([]*string, len(values))
 	for i, value := range values {
@@ -57,8 +60,8 @@ func (t *Table) Add(values [][]byte) bool {
 	return true
 }
 
-// Check refuses a statement that begins with none of these words, in capitals. What comes before it may be comments that take
-// a line, and parentheses.
+// Check refuses a statement that begins with none of these words, in capitals. What comes before it
+// may be comments that take a line, and parentheses.
 func Check(statement string, words ...string) error {
 	word := strings.ToUpper(firstWord(statement))
 	if !slices.Contains(words, word) {

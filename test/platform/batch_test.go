@@ -74,7 +74,8 @@ func cell(t *testing.T, table sqlquery.Table, column int) string {
 	return *table.Rows[0][column]
 }
 
-// The job reads what the loader made, publishes it, and its sales mart tells what the source does, to the cent.
+// The job reads what the loader made, publishes it, and its sales mart tells what the source does,
+// to the cent.
 func TestBatchPath(t *testing.T) {
 	deployed := startDeployed(t, synthesized)
 	target, err := demonstration.BatchTargetOf(t.Context(), deployed)
@@ -181,7 +182,9 @@ func TestTemplatesRule_batch(t *testing.T) {
 	assert.Len(t, report.Sample, 3)
 	assert.Less(t, report.Outcome.Rows.Read["ratings"], int64(1000), "a tenth of the shop")
 	assert.NotEmpty(t, report.BestLine)
-	listed, err := target.S3.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &target.Lake, Prefix: aws.String(trainingset.Prefix)})
+	listed, err := target.S3.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{
+		Bucket: &target.Lake, Prefix: aws.String(trainingset.Prefix),
+	})
 	require.NoError(t, err)
 	for _, object := range listed.Contents {
 		assert.NotContains(t, *object.Key, ".parquet")

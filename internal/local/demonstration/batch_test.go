@@ -23,7 +23,8 @@ import (
 type lake struct {
 	states  []string
 	message string
-	// publish is the name of the run that the pointer names; %s stands for the one that was asked for.
+	// publish is the name of the run that the pointer names; %s stands for the one that was asked
+	// for.
 	publish string
 	objects map[string]string
 	asked   map[string]string

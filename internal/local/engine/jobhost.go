@@ -11,10 +11,12 @@ import (
 
 // JobHost runs the jobs, behind Glue's API.
 var JobHost = &Kind[*gluejobs.Host]{
-	name: "glue", host: true, endpoints: []string{outputs.EndpointOf(glue.ServiceID)}, installed: gluejobs.Installed,
+	name: "glue", host: true, installed: gluejobs.Installed,
+	endpoints: []string{outputs.EndpointOf(glue.ServiceID)},
 	serve: func(ctx context.Context, options options) (*gluejobs.Host, error) {
 		return gluejobs.Start(ctx, gluejobs.Options{
-			Account: Account, Region: Region, Credentials: Credentials, Dir: options.dir, Environment: options.environment,
+			Account: Account, Region: Region, Credentials: Credentials,
+			Dir: options.dir, Environment: options.environment,
 		})
 	},
 }

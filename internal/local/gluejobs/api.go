@@ -53,7 +53,8 @@ func (h *Host) api() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		operation, ok := operations[strings.TrimPrefix(r.Header.Get("X-Amz-Target"), target)]
 		if r.Method != http.MethodPost || !ok {
-			respond(w, nil, exceptionf(unknown, "%s %q is not known here: %s are", r.Method, r.Header.Get("X-Amz-Target"), known))
+			asked := r.Method + " " + r.Header.Get("X-Amz-Target")
+			respond(w, nil, exceptionf(unknown, "%s is not known here: %s are", asked, known))
 			return
 		}
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
@@ -66,7 +67,8 @@ func (h *Host) api() http.Handler {
 	})
 }
 
-// answering decodes an operation's input. What it does not know it refuses: it would not be honoured.
+// answering decodes an operation's input. What it does not know it refuses: it would not be
+// honoured.
 func answering[Input any](operate func(Input) (any, error)) func([]byte) (any, error) {
 	return func(body []byte) (any, error) {
 		var input Input
@@ -93,7 +95,8 @@ func respond(w http.ResponseWriter, answer any, err error) {
 		status = http.StatusBadRequest
 	}
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"__type": refused.kind, "Message": refused.message}) // as above
+	// As above.
+	_ = json.NewEncoder(w).Encode(map[string]string{"__type": refused.kind, "Message": refused.message})
 }
 
 // startRequest is StartJobRun's input. What says how large a run is has no meaning here.
@@ -141,7 +144,8 @@ func (h *Host) startJobRun(input startRequest) (any, error) {
 		}
 	}
 	if underWay >= of.MaxConcurrentRuns {
-		return nil, exceptionf(tooManyRuns, "Concurrent runs exceeded for %s: %d under way, %d allowed", of.Name, underWay, of.MaxConcurrentRuns)
+		return nil, exceptionf(tooManyRuns, "Concurrent runs exceeded for %s: %d under way, %d allowed",
+			of.Name, underWay, of.MaxConcurrentRuns)
 	}
 	return map[string]string{"JobRunId": h.start(of, input.Arguments, timeout).id}, nil
 }
@@ -151,7 +155,8 @@ func (h *Host) find(name string) (*job, error) {
 	if found := h.jobs[name]; found != nil {
 		return found, nil
 	}
-	return nil, exceptionf(notFound, "no job is called %q: the jobs are %s", name, strings.Join(slices.Sorted(maps.Keys(h.jobs)), ", "))
+	known := strings.Join(slices.Sorted(maps.Keys(h.jobs)), ", ")
+	return nil, exceptionf(notFound, "no job is called %q: the jobs are %s", name, known)
 }
 
 type getRequest struct {

@@ -1,12 +1,14 @@
-// Package gluejobs runs the platform's Glue jobs on this machine: each run is a process of its own with Spark in it, started
-// and watched over the part of Glue's API that a job's callers need, on 127.0.0.1.
+// Package gluejobs runs the platform's Glue jobs on this machine: each run is a process of its own
+// with Spark in it, started and watched over the part of Glue's API that a job's callers need, on
+// 127.0.0.1.
 //
-// A job has its template's arguments, time-out and number of concurrent runs. What Glue would give a script (Spark's settings,
-// drivers, where s3:// leads) each run finds in a folder of its own, so that the script is the one that is deployed. The
-// package knows nothing of what a job does, of templates, or of who starts it.
+// A job has its template's arguments, time-out and number of concurrent runs. What Glue would give
+// a script (Spark's settings, drivers, where s3:// leads) each run finds in a folder of its own, so
+// that the script is the one that is deployed. The package knows nothing of what a job does, of
+// templates, or of who starts it.
 //
-// Contracts: "AWS Glue API Reference", StartJobRun, GetJobRun, GetJobRuns, BatchStopJobRun, and the structure JobRun; "AWS
-// Glue Developer Guide", chapter "Using job parameters in AWS Glue jobs".
+// Contracts: "AWS Glue API Reference", StartJobRun, GetJobRun, GetJobRuns, BatchStopJobRun, and the
+// structure JobRun; "AWS Glue Developer Guide", chapter "Using job parameters in AWS Glue jobs".
 package gluejobs
 
 import (
@@ -33,8 +35,9 @@ type Options struct {
 	Account, Region string
 	// Credentials are what the runs get.
 	Credentials aws.Credentials
-	// Dir holds a folder for each run: its log, its Spark settings, and while it runs what is temporary. It belongs to one
-	// host at a time: what an earlier one left running there is killed.
+	// Dir holds a folder for each run: its log, its Spark settings, and while it runs what is
+	// temporary. It belongs to one host at a time: what an earlier one left running there is
+	// killed.
 	Dir string
 	// Environment goes to every run and wins over the job's own: the other engines' endpoints.
 	Environment map[string]string
@@ -48,11 +51,14 @@ type Job struct {
 	Name string
 	// Script is a Python file.
 	Script string
-	// Arguments by name with its dashes; a run may override them. --conf adds Spark settings, as on Glue.
+	// Arguments by name with its dashes; a run may override them. --conf adds Spark settings, as on
+	// Glue.
 	Arguments map[string]string
-	// Environment are variables of the script's process. On Glue there are none: what differs on this machine.
+	// Environment are variables of the script's process. On Glue there are none: what differs on
+	// this machine.
 	Environment map[string]string
-	// Timeout ends a run that takes longer. Glue's has whole minutes; shorter is allowed here, for tests.
+	// Timeout ends a run that takes longer. Glue's has whole minutes; shorter is allowed here, for
+	// tests.
 	Timeout time.Duration
 	// MaxConcurrentRuns is how many runs may be under way at a time; one more is refused.
 	MaxConcurrentRuns int
@@ -84,7 +90,8 @@ type job struct {
 // errStopped is why a run ended with its host or its job.
 var errStopped = errors.New("the job host was stopped")
 
-// Start opens the API. It fails with installed.ErrNotInstalled where Spark is missing. The context bounds the start only.
+// Start opens the API. It fails with installed.ErrNotInstalled where Spark is missing. The context
+// bounds the start only.
 func Start(ctx context.Context, options Options) (*Host, error) {
 	found, err := find(ctx)
 	if err != nil {
@@ -113,7 +120,8 @@ func Start(ctx context.Context, options Options) (*Host, error) {
 	return h, nil
 }
 
-// cleanUp ends the runs that a killed host left, and removes their folders: runs end with their host.
+// cleanUp ends the runs that a killed host left, and removes their folders: runs end with their
+// host.
 func cleanUp(dir string) error {
 	folders, err := filepath.Glob(filepath.Join(dir, "*"))
 	if err != nil {
@@ -189,7 +197,8 @@ func (h *Host) Remove(name string) {
 	}
 }
 
-// Stop takes no more requests, kills every run and waits until they have ended. Stopping twice does nothing.
+// Stop takes no more requests, kills every run and waits until they have ended. Stopping twice does
+// nothing.
 func (h *Host) Stop(ctx context.Context) error {
 	h.mutex.Lock()
 	h.stopped = true

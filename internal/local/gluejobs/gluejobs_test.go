@@ -89,7 +89,9 @@ func add(t *testing.T, host *Host, script string, change func(*Job)) {
 
 func begin(t *testing.T, client *glue.Client, arguments map[string]string) string {
 	t.Helper()
-	started, err := client.StartJobRun(t.Context(), &glue.StartJobRunInput{JobName: aws.String("etl"), Arguments: arguments})
+	started, err := client.StartJobRun(t.Context(), &glue.StartJobRunInput{
+		JobName: aws.String("etl"), Arguments: arguments,
+	})
 	require.NoError(t, err)
 	return *started.JobRunId
 }
@@ -279,7 +281,9 @@ func TestBatchStopJobRun(t *testing.T) {
 	host, client := start(t, options(t))
 	add(t, host, "sleep 3600", nil)
 	id := begin(t, client, nil)
-	answer, err := client.BatchStopJobRun(t.Context(), &glue.BatchStopJobRunInput{JobName: aws.String("etl"), JobRunIds: []string{id, "jr_none"}})
+	answer, err := client.BatchStopJobRun(t.Context(), &glue.BatchStopJobRunInput{
+		JobName: aws.String("etl"), JobRunIds: []string{id, "jr_none"},
+	})
 	require.NoError(t, err)
 	require.Len(t, answer.SuccessfulSubmissions, 1)
 	assert.Equal(t, id, *answer.SuccessfulSubmissions[0].JobRunId)
@@ -299,11 +303,15 @@ func TestStartJobRun_oneTooMany(t *testing.T) {
 	var refused *types.ConcurrentRunsExceededException
 	require.ErrorAs(t, err, &refused)
 	assert.Contains(t, *refused.Message, "2 under way, 2 allowed")
-	_, err = client.BatchStopJobRun(t.Context(), &glue.BatchStopJobRunInput{JobName: aws.String("etl"), JobRunIds: []string{first}})
+	_, err = client.BatchStopJobRun(t.Context(), &glue.BatchStopJobRunInput{
+		JobName: aws.String("etl"), JobRunIds: []string{first},
+	})
 	require.NoError(t, err)
 	ended(t, host, client, first)
 	begin(t, client, nil)
-	_, err = client.BatchStopJobRun(t.Context(), &glue.BatchStopJobRunInput{JobName: aws.String("etl"), JobRunIds: []string{second}})
+	_, err = client.BatchStopJobRun(t.Context(), &glue.BatchStopJobRunInput{
+		JobName: aws.String("etl"), JobRunIds: []string{second},
+	})
 	require.NoError(t, err)
 }
 
@@ -338,15 +346,21 @@ func TestAPI_refuses(t *testing.T) {
 			return err
 		}},
 		"a Spark setting that is none": {"InvalidInputException", func() error {
-			_, err := client.StartJobRun(t.Context(), &glue.StartJobRunInput{JobName: etl, Arguments: map[string]string{"--conf": "x"}})
+			_, err := client.StartJobRun(t.Context(), &glue.StartJobRunInput{
+				JobName: etl, Arguments: map[string]string{"--conf": "x"},
+			})
 			return err
 		}},
 		"a place in a queue": {"InvalidInputException", func() error {
-			_, err := client.StartJobRun(t.Context(), &glue.StartJobRunInput{JobName: etl, JobRunQueuingEnabled: aws.Bool(true)})
+			_, err := client.StartJobRun(t.Context(), &glue.StartJobRunInput{
+				JobName: etl, JobRunQueuingEnabled: aws.Bool(true),
+			})
 			return err
 		}},
 		"what would not be honoured": {"InvalidInputException", func() error {
-			_, err := client.StartJobRun(t.Context(), &glue.StartJobRunInput{JobName: etl, JobRunId: aws.String("jr_0")})
+			_, err := client.StartJobRun(t.Context(), &glue.StartJobRunInput{
+				JobName: etl, JobRunId: aws.String("jr_0"),
+			})
 			return err
 		}},
 		"too many results": {"InvalidInputException", func() error {
@@ -403,7 +417,9 @@ func TestGetJobRuns_newestFirstAndPageByPage(t *testing.T) {
 		begun = append([]string{id}, begun...)
 	}
 	var told []string
-	pages := glue.NewGetJobRunsPaginator(client, &glue.GetJobRunsInput{JobName: aws.String("etl"), MaxResults: aws.Int32(2)})
+	pages := glue.NewGetJobRunsPaginator(client, &glue.GetJobRunsInput{
+		JobName: aws.String("etl"), MaxResults: aws.Int32(2),
+	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(t.Context())
 		require.NoError(t, err)

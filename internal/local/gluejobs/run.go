@@ -1,7 +1,6 @@
 package gluejobs
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -104,7 +103,8 @@ func (h *Host) execute(ctx context.Context, r *run, of Job, arguments map[string
 	case err == nil:
 		return succeeded, ""
 	case errors.Is(cause, errTimeout):
-		return timedOut, fmt.Sprintf("the run took longer than its time-out of %s; its log: %s", r.timeout, log)
+		return timedOut, fmt.Sprintf("the run took longer than its time-out of %s; its log: %s",
+			r.timeout, log)
 	case cause != nil:
 		return stopped, cause.Error()
 	}
@@ -141,7 +141,8 @@ func (h *Host) launch(ctx context.Context, r *run, of Job, arguments map[string]
 	}
 	child, err := process.Start(process.Command{
 		Path: h.spark.python, Arguments: given, Dir: scratch,
-		Environment: h.environment(of, configuration, scratch), Output: output, PIDFile: filepath.Join(folder, "job.pid"),
+		Environment: h.environment(of, configuration, scratch), Output: output,
+		PIDFile: filepath.Join(folder, "job.pid"),
 	})
 	if err != nil {
 		return err
@@ -164,13 +165,15 @@ func (h *Host) environment(of Job, configuration, scratch string) []string {
 		"SPARK_CONF_DIR": configuration, "SPARK_LOCAL_IP": process.Loopback,
 		"JAVA_HOME": h.spark.java, "PYSPARK_PYTHON": h.spark.python,
 		"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1",
-		"AWS_EC2_METADATA_DISABLED": "true", // else a wrong credential would be looked for on the network
+		// Else a wrong credential would be looked for on the network.
+		"AWS_EC2_METADATA_DISABLED": "true",
 	}
 	maps.Copy(variables, of.Environment)
 	maps.Copy(variables, h.options.Environment)
 	maps.Copy(variables, map[string]string{
 		"AWS_REGION": h.options.Region, "AWS_DEFAULT_REGION": h.options.Region,
-		"AWS_ACCESS_KEY_ID": h.options.Credentials.AccessKeyID, "AWS_SECRET_ACCESS_KEY": h.options.Credentials.SecretAccessKey,
+		"AWS_ACCESS_KEY_ID":     h.options.Credentials.AccessKeyID,
+		"AWS_SECRET_ACCESS_KEY": h.options.Credentials.SecretAccessKey,
 	})
 	environment := make([]string, 0, len(variables))
 	for _, name := range slices.Sorted(maps.Keys(variables)) {
@@ -180,14 +183,15 @@ func (h *Host) environment(of Job, configuration, scratch string) []string {
 }
 
 const (
-	// tailLength is how much of a log is searched for the error that ended a run, maxMessage what is told of it.
+	// tailLength is how much of a log is searched for the error that ended a run, maxMessage what
+	// is told of it.
 	tailLength = 64 << 10
 	maxMessage = 2000
 	traceback  = "Traceback (most recent call last):"
 )
 
-// lastError is the exception that ended a Python program, from the end of its log: what follows the last traceback. It is
-// empty where there is none.
+// lastError is the exception that ended a Python program, from the end of its log: what follows the
+// last traceback. It is empty where there is none.
 func lastError(log string) string {
 	file, err := os.Open(log)
 	if err != nil {
@@ -208,7 +212,8 @@ func lastError(log string) string {
 	if at < 0 {
 		return ""
 	}
-	// Below the traceback come its frames, indented, and then the exception, whose message may have more lines.
+	// Below the traceback come its frames, indented, and then the exception, whose message may have
+	// more lines.
 	lines := strings.Split(text[at+len(traceback)+1:], "\n")
 	first := slices.IndexFunc(lines, func(line string) bool { return line != "" && !strings.HasPrefix(line, " ") })
 	if first < 0 {
@@ -227,5 +232,5 @@ func randomText(bytes int) string {
 
 // newestFirst are runs in the order of Glue's answers.
 func newestFirst(runs []*run) []*run {
-	return slices.SortedStableFunc(slices.Values(runs), func(a, b *run) int { return cmp.Compare(b.begun.UnixNano(), a.begun.UnixNano()) })
+	return slices.SortedStableFunc(slices.Values(runs), func(a, b *run) int { return b.begun.Compare(a.begun) })
 }

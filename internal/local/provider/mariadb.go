@@ -40,8 +40,8 @@ func startMariaDB(
 	return instance, nil
 }
 
-// masterPrivileges are those of RDS's administrator, who is no superuser (Amazon RDS User Guide, "Master user account
-// privileges", MySQL; what MariaDB does not know is left out).
+// masterPrivileges are those of RDS's administrator, who is no superuser (Amazon RDS User Guide,
+// "Master user account privileges", MySQL; what MariaDB does not know is left out).
 const masterPrivileges = `SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, RELOAD, PROCESS, REFERENCES, INDEX, ALTER,
 	SHOW DATABASES, CREATE TEMPORARY TABLES, LOCK TABLES, EXECUTE, REPLICATION SLAVE, REPLICATION CLIENT, CREATE VIEW,
 	SHOW VIEW, CREATE ROUTINE, ALTER ROUTINE, CREATE USER, EVENT, TRIGGER`
@@ -81,8 +81,9 @@ func (i mariadbInstance) execute(ctx context.Context, statements ...string) erro
 // MasterPassword is the administrator's.
 func (i mariadbInstance) MasterPassword() string { return i.masterPassword }
 
-// SetPassword lets a user log in with a password. The loader makes users locked where there is no IAM, and leaves those
-// alone that are there: one who is told of before the loader ran is made here, without rights.
+// SetPassword lets a user log in with a password. The loader makes users locked where there is no
+// IAM, and leaves those alone that are there: one who is told of before the loader ran is made
+// here, without rights.
 func (i mariadbInstance) SetPassword(ctx context.Context, user, password string) error {
 	name := account(user)
 	return i.execute(ctx, "CREATE USER IF NOT EXISTS "+name,

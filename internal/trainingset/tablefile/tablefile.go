@@ -1,5 +1,5 @@
-// Package tablefile reads the rows of a run's files, Parquet or CSV, as text: for whoever shows or sums a few of them. It
-// knows neither where the files lie nor what their columns mean.
+// Package tablefile reads the rows of a run's files, Parquet or CSV, as text: for whoever shows or
+// sums a few of them. It knows neither where the files lie nor what their columns mean.
 package tablefile
 
 import (
@@ -20,9 +20,10 @@ import (
 	"diecast/internal/trainingset"
 )
 
-// Rows are those of one file with these columns, in the file's order. A value is written as in CSV: decimals with their
-// scale, days as 2006-01-02, times as 2006-01-02 15:04:05 in UTC; what is absent is empty. The error, after which nothing
-// comes, is that of a damaged file or of one with other columns.
+// Rows are those of one file with these columns, in the file's order. A value is written as in CSV:
+// decimals with their scale, days as 2006-01-02, times as 2006-01-02 15:04:05 in UTC; what is
+// absent is empty. The error, after which nothing comes, is that of a damaged file or of one with
+// other columns.
 func Rows(kind trainingset.Format, columns []trainingset.Column, content []byte) iter.Seq2[[]string, error] {
 	switch kind {
 	case trainingset.Parquet:
@@ -44,7 +45,8 @@ func check(found []string, columns []trainingset.Column) error {
 		names = append(names, column.Name)
 	}
 	if !slices.Equal(found, names) {
-		return fmt.Errorf("the file has the columns %s: the manifest says %s", strings.Join(found, ", "), strings.Join(names, ", "))
+		return fmt.Errorf("the file has the columns %s: the manifest says %s",
+			strings.Join(found, ", "), strings.Join(names, ", "))
 	}
 	return nil
 }
@@ -74,7 +76,8 @@ func csvRows(columns []trainingset.Column, content []byte) iter.Seq2[[]string, e
 	}
 }
 
-// tidyTimes writes times as the contract of this package has them: Spark writes them as RFC 3339 into CSV.
+// tidyTimes writes times as the contract of this package has them: Spark writes them as RFC 3339
+// into CSV.
 func tidyTimes(columns []trainingset.Column, row []string) {
 	for i, column := range columns {
 		if at, err := time.Parse(time.RFC3339, row[i]); column.Type == "timestamp" && err == nil {
@@ -151,7 +154,8 @@ func text(field parquet.Field, value parquet.Value) string {
 	case *format.DateType:
 		return time.Unix(int64(value.Int32())*24*60*60, 0).UTC().Format(time.DateOnly)
 	case *format.TimestampType:
-		return time.Unix(0, 0).Add(time.Duration(value.Int64()) * kind.Unit.Value.Duration()).UTC().Format(time.DateTime)
+		unit := kind.Unit.Value.Duration()
+		return time.Unix(0, 0).Add(time.Duration(value.Int64()) * unit).UTC().Format(time.DateTime)
 	}
 	return value.String()
 }
