@@ -51,14 +51,16 @@ const (
 )
 
 const (
-	// maxSampleScale is what the loader takes in its 15 minutes, with a factor of four to spare: 3,000,000
-	// rows (docs/source.md, "How much").
+	// maxSampleScale is what the loader takes in its 15 minutes, with a factor of four to spare:
+	// 3,000,000 rows (docs/source.md, "How much").
 	maxSampleScale = 468
-	// otherSourceConnections are taken beside the job's: RDS itself, the loader's two pools, a person.
+	// otherSourceConnections are taken beside the job's: RDS itself, the loader's two pools, a
+	// person.
 	otherSourceConnections = 10
 )
 
-// An asterisk or a question mark in a key would be a pattern in the policy that lets the loader read it.
+// An asterisk or a question mark in a key would be a pattern in the policy that lets the loader
+// read it.
 var (
 	dumpSyntax  = regexp.MustCompile(`^$|^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[A-Za-z0-9!_.'()/=+@-]{1,900}$`)
 	ownerSyntax = regexp.MustCompile(`^$|^[\pL\pN][\pL\pN\pP\pS ]{0,99}$`)
@@ -76,7 +78,8 @@ var batchKeys = []Key{
 	text("source.dumpUri", dumpSyntax, "s3://bucket/key, or empty", every(""),
 		func(c *Config) *string { return &c.Source.DumpURI },
 		"The dump that source.kind=dump loads; the loader may read this object and no other."),
-	text("source.owner", ownerSyntax, "up to 100 letters, digits, signs and spaces, the first a letter or digit, or empty",
+	text("source.owner", ownerSyntax,
+		"up to 100 letters, digits, signs and spaces, the first a letter or digit, or empty",
 		every(""), func(c *Config) *string { return &c.Source.Owner },
 		"Who is asked when the source's schema changes: a name or address that the job's errors repeat."),
 	choice("source.instanceClass", instanceClasses(),
@@ -169,8 +172,8 @@ func (c Config) sourceDeletionProblems() []Problem {
 }
 
 // MySQLMaxConnections is how many connections a MySQL instance of the class takes: RDS's default of
-// DBInstanceClassMemory/12582880, with a quarter of the memory taken off for what the operating system
-// and RDS keep of it.
+// DBInstanceClassMemory/12582880, with a quarter of the memory taken off for what the operating
+// system and RDS keep of it.
 func (s Source) MySQLMaxConnections() int {
 	memory := float64(instanceMemoryGiB[s.InstanceClass]) * (1 << 30) * 0.75
 	return int(memory / 12582880)

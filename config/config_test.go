@@ -102,14 +102,17 @@ func TestJSONValuesAndCommandLineTextMeanTheSame(t *testing.T) {
 
 // badValues holds values that each key must refuse by itself.
 var badValues = map[string][]any{
-	"profile":                          {"large", "", 1.0, nil, []any{"lean"}},
-	"name":                             {"", "a", "Diecast", "9lives", "under_score", "ends-", strings.Repeat("a", 21), []any{"shop"}},
-	"alarms.email":                     {"nobody", "a@b", "Ann <ann@example.com>", "a@example.com,b@example.com", "a\n@example.com", true},
-	"data.removal":                     {"delete", "", true},
-	"data.destroy":                     {"yes", "", 1.0, []any{"true"}},
-	"data.accessLogs":                  {"on"},
-	"data.accessLogRetentionDays":      {0.0, 3651.0},
-	"network.cidr":                     {"10.0.0.0/15", "10.0.0.0/23", "10.0.0.1/16", "11.0.0.0/16", "fd00::/16", "10.0.0.0", ""},
+	"profile": {"large", "", 1.0, nil, []any{"lean"}},
+	"name": {"", "a", "Diecast", "9lives", "under_score", "ends-", strings.Repeat("a", 21),
+		[]any{"shop"}},
+	"alarms.email": {"nobody", "a@b", "Ann <ann@example.com>", "a@example.com,b@example.com",
+		"a\n@example.com", true},
+	"data.removal":                {"delete", "", true},
+	"data.destroy":                {"yes", "", 1.0, []any{"true"}},
+	"data.accessLogs":             {"on"},
+	"data.accessLogRetentionDays": {0.0, 3651.0},
+	"network.cidr": {"10.0.0.0/15", "10.0.0.0/23", "10.0.0.1/16", "11.0.0.0/16", "fd00::/16",
+		"10.0.0.0", ""},
 	"network.reservedCidrs":            {"10.0.0.0/33", "10.0.0.1/16", "10.0.0.0/16,", []any{16.0}, []any{nil}, 10.0},
 	"network.nat":                      {"nat", true},
 	"network.natGateways":              {0.0, 3.0},
@@ -203,9 +206,12 @@ func TestKeysOfCDKAreIgnored(t *testing.T) {
 	want, err := Load(nil)
 	require.NoError(t, err)
 	for _, key := range []string{
-		"aws:cdk:enable-path-metadata", "aws:cdk:bundling-stacks", "aws-cdk:enableDiffNoFail", "@aws-cdk/core:newStyleStackSynthesis",
-		"@aws-cdk-containers/ecs-service-extensions:enableDefaultLogDriver", "cdk-migrate", "cli-telemetry", "acknowledged-issue-numbers",
-		"availability-zones:account=123456789012:region=eu-west-1", "ami:account=1", "ssm:account=1", "cc-api-provider:account=1",
+		"aws:cdk:enable-path-metadata", "aws:cdk:bundling-stacks", "aws-cdk:enableDiffNoFail",
+		"@aws-cdk/core:newStyleStackSynthesis",
+		"@aws-cdk-containers/ecs-service-extensions:enableDefaultLogDriver", "cdk-migrate", "cli-telemetry",
+		"acknowledged-issue-numbers",
+		"availability-zones:account=123456789012:region=eu-west-1", "ami:account=1", "ssm:account=1",
+		"cc-api-provider:account=1",
 	} {
 		c, err := Load(map[string]any{key: []any{1.0}})
 		require.NoError(t, err, key)
@@ -239,7 +245,8 @@ func TestEditDistance(t *testing.T) {
 	for _, test := range []struct {
 		a, b string
 		want int
-	}{{"", "", 0}, {"abc", "", 3}, {"", "abc", 3}, {"kitten", "sitting", 3}, {"name", "name", 0}, {"shrads", "shards", 2}} {
+	}{{"", "", 0}, {"abc", "", 3}, {"", "abc", 3}, {"kitten", "sitting", 3}, {"name", "name", 0},
+		{"shrads", "shards", 2}} {
 		assert.Equal(t, test.want, distance(test.a, test.b), "%q %q", test.a, test.b)
 	}
 }
@@ -301,13 +308,14 @@ func TestCombinations(t *testing.T) {
 		return context
 	}
 	const (
-		events, account, reserved = "capacity.eventsPerSecond", "capacity.accountConcurrency", "inference.reservedConcurrency"
-		shards, batch, parallel   = "streaming.shards", "streaming.batchSize", "streaming.parallelization"
-		mode, class               = "streaming.mode", "vectors.instanceClass"
-		retention, recordAge      = "streaming.retentionHours", "streaming.maxRecordAgeSeconds"
-		removal, destroy          = "data.removal", "data.destroy"
-		ranges, protection        = "network.reservedCidrs", "vectors.deletionProtection"
-		sourceProtection          = "source.deletionProtection"
+		events, account, reserved = "capacity.eventsPerSecond", "capacity.accountConcurrency",
+			"inference.reservedConcurrency"
+		shards, batch, parallel = "streaming.shards", "streaming.batchSize", "streaming.parallelization"
+		mode, class             = "streaming.mode", "vectors.instanceClass"
+		retention, recordAge    = "streaming.retentionHours", "streaming.maxRecordAgeSeconds"
+		removal, destroy        = "data.removal", "data.destroy"
+		ranges, protection      = "network.reservedCidrs", "vectors.deletionProtection"
+		sourceProtection        = "source.deletionProtection"
 	)
 	for name, test := range map[string]struct {
 		context map[string]any
@@ -397,7 +405,8 @@ func TestConfigurationIsDocumented(t *testing.T) {
 
 func TestSmallestClassWithEnoughConnections(t *testing.T) {
 	for connections, want := range map[int]string{
-		1: ", such as db.t3.micro", 84: ", such as db.t3.micro", 85: ", such as db.t3.small", 5000: ", such as db.r7g.2xlarge",
+		1: ", such as db.t3.micro", 84: ", such as db.t3.micro", 85: ", such as db.t3.small",
+		5000: ", such as db.r7g.2xlarge",
 		5001: "",
 	} {
 		assert.Equal(t, want, classFor(connections), connections)
@@ -428,9 +437,12 @@ func TestKeysAreCopied(t *testing.T) {
 // configuration whose data goes without both keys, nor an error without reasons.
 func FuzzLoad(f *testing.F) {
 	for _, seed := range []string{
-		`{}`, `null`, `{"profile":"prod"}`, `{"streaming.shards":1e400}`, `{"network.reservedCidrs":["10.0.0.0/8",null]}`,
-		`{"network.reservedCidrs":"0.0.0.0/0"}`, `{"profile":["prod"],"name":{"a":[]}}`, `{"capacity.eventsPerSecond":100000,"streaming.batchSize":1}`,
-		`{"inference.reservedConcurrency":1000,"streaming.mode":"on-demand"}`, `{"":"","@aws-cdk/x":1,"data.destroy":"true"}`,
+		`{}`, `null`, `{"profile":"prod"}`, `{"streaming.shards":1e400}`,
+		`{"network.reservedCidrs":["10.0.0.0/8",null]}`,
+		`{"network.reservedCidrs":"0.0.0.0/0"}`, `{"profile":["prod"],"name":{"a":[]}}`,
+		`{"capacity.eventsPerSecond":100000,"streaming.batchSize":1}`,
+		`{"inference.reservedConcurrency":1000,"streaming.mode":"on-demand"}`,
+		`{"":"","@aws-cdk/x":1,"data.destroy":"true"}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -523,7 +535,8 @@ func TestBatchKeysAreCheckedAgainstEachOther(t *testing.T) {
 		})
 	}
 	c, err := Load(map[string]any{"source.kind": "dump", "source.dumpUri": "s3://my-bucket/dumps/shop.sql.gz",
-		"source.owner": "Ada Lovelace <ada@example.com>", "etl.connections": 54, "source.scale": 1.2, "etl.maxQuarantined": 1})
+		"source.owner": "Ada Lovelace <ada@example.com>", "etl.connections": 54, "source.scale": 1.2,
+		"etl.maxQuarantined": 1})
 	require.NoError(t, err)
 	assert.Equal(t, "Ada Lovelace <ada@example.com>", c.Source.Owner)
 }

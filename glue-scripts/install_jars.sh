@@ -1,8 +1,8 @@
 #!/bin/sh
-# Fetches the jars of the ETL job, checks them and puts them into <cache>/glue-jars-1, in one step, once. Needs mvn (with a
-# Java). jdbc/ is what the deployed job ships; jdbc-glue/ is the driver that Glue 5.1 brings; s3a/ is what Glue has of its own
-# to read and write s3:// paths.
-# Usage: install_jars.sh CACHE_FOLDER
+# Fetches the jars of the ETL job, checks them and puts them into <cache>/glue-jars-1, in one step,
+# once. Needs mvn (with a Java). jdbc/ is what the deployed job ships; jdbc-glue/ is the driver that
+# Glue 5.1 brings; s3a/ is what Glue has of its own to read and write s3:// paths. Usage:
+# install_jars.sh CACHE_FOLDER
 set -eu
 
 # Raise it with any change below: the folder of a version is complete or it is not there.
@@ -17,13 +17,18 @@ cache=$1
 target=$cache/glue-jars-$version
 [ -d "$target" ] && exit 0
 
-command -v mvn >/dev/null || { echo "glue-jars: Maven (mvn) is needed to fetch MySQL's and S3's jars: install it" >&2; exit 1; }
+refuse() {
+	echo "glue-jars: $1" >&2
+	exit 1
+}
+command -v mvn >/dev/null || refuse "Maven (mvn) is needed to fetch MySQL's and S3's jars: install it"
 mkdir -p "$cache"
 work=$(mktemp -d "$cache/.glue-jars-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
 item() {
-	echo "<artifactItem><groupId>$1</groupId><artifactId>$2</artifactId><version>$3</version><outputDirectory>$4</outputDirectory></artifactItem>"
+	echo "<artifactItem><groupId>$1</groupId><artifactId>$2</artifactId><version>$3</version>"
+	echo "<outputDirectory>$4</outputDirectory></artifactItem>"
 }
 {
 	echo '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
@@ -33,7 +38,8 @@ item() {
 	item com.mysql mysql-connector-j $connector_j jars/jdbc
 	item com.mysql mysql-connector-j $connector_j_of_glue jars/jdbc-glue
 	item org.apache.hadoop hadoop-aws $hadoop jars/s3a
-	for module in aws-java-sdk-s3 aws-java-sdk-core aws-java-sdk-kms aws-java-sdk-dynamodb aws-java-sdk-sts jmespath-java; do
+	for module in aws-java-sdk-s3 aws-java-sdk-core aws-java-sdk-kms aws-java-sdk-dynamodb aws-java-sdk-sts \
+		jmespath-java; do
 		item com.amazonaws $module $aws_sdk jars/s3a
 	done
 	echo '</artifactItems></configuration></plugin></plugins></build></project>'
@@ -41,7 +47,7 @@ item() {
 # A JAVA_HOME of a bundled runtime can lack the system's certificate authorities.
 (cd "$work" && env -u JAVA_HOME mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy)
 
-(cd "$work/jars" && sha256sum --quiet --check -) <<'SUMS' || { echo "glue-jars: a jar is not what it was when its version was chosen" >&2; exit 1; }
+(cd "$work/jars" && sha256sum --quiet --check -) <<'SUMS' || refuse "a jar is not what it was when it was chosen"
 e2a3b2fc726a1ac64e998585db86b30fa8bf3f706195b78bb77c5f99bf877bd9  jdbc-glue/mysql-connector-j-8.0.33.jar
 d77962877d010777cff997015da90ee689f0f4bb76848340e1488f2b83332af5  jdbc/mysql-connector-j-8.4.0.jar
 06fed99f929c389e168278c1b111aaf1afb270d07202fbbce92e73d1e4279678  s3a/aws-java-sdk-core-1.12.262.jar

@@ -153,8 +153,8 @@ KEYS: dict[str, tuple[str, ...]] = {
 
 
 def catalogue_name(table: str, file_format: str) -> str:
-    """The catalogue's table: that of the ratings has the course's name. Another format than Parquet has
-    tables of its own, so that none ever names files that it cannot read.
+    """The catalogue's table: that of the ratings has the course's name. Another format than Parquet
+    has tables of its own, so that none ever names files that it cannot read.
     """
     name = PREFIX if table == RATINGS else table
     return name if file_format == "parquet" else f"{name}_{file_format}"
@@ -360,7 +360,8 @@ ORDER BY daily.orderDate
 
 
 def schema_of(columns: Columns) -> str:
-    """The schema of columns with Hive types, as Spark's readers take it; every column may be null."""
+    """The schema of columns with Hive types, as Spark's readers take it; every column may be
+    null."""
     return ", ".join(f"`{name}` {kind}" for name, kind in columns.items())
 
 
@@ -514,7 +515,8 @@ def judged(frame: DataFrame, table: str) -> DataFrame:
 
 
 def measure(frame: DataFrame, table: str, tolerance: float) -> Quality:
-    """Holds a judged table to all its rules: to those for rows in one aggregation, and then its keys.
+    """Holds a judged table to all its rules: to those for rows in one aggregation, and then its
+    keys.
 
     Keys are unique and tables of NOT_EMPTY have rows, without tolerance; rows that break other
     rules may be up to this share.
@@ -806,8 +808,8 @@ class Source:
             "queryTimeout": str(settings.statement_timeout),
             # Else a time-out opens one more connection to kill the statement from.
             "queryTimeoutKillsConnection": "true",
-            # Else the driver holds a whole table in memory, whatever the fetch size. The server keeps
-            # it instead, in a temporary table.
+            # Else the driver holds a whole table in memory, whatever the fetch size. The server
+            # keeps it instead, in a temporary table.
             "useCursorFetch": "true",
             "connectTimeout": str(CONNECT_TIMEOUT_SECONDS * 1000),
             "socketTimeout": str((settings.statement_timeout + SILENCE_SECONDS) * 1000),

@@ -31,7 +31,8 @@ func TestSavedQueriesReadTheTablesOfTheCatalogue(t *testing.T) {
 	for _, query := range sql.AthenaQueries(func(table string) string { return table + "_csv" }) {
 		if query.Name == "revenue_by_country" {
 			assert.Contains(t, query.Text,
-				"FROM sales_csv AS sales\nJOIN customers_csv AS customers ON customers.customerNumber = sales.customerNumber")
+				"FROM sales_csv AS sales\nJOIN customers_csv AS customers ON customers.customerNumber = "+
+					"sales.customerNumber")
 			return
 		}
 	}

@@ -50,8 +50,10 @@ func TestSourceUsersHaveNoPasswordOfTheScripts(t *testing.T) {
 
 func TestEverySourceStatementIsUsed(t *testing.T) {
 	used := map[string]bool{}
-	for _, text := range []string{SourceChangeRating, SourceDateRatings, SourceDeriveRatings, SourceHasIAM, SourceHasSchema, SourceLoad, SourceLoaded,
-		SourceRecordAdvance, SourceRecordLoad, SourceRecordSchemaVersion, SourceDeployedVersion, SourceWithdrawProduct} {
+	for _, text := range []string{SourceChangeRating, SourceDateRatings, SourceDeriveRatings, SourceHasIAM,
+		SourceHasSchema, SourceLoad, SourceLoaded,
+		SourceRecordAdvance, SourceRecordLoad, SourceRecordSchemaVersion, SourceDeployedVersion,
+		SourceWithdrawProduct} {
 		used[text] = true
 	}
 	entries, err := fs.ReadDir(sourceFiles, "source/statements")

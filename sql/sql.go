@@ -1,8 +1,8 @@
-// Package sql embeds the SQL of the platform and names it. It opens no connection and imports no driver, so that the CDK
-// app may hash what a loader will run.
+// Package sql embeds the SQL of the platform and names it. It opens no connection and imports no
+// driver, so that the CDK app may hash what a loader will run.
 //
-// A script is a list of statements, separated by a semicolon and an empty line, which are sent one by one: a failure can
-// then name its statement.
+// A script is a list of statements, separated by a semicolon and an empty line, which are sent one
+// by one: a failure can then name its statement.
 package sql
 
 import (
@@ -19,8 +19,8 @@ import (
 var files embed.FS
 
 const (
-	// VectorSchemaVersion is the version of the vector store's schema. Raise it with every change under vectors/schema:
-	// a loader leaves a store alone whose version is higher than its own.
+	// VectorSchemaVersion is the version of the vector store's schema. Raise it with every change
+	// under vectors/schema: a loader leaves a store alone whose version is higher than its own.
 	VectorSchemaVersion = 1
 	// OwnerRole owns the vector store's schema and everything in it. It cannot log in.
 	OwnerRole = "vector_owner"
@@ -36,8 +36,8 @@ type Script struct {
 	Statements []string
 }
 
-// VectorSchema returns the scripts that create or upgrade the vector store, in the order in which they must run, inside one
-// transaction. Running them again changes nothing.
+// VectorSchema returns the scripts that create or upgrade the vector store, in the order in which
+// they must run, inside one transaction. Running them again changes nothing.
 func VectorSchema() []Script {
 	entries, err := files.ReadDir("vectors/schema")
 	if err != nil {
@@ -51,8 +51,8 @@ func VectorSchema() []Script {
 	return scripts
 }
 
-// VectorHash returns the sha256, in hex, over the names and the contents of all SQL of the vector store. A custom resource
-// that carries it runs again whenever any of that SQL changes.
+// VectorHash returns the sha256, in hex, over the names and the contents of all SQL of the vector
+// store. A custom resource that carries it runs again whenever any of that SQL changes.
 func VectorHash() string {
 	sum := sha256.New()
 	err := fs.WalkDir(files, "vectors", func(name string, entry fs.DirEntry, err error) error {
@@ -97,7 +97,8 @@ func read(name string) string {
 	return string(text)
 }
 
-// split cuts a script at every line that ends with a semicolon and is followed by an empty line or the end.
+// split cuts a script at every line that ends with a semicolon and is followed by an empty line or
+// the end.
 func split(script string) []string {
 	var statements []string
 	for _, piece := range strings.Split(strings.TrimSpace(script)+"\n\n", ";\n\n") {

@@ -17,7 +17,8 @@ func TestVectorSchemaIsOrderedAndSplitIntoStatements(t *testing.T) {
 	scripts := VectorSchema()
 	require.Len(t, scripts, 3)
 	assert.Equal(t, "vectors/schema/01_roles.sql", scripts[0].Name)
-	assert.Contains(t, scripts[0].Statements[0], "CREATE EXTENSION", "the extension comes before everything that uses its type")
+	assert.Contains(t, scripts[0].Statements[0], "CREATE EXTENSION",
+		"the extension comes before everything that uses its type")
 	for _, script := range scripts {
 		require.NotEmpty(t, script.Statements, script.Name)
 		for _, statement := range script.Statements {
@@ -36,7 +37,8 @@ func TestSplitKeepsBlocksWhole(t *testing.T) {
 // Every file below vectors/ reaches a caller: as a script or as a statement.
 func TestEveryEmbeddedFileIsUsed(t *testing.T) {
 	used := map[string]bool{}
-	for _, text := range []string{Activate, Active, DeployedSchemaVersion, InsertVersion, Nearest, RecordSchemaVersion, Rollback, SetState,
+	for _, text := range []string{Activate, Active, DeployedSchemaVersion, InsertVersion, Nearest, RecordSchemaVersion,
+		Rollback, SetState,
 		Surplus, UserVectors, Version, Versions} {
 		used[text] = true
 	}

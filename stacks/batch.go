@@ -28,22 +28,23 @@ const (
 	sourceDatabase = "classicmodels"
 	// sourceMaster is the administrator, whose password only the loader reads.
 	sourceMaster = "admin"
-	// sourceLoaderTimeoutSeconds is half a minute less than Lambda's most: CDK's framework, which waits
-	// for the loader, has no more, and must still answer CloudFormation.
+	// sourceLoaderTimeoutSeconds is half a minute less than Lambda's most: CDK's framework, which
+	// waits for the loader, has no more, and must still answer CloudFormation.
 	sourceLoaderTimeoutSeconds = 870
 
 	etlScript = "glue-scripts/ratings_etl.py"
 	// rdsAuthorities are the certificate authorities by which the job knows RDS.
 	rdsAuthorities = "internal/awsdb/certificates/rds.pem"
-	// mysqlDriver is the driver that the tests use, below the folder of `make setup`: Glue's own is older.
+	// mysqlDriver is the driver that the tests use, below the folder of `make setup`: Glue's own is
+	// older.
 	mysqlDriver = "glue-jars-1/jdbc/mysql-connector-j-8.4.0.jar"
 )
 
 // sourceEngine is the source's engine at the version that is tested.
 var sourceEngine = database.MySQL("8.4.11")
 
-// Batch is the way from the shop's MySQL to what is trained and queried: the source database with its
-// loader, the Glue job, and the lake that it publishes to.
+// Batch is the way from the shop's MySQL to what is trained and queried: the source database with
+// its loader, the Glue job, and the lake that it publishes to.
 type Batch struct {
 	Stack  awscdk.Stack
 	Source *database.Database
@@ -175,7 +176,8 @@ func lake(cfg config.Config, network *Network) datalake.Props {
 		catalogue[trainingset.CatalogueTable(table, trainingset.Parquet)] = trainingset.CatalogueTable(table, format)
 	}
 	for _, query := range sql.AthenaQueries(func(table string) string { return catalogue[table] }) {
-		props.Queries = append(props.Queries, datalake.Query{Name: query.Name, Description: query.Meaning, SQL: query.Text})
+		props.Queries = append(props.Queries, datalake.Query{Name: query.Name, Description: query.Meaning,
+			SQL: query.Text})
 	}
 	return props
 }
@@ -217,7 +219,8 @@ func (b *Batch) newJob(cfg config.Config, network *Network) *sparkjob.Job {
 		Timeout: seconds(60 * cfg.ETL.TimeoutMinutes),
 		Network: sparkjob.Network{
 			VPC: network.VPC(), Subnets: network.ApplicationSubnets(),
-			SecurityGroup: network.NewSecurityGroup(b.Stack, "EtlSecurityGroup", "ETL job: to the source, to S3 and to itself",
+			SecurityGroup: network.NewSecurityGroup(b.Stack, "EtlSecurityGroup",
+				"ETL job: to the source, to S3 and to itself",
 				network.OpenS3, b.Source.Admit),
 		},
 		LogRetention: logRetention(cfg.Functions.LogRetentionDays),
@@ -245,6 +248,6 @@ func sourceDetail(cfg config.Config) string {
 	return "" // the script names host and database
 }
 
-// failureRule names the rule that tells of failed runs. The topic's policy must name it, and the topic
-// is deployed before.
+// failureRule names the rule that tells of failed runs. The topic's policy must name it, and the
+// topic is deployed before.
 func failureRule(cfg config.Config) string { return outputs.Batch.Name(cfg.Name) + "-EtlFailures" }

@@ -12,8 +12,8 @@ import (
 	"diecast/sql"
 )
 
-// BatchData runs the source loader at deployment, apart from the database, so that a failing load never
-// rolls the database back.
+// BatchData runs the source loader at deployment, apart from the database, so that a failing load
+// never rolls the database back.
 type BatchData struct {
 	Stack awscdk.Stack
 }

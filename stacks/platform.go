@@ -65,7 +65,8 @@ func output(stack awscdk.Stack, declared outputs.Output, value *string) {
 	if id := *stack.Node().Id(); id != string(declared.Stack) {
 		panic(fmt.Sprintf("stacks: output %s is declared for another stack than %s", declared, id))
 	}
-	awscdk.NewCfnOutput(stack, jsii.String(declared.Name), &awscdk.CfnOutputProps{Value: value, Description: jsii.String(declared.Meaning)})
+	awscdk.NewCfnOutput(stack, jsii.String(declared.Name), &awscdk.CfnOutputProps{Value: value,
+		Description: jsii.String(declared.Meaning)})
 }
 
 // variables are an environment of internal/environment as a function takes it.

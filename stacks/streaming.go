@@ -35,7 +35,8 @@ type Streaming struct {
 
 // NewStreaming adds the stack.
 func NewStreaming(app constructs.Construct, cfg config.Config, network *Network, vectors *Vectors) *Streaming {
-	stack := newStack(app, cfg, outputs.Streaming, "Kinesis, Firehose, the functions that recommend, and the table that the shop reads")
+	stack := newStack(app, cfg, outputs.Streaming,
+		"Kinesis, Firehose, the functions that recommend, and the table that the shop reads")
 	s := &Streaming{Stack: stack}
 	stream := eventstream.Props{
 		OnDemand:            cfg.Streaming.OnDemand(),

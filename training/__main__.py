@@ -12,7 +12,8 @@ from training.run import RefusedError, find_run
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the trainer; the exit status is 0, 1 (input refused), 2 (wrong arguments) or 130 (Ctrl-C)."""
+    """Runs the trainer; the exit status is 0, 1 (input refused), 2 (wrong arguments) or 130
+    (Ctrl-C)."""
     options = _parse(arguments)
     progress = _Progress()
     try:

@@ -1,4 +1,5 @@
-"""A training set as arrays: the whole catalogue, all customers, and the ratings with the features they had.
+"""A training set as arrays: the whole catalogue, all customers, and the ratings with the features
+they had.
 
 Nothing here depends on how the rows were cut into files: they are put into the order of their ids.
 """
@@ -45,7 +46,8 @@ ITEM = Side(
 
 @dataclass(frozen=True)
 class Features:
-    """Inputs of a tower for some rows, by input name: normalised texts, and numbers with NaN for null."""
+    """Inputs of a tower for some rows, by input name: normalised texts, and numbers with NaN for
+    null."""
 
     texts: dict[str, Texts]
     numbers: dict[str, Floats]
@@ -59,7 +61,8 @@ class Features:
 
 @dataclass(frozen=True)
 class Ratings:
-    """Ratings from 1 to 5 by customer number and product code, and the features of both at that time."""
+    """Ratings from 1 to 5 by customer number and product code, and the features of both at that
+    time."""
 
     customers: Integers
     products: Texts
@@ -79,7 +82,8 @@ class Ratings:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A training set. customers and products are ids in ascending order, users and items their features."""
+    """A training set. customers and products are ids in ascending order, users and items their
+    features."""
 
     run: Run
     customers: Integers
@@ -95,10 +99,11 @@ def normalise(text: str) -> str:
 
 
 def load(folder: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> Dataset:
-    """Reads and checks the run in this folder; progress is told how many of how many files are done.
+    """Reads and checks the run in this folder; progress is told how many of how many files are
+    done.
 
-    Raises RefusedError with file, place and reason where the run breaks its contract or there is nothing to
-    learn from.
+    Raises RefusedError with file, place and reason where the run breaks its contract or there is
+    nothing to learn from.
     """
     run = decode(folder / MANIFEST)
     total = sum(len(table.files) for table in run.tables.values())

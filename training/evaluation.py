@@ -1,14 +1,15 @@
 """How well a model predicts ratings that it has not seen, beside what random and popularity give.
 
-One fifth of the customer-product pairs is held out, a model is trained on the others, and both answer for the
-held-out ratings. The measures:
+One fifth of the customer-product pairs is held out, a model is trained on the others, and both
+answer for the held-out ratings. The measures:
 
-- concordance: over all pairs of held-out ratings of one customer that differ, the share that the scores order
+- concordance: over all pairs of held-out ratings of one customer that differ, the share that the
+scores order
   as the customer did, ties counting half; 0.5 is chance. The c-index of Harrell et al., JAMA 1982.
 - RMSE: the root of the mean squared error of the predicted rating.
 
-A gain in concordance comes with its 95 % interval by a bootstrap over customers (Efron, 1979): where it holds
-zero, the model has shown nothing beyond that baseline.
+A gain in concordance comes with its 95 % interval by a bootstrap over customers (Efron, 1979):
+where it holds zero, the model has shown nothing beyond that baseline.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ Integers = npt.NDArray[np.int64]
 
 HELD_OUT = 0.2
 RESAMPLES = 1000
-# How many ratings at the mean every product starts with, so that one lucky rating makes no favourite.
+# How many ratings at the mean every product starts with, so that one lucky rating makes no
+# favourite.
 PRIOR = 10
 
 
@@ -44,7 +46,8 @@ class Concordance:
 
 
 def evaluate(dataset: Dataset, seed: int, progress: Callable[[int, int], None]) -> dict[str, float]:
-    """The metrics by name; empty where there are too few ratings to hold any out (fewer than 20 pairs)."""
+    """The metrics by name; empty where there are too few ratings to hold any out (fewer than 20
+    pairs)."""
     kept, held = split(dataset.ratings, seed)
     if len(held.values) == 0:
         return {}
@@ -81,7 +84,8 @@ def compare(model: Model, kept: Ratings, held: Ratings, seed: int) -> dict[str, 
 
 
 def split(ratings: Ratings, seed: int) -> tuple[Ratings, Ratings]:
-    """Ratings to train on, and those of a fifth of the customer-product pairs, drawn by the seed."""
+    """Ratings to train on, and those of a fifth of the customer-product pairs, drawn by the
+    seed."""
     _, product = np.unique(ratings.products, return_inverse=True)
     keys = np.stack([ratings.customers, product.astype(np.int64)], axis=1)
     pairs, pair = np.unique(keys, axis=0, return_inverse=True)
@@ -92,7 +96,8 @@ def split(ratings: Ratings, seed: int) -> tuple[Ratings, Ratings]:
 
 
 def popularity(products: npt.NDArray[np.str_], ratings: Ratings) -> Floats:
-    """The mean rating of each product, pulled to the mean of all by PRIOR ratings; that mean if unrated."""
+    """The mean rating of each product, pulled to the mean of all by PRIOR ratings; that mean if
+    unrated."""
     mean = float(ratings.values.mean())
     codes, index = np.unique(ratings.products, return_inverse=True)
     sums = np.bincount(index, weights=ratings.values, minlength=len(codes))

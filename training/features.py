@@ -26,9 +26,11 @@ class Scaling:
 
 @dataclass(frozen=True)
 class Encoder:
-    """Categories of each text input and scaling of each number, in the order of the matrix's columns.
+    """Categories of each text input and scaling of each number, in the order of the matrix's
+    columns.
 
-    A text that is not a category, the empty one among them, becomes zeros; a missing number the mean.
+    A text that is not a category, the empty one among them, becomes zeros; a missing number the
+    mean.
     """
 
     categories: dict[str, tuple[str, ...]]
@@ -57,8 +59,8 @@ class Encoder:
 
 
 def fit(rated: Features, snapshot: Features) -> Encoder:
-    """Categories are those of the rated rows: nothing can be learned of others, which stay unknown. Means and
-    deviations are the snapshot's, where each customer or product counts once.
+    """Categories are those of the rated rows: nothing can be learned of others, which stay unknown.
+    Means and deviations are the snapshot's, where each customer or product counts once.
     """
     categories = {}
     for name, values in rated.texts.items():

@@ -14,8 +14,9 @@ from training.run import MANIFEST, RefusedError
 def write(out: Path, artifacts: Artifacts) -> Path:
     """Writes <out>/models/<model_version>/ and returns it.
 
-    A folder of that name with the same bytes is left as it is; with other bytes it is refused, for models are
-    immutable. Files go to a temporary folder beside, the manifest last, and appear by one rename.
+    A folder of that name with the same bytes is left as it is; with other bytes it is refused, for
+    models are immutable. Files go to a temporary folder beside, the manifest last, and appear by
+    one rename.
     """
     models = out / "models"
     final = models / artifacts.version

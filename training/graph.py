@@ -1,8 +1,9 @@
-"""Towers as ONNX graphs, node by node: one-hot, scaling, the layers and the normalisation, all inside.
+"""Towers as ONNX graphs, node by node: one-hot, scaling, the layers and the normalisation, all
+inside.
 
-Strings and floats in, each of shape [N, 1]; unit vectors out, of shape [N, 32]. Written with onnx.helper and
-not by tracing, so that the file is the same bytes for the same weights and uses only the operators that
-internal/onnx evaluates. Operators: https://onnx.ai/onnx/operators/ .
+Strings and floats in, each of shape [N, 1]; unit vectors out, of shape [N, 32]. Written with
+onnx.helper and not by tracing, so that the file is the same bytes for the same weights and uses
+only the operators that internal/onnx evaluates. Operators: https://onnx.ai/onnx/operators/ .
 """
 
 from __future__ import annotations

@@ -49,7 +49,8 @@ def build(
 ) -> Artifacts:
     """Evaluates on held-out ratings, trains on all of them, embeds every customer and product.
 
-    origin is shipped or trained. The same dataset and seed give the same bytes on one kind of machine.
+    origin is shipped or trained. The same dataset and seed give the same bytes on one kind of
+    machine.
     """
     metrics = evaluation.evaluate(dataset, seed, lambda done, total: progress("evaluating", done, total))
     model = towers.train(
@@ -103,7 +104,8 @@ def build(
 def version(files: dict[str, dict[str, Any]]) -> str:
     """The model version of files by path.
 
-    It is the first 12 hexadecimal digits of the sha256 over their sorted lines "<path> <sha256>\\n".
+    It is the first 12 hexadecimal digits of the sha256 over their sorted lines "<path>
+    <sha256>\\n".
     """
     lines = "".join(f"{path} {files[path]['sha256']}\n" for path in sorted(files))
     return hashlib.sha256(lines.encode()).hexdigest()[:12]
@@ -143,7 +145,8 @@ def _tower(side: Side) -> dict[str, Any]:
 
 
 def _golden_rows(side: Side, encoder: Encoder, snapshot: Features) -> Features:
-    """Some rows of the snapshot, missing numbers as their means, and one more with unknown texts."""
+    """Some rows of the snapshot, missing numbers as their means, and one more with unknown
+    texts."""
     rows = len(next(iter(snapshot.texts.values())))
     some = snapshot.take(np.unique(np.linspace(0, rows - 1, GOLDEN).astype(np.int64)))
     return Features(

@@ -1,8 +1,9 @@
 """One published run of training data: its manifest, and that its files are what the manifest says.
 
-The contract is that of docs/schemas/training_set_manifest.schema.json; its golden examples, which the Go
-reader (internal/trainingset) and this one share, are in test/contracts/training_set_manifest.json. So it is
-for published.json beside the runs, which names the one that is read (training_set_published).
+The contract is that of docs/schemas/training_set_manifest.schema.json; its golden examples, which
+the Go reader (internal/trainingset) and this one share, are in
+test/contracts/training_set_manifest.json. So it is for published.json beside the runs, which names
+the one that is read (training_set_published).
 """
 
 from __future__ import annotations
@@ -100,12 +101,14 @@ _MAX_PROBLEMS = 20
 
 
 class RefusedError(Exception):
-    """Input that nothing can be trained on. The message has a line for each problem: file, place, reason."""
+    """Input that nothing can be trained on. The message has a line for each problem: file, place,
+    reason."""
 
 
 @dataclass
 class Problems:
-    """Collects what is wrong with one input, so that all of it can be told at once (at most 20 lines)."""
+    """Collects what is wrong with one input, so that all of it can be told at once (at most 20
+    lines)."""
 
     lines: list[str] = field(default_factory=list)
     more: int = 0
@@ -151,10 +154,12 @@ class Run:
 
 
 def find_run(folder: Path) -> Path:
-    """The run's folder: the given one, or, where it holds ratings_ml_training/, the published run below that.
+    """The run's folder: the given one, or, where it holds ratings_ml_training/, the published run
+    below that.
 
-    Where nothing is published (the generator publishes nothing) it is the newest one: that whose manifest has
-    the latest created_at (then the greatest run id). Raises RefusedError where there is no manifest.
+    Where nothing is published (the generator publishes nothing) it is the newest one: that whose
+    manifest has the latest created_at (then the greatest run id). Raises RefusedError where there
+    is no manifest.
     """
     if (folder / MANIFEST).is_file():
         return folder
@@ -251,8 +256,9 @@ def _parse(data: bytes, name: str, most: int) -> Any:
 def verify(folder: Path, run: Run, step: Callable[[], None] = lambda: None) -> None:
     """Compares the folder with its manifest, calling step after each file.
 
-    Raises RefusedError with every file that is listed and absent, has another size or hash, or is there and
-    not listed. Names that begin with a dot or an underscore (Spark's markers) need not be listed.
+    Raises RefusedError with every file that is listed and absent, has another size or hash, or is
+    there and not listed. Names that begin with a dot or an underscore (Spark's markers) need not be
+    listed.
     """
     problems = Problems()
     listed = {file.path: file for table in run.tables.values() for file in table.files}
@@ -366,7 +372,8 @@ class _Reader:
 
     def integer(self, parent: dict[str, Any], key: str, least: int, most: int, at: str = "") -> int:
         value = parent.get(key)
-        # To JSON Schema 1.0 is a whole number too, and true is none; infinity modulo 1 is not a number.
+        # To JSON Schema 1.0 is a whole number too, and true is none; infinity modulo 1 is not a
+        # number.
         number = value if isinstance(value, int | float) and not isinstance(value, bool) else least - 1
         if number % 1 == 0 and least <= number <= most:
             return int(number)

@@ -1,8 +1,8 @@
 """The cells of a run's tables, read from CSV or Parquet into the same columns of text.
 
-Both formats become text before anything is parsed, each distinct text once, so that they cannot disagree
-about a value. CSV is UTF-8 with a header line (RFC 4180), null is an empty field; Parquet has the columns'
-own types.
+Both formats become text before anything is parsed, each distinct text once, so that they cannot
+disagree about a value. CSV is UTF-8 with a header line (RFC 4180), null is an empty field; Parquet
+has the columns' own types.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ class Cells:
 def read(folder: Path, run: Run, table: str, step: Callable[[], None] = lambda: None) -> Cells:
     """Reads a table's files in their manifest's order, calling step after each.
 
-    Raises RefusedError where a file is not what its format and the manifest's columns say, or where the rows
-    are not as many as the manifest says.
+    Raises RefusedError where a file is not what its format and the manifest's columns say, or where
+    the rows are not as many as the manifest says.
     """
     described = run.tables[table]
     used = {name: kind for name, kind in described.columns.items() if name in USED}

@@ -1,8 +1,8 @@
 """The model: two small towers to unit vectors, learned from ratings.
 
-A rating is read as mean + scale * <user, item>, the inner product of the two unit vectors being what the
-vector store ranks by. No bias of a customer or product stands beside it: what the inner product does not say
-cannot be served. The loss is the mean squared error.
+A rating is read as mean + scale * <user, item>, the inner product of the two unit vectors being
+what the vector store ranks by. No bias of a customer or product stands beside it: what the inner
+product does not say cannot be served. The loss is the mean squared error.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from training.features import Encoder, Matrix, fit
 DIMENSION = 32
 HIDDEN = 64
 
-# A fixed number of steps: a large set needs no more for the signal of a few features, and a small one would
-# be learned by heart. Chosen on generated sets of seeds 2 to 5 (the shipped model's is 1): 1,500 steps lost
-# 0.05 of held-out concordance there, and won 0.005 at twenty times the ratings.
+# A fixed number of steps: a large set needs no more for the signal of a few features, and a small
+# one would be learned by heart. Chosen on generated sets of seeds 2 to 5 (the shipped model's is
+# 1): 1,500 steps lost 0.05 of held-out concordance there, and won 0.005 at twenty times the
+# ratings.
 STEPS = 300
 BATCH = 512
 LEARNING_RATE = 0.003
 WEIGHT_DECAY = 0.2
 
-# How often training hides a text input, as if it were unknown. Nearly every customer has a city of its own:
-# unless it is hidden, the user tower learns customers by heart and the country means nothing. What is hidden
-# is also what an unknown city looks like when serving.
+# How often training hides a text input, as if it were unknown. Nearly every customer has a city of
+# its own: unless it is hidden, the user tower learns customers by heart and the country means
+# nothing. What is hidden is also what an unknown city looks like when serving.
 HIDE = {"city": 0.9, "country": 0.1, "product_line": 0.1, "product_scale": 0.1}
 
 
@@ -82,9 +83,11 @@ def train(
     seed: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Model:
-    """Learns from these ratings, the dataset's or some of them; progress is told the step of how many.
+    """Learns from these ratings, the dataset's or some of them; progress is told the step of how
+    many.
 
-    Runs on one thread of the processor, so that sums have one order whatever the machine's number of cores.
+    Runs on one thread of the processor, so that sums have one order whatever the machine's number
+    of cores.
     """
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
@@ -125,7 +128,8 @@ def train(
 
 
 def distinct(features: Features) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The first row of each distinct combination of features, and for each row which combination it has."""
+    """The first row of each distinct combination of features, and for each row which combination it
+    has."""
     columns = [*features.texts.values(), *features.numbers.values()]
     codes = np.stack([np.unique(column, return_inverse=True)[1] for column in columns], axis=1)
     _, rows, inverse = np.unique(codes, axis=0, return_index=True, return_inverse=True)

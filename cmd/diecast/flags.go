@@ -59,5 +59,8 @@ func integerFlag(name string, value int) *parsed[int] {
 }
 
 func seedFlag(name string, value uint64) *parsed[uint64] {
-	return newFlag(name, "whole number", value, func(text string) (uint64, error) { return strconv.ParseUint(text, 10, 64) })
+	return newFlag(name, "whole number", value, func(text string) (uint64, error) {
+		return strconv.ParseUint(text, 10,
+			64)
+	})
 }

@@ -54,7 +54,8 @@ func generateCommand(user *terminal) *cobra.Command {
 		count: integerFlag("count", 1000), sessions: integerFlag("sessions", 100), broken: numberFlag("broken", 0),
 	}
 	command := &cobra.Command{
-		Use: "generate --format FORMAT --out PATH", Short: "Make the sample data: a classicmodels database with ratings that can be learned",
+		Use:   "generate --format FORMAT --out PATH",
+		Short: "Make the sample data: a classicmodels database with ratings that can be learned",
 		Long: `Make the sample data, the same bytes for the same flags on every machine.
 
   sql           classicmodels.sql, a dump for MySQL 8.4 and MariaDB 11.4
@@ -82,11 +83,13 @@ are derived from its orders.`,
 	flags.Var(g.seed, "seed", "selects one of the possible shops")
 	flags.Var(g.scale, "scale", "multiplies the sample database's counts: 0.1 to 10000")
 	flags.Var(g.strength, "strength", "of the planted preferences: 0 is chance, 1 leaves none")
-	flags.Var(g.advance, "advance", "`days` that the shop lives on: orders, changed ratings, new and withdrawn products")
+	flags.Var(g.advance, "advance",
+		"`days` that the shop lives on: orders, changed ratings, new and withdrawn products")
 	flags.StringVar(&g.dump, "dump", "", "read this `file` instead of generating")
 	flags.Var(g.count, "count", "of events")
 	flags.Var(g.sessions, "sessions", "that are open at once in events")
-	flags.Var(g.broken, "broken", "share of the events that break the contract, 0 to 1: "+strings.Join(classicmodels.BrokenKinds(), ", "))
+	flags.Var(g.broken, "broken",
+		"share of the events that break the contract, 0 to 1: "+strings.Join(classicmodels.BrokenKinds(), ", "))
 	flags.BoolVar(&g.courseFields, "course-fields", false, "events have the course's fields only")
 	return command
 }
@@ -107,7 +110,8 @@ func (g *generation) check() error {
 		all.add(fmt.Errorf("--out -: %s is more than one file; name a folder", g.format))
 	}
 	for _, problem := range []error{
-		g.seed.problem, g.scale.problem, g.strength.problem, g.advance.problem, g.count.problem, g.sessions.problem, g.broken.problem,
+		g.seed.problem, g.scale.problem, g.strength.problem, g.advance.problem, g.count.problem, g.sessions.problem,
+		g.broken.problem,
 	} {
 		all.add(problem)
 	}
@@ -116,7 +120,8 @@ func (g *generation) check() error {
 	}
 	all.add(g.options().Validate())
 	all.add(g.eventOptions().Validate())
-	all.refuse(g.flags, g.format != formatEvents, "is for --format events only", "count", "sessions", "broken", "course-fields")
+	all.refuse(g.flags, g.format != formatEvents, "is for --format events only", "count", "sessions", "broken",
+		"course-fields")
 	all.refuse(g.flags, g.dump != "", "is for generated data, not for --dump", "seed", "scale", "strength", "advance")
 	if g.dump != "" && g.format == formatEvents {
 		all.add(errors.New("--dump: events follow planted preferences, which a dump does not have"))
@@ -134,7 +139,8 @@ func (p *problems) refuse(flags *pflag.FlagSet, when bool, reason string, names 
 }
 
 func (g *generation) options() classicmodels.Options {
-	return classicmodels.Options{Seed: g.seed.value, Scale: g.scale.value, Strength: g.strength.value, AdvanceDays: g.advance.value}
+	return classicmodels.Options{Seed: g.seed.value, Scale: g.scale.value, Strength: g.strength.value,
+		AdvanceDays: g.advance.value}
 }
 
 func (g *generation) eventOptions() classicmodels.EventOptions {
@@ -194,7 +200,8 @@ func (g *generation) source(ctx context.Context, options classicmodels.Options) 
 // continued are the options of an existing set after the days of --advance.
 func (g *generation) continued(old *record) (classicmodels.Options, error) {
 	if old.Options == nil {
-		return classicmodels.Options{}, fmt.Errorf("--advance: %s was made from a dump, and only generated data advances", g.out)
+		return classicmodels.Options{},
+			fmt.Errorf("--advance: %s was made from a dump, and only generated data advances", g.out)
 	}
 	var all problems
 	options := *old.Options
@@ -206,10 +213,12 @@ func (g *generation) continued(old *record) (classicmodels.Options, error) {
 		name      string
 		has, want any
 	}{
-		{"seed", options.Seed, g.seed.value}, {"scale", options.Scale, g.scale.value}, {"strength", options.Strength, g.strength.value},
+		{"seed", options.Seed, g.seed.value}, {"scale", options.Scale, g.scale.value}, {"strength", options.Strength,
+			g.strength.value},
 	} {
 		if g.flags.Changed(flag.name) && flag.has != flag.want {
-			all.add(fmt.Errorf("--%s %v: %s was made with %v; leave the flag out to advance it", flag.name, flag.want, g.out, flag.has))
+			all.add(fmt.Errorf("--%s %v: %s was made with %v; leave the flag out to advance it", flag.name, flag.want,
+				g.out, flag.has))
 		}
 	}
 	all.add(options.Validate())
@@ -244,7 +253,8 @@ func (g *generation) writeFile(ctx context.Context) error {
 	return g.summarise(&written, source)
 }
 
-func (g *generation) writeSingle(ctx context.Context, source classicmodels.Source, create classicmodels.Create) (written record, err error) {
+func (g *generation) writeSingle(ctx context.Context, source classicmodels.Source,
+	create classicmodels.Create) (written record, err error) {
 	written = g.record(source)
 	if g.format == formatSQL {
 		written.Files, err = classicmodels.WriteSQL(ctx, source, create)

@@ -47,7 +47,8 @@ func files(t *testing.T, folder string) map[string]string {
 }
 
 func TestEveryFormatIsWrittenTheSameTwice(t *testing.T) {
-	for format, expected := range map[string]string{"sql": "classicmodels.sql", "csv": "ratings.csv", "training-set": "truth/preferences.csv"} {
+	for format, expected := range map[string]string{"sql": "classicmodels.sql", "csv": "ratings.csv",
+		"training-set": "truth/preferences.csv"} {
 		t.Run(format, func(t *testing.T) {
 			one, two := filepath.Join(t.TempDir(), "a", "set"), filepath.Join(t.TempDir(), "set")
 			out := succeed(t, "generate", "--format", format, "--out", one, "--scale", "0.2")
@@ -76,7 +77,8 @@ func TestTrainingSetAdvancesRunByRun(t *testing.T) {
 	}
 	// In one step it is the same state.
 	whole := filepath.Join(t.TempDir(), "set")
-	succeed(t, "generate", "--format", "training-set", "--out", whole, "--seed", "5", "--scale", "0.5", "--advance", "15")
+	succeed(t, "generate", "--format", "training-set", "--out", whole, "--seed", "5", "--scale", "0.5", "--advance",
+		"15")
 	latest := filepath.Join(trainingset.Prefix, runs[2].Name())
 	assert.Equal(t, files(t, filepath.Join(whole, latest)), files(t, filepath.Join(folder, latest)))
 }
@@ -97,7 +99,8 @@ func TestAdvanceRefusesOtherOptions(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "set")
 	succeed(t, "generate", "--format", "csv", "--out", folder, "--scale", "0.1")
 	before := files(t, folder)
-	code, _, err := diecast(t, "generate", "--format", "training-set", "--out", folder, "--advance", "3", "--seed", "9", "--strength", "0")
+	code, _, err := diecast(t, "generate", "--format", "training-set", "--out", folder, "--advance", "3", "--seed", "9",
+		"--strength", "0")
 	assert.Equal(t, 1, code)
 	for _, part := range []string{"holds csv", "--seed 9", "--strength 0"} {
 		assert.Contains(t, err, part)
@@ -168,7 +171,8 @@ func TestEventsGoToAFileOrAPipe(t *testing.T) {
 			Rows int    `json:"rows"`
 		} `json:"files"`
 	}
-	require.NoError(t, json.Unmarshal([]byte(succeed(t, "--json", "generate", "--format", "events", "--out", file, "--count", "500", "--broken", "0.5")), &report))
+	require.NoError(t, json.Unmarshal([]byte(succeed(t, "--json", "generate", "--format", "events", "--out", file,
+		"--count", "500", "--broken", "0.5")), &report))
 	assert.Equal(t, 500, report.Files[0].Rows)
 	assert.Equal(t, "events.jsonl", report.Files[0].Path)
 	broken := 0
@@ -180,7 +184,8 @@ func TestEventsGoToAFileOrAPipe(t *testing.T) {
 
 func TestDumpTakesThePlaceOfTheGeneratedData(t *testing.T) {
 	folder := t.TempDir()
-	dump, generated, read := filepath.Join(folder, "dump.sql"), filepath.Join(folder, "generated"), filepath.Join(folder, "read")
+	dump, generated, read := filepath.Join(folder, "dump.sql"), filepath.Join(folder, "generated"),
+		filepath.Join(folder, "read")
 	succeed(t, "generate", "--format", "sql", "--out", dump)
 	succeed(t, "generate", "--format", "csv", "--out", generated)
 	out := succeed(t, "generate", "--format", "csv", "--out", read, "--dump", dump)
@@ -203,7 +208,8 @@ func TestDumpTakesThePlaceOfTheGeneratedData(t *testing.T) {
 }
 
 func TestAllProblemsOfTheFlagsAreToldAtOnce(t *testing.T) {
-	code, out, err := diecast(t, "generate", "--format", "xml", "--seed", "one", "--scale", "0", "--strength", "2", "--advance", "soon", "--broken", "7", "--count", "-1")
+	code, out, err := diecast(t, "generate", "--format", "xml", "--seed", "one", "--scale", "0", "--strength", "2",
+		"--advance", "soon", "--broken", "7", "--count", "-1")
 	assert.Equal(t, 1, code)
 	assert.Empty(t, out)
 	for _, part := range []string{
@@ -240,13 +246,15 @@ func TestFlagsWithoutMeaningAreRefused(t *testing.T) {
 }
 
 func TestProgressIsQuietInAPipe(t *testing.T) {
-	code, _, err := diecast(t, "generate", "--format", "csv", "--out", filepath.Join(t.TempDir(), "set"), "--scale", "3")
+	code, _, err := diecast(t, "generate", "--format", "csv", "--out", filepath.Join(t.TempDir(), "set"), "--scale",
+		"3")
 	assert.Zero(t, code)
 	assert.Empty(t, err)
 }
 
 func TestGrouped(t *testing.T) {
-	for n, expected := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1000: "-1,000", -100: "-100"} {
+	for n, expected := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1000: "-1,000",
+		-100: "-100"} {
 		assert.Equal(t, expected, grouped(n))
 	}
 }

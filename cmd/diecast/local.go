@@ -35,25 +35,33 @@ type localRun struct {
 }
 
 func localCommand(user *terminal) *cobra.Command {
-	l := &localRun{user: user, events: integerFlag("events", 300), shown: integerFlag("shown", 3), broken: numberFlag("broken", 0.05)}
+	l := &localRun{user: user, events: integerFlag("events", 300), shown: integerFlag("shown", 3),
+		broken: numberFlag("broken", 0.05)}
 	command := &cobra.Command{Use: "local", Short: "Run the synthesized platform on this machine, without AWS"}
-	command.PersistentFlags().StringVar(&l.name, "run", "default", "name of the run; each has its folder below "+runsFolder)
+	command.PersistentFlags().StringVar(&l.name, "run", "default",
+		"name of the run; each has its folder below "+runsFolder)
 	starting := func(use, short string, run func(context.Context) error) *cobra.Command {
-		c := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error { return run(c.Context()) }}
+		c := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs,
+			RunE: func(c *cobra.Command, _ []string) error { return run(c.Context()) }}
 		c.Flags().SortFlags = false
 		c.Flags().StringVar(&l.assembly, "assembly", "cdk.out", "folder that cdk synth wrote")
 		c.Flags().StringVar(&l.source, "source", ".", "root of the module whose functions are built")
-		c.Flags().DurationVar(&l.buffers, "buffers", 0, "cap the delivery streams' buffer intervals; 0 keeps the template's")
+		c.Flags().DurationVar(&l.buffers, "buffers", 0,
+			"cap the delivery streams' buffer intervals; 0 keeps the template's")
 		return c
 	}
 	up := starting("up", "Start the platform and keep it until Ctrl-C or `local down`", l.up)
-	run := starting("run", "Start the platform, send it generated events, account for each, run the ETL job beside, and stop", l.run)
+	run := starting("run",
+		"Start the platform, send it generated events, account for each, run the ETL job beside, and stop", l.run)
 	run.Flags().Var(l.events, "events", "how many events to send")
 	run.Flags().Var(l.broken, "broken", "share of them that breaks the contract")
 	run.Flags().Var(l.shown, "shown", "how many recommendations to show in full")
 	command.AddCommand(up, run,
-		&cobra.Command{Use: "status", Short: "Say which runs are up, where their outputs lie, and what they ignore of the templates", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return l.status() }},
-		&cobra.Command{Use: "down", Short: "Stop a run that is up", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error { return l.down(c.Context()) }},
+		&cobra.Command{Use: "status",
+			Short: "Say which runs are up, where their outputs lie, and what they ignore of the templates",
+			Args:  cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return l.status() }},
+		&cobra.Command{Use: "down", Short: "Stop a run that is up", Args: cobra.NoArgs,
+			RunE: func(c *cobra.Command, _ []string) error { return l.down(c.Context()) }},
 	)
 	return command
 }
@@ -87,7 +95,9 @@ func (l *localRun) up(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, stop()) }()
 	ran, checked := running.Count()
-	fmt.Fprintf(l.user.out, "up after %.1f s: %d resources run, %d are checked only\noutputs and endpoints: %s\nCtrl-C, or `diecast local down` elsewhere, stops it\n",
+	fmt.Fprintf(l.user.out,
+		"up after %.1f s: %d resources run, %d are checked only\noutputs and endpoints: %s\nCtrl-C, or `diecast "+
+			"local down` elsewhere, stops it\n",
 		time.Since(begun).Seconds(), ran, checked, filepath.Join(runsFolder, l.name, platform.OutputsFile))
 	<-ctx.Done()
 	fmt.Fprintln(l.user.err, "stopping")

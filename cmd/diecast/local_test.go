@@ -39,7 +39,8 @@ func TestLocalStatus(t *testing.T) {
 	assert.Equal(t, []runStatus{{Run: "mine", Outputs: ".local/mine/outputs.json"}}, all)
 }
 
-// A run that is up tells what it does not honour: by type and reason for people, one by one for machines.
+// A run that is up tells what it does not honour: by type and reason for people, one by one for
+// machines.
 func TestLocalStatus_whatIsIgnored(t *testing.T) {
 	t.Chdir(t.TempDir())
 	folder, err := runfolder.Open(".local/mine")
@@ -48,8 +49,10 @@ func TestLocalStatus_whatIsIgnored(t *testing.T) {
 		{Resource: "Streaming/Deliver", Type: "AWS::Lambda::Function", Property: "Role", Reason: "no permissions"},
 		{Resource: "Streaming/Deliver", Type: "AWS::Lambda::Function", Property: "VpcConfig", Reason: "no network"},
 		{Resource: "Streaming/Inference", Type: "AWS::Lambda::Function", Property: "Role", Reason: "no permissions"},
-		{Resource: "Streaming/Table", Type: "AWS::DynamoDB::GlobalTable", Property: "Replicas[0].Tags", Reason: "no bill"},
-		{Resource: "Streaming/Table", Type: "AWS::DynamoDB::GlobalTable", Property: "Replicas[1].Tags", Reason: "no bill"},
+		{Resource: "Streaming/Table", Type: "AWS::DynamoDB::GlobalTable", Property: "Replicas[0].Tags",
+			Reason: "no bill"},
+		{Resource: "Streaming/Table", Type: "AWS::DynamoDB::GlobalTable", Property: "Replicas[1].Tags",
+			Reason: "no bill"},
 		{Resource: "Streaming/Table", Type: "AWS::DynamoDB::GlobalTable", Property: "Tags", Reason: "no bill"},
 	}
 	text, err := json.Marshal(ignored)

@@ -71,7 +71,8 @@ type stage struct {
 }
 
 func stages(running *platform.Platform, report demonstration.Report) []stage {
-	all := []stage{{"event to readable by the shop", report.Readable}, {"event to object in the archive", report.Stored}}
+	all := []stage{{"event to readable by the shop", report.Readable}, {"event to object in the archive",
+		report.Stored}}
 	sources := map[string]string{}
 	for _, function := range running.Functions() {
 		sources[function.Definition.Name] = path.Base(function.Source)
@@ -79,7 +80,8 @@ func stages(running *platform.Platform, report demonstration.Report) []stage {
 	invocations := func(of *provider.Invocations) {
 		if name, known := sources[of.Function]; known {
 			warm, cold, _ := of.Durations()
-			all = append(all, stage{name + ", an invocation", warm}, stage{name + ", process start to first answer", cold})
+			all = append(all, stage{name + ", an invocation", warm}, stage{name + ", process start to first answer",
+				cold})
 		}
 	}
 	for _, consumer := range running.Consumers() {
@@ -107,18 +109,23 @@ func (l *localRun) encode(result demonstrated) error {
 	report, batch := result.streaming, result.batch
 	ran, checked := result.running.Count()
 	summary := localSummary{
-		UpSeconds: result.up.Seconds(), Sent: report.Sent, Broken: report.Broken, Archived: report.Archived, Duplicates: report.Duplicates,
-		Delivered: report.Delivered, Degraded: report.Degraded, Refused: report.Refused, LatencySeconds: map[string]figures{},
-		Run: ran, Checked: checked, Batch: batchSummary{
+		UpSeconds: result.up.Seconds(), Sent: report.Sent, Broken: report.Broken, Archived: report.Archived,
+		Duplicates: report.Duplicates,
+		Delivered:  report.Delivered, Degraded: report.Degraded, Refused: report.Refused,
+		LatencySeconds: map[string]figures{},
+		Run:            ran, Checked: checked, Batch: batchSummary{
 			RunID: batch.Outcome.RunID, Read: batch.Outcome.Rows.Read, Published: batch.Outcome.Rows.Published,
-			Quarantined: batch.Outcome.Rows.Quarantined, RulesPassed: batch.RulesPassed(), Rules: len(batch.Outcome.Rules),
+			Quarantined: batch.Outcome.Rows.Quarantined, RulesPassed: batch.RulesPassed(),
+			Rules:  len(batch.Outcome.Rules),
 			Folder: batch.Folder, Format: string(batch.Format), Sample: []map[string]string{},
-			BestLine: batch.BestLine, BestRevenue: batch.BestRevenue, Seconds: batch.Outcome.Seconds, Elapsed: batch.Elapsed.Seconds(),
+			BestLine: batch.BestLine, BestRevenue: batch.BestRevenue, Seconds: batch.Outcome.Seconds,
+			Elapsed: batch.Elapsed.Seconds(),
 		},
 	}
 	for _, row := range stages(result.running, report) {
 		summary.LatencySeconds[row.name] = figures{len(row.durations),
-			demonstration.Percentile(row.durations, 50).Seconds(), demonstration.Percentile(row.durations, 99).Seconds()}
+			demonstration.Percentile(row.durations, 50).Seconds(), demonstration.Percentile(row.durations,
+				99).Seconds()}
 	}
 	for _, row := range batch.Sample {
 		named := map[string]string{}
@@ -146,7 +153,8 @@ func (l *localRun) showStreaming(ctx context.Context, result demonstrated) error
 	fmt.Fprintf(table, "  archived\t%d\ts3://%s/%s\n", report.Archived, target.Bucket, target.ArchivePrefix)
 	fmt.Fprintf(table, "  delivered to the shop\t%d\ttable %s\n", report.Delivered, target.Table)
 	fmt.Fprintf(table, "  of these by popularity, not by the model\t%d\tdegraded: true\n", report.Degraded)
-	fmt.Fprintf(table, "  in error, with the reason\t%d\ts3://%s/%s\n", report.Refused, target.Bucket, target.ErrorPrefix)
+	fmt.Fprintf(table, "  in error, with the reason\t%d\ts3://%s/%s\n", report.Refused, target.Bucket,
+		target.ErrorPrefix)
 	fmt.Fprintf(table, "  dropped\t%d\tnowhere\n", report.Sent-report.Archived-report.Refused)
 	if err := table.Flush(); err != nil {
 		return err
@@ -155,7 +163,8 @@ func (l *localRun) showStreaming(ctx context.Context, result demonstrated) error
 	fmt.Fprintln(table, "Latency\tp50\tp99")
 	for _, row := range stages(result.running, report) {
 		if len(row.durations) > 0 {
-			fmt.Fprintf(table, "  %s\t%s\t%s\n", row.name, rounded(demonstration.Percentile(row.durations, 50)), rounded(demonstration.Percentile(row.durations, 99)))
+			fmt.Fprintf(table, "  %s\t%s\t%s\n", row.name, rounded(demonstration.Percentile(row.durations, 50)),
+				rounded(demonstration.Percentile(row.durations, 99)))
 		}
 	}
 	fmt.Fprintln(table)
@@ -168,7 +177,8 @@ func (l *localRun) showBatch(result demonstrated) error {
 		return err
 	}
 	ran, checked := result.running.Count()
-	_, err := fmt.Fprintf(l.user.out, "\nUp in %.1f s. %d resources of the templates ran:\n  %s\n%d were checked, not executed, because\n  %s\n",
+	_, err := fmt.Fprintf(l.user.out,
+		"\nUp in %.1f s. %d resources of the templates ran:\n  %s\n%d were checked, not executed, because\n  %s\n",
 		result.up.Seconds(), ran, strings.Join(kindsThatRan(result.running), ", "), checked,
 		strings.Join(reasonsForChecking(result.running), "\n  "))
 	return err
@@ -196,7 +206,8 @@ func showRun(to io.Writer, batch demonstration.BatchReport) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(to, "  in %s, as %s, after %s\n\n", batch.Folder, batch.Format, batch.Elapsed.Round(100*time.Millisecond))
+	fmt.Fprintf(to, "  in %s, as %s, after %s\n\n", batch.Folder, batch.Format,
+		batch.Elapsed.Round(100*time.Millisecond))
 	fmt.Fprintln(to, "The first ratings")
 	if len(batch.Sample) > 0 {
 		fmt.Fprintln(table, "  "+strings.Join(batch.Columns, "\t"))
@@ -207,7 +218,8 @@ func showRun(to io.Writer, batch demonstration.BatchReport) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(to, "\nThe best-selling line is %s, with a revenue of %s.\n", batch.BestLine, batch.BestRevenue)
+	_, err := fmt.Fprintf(to, "\nThe best-selling line is %s, with a revenue of %s.\n", batch.BestLine,
+		batch.BestRevenue)
 	return err
 }
 
@@ -260,7 +272,8 @@ func productNames(ctx context.Context, shop *classicmodels.Shop) (map[string]str
 			for i, column := range table.Columns {
 				text[column.Name] = row[i].String()
 			}
-			names[text["productCode"]] = fmt.Sprintf("%s (%s, %s)", text["productName"], text["productLine"], text["productScale"])
+			names[text["productCode"]] = fmt.Sprintf("%s (%s, %s)", text["productName"], text["productLine"],
+				text["productScale"])
 		}
 		return nil
 	})
@@ -294,7 +307,8 @@ func showRecord(to io.Writer, record recommendation.Record, products map[string]
 		}
 		fmt.Fprintf(to, "  %-14s %.3f  %s\n", title, item.Score, name(item.ID))
 	}
-	why := fmt.Sprintf("of all products not in the cart, model %s places these nearest to a customer of\n%17sthat city, country and credit limit (the figure is the inner product of unit vectors)", record.ModelVersion, "")
+	why := fmt.Sprintf("of all products not in the cart, model %s places these nearest to a customer of\n%17sthat "+
+		"city, country and credit limit (the figure is the inner product of unit vectors)", record.ModelVersion, "")
 	if record.Degraded {
 		why = fmt.Sprintf("the model could not answer: these are the most popular of %s", record.ModelVersion)
 	}
@@ -311,7 +325,8 @@ func showRecord(to io.Writer, record recommendation.Record, products map[string]
 	fmt.Fprintln(to)
 }
 
-// steps shows what a longer piece of work is at, on one line of a terminal; elsewhere it shows nothing.
+// steps shows what a longer piece of work is at, on one line of a terminal; elsewhere it shows
+// nothing.
 type steps struct {
 	to       io.Writer
 	terminal bool

@@ -1,4 +1,5 @@
-// Command diecast is the operator's tool. Each subcommand has a file of its own, which registers itself in commands.
+// Command diecast is the operator's tool. Each subcommand has a file of its own, which registers
+// itself in commands.
 package main
 
 import (
@@ -30,7 +31,8 @@ func main() {
 	os.Exit(code)
 }
 
-// run executes one command line and returns the exit code: 0, or 1 after one line on stderr for each problem.
+// run executes one command line and returns the exit code: 0, or 1 after one line on stderr for
+// each problem.
 func run(ctx context.Context, arguments []string, out, err io.Writer) int {
 	user := &terminal{out: out, err: err}
 	root := &cobra.Command{

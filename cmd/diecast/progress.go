@@ -43,7 +43,8 @@ func startProgress(to io.Writer, what, unit string) *progress {
 				return
 			case <-tick.C:
 				if took := time.Since(started); took >= quietTime {
-					fmt.Fprintf(to, "%s%s: %s %s, %s", clearLine, what, grouped(p.count.Load()), unit, took.Round(time.Second))
+					fmt.Fprintf(to, "%s%s: %s %s, %s", clearLine, what, grouped(p.count.Load()), unit,
+						took.Round(time.Second))
 				}
 			}
 		}

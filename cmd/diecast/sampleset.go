@@ -30,7 +30,8 @@ type record struct {
 	Broken map[string]int `json:"broken,omitempty"`
 }
 
-// readRecord returns nil where there is no folder yet, and refuses a folder that holds anything that generate did not write.
+// readRecord returns nil where there is no folder yet, and refuses a folder that holds anything
+// that generate did not write.
 func readRecord(folder string) (*record, error) {
 	entries, err := os.ReadDir(folder)
 	switch {
@@ -51,7 +52,8 @@ func readRecord(folder string) (*record, error) {
 		return nil, foreign(recordName + " is damaged: " + err.Error())
 	}
 	if found.SchemaVersion != 1 {
-		return nil, foreign(fmt.Sprintf("%s has schema version %d, this program reads 1", recordName, found.SchemaVersion))
+		return nil, foreign(fmt.Sprintf("%s has schema version %d, this program reads 1", recordName,
+			found.SchemaVersion))
 	}
 	err = filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -62,7 +64,8 @@ func readRecord(folder string) (*record, error) {
 			return err
 		}
 		name = filepath.ToSlash(name)
-		if name != recordName && !slices.ContainsFunc(found.Files, func(f classicmodels.File) bool { return f.Path == name }) {
+		if name != recordName && !slices.ContainsFunc(found.Files,
+			func(f classicmodels.File) bool { return f.Path == name }) {
 			return foreign("it holds " + name + ", which generate did not write")
 		}
 		return nil
@@ -70,8 +73,8 @@ func readRecord(folder string) (*record, error) {
 	return found, err
 }
 
-// replaceFolder fills a new folder beside the target and puts it in the target's place. Whatever fails, the target is whole:
-// the old one or the new one.
+// replaceFolder fills a new folder beside the target and puts it in the target's place. Whatever
+// fails, the target is whole: the old one or the new one.
 func replaceFolder(target string, fill func(temporary string) error) (err error) {
 	target = filepath.Clean(target)
 	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {

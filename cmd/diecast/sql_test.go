@@ -50,7 +50,8 @@ func (l *loader) outputsFile(t *testing.T, file string) {
 			outputs.Vectors.Name("shop"): {outputs.VectorsLoaderFunctionName.Name: "vectors-loader"},
 		},
 		Endpoints: outputs.Endpoints{
-			outputs.EndpointOf("Lambda"): server.URL, outputs.AccessKeyID: "k", outputs.SecretAccessKey: "s", outputs.Region: "r",
+			outputs.EndpointOf("Lambda"): server.URL, outputs.AccessKeyID: "k", outputs.SecretAccessKey: "s",
+			outputs.Region: "r",
 		},
 	}.Encode()
 	require.NoError(t, err)

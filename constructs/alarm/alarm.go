@@ -73,7 +73,8 @@ func New(scope constructs.Construct, topic awssns.ITopic, rules ...Rule) []awscl
 
 func (r Rule) create(scope constructs.Construct, topic awssns.ITopic) awscloudwatch.Alarm {
 	if r.Description == "" {
-		panic(fmt.Sprintf("alarm: %s has no description, got %q; say what is wrong and what to look at first", r.ID, r.Description))
+		panic(fmt.Sprintf("alarm: %s has no description, got %q; say what is wrong and what to look at first", r.ID,
+			r.Description))
 	}
 	periods := max(r.Periods, 1)
 	breaching := r.Breaching
@@ -81,7 +82,8 @@ func (r Rule) create(scope constructs.Construct, topic awssns.ITopic) awscloudwa
 		breaching = periods
 	}
 	if breaching > periods {
-		panic(fmt.Sprintf("alarm: %s must breach within its periods, got %d of %d; raise Periods", r.ID, breaching, periods))
+		panic(fmt.Sprintf("alarm: %s must breach within its periods, got %d of %d; raise Periods", r.ID, breaching,
+			periods))
 	}
 	comparison := awscloudwatch.ComparisonOperator_GREATER_THAN_THRESHOLD
 	if r.Breach == Below {

@@ -154,8 +154,8 @@ func New(scope constructs.Construct, id string, p Props) *Database {
 		DeleteAutomatedBackups:   jsii.Bool(p.Destroy),
 		CopyTagsToSnapshot:       jsii.Bool(true),
 		AutoMinorVersionUpgrade:  jsii.Bool(false),
-		// RDS's default runs an engine past its end of life, at a surcharge many times the price of a
-		// small instance. Disabled, such a version cannot be created.
+		// RDS's default runs an engine past its end of life, at a surcharge many times the price of
+		// a small instance. Disabled, such a version cannot be created.
 		EngineLifecycleSupport: awsrds.EngineLifecycleSupport_OPEN_SOURCE_RDS_EXTENDED_SUPPORT_DISABLED,
 		DeletionProtection:     jsii.Bool(p.DeletionProtection),
 		RemovalPolicy:          removal,
@@ -194,16 +194,19 @@ func newInstance(scope constructs.Construct, props *awsrds.DatabaseInstanceProps
 func (p Props) validate() {
 	p.Engine.validate()
 	if p.Name == "" || p.MasterUser == "" {
-		panic(fmt.Sprintf("database: Name and MasterUser are required, got %q and %q; RDS cannot change them later", p.Name, p.MasterUser))
+		panic(fmt.Sprintf("database: Name and MasterUser are required, got %q and %q; RDS cannot change them later",
+			p.Name, p.MasterUser))
 	}
 	if !strings.HasPrefix(p.InstanceClass, "db.") {
-		panic(fmt.Sprintf("database: InstanceClass must begin with db., got %q; for example db.t4g.micro", p.InstanceClass))
+		panic(fmt.Sprintf("database: InstanceClass must begin with db., got %q; for example db.t4g.micro",
+			p.InstanceClass))
 	}
 	if p.StorageGiB < 20 || p.StorageGiB > 16384 {
 		panic(fmt.Sprintf("database: StorageGiB must be 20 to 16384, got %d; gp3 starts at 20", p.StorageGiB))
 	}
 	if p.BackupRetention < 0 || p.BackupRetention > 35*24*time.Hour || p.BackupRetention%(24*time.Hour) != 0 {
-		panic(fmt.Sprintf("database: BackupRetention must be whole days from 0 to 35, got %s; RDS keeps no longer", p.BackupRetention))
+		panic(fmt.Sprintf("database: BackupRetention must be whole days from 0 to 35, got %s; RDS keeps no longer",
+			p.BackupRetention))
 	}
 	if p.MaxConnections < 1 {
 		panic(fmt.Sprintf("database: MaxConnections is required, got %d; take the instance class's", p.MaxConnections))
@@ -223,22 +226,28 @@ func (p Props) validate() {
 	}
 	for name := range maps.Keys(p.Parameters) {
 		if _, own := p.Engine.parameters[name]; own {
-			panic(fmt.Sprintf("database: parameter %s belongs to the engine, got %q; leave it out", name, p.Parameters[name]))
+			panic(fmt.Sprintf("database: parameter %s belongs to the engine, got %q; leave it out", name,
+				p.Parameters[name]))
 		}
 	}
 }
 
 func (d *Database) rules(p Props) []alarm.Rule {
-	options := &awscloudwatch.MetricOptions{Period: awscdk.Duration_Minutes(jsii.Number(5)), Statistic: jsii.String("Average")}
+	options := &awscloudwatch.MetricOptions{Period: awscdk.Duration_Minutes(jsii.Number(5)),
+		Statistic: jsii.String("Average")}
 	const mebibyte, gibibyte = 1 << 20, 1 << 30
 	rules := []alarm.Rule{{
-		ID:          "FreeableMemory",
-		Description: "Database " + p.Name + " has less than 64 MiB of memory to free: a larger class, or fewer connections.",
-		Metric:      d.instance.MetricFreeableMemory(options), Threshold: 64 * mebibyte, Breach: alarm.Below, Periods: 3,
+		ID: "FreeableMemory",
+		Description: "Database " + p.Name +
+			" has less than 64 MiB of memory to free: a larger class, or fewer connections.",
+		Metric: d.instance.MetricFreeableMemory(options), Threshold: 64 * mebibyte, Breach: alarm.Below,
+		Periods: 3,
 	}, {
-		ID:          "FreeStorage",
-		Description: "Database " + p.Name + " has less than 2 GiB of free storage: look for what grows before autoscaling ends.",
-		Metric:      d.instance.MetricFreeStorageSpace(options), Threshold: 2 * gibibyte, Breach: alarm.Below, Periods: 3,
+		ID: "FreeStorage",
+		Description: "Database " + p.Name +
+			" has less than 2 GiB of free storage: look for what grows before autoscaling ends.",
+		Metric: d.instance.MetricFreeStorageSpace(options), Threshold: 2 * gibibyte, Breach: alarm.Below,
+		Periods: 3,
 	}, {
 		ID:          "Connections",
 		Description: "Database " + p.Name + " has over 80 % of its connections taken: " + p.ConnectionsAdvice,
@@ -249,8 +258,9 @@ func (d *Database) rules(p Props) []alarm.Rule {
 	}}
 	if strings.HasPrefix(p.InstanceClass, "db.t") {
 		rules = append(rules, alarm.Rule{
-			ID:          "CpuCredit",
-			Description: "Database " + p.Name + " is about to use up its CPU credit and will slow down: a larger or non-burstable class.",
+			ID: "CpuCredit",
+			Description: "Database " + p.Name +
+				" is about to use up its CPU credit and will slow down: a larger or non-burstable class.",
 			Metric: d.instance.Metric(jsii.String("CPUCreditBalance"), &awscloudwatch.MetricOptions{
 				Period: awscdk.Duration_Minutes(jsii.Number(5)), Statistic: jsii.String("Minimum"),
 			}),

@@ -10,13 +10,13 @@ import (
 	"diecast/constructs/role"
 )
 
-// logKeeperID names the role in the stack of the databases, which share it as they share the function
-// that runs in it.
+// logKeeperID names the role in the stack of the databases, which share it as they share the
+// function that runs in it.
 const logKeeperID = "DatabaseLogKeeper"
 
-// logKeeper is the role of CDK's function that gives RDS's log groups their retention: RDS makes the
-// groups itself, under the instance's generated name, so that a template cannot declare them. CDK's
-// own role for it may change every log group of the account.
+// logKeeper is the role of CDK's function that gives RDS's log groups their retention: RDS makes
+// the groups itself, under the instance's generated name, so that a template cannot declare them.
+// CDK's own role for it may change every log group of the account.
 func logKeeper(scope constructs.Construct) awsiam.Role {
 	stack := awscdk.Stack_Of(scope)
 	if made, ok := stack.Node().TryFindChild(jsii.String(logKeeperID)).(awsiam.Role); ok {
@@ -40,7 +40,8 @@ func logKeeper(scope constructs.Construct) awsiam.Role {
 		Rule: "AwsSolutions-IAM5",
 		Reason: "RDS names a log group after the instance's generated name and Lambda after the function's: " +
 			"the statements are limited to RDS's groups and to those of this function.",
-		Matching: []string{`^Resource::.+:log-group:/aws/rds/instance/\*$`, `^Resource::.+:log-group:/aws/lambda/.+-LogRetention\*$`},
+		Matching: []string{`^Resource::.+:log-group:/aws/rds/instance/\*$`,
+			`^Resource::.+:log-group:/aws/lambda/.+-LogRetention\*$`},
 	})
 	return keeper.Role()
 }

@@ -1,6 +1,6 @@
-// Package datalake makes a bucket whose tables a job publishes, and what reads them: a catalogue that
-// follows the published files, an Athena workgroup with a limit, and saved queries. It must not know
-// what the tables say, nor who writes them.
+// Package datalake makes a bucket whose tables a job publishes, and what reads them: a catalogue
+// that follows the published files, an Athena workgroup with a limit, and saved queries. It must
+// not know what the tables say, nor who writes them.
 package datalake
 
 import (
@@ -26,8 +26,8 @@ type Format string
 const (
 	// Parquet files have typed columns.
 	Parquet Format = "parquet"
-	// CSV files have a header line and quotes where they are needed (RFC 4180); to the catalogue all
-	// of their columns are text.
+	// CSV files have a header line and quotes where they are needed (RFC 4180); to the catalogue
+	// all of their columns are text.
 	CSV Format = "csv"
 )
 
@@ -42,8 +42,8 @@ type Table struct {
 	Name string
 	// Description is for people. Default none.
 	Description string
-	// Folder is the key prefix, without a closing slash, of the folder with the one object that lists
-	// the table's files, one URI a line. It never changes: what is published does.
+	// Folder is the key prefix, without a closing slash, of the folder with the one object that
+	// lists the table's files, one URI a line. It never changes: what is published does.
 	Folder string
 	// Columns in their order. Required.
 	Columns []Column
@@ -63,8 +63,8 @@ type Query struct {
 type Props struct {
 	// Bucket keeps the files.
 	Bucket securebucket.Props
-	// Database is the catalogue's name for the lake, unique in account and region: letters, digits and
-	// underscores. Required.
+	// Database is the catalogue's name for the lake, unique in account and region: letters, digits
+	// and underscores. Required.
 	Database string
 	// Workgroup is Athena's, unique in account and region. Required.
 	Workgroup string
@@ -84,7 +84,8 @@ type Lake struct {
 	workgroup awsathena.CfnWorkGroup
 }
 
-// leastScanLimit is Athena's least for BytesScannedCutoffPerQuery (API reference, WorkGroupConfiguration).
+// leastScanLimit is Athena's least for BytesScannedCutoffPerQuery (API reference,
+// WorkGroupConfiguration).
 const leastScanLimit = 10_000_000
 
 var (
@@ -113,9 +114,9 @@ func New(scope constructs.Construct, id string, p Props) *Lake {
 	return lake
 }
 
-// describe says how Athena reads a table: SymlinkTextInputFormat takes the files from the list in the
-// table's folder, and the SerDe reads each by its format. Delta Lake and lakeFS publish to Athena in
-// the same way.
+// describe says how Athena reads a table: SymlinkTextInputFormat takes the files from the list in
+// the table's folder, and the SerDe reads each by its format. Delta Lake and lakeFS publish to
+// Athena in the same way.
 func (p Props) describe(table Table, bucket *securebucket.Bucket) *awsglue.CfnTable_TableInputProperty {
 	serde := &awsglue.CfnTable_SerdeInfoProperty{
 		SerializationLibrary: jsii.String("org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"),
@@ -138,7 +139,8 @@ func (p Props) describe(table Table, bucket *securebucket.Bucket) *awsglue.CfnTa
 		})
 	}
 	return &awsglue.CfnTable_TableInputProperty{
-		Name: jsii.String(table.Name), Description: optional(table.Description), TableType: jsii.String("EXTERNAL_TABLE"),
+		Name: jsii.String(table.Name), Description: optional(table.Description),
+		TableType:  jsii.String("EXTERNAL_TABLE"),
 		Parameters: parameters,
 		StorageDescriptor: &awsglue.CfnTable_StorageDescriptorProperty{
 			Columns:      columns,
@@ -169,8 +171,8 @@ func (l *Lake) addWorkgroup(scope constructs.Construct, p Props) {
 			EngineVersion: &awsathena.CfnWorkGroup_EngineVersionProperty{
 				SelectedEngineVersion: jsii.String("Athena engine version 3"),
 			},
-			// Athena keeps results for a day in storage of its own: no bucket holds copies of what is
-			// deleted elsewhere.
+			// Athena keeps results for a day in storage of its own: no bucket holds copies of what
+			// is deleted elsewhere.
 			ManagedQueryResultsConfiguration: &awsathena.CfnWorkGroup_ManagedQueryResultsConfigurationProperty{
 				Enabled: jsii.Bool(true),
 			},
@@ -178,7 +180,8 @@ func (l *Lake) addWorkgroup(scope constructs.Construct, p Props) {
 		},
 	})
 	nag.Accept(l.workgroup, nag.Exception{Rule: "AwsSolutions-ATH1",
-		Reason: "Results lie in storage that Athena manages and encrypts by itself; there is no results bucket to encrypt."})
+		Reason: "Results lie in storage that Athena manages and encrypts by itself; there is no results bucket to " +
+			"encrypt."})
 	for _, query := range p.Queries {
 		awsathena.NewCfnNamedQuery(scope, jsii.String("Query_"+query.Name), &awsathena.CfnNamedQueryProps{
 			Name: jsii.String(query.Name), Description: optional(query.Description), Database: l.database.Ref(),
@@ -189,24 +192,30 @@ func (l *Lake) addWorkgroup(scope constructs.Construct, p Props) {
 
 func (p Props) validate() {
 	if !databaseSyntax.MatchString(p.Database) {
-		panic(fmt.Sprintf("datalake: Database must be lower-case letters, digits and underscores, got %q; Athena quotes any other", p.Database))
+		panic(fmt.Sprintf("datalake: Database must be lower-case letters, digits and underscores, got %q; Athena "+
+			"quotes any other", p.Database))
 	}
 	if !workgroupSyntax.MatchString(p.Workgroup) {
-		panic(fmt.Sprintf("datalake: Workgroup must be 1 to 128 letters, digits, dots, underscores and hyphens, got %q; see CreateWorkGroup", p.Workgroup))
+		panic(fmt.Sprintf("datalake: Workgroup must be 1 to 128 letters, digits, dots, underscores and hyphens, got "+
+			"%q; see CreateWorkGroup", p.Workgroup))
 	}
 	if p.Format != Parquet && p.Format != CSV {
 		panic(fmt.Sprintf("datalake: Format must be %s or %s, got %q; name one", Parquet, CSV, p.Format))
 	}
 	if p.ScanLimitBytes < leastScanLimit {
-		panic(fmt.Sprintf("datalake: ScanLimitBytes must be at least %d, got %d; Athena takes no less", leastScanLimit, p.ScanLimitBytes))
+		panic(fmt.Sprintf("datalake: ScanLimitBytes must be at least %d, got %d; Athena takes no less", leastScanLimit,
+			p.ScanLimitBytes))
 	}
 	names := map[string]string{}
 	for _, table := range p.Tables {
-		if table.Name != strings.ToLower(table.Name) || table.Name == "" || table.Folder == "" || len(table.Columns) == 0 {
-			panic(fmt.Sprintf("datalake: a table needs a lower-case Name, a Folder and Columns, got %+v; see Table", table))
+		if table.Name != strings.ToLower(table.Name) || table.Name == "" || table.Folder == "" ||
+			len(table.Columns) == 0 {
+			panic(fmt.Sprintf("datalake: a table needs a lower-case Name, a Folder and Columns, got %+v; see Table",
+				table))
 		}
 		if other, taken := names[table.Folder]; taken {
-			panic(fmt.Sprintf("datalake: tables need folders of their own, got %s for %s and %s; each follows its own list",
+			panic(fmt.Sprintf("datalake: tables need folders of their own, got %s for %s and %s; each follows its "+
+				"own list",
 				table.Folder, other, table.Name))
 		}
 		names[table.Folder] = table.Name

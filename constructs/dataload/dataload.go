@@ -80,7 +80,8 @@ func (p Props) validate() {
 		panic("dataload: Loader is required, got none; pass the function that loads")
 	}
 	if p.Timeout < time.Second || p.Timeout > time.Hour || p.Timeout%time.Second != 0 {
-		panic(fmt.Sprintf("dataload: Timeout must be whole seconds from 1s to 1h, got %s; CloudFormation waits no longer", p.Timeout))
+		panic(fmt.Sprintf("dataload: Timeout must be whole seconds from 1s to 1h, got %s; CloudFormation waits no "+
+			"longer", p.Timeout))
 	}
 	if p.LogRetention == "" {
 		panic("dataload: LogRetention is required, got none; the log would be kept for ever")

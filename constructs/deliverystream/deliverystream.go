@@ -79,18 +79,20 @@ func New(scope constructs.Construct, id string, p Props) *DeliveryStream {
 		FileExtension:     jsii.String(".jsonl"),
 		LoggingConfig:     awskinesisfirehose.NewEnableLogging(logs),
 		Processors: &[]awskinesisfirehose.IDataProcessor{
-			awskinesisfirehose.NewLambdaFunctionProcessor(p.Processor.Function(), &awskinesisfirehose.DataProcessorProps{
-				// Whole MiB is all the L2 construct takes; the exact size is set below.
-				BufferSize:     awscdk.Size_Mebibytes(jsii.Number(1)),
-				BufferInterval: awscdk.Duration_Seconds(jsii.Number(p.ProcessorBufferInterval.Seconds())),
-				Retries:        jsii.Number(3),
-			}),
+			awskinesisfirehose.NewLambdaFunctionProcessor(p.Processor.Function(),
+				&awskinesisfirehose.DataProcessorProps{
+					// Whole MiB is all the L2 construct takes; the exact size is set below.
+					BufferSize:     awscdk.Size_Mebibytes(jsii.Number(1)),
+					BufferInterval: awscdk.Duration_Seconds(jsii.Number(p.ProcessorBufferInterval.Seconds())),
+					Retries:        jsii.Number(3),
+				}),
 		},
 	})
-	stream := awskinesisfirehose.NewDeliveryStream(this, jsii.String("DeliveryStream"), &awskinesisfirehose.DeliveryStreamProps{
-		Source:      awskinesisfirehose.NewKinesisStreamSource(p.Source.Stream()),
-		Destination: destination,
-	})
+	stream := awskinesisfirehose.NewDeliveryStream(this, jsii.String("DeliveryStream"),
+		&awskinesisfirehose.DeliveryStreamProps{
+			Source:      awskinesisfirehose.NewKinesisStreamSource(p.Source.Stream()),
+			Destination: destination,
+		})
 	setProcessorBuffer(stream, p.ProcessorBufferBytes)
 	// A bucket that is emptied at removal must be emptied after the last delivery.
 	stream.Node().AddDependency(p.Bucket.Bucket())
@@ -110,14 +112,18 @@ func New(scope constructs.Construct, id string, p Props) *DeliveryStream {
 func (p Props) validate() {
 	for _, prefix := range []string{p.Prefix, p.ErrorPrefix} {
 		if !strings.HasSuffix(prefix, "/") || strings.HasPrefix(prefix, "/") {
-			panic(fmt.Sprintf("deliverystream: a prefix must end in a slash and not begin with one, got %q; for example events/", prefix))
+			panic(fmt.Sprintf("deliverystream: a prefix must end in a slash and not begin with one, got %q; for "+
+				"example events/", prefix))
 		}
 	}
 	if p.BufferSize < 1 || p.BufferSize > 128 || !wholeSeconds(p.BufferInterval) {
-		panic(fmt.Sprintf("deliverystream: the S3 buffer must be 1 to 128 MiB and 0 to 900 whole seconds, got %d MiB and %s; see the Firehose buffering hints", p.BufferSize, p.BufferInterval))
+		panic(fmt.Sprintf("deliverystream: the S3 buffer must be 1 to 128 MiB and 0 to 900 whole seconds, got %d "+
+			"MiB and %s; see the Firehose buffering hints", p.BufferSize, p.BufferInterval))
 	}
-	if p.ProcessorBufferBytes < mebibyte/5 || p.ProcessorBufferBytes > 3*mebibyte || !wholeSeconds(p.ProcessorBufferInterval) {
-		panic(fmt.Sprintf("deliverystream: the processor's buffer must be 0.2 to 3 MiB and 0 to 900 whole seconds, got %d bytes and %s; see the Firehose buffering hints", p.ProcessorBufferBytes, p.ProcessorBufferInterval))
+	if p.ProcessorBufferBytes < mebibyte/5 || p.ProcessorBufferBytes > 3*mebibyte ||
+		!wholeSeconds(p.ProcessorBufferInterval) {
+		panic(fmt.Sprintf("deliverystream: the processor's buffer must be 0.2 to 3 MiB and 0 to 900 whole seconds, "+
+			"got %d bytes and %s; see the Firehose buffering hints", p.ProcessorBufferBytes, p.ProcessorBufferInterval))
 	}
 	if p.LogRetention == "" {
 		panic("deliverystream: LogRetention is required, got none; the log would be kept for ever")
@@ -139,8 +145,9 @@ func setProcessorBuffer(stream awskinesisfirehose.DeliveryStream, bytes int) {
 
 func acceptGrants(stream awskinesisfirehose.DeliveryStream) {
 	nag.Accept(stream.Node().FindChild(jsii.String("S3 Destination Role")), nag.Exception{
-		Rule:   "AwsSolutions-IAM5",
-		Reason: "CDK's grant for a Firehose destination: reads, writes and aborted uploads in the one bucket, whose keys Firehose chooses.",
+		Rule: "AwsSolutions-IAM5",
+		Reason: "CDK's grant for a Firehose destination: reads, writes and aborted uploads in the one bucket, whose " +
+			"keys Firehose chooses.",
 		AppliesTo: []string{"Action::s3:Abort*", "Action::s3:DeleteObject*", "Action::s3:GetBucket*",
 			"Action::s3:GetObject*", "Action::s3:List*"},
 		Matching: []string{`^Resource::.+/\*$`},
@@ -150,20 +157,23 @@ func acceptGrants(stream awskinesisfirehose.DeliveryStream) {
 		Matching: []string{`^Resource::.+:\*$`},
 	})
 	nag.Accept(stream, nag.Exception{
-		Rule:   "AwsSolutions-KDF1",
-		Reason: "Server-side encryption cannot be set on a delivery stream with a Kinesis source: the source stream is encrypted and Firehose keeps its buffers encrypted with it.",
+		Rule: "AwsSolutions-KDF1",
+		Reason: "Server-side encryption cannot be set on a delivery stream with a Kinesis source: the source stream " +
+			"is encrypted and Firehose keeps its buffers encrypted with it.",
 	})
 }
 
 func (d *DeliveryStream) rules(p Props) []alarm.Rule {
 	fiveMinutes := func(statistic string) *awscloudwatch.MetricOptions {
-		return &awscloudwatch.MetricOptions{Period: awscdk.Duration_Minutes(jsii.Number(5)), Statistic: jsii.String(statistic)}
+		return &awscloudwatch.MetricOptions{Period: awscdk.Duration_Minutes(jsii.Number(5)),
+			Statistic: jsii.String(statistic)}
 	}
 	return []alarm.Rule{{
-		ID:          "Late",
-		Description: "The archive is late by more than its buffers explain: read the delivery log, then the processor's.",
-		Metric:      d.stream.Metric(jsii.String("DeliveryToS3.DataFreshness"), fiveMinutes("Maximum")),
-		Threshold:   2*(p.BufferInterval+p.ProcessorBufferInterval).Seconds() + 300, Periods: 3,
+		ID: "Late",
+		Description: "The archive is late by more than its buffers explain: read the delivery log, then the " +
+			"processor's.",
+		Metric:    d.stream.Metric(jsii.String("DeliveryToS3.DataFreshness"), fiveMinutes("Maximum")),
+		Threshold: 2*(p.BufferInterval+p.ProcessorBufferInterval).Seconds() + 300, Periods: 3,
 	}, {
 		ID:          "DeliveryFails",
 		Description: "Firehose cannot write to the bucket: read the delivery log.",

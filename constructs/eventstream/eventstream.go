@@ -73,18 +73,21 @@ func New(scope constructs.Construct, id string, p Props) *Stream {
 
 func (p Props) validate() {
 	if p.OnDemand && p.Shards != 0 {
-		panic(fmt.Sprintf("eventstream: an on-demand stream has no shard count, got %d; set one or the other", p.Shards))
+		panic(fmt.Sprintf("eventstream: an on-demand stream has no shard count, got %d; set one or the other",
+			p.Shards))
 	}
 	if !p.OnDemand && p.Shards < 1 {
 		panic(fmt.Sprintf("eventstream: Shards must be at least 1, got %d; or choose OnDemand", p.Shards))
 	}
 	if p.Retention < 24*time.Hour || p.Retention > 365*24*time.Hour || p.Retention%time.Hour != 0 {
-		panic(fmt.Sprintf("eventstream: Retention must be whole hours from 24h to 8760h, got %s; see the Kinesis quotas", p.Retention))
+		panic(fmt.Sprintf("eventstream: Retention must be whole hours from 24h to 8760h, got %s; "+
+			"see the Kinesis quotas", p.Retention))
 	}
 }
 
 func (s *Stream) rules(p Props) []alarm.Rule {
-	minute := &awscloudwatch.MetricOptions{Period: awscdk.Duration_Minutes(jsii.Number(1)), Statistic: jsii.String("Sum")}
+	minute := &awscloudwatch.MetricOptions{Period: awscdk.Duration_Minutes(jsii.Number(1)),
+		Statistic: jsii.String("Sum")}
 	return []alarm.Rule{{
 		ID:          "WritesRefused",
 		Description: "Producers write more than the shards take: " + p.WritesRefusedAdvice,

@@ -61,10 +61,10 @@ func CompileAhead() (stop func()) {
 // and GOFLAGS of the environment is ignored.
 //
 // Executables are kept in the module's bin folder: the go command links none anew whose build ID
-// says that it is up to date, and linking is most of the time. Each build works on links in a folder
-// of its own, which the go command replaces but never writes into, and replaces kept executables
-// whole, so that builds at the same time do not disturb each other. Where nothing can be kept, as in
-// a checkout that is read-only, every build links.
+// says that it is up to date, and linking is most of the time. Each build works on links in a
+// folder of its own, which the go command replaces but never writes into, and replaces kept
+// executables whole, so that builds at the same time do not disturb each other. Where nothing can
+// be kept, as in a checkout that is read-only, every build links.
 func Build(ctx context.Context, moduleRoot string) (map[string][]byte, error) {
 	bin := filepath.Join(moduleRoot, "bin")
 	work, err := workFolder(bin)
@@ -99,8 +99,8 @@ func Build(ctx context.Context, moduleRoot string) (map[string][]byte, error) {
 	return built, nil
 }
 
-// keep moves a new executable to where the next build looks for it. It may fail: that costs the next
-// build its time and nothing else.
+// keep moves a new executable to where the next build looks for it. It may fail: that costs the
+// next build its time and nothing else.
 func keep(executable, kept string) {
 	made, err := os.Stat(executable)
 	if err != nil {
@@ -160,7 +160,8 @@ func ModuleRoot() (string, error) {
 		}
 		parent := filepath.Dir(dir)
 		if parent == dir {
-			return "", errors.New("golambda: no go.mod at or above the working directory; run the app from a checkout of the project")
+			return "", errors.New("golambda: no go.mod at or above the working directory; run the app from a " +
+				"checkout of the project")
 		}
 		dir = parent
 	}

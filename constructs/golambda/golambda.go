@@ -171,14 +171,16 @@ func (p Props) validate(root string) {
 		panic(fmt.Sprintf("golambda: MemoryMiB must be 128 to 10240, got %d; see the Lambda quotas", p.MemoryMiB))
 	}
 	if p.Timeout < time.Second || p.Timeout > 15*time.Minute || p.Timeout%time.Second != 0 {
-		panic(fmt.Sprintf("golambda: Timeout must be whole seconds from 1s to 15m, got %s; see the Lambda quotas", p.Timeout))
+		panic(fmt.Sprintf("golambda: Timeout must be whole seconds from 1s to 15m, got %s; see the Lambda quotas",
+			p.Timeout))
 	}
 	if p.LogRetention == "" {
 		panic(fmt.Sprintf("golambda: LogRetention is required, got none for %s; logs would be kept for ever", p.Source))
 	}
 	for name := range p.Environment {
 		if strings.Contains(name, "PASSWORD") || strings.HasSuffix(name, "_SECRET") {
-			panic(fmt.Sprintf("golambda: no secret belongs in the environment, got %s; pass the secret's ARN and read it at start", name))
+			panic(fmt.Sprintf("golambda: no secret belongs in the environment, got %s; pass the secret's ARN and "+
+				"read it at start", name))
 		}
 	}
 }
@@ -225,8 +227,8 @@ func (f *Function) Name() *string { return f.function.FunctionName() }
 // ARN names the function in policies, known at deployment.
 func (f *Function) ARN() *string { return f.function.FunctionArn() }
 
-// AddURL gives the function an HTTPS address, known at deployment, for callers with IAM credentials.
-// A function has at most one.
+// AddURL gives the function an HTTPS address, known at deployment, for callers with IAM
+// credentials. A function has at most one.
 func (f *Function) AddURL() *string {
 	return f.function.AddFunctionUrl(&awslambda.FunctionUrlOptions{
 		AuthType: awslambda.FunctionUrlAuthType_AWS_IAM,

@@ -31,8 +31,9 @@ type Exception struct {
 // ObjectsBelow accepts that a policy names a bucket's objects by key prefix.
 func ObjectsBelow(prefix string) Exception {
 	return Exception{
-		Rule:     "AwsSolutions-IAM5",
-		Reason:   "Objects are named by the program at run time; the statement is limited to one bucket and the prefix " + strconv.Quote(prefix) + ".",
+		Rule: "AwsSolutions-IAM5",
+		Reason: "Objects are named by the program at run time; the statement is limited to one bucket and the prefix " +
+			strconv.Quote(prefix) + ".",
 		Matching: []string{"^Resource::.+/" + regexp.QuoteMeta(prefix) + `\*$`},
 	}
 }
@@ -48,7 +49,8 @@ func Accept(construct constructs.IConstruct, exceptions ...Exception) {
 	suppressions := make([]*cdknag.NagPackSuppression, 0, len(exceptions))
 	for _, e := range exceptions {
 		if (e.Rule == "AwsSolutions-IAM4" || e.Rule == "AwsSolutions-IAM5") && len(e.AppliesTo)+len(e.Matching) == 0 {
-			panic(fmt.Sprintf("nag: %s at %s needs AppliesTo, got none; name each granular finding", e.Rule, *resource.Node().Path()))
+			panic(fmt.Sprintf("nag: %s at %s needs AppliesTo, got none; name each granular finding", e.Rule,
+				*resource.Node().Path()))
 		}
 		suppression := &cdknag.NagPackSuppression{Id: jsii.String(e.Rule), Reason: jsii.String(e.Reason)}
 		if findings := e.findings(); len(findings) > 0 {
@@ -65,7 +67,8 @@ func (e Exception) findings() []any {
 		findings = append(findings, finding)
 	}
 	for _, pattern := range e.Matching {
-		findings = append(findings, &cdknag.RegexAppliesTo{Regex: jsii.String("/" + strings.ReplaceAll(pattern, "/", `\/`) + "/")})
+		findings = append(findings,
+			&cdknag.RegexAppliesTo{Regex: jsii.String("/" + strings.ReplaceAll(pattern, "/", `\/`) + "/")})
 	}
 	return findings
 }

@@ -40,6 +40,7 @@ func hardenNATInstance(provider awsec2.NatInstanceProviderV2, vpc netip.Prefix) 
 			HttpTokens: jsii.String("required"), HttpPutResponseHopLimit: jsii.Number(1),
 		})
 		nag.Accept(instance, nag.Exception{Rule: "AwsSolutions-EC29",
-			Reason: "The instance holds no state and is replaced by the next deployment; termination protection would stop that."})
+			Reason: "The instance holds no state and is replaced by the next deployment; termination protection " +
+				"would stop that."})
 	}
 }

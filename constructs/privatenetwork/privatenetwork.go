@@ -101,10 +101,12 @@ func (p Props) withDefaults() Props {
 
 func (p Props) validate() {
 	if !p.CIDR.IsValid() || !p.CIDR.Addr().Is4() || p.CIDR.Bits() < 16 || p.CIDR.Bits() > 22 {
-		panic(fmt.Sprintf("privatenetwork: CIDR must be an IPv4 range from /16 to /22, got %s; try 10.42.0.0/16", p.CIDR))
+		panic(fmt.Sprintf("privatenetwork: CIDR must be an IPv4 range from /16 to /22, got %s; try 10.42.0.0/16",
+			p.CIDR))
 	}
 	if p.NATGateways < 1 || p.NATGateways > availabilityZones {
-		panic(fmt.Sprintf("privatenetwork: NATGateways must be 1 to %d, got %d; one in each zone is the most that helps", availabilityZones, p.NATGateways))
+		panic(fmt.Sprintf("privatenetwork: NATGateways must be 1 to %d, got %d; "+
+			"one in each zone is the most that helps", availabilityZones, p.NATGateways))
 	}
 	if len(p.DatabasePorts) > maxDatabasePorts {
 		panic(fmt.Sprintf("privatenetwork: DatabasePorts must be at most %d, got %d; a network ACL takes 20 rules",
@@ -112,7 +114,8 @@ func (p Props) validate() {
 	}
 	for i, port := range p.DatabasePorts {
 		if port < 1 || port > 65535 || slices.Contains(p.DatabasePorts[:i], port) {
-			panic(fmt.Sprintf("privatenetwork: DatabasePorts must be different ports from 1 to 65535, got %d; name each once",
+			panic(fmt.Sprintf("privatenetwork: DatabasePorts must be different ports from 1 to 65535, got %d; name "+
+				"each once",
 				p.DatabasePorts))
 		}
 	}
@@ -222,10 +225,11 @@ func (n *Network) guardDatabaseSubnets(scope constructs.Construct, p Props) {
 	for i, subnet := range *n.vpc.SelectSubnets(n.ApplicationSubnets()).Subnets {
 		cidr := awsec2.AclCidr_Ipv4(subnet.Ipv4CidrBlock())
 		for j, port := range p.DatabasePorts {
-			acceptAcl(acl.AddEntry(jsii.String(fmt.Sprintf("QueriesFromZone%d_%d", i+1, port)), &awsec2.CommonNetworkAclEntryOptions{
-				Cidr: cidr, Direction: awsec2.TrafficDirection_INGRESS, RuleNumber: jsii.Number(100 + 10*i + j),
-				Traffic: awsec2.AclTraffic_TcpPort(jsii.Number(port)),
-			}))
+			acceptAcl(acl.AddEntry(jsii.String(fmt.Sprintf("QueriesFromZone%d_%d", i+1, port)),
+				&awsec2.CommonNetworkAclEntryOptions{
+					Cidr: cidr, Direction: awsec2.TrafficDirection_INGRESS, RuleNumber: jsii.Number(100 + 10*i + j),
+					Traffic: awsec2.AclTraffic_TcpPort(jsii.Number(port)),
+				}))
 		}
 		acceptAcl(acl.AddEntry(jsii.String(fmt.Sprintf("AnswersToZone%d", i+1)), &awsec2.CommonNetworkAclEntryOptions{
 			Cidr: cidr, Direction: awsec2.TrafficDirection_EGRESS, RuleNumber: jsii.Number(100 + 10*i),

@@ -76,14 +76,16 @@ func New(scope constructs.Construct, id string, p Props) *Table {
 func (p Props) acceptFindings(table awsdynamodb.TableV2) {
 	if !p.PointInTimeRecovery {
 		nag.Accept(table, nag.Exception{Rule: "AwsSolutions-DDB3",
-			Reason: "The profile leaves point-in-time recovery out for its cost; a replay of the stream derives the items again."})
+			Reason: "The profile leaves point-in-time recovery out for its cost; a replay of the stream derives the " +
+				"items again."})
 	}
 }
 
 func (t *Table) rules() []alarm.Rule {
 	return []alarm.Rule{{
-		ID:          "WritesThrottled",
-		Description: "DynamoDB refuses writes of recommendations: look for one session that writes it all, or a limit on the table.",
+		ID: "WritesThrottled",
+		Description: "DynamoDB refuses writes of recommendations: look for one session that writes it all, or a " +
+			"limit on the table.",
 		Metric: t.table.Metric(jsii.String("WriteThrottleEvents"), &awscloudwatch.MetricOptions{
 			Period: awscdk.Duration_Minutes(jsii.Number(1)), Statistic: jsii.String("Sum"),
 		}),

@@ -78,7 +78,8 @@ func New(scope constructs.Construct, id string, p Props) *Bucket {
 			Reason: "This bucket receives the access logs of the others; S3 does not allow it to log to itself."})
 	} else if p.AccessLogs == nil {
 		nag.Accept(bucket, nag.Exception{Rule: "AwsSolutions-S1",
-			Reason: "The profile leaves access logs out for their cost; CloudTrail data events can be turned on when an investigation needs them."})
+			Reason: "The profile leaves access logs out for their cost; CloudTrail data events can be turned on " +
+				"when an investigation needs them."})
 	}
 	return &Bucket{bucket: bucket}
 }
@@ -108,7 +109,8 @@ func admitAccessLogs(bucket awss3.Bucket) {
 
 func (p Props) validate() {
 	if p.NoncurrentExpiry != 0 && !p.Versioned {
-		panic(fmt.Sprintf("securebucket: NoncurrentExpiry needs a versioned bucket, got %s; set Versioned or leave it out", p.NoncurrentExpiry))
+		panic(fmt.Sprintf("securebucket: NoncurrentExpiry needs a versioned bucket, got %s; set Versioned or leave "+
+			"it out", p.NoncurrentExpiry))
 	}
 	for _, age := range append([]time.Duration{p.NoncurrentExpiry}, ages(p.Expiries)...) {
 		if age%(24*time.Hour) != 0 || age < 0 {
@@ -117,7 +119,8 @@ func (p Props) validate() {
 	}
 	for _, e := range p.Expiries {
 		if e.After == 0 {
-			panic(fmt.Sprintf("securebucket: an expiry must be at least one day, got 0 for prefix %q; leave the rule out to keep objects", e.Prefix))
+			panic(fmt.Sprintf("securebucket: an expiry must be at least one day, got 0 for prefix %q; leave the "+
+				"rule out to keep objects", e.Prefix))
 		}
 	}
 }

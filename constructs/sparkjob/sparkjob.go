@@ -1,9 +1,10 @@
-// Package sparkjob makes Glue jobs that run one PySpark script inside the VPC, with a role, a security
-// group's inner rules and logs of their own, and tell a topic when a run fails. It must not know what
-// the script does, nor what it reads and writes: callers allow that to the role and the group.
+// Package sparkjob makes Glue jobs that run one PySpark script inside the VPC, with a role, a
+// security group's inner rules and logs of their own, and tell a topic when a run fails. It must
+// not know what the script does, nor what it reads and writes: callers allow that to the role and
+// the group.
 //
-// The resources are CloudFormation's own: CDK's constructs of Glue let the role read the whole asset
-// bucket and write every log group of Glue, and still lack what a job in a VPC needs.
+// The resources are CloudFormation's own: CDK's constructs of Glue let the role read the whole
+// asset bucket and write every log group of Glue, and still lack what a job in a VPC needs.
 package sparkjob
 
 import (
@@ -31,7 +32,8 @@ import (
 )
 
 const (
-	// glueVersion is Spark 3.5, Python 3.11 and Java 17 (Glue's migration guide), as the tests have them.
+	// glueVersion is Spark 3.5, Python 3.11 and Java 17 (Glue's migration guide), as the tests have
+	// them.
 	glueVersion = "5.1"
 	// worker and workers are the least that a Spark job can have: a driver and one executor's node.
 	worker, workers = "G.1X", 2
@@ -42,8 +44,8 @@ type Network struct {
 	VPC awsec2.IVpc
 	// Subnets are where it may run: it takes the first one, and is down while that zone is.
 	Subnets *awsec2.SubnetSelection
-	// SecurityGroup is the job's own. What it may reach is the caller's affair, S3 included; that its
-	// members reach each other is added here.
+	// SecurityGroup is the job's own. What it may reach is the caller's affair, S3 included; that
+	// its members reach each other is added here.
 	SecurityGroup awsec2.SecurityGroup
 }
 
@@ -54,8 +56,8 @@ type Props struct {
 	// Description is what the Glue console shows. Default: what it runs.
 	Description string
 	// Arguments are given to every run, by the name that the script's parser has, dashes included.
-	// They stand in the template in clear: no secrets. An empty value is left out, because Glue would
-	// let the next argument's name be its value.
+	// They stand in the template in clear: no secrets. An empty value is left out, because Glue
+	// would let the next argument's name be its value.
 	Arguments map[string]*string
 	// Files are uploaded beside the script; the argument of that name is the file's s3:// address.
 	// Paths are relative to the module's root.
@@ -72,7 +74,8 @@ type Props struct {
 	// FailureTopic hears of every run that fails. Its policy must admit EventBridge for the rule
 	// FailureRule. Default nil: only the console shows it.
 	FailureTopic awssns.ITopic
-	// FailureRule names the rule that tells it, unique in account and region. Required with FailureTopic.
+	// FailureRule names the rule that tells it, unique in account and region. Required with
+	// FailureTopic.
 	FailureRule string
 }
 
@@ -133,17 +136,18 @@ func New(scope constructs.Construct, id string, p Props) *Job {
 		Command: &awsglue.CfnJob_JobCommandProperty{
 			Name: jsii.String("glueetl"), PythonVersion: jsii.String("3"), ScriptLocation: script.S3ObjectUrl(),
 		},
-		Description:           jsii.String(p.Description),
-		Role:                  j.role.Role().RoleArn(),
-		GlueVersion:           jsii.String(glueVersion),
-		WorkerType:            jsii.String(worker),
-		NumberOfWorkers:       jsii.Number(workers),
-		ExecutionClass:        jsii.String(execution),
-		ExecutionProperty:     &awsglue.CfnJob_ExecutionPropertyProperty{MaxConcurrentRuns: jsii.Number(1)},
-		JobRunQueuingEnabled:  jsii.Bool(false),
-		MaxRetries:            jsii.Number(0),
-		Timeout:               jsii.Number(p.Timeout.Minutes()),
-		Connections:           &awsglue.CfnJob_ConnectionsListProperty{Connections: &[]*string{j.joinNetwork(this, p.Network)}},
+		Description:          jsii.String(p.Description),
+		Role:                 j.role.Role().RoleArn(),
+		GlueVersion:          jsii.String(glueVersion),
+		WorkerType:           jsii.String(worker),
+		NumberOfWorkers:      jsii.Number(workers),
+		ExecutionClass:       jsii.String(execution),
+		ExecutionProperty:    &awsglue.CfnJob_ExecutionPropertyProperty{MaxConcurrentRuns: jsii.Number(1)},
+		JobRunQueuingEnabled: jsii.Bool(false),
+		MaxRetries:           jsii.Number(0),
+		Timeout:              jsii.Number(p.Timeout.Minutes()),
+		Connections: &awsglue.CfnJob_ConnectionsListProperty{Connections: &[]*string{j.joinNetwork(this,
+			p.Network)}},
 		DefaultArguments:      arguments,
 		SecurityConfiguration: securityConfiguration(this, *stack.StackName()+"-"+id),
 	})
@@ -151,18 +155,20 @@ func New(scope constructs.Construct, id string, p Props) *Job {
 	// Glue takes a role for what it may do when a run starts: not before its policy is there.
 	j.job.Node().AddDependency(j.role.Role())
 	nag.Accept(j.job,
-		nag.Exception{Rule: "AwsSolutions-GL1", Reason: "CloudWatch Logs encrypts every log group by itself; a key of one's own " +
-			"would need a KMS endpoint in a VPC without internet, and the logs name no customer."},
-		nag.Exception{Rule: "AwsSolutions-GL3", Reason: "The job uses no bookmarks: what a run reads follows from the source and from " +
-			"what is published, so that there is nothing to encrypt."})
+		nag.Exception{Rule: "AwsSolutions-GL1",
+			Reason: "CloudWatch Logs encrypts every log group by itself; a key of one's own " +
+				"would need a KMS endpoint in a VPC without internet, and the logs name no customer."},
+		nag.Exception{Rule: "AwsSolutions-GL3",
+			Reason: "The job uses no bookmarks: what a run reads follows from the source and from " +
+				"what is published, so that there is nothing to encrypt."})
 	if p.FailureTopic != nil {
 		j.tellFailures(this, p)
 	}
 	return j
 }
 
-// addLogs makes the two log groups that Glue 5 derives from a prefix, so that they have a retention;
-// Glue would keep its own for ever. It returns the prefix.
+// addLogs makes the two log groups that Glue 5 derives from a prefix, so that they have a
+// retention; Glue would keep its own for ever. It returns the prefix.
 func (j *Job) addLogs(scope constructs.Construct, p Props) *string {
 	prefix := fmt.Sprintf("/aws-glue/%s/%s", *awscdk.Aws_STACK_NAME(), *scope.Node().Id())
 	var groups []*string
@@ -179,8 +185,8 @@ func (j *Job) addLogs(scope constructs.Construct, p Props) *string {
 	return jsii.String(prefix)
 }
 
-// joinNetwork makes the connection that puts the job's workers into the VPC. Its type NETWORK has no
-// address and no login: the script opens its own connections. It returns the connection's name.
+// joinNetwork makes the connection that puts the job's workers into the VPC. Its type NETWORK has
+// no address and no login: the script opens its own connections. It returns the connection's name.
 func (j *Job) joinNetwork(scope constructs.Construct, n Network) *string {
 	stack := awscdk.Stack_Of(scope)
 	subnet := (*n.VPC.SelectSubnets(n.Subnets).Subnets)[0]
@@ -193,7 +199,8 @@ func (j *Job) joinNetwork(scope constructs.Construct, n Network) *string {
 			ConnectionType: jsii.String("NETWORK"),
 			Description:    jsii.String("Puts the job's workers into the VPC; it holds no login"),
 			PhysicalConnectionRequirements: &awsglue.CfnConnection_PhysicalConnectionRequirementsProperty{
-				// Asked of the subnet: the list of an account's zones may change, a subnet's zone does not.
+				// Asked of the subnet: the list of an account's zones may change, a subnet's zone
+				// does not.
 				AvailabilityZone: zoneOf(subnet), SubnetId: subnet.SubnetId(),
 				SecurityGroupIdList: &[]*string{group},
 			},
@@ -206,14 +213,16 @@ func (j *Job) joinNetwork(scope constructs.Construct, n Network) *string {
 	}
 	catalogue := stack.FormatArn(&awscdk.ArnComponents{Service: jsii.String("glue"), Resource: jsii.String("catalog")})
 	interfaces := arn("ec2", "network-interface", "*")
-	j.role.Allow("FindConnection", []string{"glue:GetConnection"}, catalogue, arn("glue", "connection", *connection.Ref()))
+	j.role.Allow("FindConnection", []string{"glue:GetConnection"}, catalogue,
+		arn("glue", "connection", *connection.Ref()))
 	j.role.Allow("LookAtVpc", []string{
 		"ec2:DescribeNetworkInterfaces", "ec2:DescribeRouteTables", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets",
 		"ec2:DescribeVpcAttribute", "ec2:DescribeVpcEndpoints",
 	}, jsii.String("*"))
 	j.role.Allow("AttachToVpc", []string{"ec2:CreateNetworkInterface"},
 		interfaces, arn("ec2", "subnet", *subnet.SubnetId()), arn("ec2", "security-group", *group))
-	j.role.Allow("DetachFromVpc", []string{"ec2:DeleteNetworkInterface", "ec2:CreateTags", "ec2:DeleteTags"}, interfaces)
+	j.role.Allow("DetachFromVpc", []string{"ec2:DeleteNetworkInterface", "ec2:CreateTags", "ec2:DeleteTags"},
+		interfaces)
 	nag.Accept(j.role.Role(), nag.Exception{
 		Rule: "AwsSolutions-IAM5",
 		Reason: "Glue attaches its workers to the VPC by network interfaces that it makes and tags itself; " +
@@ -237,7 +246,9 @@ func securityConfiguration(scope constructs.Construct, name string) *string {
 	return awsglue.NewCfnSecurityConfiguration(scope, jsii.String("Encryption"), &awsglue.CfnSecurityConfigurationProps{
 		Name: jsii.String(name),
 		EncryptionConfiguration: &awsglue.CfnSecurityConfiguration_EncryptionConfigurationProperty{
-			S3Encryptions: []any{&awsglue.CfnSecurityConfiguration_S3EncryptionProperty{S3EncryptionMode: jsii.String("SSE-S3")}},
+			S3Encryptions: []any{&awsglue.CfnSecurityConfiguration_S3EncryptionProperty{
+				S3EncryptionMode: jsii.String("SSE-S3"),
+			}},
 			// With a key, Glue would also name its log groups otherwise than addLogs does.
 			CloudWatchEncryption: &awsglue.CfnSecurityConfiguration_CloudWatchEncryptionProperty{
 				CloudWatchEncryptionMode: jsii.String("DISABLED"),
@@ -252,8 +263,9 @@ func securityConfiguration(scope constructs.Construct, name string) *string {
 // failures are all ends of a run but success and that a person stopped it.
 var failures = []string{"FAILED", "TIMEOUT", "ERROR", "EXPIRED"}
 
-// tellFailures makes the rule from Glue's event to the topic, in words that a person reads. Glue's own message is left out: a
-// quote in it could spoil the text that EventBridge makes, and the failure would be told to nobody.
+// tellFailures makes the rule from Glue's event to the topic, in words that a person reads. Glue's
+// own message is left out: a quote in it could spoil the text that EventBridge makes, and the
+// failure would be told to nobody.
 func (j *Job) tellFailures(scope constructs.Construct, p Props) {
 	awsevents.NewCfnRule(scope, jsii.String("Failures"), &awsevents.CfnRuleProps{
 		Name:        jsii.String(p.FailureRule),
@@ -270,7 +282,8 @@ func (j *Job) tellFailures(scope constructs.Construct, p Props) {
 					"job": jsii.String("$.detail.jobName"), "run": jsii.String("$.detail.jobRunId"),
 					"state": jsii.String("$.detail.state"),
 				},
-				InputTemplate: jsii.String(`"Job <job>, run <run>, ended as <state>. What was published stays as it was. ` +
+				InputTemplate: jsii.String(`"Job <job>, run <run>, ended as <state>. ` +
+					`What was published stays as it was. ` +
 					`Read its error (aws glue get-job-run), the run's outcome in the lake, and its log."`),
 			},
 		}},
@@ -283,7 +296,8 @@ func (p Props) validate(root string) {
 		return err == nil && info.Mode().IsRegular()
 	}
 	if !strings.HasSuffix(p.Source, ".py") || !file(filepath.Join(root, p.Source)) {
-		panic(fmt.Sprintf("sparkjob: Source must be a Python file below the module's root, got %q; name it like glue-scripts/job.py", p.Source))
+		panic(fmt.Sprintf("sparkjob: Source must be a Python file below the module's root, got %q; name it like "+
+			"glue-scripts/job.py", p.Source))
 	}
 	for _, jar := range p.Jars {
 		if !file(jar) {
@@ -292,22 +306,26 @@ func (p Props) validate(root string) {
 	}
 	for name, path := range p.Files {
 		if !file(filepath.Join(root, path)) {
-			panic(fmt.Sprintf("sparkjob: Files must be below the module's root, got %q for %s; name a file", path, name))
+			panic(fmt.Sprintf("sparkjob: Files must be below the module's root, got %q for %s; name a file", path,
+				name))
 		}
 	}
 	for name := range p.Arguments {
 		if _, both := p.Files[name]; both || !strings.HasPrefix(name, "--") {
-			panic(fmt.Sprintf("sparkjob: Arguments must begin with -- and be in one of Arguments and Files, got %q; name it as the script's parser does", name))
+			panic(fmt.Sprintf("sparkjob: Arguments must begin with -- and be in one of Arguments and Files, got %q; "+
+				"name it as the script's parser does", name))
 		}
 	}
 	if p.Timeout < time.Minute || p.Timeout%time.Minute != 0 {
-		panic(fmt.Sprintf("sparkjob: Timeout must be whole minutes, got %s; Glue's default of eight hours costs as much", p.Timeout))
+		panic(fmt.Sprintf("sparkjob: Timeout must be whole minutes, got %s; "+
+			"Glue's default of eight hours costs as much", p.Timeout))
 	}
 	if p.LogRetention == "" {
 		panic(fmt.Sprintf("sparkjob: LogRetention is required, got none for %s; logs would be kept for ever", p.Source))
 	}
 	if (p.FailureTopic == nil) != (p.FailureRule == "") {
-		panic(fmt.Sprintf("sparkjob: FailureTopic and FailureRule belong together, got only one for %s; give both", p.Source))
+		panic(fmt.Sprintf("sparkjob: FailureTopic and FailureRule belong together, got only one for %s; give both",
+			p.Source))
 	}
 }
 

@@ -32,7 +32,8 @@ type Props struct {
 	Stream *eventstream.Stream
 	// Function handles a batch and reports the failed items. Required.
 	Function *golambda.Function
-	// Failures receives the invocation records of batches that were given up, below FailurePrefix. Required.
+	// Failures receives the invocation records of batches that were given up, below FailurePrefix.
+	// Required.
 	Failures *securebucket.Bucket
 	// BatchSize is the most records in an invocation, 1 to 10,000.
 	BatchSize int
@@ -63,18 +64,19 @@ func New(scope constructs.Construct, id string, p Props) *Consumer {
 	p = p.withDefaults()
 	p.validate()
 	this := constructs.NewConstruct(scope, jsii.String(id))
-	source := awslambdaeventsources.NewKinesisEventSource(p.Stream.Stream(), &awslambdaeventsources.KinesisEventSourceProps{
-		// What arrived before the mapping existed is not lost.
-		StartingPosition:        awslambda.StartingPosition_TRIM_HORIZON,
-		BatchSize:               jsii.Number(p.BatchSize),
-		MaxBatchingWindow:       awscdk.Duration_Seconds(jsii.Number(p.BatchWindow.Seconds())),
-		ParallelizationFactor:   jsii.Number(p.Parallelization),
-		BisectBatchOnError:      jsii.Bool(true),
-		ReportBatchItemFailures: jsii.Bool(true),
-		RetryAttempts:           jsii.Number(p.RetryAttempts),
-		MaxRecordAge:            awscdk.Duration_Seconds(jsii.Number(p.MaxRecordAge.Seconds())),
-		OnFailure:               &failureBucket{bucket: p.Failures},
-	})
+	source := awslambdaeventsources.NewKinesisEventSource(p.Stream.Stream(),
+		&awslambdaeventsources.KinesisEventSourceProps{
+			// What arrived before the mapping existed is not lost.
+			StartingPosition:        awslambda.StartingPosition_TRIM_HORIZON,
+			BatchSize:               jsii.Number(p.BatchSize),
+			MaxBatchingWindow:       awscdk.Duration_Seconds(jsii.Number(p.BatchWindow.Seconds())),
+			ParallelizationFactor:   jsii.Number(p.Parallelization),
+			BisectBatchOnError:      jsii.Bool(true),
+			ReportBatchItemFailures: jsii.Bool(true),
+			RetryAttempts:           jsii.Number(p.RetryAttempts),
+			MaxRecordAge:            awscdk.Duration_Seconds(jsii.Number(p.MaxRecordAge.Seconds())),
+			OnFailure:               &failureBucket{bucket: p.Failures},
+		})
 	p.Function.Function().AddEventSource(source)
 	// What Lambda's guide asks of the role for an S3 destination, and no more: CDK's
 	// own destination grants reading and deleting the whole bucket.
@@ -82,7 +84,8 @@ func New(scope constructs.Construct, id string, p Props) *Consumer {
 	p.Function.Role().Allow("FindFailures", []string{"s3:ListBucket"}, p.Failures.ARN())
 	return &Consumer{alarms: alarm.New(this, p.AlarmTopic, alarm.Rule{
 		ID: "FallsBehind",
-		Description: fmt.Sprintf("The consumer is more than %g s behind the stream: read its function's log; a batch may be failing again and again.",
+		Description: fmt.Sprintf("The consumer is more than %g s behind the stream: read its function's log; a "+
+			"batch may be failing again and again.",
 			p.LateAfter.Seconds()),
 		Metric: p.Function.Function().Metric(jsii.String("IteratorAge"), &awscloudwatch.MetricOptions{
 			Period: awscdk.Duration_Minutes(jsii.Number(1)), Statistic: jsii.String("Maximum"),
@@ -106,16 +109,20 @@ func (p Props) validate() {
 		panic(fmt.Sprintf("streamconsumer: BatchSize must be 1 to 10000, got %d; see the Lambda quotas", p.BatchSize))
 	}
 	if p.BatchWindow < 0 || p.BatchWindow > 300*time.Second || p.BatchWindow%time.Second != 0 {
-		panic(fmt.Sprintf("streamconsumer: BatchWindow must be 0 to 300 whole seconds, got %s; see the Lambda quotas", p.BatchWindow))
+		panic(fmt.Sprintf("streamconsumer: BatchWindow must be 0 to 300 whole seconds, got %s; see the Lambda quotas",
+			p.BatchWindow))
 	}
 	if p.Parallelization < 1 || p.Parallelization > 10 {
-		panic(fmt.Sprintf("streamconsumer: Parallelization must be 1 to 10, got %d; see the Lambda quotas", p.Parallelization))
+		panic(fmt.Sprintf("streamconsumer: Parallelization must be 1 to 10, got %d; see the Lambda quotas",
+			p.Parallelization))
 	}
 	if p.RetryAttempts < 0 || p.RetryAttempts > 10000 {
-		panic(fmt.Sprintf("streamconsumer: RetryAttempts must be 0 to 10000, got %d; endless retries block a shard", p.RetryAttempts))
+		panic(fmt.Sprintf("streamconsumer: RetryAttempts must be 0 to 10000, got %d; endless retries block a shard",
+			p.RetryAttempts))
 	}
 	if p.MaxRecordAge < time.Minute || p.MaxRecordAge > 7*24*time.Hour {
-		panic(fmt.Sprintf("streamconsumer: MaxRecordAge must be 60s to 7 days, got %s; an endless age blocks a shard", p.MaxRecordAge))
+		panic(fmt.Sprintf("streamconsumer: MaxRecordAge must be 60s to 7 days, got %s; an endless age blocks a shard",
+			p.MaxRecordAge))
 	}
 }
 

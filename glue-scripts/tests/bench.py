@@ -49,7 +49,8 @@ def fill(shop: Shop, ratings: int) -> None:
 
 
 def bare_copy(shop: Shop) -> float:
-    """Seconds in which Spark copies the same tables and columns, with the same driver, to Parquet."""
+    """Seconds in which Spark copies the same tables and columns, with the same driver, to
+    Parquet."""
     settings = etl.settings_from(shop.arguments(run_id="copy"), shop.environment())
     lake = etl.Lake(shop.spark, settings, etl.publishing_client(REGION))
     source = etl.Source(shop.spark, settings, etl.certificates(lake))

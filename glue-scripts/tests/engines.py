@@ -103,7 +103,8 @@ class MariaDB:
                     f"--basedir={base}",
                     f"--lc-messages-dir={base / 'share'}",
                     f"--datadir={data}",
-                    # A server that starts deletes the temporary tables of all others that share the folder.
+                    # A server that starts deletes the temporary tables of all others that share the
+                    # folder.
                     f"--tmpdir={self.folder}",
                     f"--bind-address={LOOPBACK}",
                     f"--port={self.port}",

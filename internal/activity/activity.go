@@ -1,10 +1,11 @@
-// Package activity is the contract of what a customer does in the shop: one event, as the shop puts it on
-// the Kinesis stream.
+// Package activity is the contract of what a customer does in the shop: one event, as the shop puts
+// it on the Kinesis stream.
 //
-// It decodes an event under limits, gives it the identity and time that every consumer agrees on, and derives
-// what a recommender needs of it. It must not know how events travel, what is recommended for them, or where
-// either is stored. The JSON Schema of the same contract is docs/schemas/activity_event.schema.json; the
-// golden examples are in test/contracts/activity_event.json.
+// It decodes an event under limits, gives it the identity and time that every consumer agrees on,
+// and derives what a recommender needs of it. It must not know how events travel, what is
+// recommended for them, or where either is stored. The JSON Schema of the same contract is
+// docs/schemas/activity_event.schema.json; the golden examples are in
+// test/contracts/activity_event.json.
 package activity
 
 import (
@@ -27,7 +28,8 @@ const (
 	MaxDepth = 16
 	// MaxBrowseHistory bounds the entries of browse_history.
 	MaxBrowseHistory = 200
-	// MaxSessionID bounds session_id, which is also the partition key (Kinesis takes 256 characters).
+	// MaxSessionID bounds session_id, which is also the partition key (Kinesis takes 256
+	// characters).
 	MaxSessionID = 128
 	// MaxPlace bounds city and country; the source's columns hold 50 characters.
 	MaxPlace = 100
@@ -41,7 +43,8 @@ const (
 	MaxProductCode = 64
 	// MaxProducts bounds the products of one event for which similar items are looked up.
 	MaxProducts = 20
-	// SchemaVersion is the only version of the contract so far, and the one of events that name none.
+	// SchemaVersion is the only version of the contract so far, and the one of events that name
+	// none.
 	SchemaVersion = 1
 )
 
@@ -52,8 +55,8 @@ const (
 	Checkout = "checkout"
 )
 
-// ReservedFields are the names that a recommendation record adds to its event. An event that brings one of
-// them is refused: its record would have to hold two values under one name.
+// ReservedFields are the names that a recommendation record adds to its event. An event that brings
+// one of them is refused: its record would have to hold two values under one name.
 var ReservedFields = []string{
 	"recommended_items", "similar_items", "model_version", "degraded", "truncated", "recommended_at",
 }
@@ -78,8 +81,8 @@ type Browse struct {
 	InShoppingCart bool
 }
 
-// Event is one accepted activity event. Its exported fields are for reading; what is written out are the
-// fields as they came, see Fields.
+// Event is one accepted activity event. Its exported fields are for reading; what is written out
+// are the fields as they came, see Fields.
 type Event struct {
 	// ID is uuid.Nil until Identify where the shop sent none; the nil UUID itself counts as none.
 	ID uuid.UUID
@@ -121,8 +124,8 @@ func Decode(data []byte) (Event, error) {
 	return event, nil
 }
 
-// Read reads the event out of an object that may hold ReservedFields beside it, as a recommendation record
-// does; those are no part of the event. Violations are recorded in the object's document.
+// Read reads the event out of an object that may hold ReservedFields beside it, as a recommendation
+// record does; those are no part of the event. Violations are recorded in the object's document.
 func Read(object strictjson.Value) Event {
 	event := Event{
 		SessionID:      identifier(object.Field("session_id"), MaxSessionID),
@@ -178,15 +181,16 @@ func readQuantity(field strictjson.Value) int {
 	if !field.IsText() {
 		return int(field.Integer(0, MaxQuantity))
 	}
-	digits := field.Pattern(quantityPattern, fmt.Sprintf("a whole number from 0 to %d, also as a string of digits", MaxQuantity))
+	digits := field.Pattern(quantityPattern, fmt.Sprintf("a whole number from 0 to %d, also as a string of digits",
+		MaxQuantity))
 	quantity, _ := strconv.Atoi(digits)
 	return quantity
 }
 
-// Fields are the event's fields for a record: each as it came, unknown ones included, in the order that they
-// came in; then the event's identity and time where Identify supplied them.
+// Fields are the event's fields for a record: each as it came, unknown ones included, in the order
+// that they came in; then the event's identity and time where Identify supplied them.
 func (e Event) Fields() []strictjson.Member { return slices.Clone(e.original) }
 
-// Encode writes Fields as one compact object: what redrive and replay put back on the stream. (There is no
-// MarshalJSON: encoding/json would respell the strings that it returns.)
+// Encode writes Fields as one compact object: what redrive and replay put back on the stream.
+// (There is no MarshalJSON: encoding/json would respell the strings that it returns.)
 func (e Event) Encode() []byte { return strictjson.Object(e.original) }

@@ -32,9 +32,12 @@ func pythonNormalise(t *testing.T, texts []string) []string {
 }
 
 func TestNormaliseAgreesWithPythonOnPlaces(t *testing.T) {
-	texts := []string{"", " ", "Norway  ", "\tNEW YORK\r\n", "São Paulo", "SÃO PAULO", "Århus", "A\u030Arhus", "Straße", "STRASSE",
-		"STRAẞE", "\u00a0Lyon\u00a0", "\u2003Lyon\u3000", "\u001cLyon\u001f", "\u0085Lyon", "\u200bLyon", "\ufeffLyon", "İstanbul",
-		"ISTANBUL", "ıstanbul", "ΣΊΣΥΦΟΣ", "σίσυφος", "ŐSZ", "ﬁn", "Ǆ", "ᏣᎳᎩ", "ꮳꮃꭹ", "МОСКВА", "東京", "Kansas\u2028City"}
+	texts := []string{"", " ", "Norway  ", "\tNEW YORK\r\n", "São Paulo", "SÃO PAULO", "Århus", "A\u030Arhus", "Straße",
+		"STRASSE",
+		"STRAẞE", "\u00a0Lyon\u00a0", "\u2003Lyon\u3000", "\u001cLyon\u001f", "\u0085Lyon", "\u200bLyon", "\ufeffLyon",
+		"İstanbul",
+		"ISTANBUL", "ıstanbul", "ΣΊΣΥΦΟΣ", "σίσυφος", "ŐSZ", "ﬁn", "Ǆ", "ᏣᎳᎩ", "ꮳꮃꭹ", "МОСКВА", "東京",
+		"Kansas\u2028City"}
 	for i, want := range pythonNormalise(t, texts) {
 		assert.Equal(t, want, activity.Normalise(texts[i]), "%q", texts[i])
 	}
@@ -82,10 +85,13 @@ func TestProducts(t *testing.T) {
 		first   string
 		count   int
 	}{
-		"nothing":                            {},
-		"the cart comes first":               {[]activity.Browse{entry("B", false), entry("A", true)}, []string{"A"}, []string{"B"}, "A", 2},
-		"each product once":                  {[]activity.Browse{entry("A", true), entry("A", true), entry("B", false), entry("B", false)}, []string{"A"}, []string{"B"}, "A", 2},
-		"in the cart and browsed is in cart": {[]activity.Browse{entry("A", false), entry("A", true)}, []string{"A"}, nil, "A", 1},
+		"nothing": {},
+		"the cart comes first": {[]activity.Browse{entry("B", false), entry("A", true)}, []string{"A"},
+			[]string{"B"}, "A", 2},
+		"each product once": {[]activity.Browse{entry("A", true), entry("A", true), entry("B", false),
+			entry("B", false)}, []string{"A"}, []string{"B"}, "A", 2},
+		"in the cart and browsed is in cart": {[]activity.Browse{entry("A", false), entry("A", true)}, []string{"A"},
+			nil, "A", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			event := activity.Event{BrowseHistory: test.history}

@@ -12,8 +12,9 @@ import (
 	"diecast/internal/strictjson"
 )
 
-// MaxClockLead is how far an event's own time may lie after its arrival. Later counts as arrival: the store of
-// recommendations never goes back in event time, so one bad clock would pin a customer's row for ever.
+// MaxClockLead is how far an event's own time may lie after its arrival. Later counts as arrival:
+// the store of recommendations never goes back in event time, so one bad clock would pin a
+// customer's row for ever.
 const MaxClockLead = 5 * time.Minute
 
 // ReportedTimeField holds, in a record, an event_time that Identify did not believe.
@@ -23,32 +24,34 @@ const ReportedTimeField = "event_time_reported"
 // FromErrorOutput derive. It never changes: the same record must get the same identity for ever.
 var Namespace = uuid.MustParse("1a7ad36a-6763-4608-9c7f-014231043a8c")
 
-// Origin is where and when an event entered the platform: the source of an identity and a time for an event
-// that brings none.
+// Origin is where and when an event entered the platform: the source of an identity and a time for
+// an event that brings none.
 type Origin struct {
 	id      uuid.UUID
 	arrived time.Time
 }
 
-// FromStream is the origin of a record read from a Kinesis stream. Its identity is the UUIDv5, in Namespace,
-// of the UTF-8 text
+// FromStream is the origin of a record read from a Kinesis stream. Its identity is the UUIDv5, in
+// Namespace, of the UTF-8 text
 //
 //	<stream name>/<shard id>/<sequence number>
 //
-// such as activity/shardId-000000000000/49590338271490256608559692538361571095921575989136588898. Neither
-// names nor shard ids can hold a slash. arrived is the record's approximate arrival time, which counts to the
-// millisecond: what Kinesis and Firehose report for one record is the same only to there.
+// such as activity/shardId-000000000000/49590338271490256608559692538361571095921575989136588898.
+// Neither names nor shard ids can hold a slash. arrived is the record's approximate arrival time,
+// which counts to the millisecond: what Kinesis and Firehose report for one record is the same only
+// to there.
 func FromStream(stream, shard, sequenceNumber string, arrived time.Time) Origin {
 	return origin(stream+"/"+shard+"/"+sequenceNumber, arrived)
 }
 
-// FromErrorOutput is the origin of a payload found in Firehose's error output, which tells neither shard nor
-// sequence number. Its identity is the UUIDv5, in Namespace, of the UTF-8 text
+// FromErrorOutput is the origin of a payload found in Firehose's error output, which tells neither
+// shard nor sequence number. Its identity is the UUIDv5, in Namespace, of the UTF-8 text
 //
-//	<stream name>/<sha256 of the payload, 64 lower-case hexadecimal digits>/<arrival, milliseconds since 1970>
+//	<stream name>/<sha256 of the payload, in lower-case hexadecimal>/<arrival, ms since 1970>
 //
-// It differs from the identity that FromStream gives the same record, so an event without event_id that was
-// delivered before it failed elsewhere can appear twice in the archive; such duplicates are counted.
+// It differs from the identity that FromStream gives the same record, so an event without event_id
+// that was delivered before it failed elsewhere can appear twice in the archive; such duplicates
+// are counted.
 func FromErrorOutput(stream string, payload []byte, arrived time.Time) Origin {
 	sum := sha256.Sum256(payload)
 	millisecond := strconv.FormatInt(arrived.Round(time.Millisecond).UnixMilli(), 10)
@@ -59,10 +62,10 @@ func origin(name string, arrived time.Time) Origin {
 	return Origin{id: uuid.NewSHA1(Namespace, []byte(name)), arrived: arrived.Round(time.Millisecond).UTC()}
 }
 
-// Identify gives the event its identity and time, the same for every consumer: its own where it brings them
-// and its clock is believable (MaxClockLead), its origin's where not. A time that is not believed stays in the
-// record as event_time_reported. What Fields and Encode write afterwards brings its identity and time
-// along, so that putting it back on a stream keeps both.
+// Identify gives the event its identity and time, the same for every consumer: its own where it
+// brings them and its clock is believable (MaxClockLead), its origin's where not. A time that is
+// not believed stays in the record as event_time_reported. What Fields and Encode write afterwards
+// brings its identity and time along, so that putting it back on a stream keeps both.
 func (e Event) Identify(from Origin) Event {
 	e.original = slices.Clone(e.original)
 	if e.ID == uuid.Nil {

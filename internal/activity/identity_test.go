@@ -17,7 +17,8 @@ import (
 var arrived = time.Date(2026, 3, 1, 9, 30, 0, 250e6, time.UTC)
 
 func decode(t *testing.T, extra string) activity.Event {
-	event, err := activity.Decode([]byte(`{"session_id":"s","customer_number":1,"city":"","country":"","credit_limit":0` + extra + `}`))
+	event, err := activity.Decode([]byte(
+		`{"session_id":"s","customer_number":1,"city":"","country":"","credit_limit":0` + extra + `}`))
 	require.NoError(t, err)
 	return event
 }
@@ -100,7 +101,8 @@ func TestIdentifyLeavesItsEventAlone(t *testing.T) {
 }
 
 func TestOriginCountsMilliseconds(t *testing.T) {
-	// Kinesis event sources report seconds as a float, which can fall just short of the millisecond.
+	// Kinesis event sources report seconds as a float, which can fall just short of the
+	// millisecond.
 	short := activity.FromStream("activity", "shardId-000000000000", "4959", arrived.Add(-93*time.Nanosecond))
 	assert.Equal(t, stream(), short)
 }
@@ -111,6 +113,7 @@ func TestFromErrorOutput(t *testing.T) {
 	event := decode(t, "").Identify(activity.FromErrorOutput("activity", payload, arrived))
 	assert.Equal(t, version5("activity/"+hex.EncodeToString(sum[:])+"/1772357400250"), event.ID)
 	assert.Equal(t, arrived, event.Time)
-	assert.NotEqual(t, event.ID, decode(t, "").Identify(activity.FromErrorOutput("activity", payload, arrived.Add(time.Millisecond))).ID)
+	assert.NotEqual(t, event.ID, decode(t, "").Identify(activity.FromErrorOutput("activity", payload,
+		arrived.Add(time.Millisecond))).ID)
 	assert.NotEqual(t, event.ID, decode(t, "").Identify(activity.FromErrorOutput("other", payload, arrived)).ID)
 }

@@ -1,10 +1,11 @@
-// Package artifacts is the contract of one trained model: an immutable folder of embeddings, towers and
-// scalers with a manifest that names, hashes and describes every file.
+// Package artifacts is the contract of one trained model: an immutable folder of embeddings, towers
+// and scalers with a manifest that names, hashes and describes every file.
 //
-// It verifies such a folder over an fs.FS and reads its embeddings. It must not know where folders are kept,
-// how a tower is evaluated (the golden vectors are there for the caller that can), or where embeddings are
-// loaded. The JSON Schema of the manifest is docs/schemas/artifacts_manifest.schema.json; golden examples are
-// in test/contracts/artifacts_manifest.json.
+// It verifies such a folder over an fs.FS and reads its embeddings. It must not know where folders
+// are kept, how a tower is evaluated (the golden vectors are there for the caller that can), or
+// where embeddings are loaded. The JSON Schema of the manifest is
+// docs/schemas/artifacts_manifest.schema.json; golden examples are in
+// test/contracts/artifacts_manifest.json.
 package artifacts
 
 import (
@@ -92,9 +93,9 @@ type File struct {
 	Bytes  int64  `json:"bytes"`
 }
 
-// Version is the model version of a folder's files: the first 12 hexadecimal digits of the sha256 over the
-// lines "<path> <sha256>\n" in the byte order of the paths. The manifest is not among them: it holds the
-// version.
+// Version is the model version of a folder's files: the first 12 hexadecimal digits of the sha256
+// over the lines "<path> <sha256>\n" in the byte order of the paths. The manifest is not among
+// them: it holds the version.
 func Version(files map[string]File) string {
 	hash := sha256.New()
 	for _, path := range sortedPaths(files) {
@@ -103,8 +104,9 @@ func Version(files map[string]File) string {
 	return hex.EncodeToString(hash.Sum(nil))[:12]
 }
 
-// CompareFiles compares a folder with what a manifest lists: every listed file must be there with its size and
-// sha256, and every other one must be ignored. The error is an *Error with all differences.
+// CompareFiles compares a folder with what a manifest lists: every listed file must be there with
+// its size and sha256, and every other one must be ignored. The error is an *Error with all
+// differences.
 func CompareFiles(folder fs.FS, listed map[string]File, ignored func(path string) bool) error {
 	problems := &Error{}
 	for _, path := range sortedPaths(listed) {

@@ -121,7 +121,8 @@ func problems(t *testing.T, err error) []artifacts.Problem {
 func TestVerifyAcceptsAModelThatObeysItsManifest(t *testing.T) {
 	model, err := artifacts.Verify(folder(t, nil))
 	require.NoError(t, err)
-	assert.Equal(t, []artifacts.ItemEmbedding{{ID: "S10_1678", Vector: unit(0)}, {ID: "S18_2248", Vector: unit(1)}}, model.Items)
+	assert.Equal(t, []artifacts.ItemEmbedding{{ID: "S10_1678", Vector: unit(0)}, {ID: "S18_2248", Vector: unit(1)}},
+		model.Items)
 	assert.Equal(t, []artifacts.UserEmbedding{{ID: 103, Vector: unit(2)}}, model.Users)
 	require.Len(t, model.Manifest.Golden.User, 1)
 	assert.Equal(t, "lyon", model.Manifest.Golden.User[0].Input["city"])
@@ -135,17 +136,30 @@ func TestVerifyRefuses(t *testing.T) {
 		file string
 		text string
 	}{
-		"no manifest":          {then: func(_ *testing.T, f fstest.MapFS) { delete(f, "manifest.json") }, file: "manifest.json", text: "not readable"},
-		"a broken manifest":    {then: func(_ *testing.T, f fstest.MapFS) { f["manifest.json"].Data = []byte("{") }, file: "manifest.json", text: "one JSON value"},
-		"another version":      {edit: func(m *artifacts.Manifest) { m.ModelVersion = "000000000000" }, file: "manifest.json", text: "the files' hashes give"},
-		"a changed file":       {then: func(_ *testing.T, f fstest.MapFS) { f[artifacts.UserTower].Data = []byte("a Graph") }, file: artifacts.UserTower, text: "has sha256"},
-		"a file cut short":     {then: func(_ *testing.T, f fstest.MapFS) { f[artifacts.UserTower].Data = []byte("a g") }, file: artifacts.UserTower, text: "has 3 bytes, the manifest says 7"},
-		"a missing file":       {then: func(_ *testing.T, f fstest.MapFS) { delete(f, artifacts.ItemTower) }, file: artifacts.ItemTower, text: "not readable"},
-		"a missing CSV file":   {then: func(_ *testing.T, f fstest.MapFS) { delete(f, artifacts.UserEmbeddings) }, file: artifacts.UserEmbeddings, text: "not readable"},
-		"a file too many":      {then: func(_ *testing.T, f fstest.MapFS) { f["model/old.onnx"] = &fstest.MapFile{} }, file: "model/old.onnx", text: "not listed"},
-		"fewer rows":           {edit: func(m *artifacts.Manifest) { m.Items.Rows = 3 }, file: artifacts.ItemEmbeddings, text: "has 2 rows, the manifest says 3"},
-		"more customers":       {edit: func(m *artifacts.Manifest) { m.Users.Rows = 0 }, file: artifacts.UserEmbeddings, text: "has 1 rows, the manifest says 0"},
-		"an unknown favourite": {edit: func(m *artifacts.Manifest) { m.Popularity[1].ID = "S99" }, file: "manifest.json", text: "popularity[1]: product S99"},
+		"no manifest": {then: func(_ *testing.T, f fstest.MapFS) { delete(f, "manifest.json") },
+			file: "manifest.json", text: "not readable"},
+		"a broken manifest": {then: func(_ *testing.T, f fstest.MapFS) { f["manifest.json"].Data = []byte("{") },
+			file: "manifest.json", text: "one JSON value"},
+		"another version": {edit: func(m *artifacts.Manifest) { m.ModelVersion = "000000000000" },
+			file: "manifest.json", text: "the files' hashes give"},
+		"a changed file": {
+			then: func(_ *testing.T, f fstest.MapFS) { f[artifacts.UserTower].Data = []byte("a Graph") },
+			file: artifacts.UserTower, text: "has sha256",
+		},
+		"a file cut short": {then: func(_ *testing.T, f fstest.MapFS) { f[artifacts.UserTower].Data = []byte("a g") },
+			file: artifacts.UserTower, text: "has 3 bytes, the manifest says 7"},
+		"a missing file": {then: func(_ *testing.T, f fstest.MapFS) { delete(f, artifacts.ItemTower) },
+			file: artifacts.ItemTower, text: "not readable"},
+		"a missing CSV file": {then: func(_ *testing.T, f fstest.MapFS) { delete(f, artifacts.UserEmbeddings) },
+			file: artifacts.UserEmbeddings, text: "not readable"},
+		"a file too many": {then: func(_ *testing.T, f fstest.MapFS) { f["model/old.onnx"] = &fstest.MapFile{} },
+			file: "model/old.onnx", text: "not listed"},
+		"fewer rows": {edit: func(m *artifacts.Manifest) { m.Items.Rows = 3 }, file: artifacts.ItemEmbeddings,
+			text: "has 2 rows, the manifest says 3"},
+		"more customers": {edit: func(m *artifacts.Manifest) { m.Users.Rows = 0 }, file: artifacts.UserEmbeddings,
+			text: "has 1 rows, the manifest says 0"},
+		"an unknown favourite": {edit: func(m *artifacts.Manifest) { m.Popularity[1].ID = "S99" },
+			file: "manifest.json", text: "popularity[1]: product S99"},
 		"a vector of length 2": {then: func(t *testing.T, f fstest.MapFS) {
 			vector := unit(0)
 			vector[0] = 2
@@ -153,7 +167,8 @@ func TestVerifyRefuses(t *testing.T) {
 			reseal(t, f)
 		}, file: artifacts.ItemEmbeddings, text: "the vector of S10_1678 has length 2.0000"},
 		"NaN in a vector": {then: func(t *testing.T, f fstest.MapFS) {
-			f[artifacts.ItemEmbeddings].Data = []byte(strings.Replace(string(csv(row("S10_1678", unit(0)))), "[1", "[NaN", 1))
+			f[artifacts.ItemEmbeddings].Data = []byte(strings.Replace(string(csv(row("S10_1678", unit(0)))), "[1",
+				"[NaN", 1))
 			reseal(t, f)
 		}, file: artifacts.ItemEmbeddings, text: "want a finite number"},
 	} {
@@ -223,15 +238,18 @@ func TestReadItemsRefusesWithFileLineAndReason(t *testing.T) {
 		line   int
 		reason string
 	}{
-		"no header":            {good + "\n", 1, "want the header id,embedding"},
-		"an empty file":        {"", 1, "want the header id,embedding"},
-		"NaN":                  {"id,embedding\n" + good + "\n" + strings.Replace(row("S2", unit(0)), "[1", "[NaN", 1), 3, `element 1: got "NaN", want a finite number`},
-		"infinity":             {"id,embedding\n" + strings.Replace(good, "[1", "[-Inf", 1), 2, `got "-Inf"`},
-		"beyond float32":       {"id,embedding\n" + strings.Replace(good, "[1", "[1e39", 1), 2, `got "1e39"`},
-		"hexadecimal":          {"id,embedding\n" + strings.Replace(good, "[1", "[0x1p0", 1), 2, `got "0x1p0"`},
-		"an empty element":     {"id,embedding\n" + strings.Replace(good, "[1", "[", 1), 2, `element 1: got ""`},
-		"31 dimensions":        {"id,embedding\n" + strings.Replace(good, "[1,", "[", 1), 2, "embedding of 31 dimensions: want 32"},
-		"33 dimensions":        {"id,embedding\n" + strings.Replace(good, "[1,", "[1,0,", 1), 2, "embedding of 33 dimensions: want 32"},
+		"no header":     {good + "\n", 1, "want the header id,embedding"},
+		"an empty file": {"", 1, "want the header id,embedding"},
+		"NaN": {"id,embedding\n" + good + "\n" + strings.Replace(row("S2", unit(0)), "[1", "[NaN", 1),
+			3, `element 1: got "NaN", want a finite number`},
+		"infinity":         {"id,embedding\n" + strings.Replace(good, "[1", "[-Inf", 1), 2, `got "-Inf"`},
+		"beyond float32":   {"id,embedding\n" + strings.Replace(good, "[1", "[1e39", 1), 2, `got "1e39"`},
+		"hexadecimal":      {"id,embedding\n" + strings.Replace(good, "[1", "[0x1p0", 1), 2, `got "0x1p0"`},
+		"an empty element": {"id,embedding\n" + strings.Replace(good, "[1", "[", 1), 2, `element 1: got ""`},
+		"31 dimensions": {"id,embedding\n" + strings.Replace(good, "[1,", "[", 1), 2,
+			"embedding of 31 dimensions: want 32"},
+		"33 dimensions": {"id,embedding\n" + strings.Replace(good, "[1,", "[1,0,", 1), 2,
+			"embedding of 33 dimensions: want 32"},
 		"no brackets":          {"id,embedding\n" + strings.Replace(good, "]", "", 1), 2, "in brackets"},
 		"a doubled id":         {"id,embedding\n" + good + "\n\n" + good, 4, `id "S1": already on line 2`},
 		"an empty id":          {"id,embedding\n" + row("", unit(0)), 2, `id "": want`},
@@ -282,7 +300,8 @@ func FuzzReadItems(f *testing.F) {
 		var again strings.Builder
 		again.WriteString("id,embedding\n")
 		for _, item := range items {
-			fmt.Fprintf(&again, "\"%s\",%q\n", strings.ReplaceAll(item.ID, `"`, `""`), artifacts.FormatVector(item.Vector))
+			fmt.Fprintf(&again, "\"%s\",%q\n", strings.ReplaceAll(item.ID, `"`, `""`),
+				artifacts.FormatVector(item.Vector))
 		}
 		reread, err := artifacts.ReadItems(strings.NewReader(again.String()), "items.csv")
 		require.NoError(t, err)

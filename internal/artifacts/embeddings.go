@@ -28,10 +28,10 @@ type UserEmbedding struct {
 	Vector []float32
 }
 
-// ReadItems reads product embeddings: CSV (RFC 4180) with the header id,embedding, the vector as text in
-// brackets with commas between its numbers, as pgvector reads it. The error is an *Error with file, line and
-// reason of every refused line: a number that is not finite, a wrong dimension, a code that is doubled or
-// malformed, a file that ends within a line.
+// ReadItems reads product embeddings: CSV (RFC 4180) with the header id,embedding, the vector as
+// text in brackets with commas between its numbers, as pgvector reads it. The error is an *Error
+// with file, line and reason of every refused line: a number that is not finite, a wrong dimension,
+// a code that is doubled or malformed, a file that ends within a line.
 func ReadItems(reader io.Reader, file string) ([]ItemEmbedding, error) {
 	var items []ItemEmbedding
 	err := readEmbeddings(reader, file, func(id string, vector []float32) error {
@@ -44,7 +44,8 @@ func ReadItems(reader io.Reader, file string) ([]ItemEmbedding, error) {
 	return items, err
 }
 
-// ReadUsers reads customer embeddings under the rules of ReadItems; ids are whole numbers from 0 to 2^31-1.
+// ReadUsers reads customer embeddings under the rules of ReadItems; ids are whole numbers from 0 to
+// 2^31-1.
 func ReadUsers(reader io.Reader, file string) ([]UserEmbedding, error) {
 	var users []UserEmbedding
 	err := readEmbeddings(reader, file, func(id string, vector []float32) error {
@@ -125,7 +126,8 @@ func parseVector(text string) ([]float32, error) {
 	return vector, nil
 }
 
-// FormatVector writes a vector as ReadItems and pgvector read it; float32 values survive the round trip.
+// FormatVector writes a vector as ReadItems and pgvector read it; float32 values survive the round
+// trip.
 func FormatVector(vector []float32) string {
 	parts := make([]string, len(vector))
 	for i, value := range vector {

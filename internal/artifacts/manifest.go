@@ -31,12 +31,13 @@ type Mode string
 const (
 	// Towers embed any customer and product from their features.
 	Towers Mode = "towers"
-	// EmbeddingsOnly is a model without towers, such as the course's CSV files: customers that the user
-	// embeddings know are served from there, all others with the most popular products.
+	// EmbeddingsOnly is a model without towers, such as the course's CSV files: customers that the
+	// user embeddings know are served from there, all others with the most popular products.
 	EmbeddingsOnly Mode = "embeddings_only"
 )
 
-// Origin says whose a model is. A shipped model replaces only a shipped one, never one that the user trained.
+// Origin says whose a model is. A shipped model replaces only a shipped one, never one that the
+// user trained.
 type Origin string
 
 const (
@@ -92,8 +93,8 @@ type Input struct {
 	Type string `json:"type"`
 }
 
-// UserInputs and ItemInputs are the inputs that every tower has, in this order; text is normalised by the
-// caller (activity.Normalise).
+// UserInputs and ItemInputs are the inputs that every tower has, in this order; text is normalised
+// by the caller (activity.Normalise).
 func UserInputs() []Input {
 	return []Input{{"city", "string"}, {"country", "string"}, {"credit_limit", "float"}}
 }
@@ -114,16 +115,16 @@ type Training struct {
 	CreatedAt time.Time `json:"created_at"`
 }
 
-// Golden are inputs and the outputs that the towers gave in training: whoever evaluates them must come within
-// Tolerance, element by element.
+// Golden are inputs and the outputs that the towers gave in training: whoever evaluates them must
+// come within Tolerance, element by element.
 type Golden struct {
 	Tolerance float64       `json:"tolerance"`
 	User      []GoldenValue `json:"user"`
 	Item      []GoldenValue `json:"item"`
 }
 
-// GoldenValue is one evaluation. Input holds a string or a float64 for each of the tower's inputs; Output has
-// models.Dimension numbers.
+// GoldenValue is one evaluation. Input holds a string or a float64 for each of the tower's inputs;
+// Output has models.Dimension numbers.
 type GoldenValue struct {
 	Input  map[string]any `json:"input"`
 	Output []float64      `json:"output"`
@@ -208,7 +209,8 @@ func readFiles(field strictjson.Value) map[string]File {
 	for _, member := range members {
 		entry := field.Field(member.Name)
 		if !pathPattern.MatchString(member.Name) || member.Name == ManifestName {
-			entry.Refuse("a name that is a relative path of letters, digits, dots, dashes and underscores, other than " + ManifestName)
+			entry.Refuse("a name that is a relative path of letters, digits, dots, dashes and underscores, " +
+				"other than " + ManifestName)
 		}
 		if entry.Object() {
 			files[member.Name] = File{
@@ -266,7 +268,8 @@ func readTraining(field strictjson.Value) *Training {
 		return nil
 	}
 	return &Training{
-		RunID:     field.Field("run_id").Pattern(runIDPattern, "a run id: 1 to 128 letters, digits, dots, dashes and underscores, the first a letter or digit"),
+		RunID: field.Field("run_id").Pattern(runIDPattern,
+			"a run id: 1 to 128 letters, digits, dots, dashes and underscores, the first a letter or digit"),
 		Strategy:  field.Field("strategy").OneOf("replace", "latest", "average"),
 		Rows:      field.Field("rows").Integer(1, maxInteger),
 		Seed:      field.Field("seed").Integer(0, maxInteger),
@@ -335,7 +338,8 @@ func readPopularity(field strictjson.Value, least int) []Popular {
 			continue
 		}
 		product := Popular{
-			ID:    entry.Field("id").Pattern(itemIDPattern, "a product code: 1 to 64 visible ASCII characters without spaces"),
+			ID: entry.Field("id").Pattern(itemIDPattern,
+				"a product code: 1 to 64 visible ASCII characters without spaces"),
 			Score: entry.Field("score").Number(-math.MaxFloat64, math.MaxFloat64),
 		}
 		if product.ID != "" && seen[product.ID] {

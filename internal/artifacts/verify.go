@@ -11,8 +11,8 @@ import (
 	"diecast/internal/strictjson"
 )
 
-// UnitTolerance is how far the length of a tower's vector may be from 1: float32 arithmetic over models.Dimension
-// elements and six printed digits stay well within it.
+// UnitTolerance is how far the length of a tower's vector may be from 1: float32 arithmetic over
+// models.Dimension elements and six printed digits stay well within it.
 const UnitTolerance = 1e-3
 
 // Model is a verified folder.
@@ -22,10 +22,12 @@ type Model struct {
 	Users    []UserEmbedding
 }
 
-// Verify reads a model's folder and refuses it, with every problem it can name at once in an *Error, unless
+// Verify reads a model's folder and refuses it, with every problem it can name at once in an
+// *Error, unless
 //
 //   - the manifest is well-formed;
-//   - the files are exactly those that it lists, with their sizes and hashes, and the model version is theirs;
+//   - the files are exactly those that it lists, with their sizes and hashes, and the model version
+//     is theirs;
 //   - both embeddings files can be read and have the stated rows, in mode Towers of unit length;
 //   - the popularity ranking and the items are the same products' as far as it goes.
 //
@@ -64,10 +66,11 @@ func Verify(folder fs.FS) (Model, error) {
 	return model, nil
 }
 
-// Adopt describes a folder that has no manifest and holds the course's two CSV files: a model of mode
-// EmbeddingsOnly and origin Trained. popularity is the ranking, best first, that answers for customers without
-// an embedding; it may be empty, and those customers then get nothing. Other files in the folder become part
-// of the model. The error is that of ReadItems and ReadUsers, or of a ranking that Verify would refuse.
+// Adopt describes a folder that has no manifest and holds the course's two CSV files: a model of
+// mode EmbeddingsOnly and origin Trained. popularity is the ranking, best first, that answers for
+// customers without an embedding; it may be empty, and those customers then get nothing. Other
+// files in the folder become part of the model. The error is that of ReadItems and ReadUsers, or of
+// a ranking that Verify would refuse.
 func Adopt(folder fs.FS, popularity []Popular) (Manifest, error) {
 	problems := &Error{}
 	items, err := readFile(folder, ItemEmbeddings, ReadItems)
@@ -93,8 +96,9 @@ func Adopt(folder fs.FS, popularity []Popular) (Manifest, error) {
 		return Manifest{}, fmt.Errorf("hashing the folder: %w", err)
 	}
 	manifest := Manifest{
-		SchemaVersion: 1, ModelVersion: Version(files), Mode: EmbeddingsOnly, Dimension: models.Dimension, Metric: Metric,
-		Files: files, Items: Count{int64(len(items))}, Users: Count{int64(len(users))}, Origin: Trained,
+		SchemaVersion: 1, ModelVersion: Version(files), Mode: EmbeddingsOnly, Dimension: models.Dimension,
+		Metric: Metric,
+		Files:  files, Items: Count{int64(len(items))}, Users: Count{int64(len(users))}, Origin: Trained,
 		Metrics: map[string]float64{}, Popularity: append([]Popular{}, popularity...),
 	}
 	Model{Manifest: manifest, Items: items, Users: users}.compare(problems)

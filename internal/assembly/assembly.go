@@ -1,25 +1,27 @@
-// Package assembly reads a cloud assembly, the folder that `cdk synth` writes (cdk.out), the way CloudFormation would: it
-// resolves parameters, conditions and intrinsics, decides what becomes of each resource, and yields typed resources of all
-// stacks in one order in which they can be created.
+// Package assembly reads a cloud assembly, the folder that `cdk synth` writes (cdk.out), the way
+// CloudFormation would: it resolves parameters, conditions and intrinsics, decides what becomes of
+// each resource, and yields typed resources of all stacks in one order in which they can be
+// created.
 //
 //	assembled, err := assembly.Read("cdk.out")
-//	plan, err := assembled.Plan(assembly.Environment{})     // every problem at once, before anything starts
+//	plan, err := assembled.Plan(assembly.Environment{})  // every problem, before anything starts
 //	for _, resource := range plan.Resources() {
-//		typed, err := plan.Decode(resource)                 // *Stream, *Function, ...; nil for what is only checked
-//		...                                                 // create it
-//		err = plan.Created(resource, creation)              // later Ref and Fn::GetAtt resolve to this
+//		typed, err := plan.Decode(resource)              // *Stream, ...; nil where only checked
+//		...                                              // create it
+//		err = plan.Created(resource, creation)           // Ref and Fn::GetAtt resolve to it
 //	}
-//	outputs, err := plan.Outputs()                          // as `cdk deploy --outputs-file` writes them
+//	outputs, err := plan.Outputs()                       // as cdk deploy --outputs-file has them
 //
-// registry.go gives every resource type its fate. One that is only checked is answered for by a stand-in, the same every
-// time, so that what runs can refer to it:
+// registry.go gives every resource type its fate. One that is only checked is answered for by a
+// stand-in, the same every time, so that what runs can refer to it:
 //
-//	checked:Network/NetworkVpc7FB7348F                                 Ref: stack and logical id
-//	checked:Network/NetworkVpc7FB7348F.CidrBlock                       an attribute
-//	arn:aws:iam::000000000000:checked/Streaming/DeliverRole40EE88B9    an attribute, or a Ref, that is an ARN
+//	checked:Network/NetworkVpc7FB7348F                                Ref: stack, logical id
+//	checked:Network/NetworkVpc7FB7348F.CidrBlock                      an attribute
+//	arn:aws:iam::000000000000:checked/Streaming/DeliverRole40EE88B9   either, that is an ARN
 //
-// The typed forms hold what the laptop's side reads, and nothing else. The package starts nothing, calls nothing and knows
-// nothing of the engines that stand in for AWS: what they cannot do, a Check tells.
+// The typed forms hold what the laptop's side reads, and nothing else. The package starts nothing,
+// calls nothing and knows nothing of the engines that stand in for AWS: what they cannot do, a
+// Check tells.
 package assembly
 
 import (
@@ -36,7 +38,8 @@ import (
 	"strings"
 )
 
-// SourceMetadata is the key under which a function's resource names the Go package that it was built from.
+// SourceMetadata is the key under which a function's resource names the Go package that it was
+// built from.
 const SourceMetadata = "diecast:source"
 
 // Assembly is what cdk.out holds. It does not change once it is read.
@@ -49,7 +52,8 @@ type Assembly struct {
 
 // Stack is one CloudFormation stack of the assembly.
 type Stack struct {
-	// ID is the stack's id in the app, such as Streaming; Name is CloudFormation's, such as diecast-Streaming.
+	// ID is the stack's id in the app, such as Streaming; Name is CloudFormation's, such as
+	// diecast-Streaming.
 	ID, Name string
 
 	environment  string
@@ -66,8 +70,8 @@ type Resource struct {
 	LogicalID string
 	// Type is CloudFormation's, such as AWS::Kinesis::Stream.
 	Type string
-	// ConstructPath is the path of the CDK construct, such as /Streaming/Events/Stream/Resource; empty where the assembly
-	// does not tell it.
+	// ConstructPath is the path of the CDK construct, such as /Streaming/Events/Stream/Resource;
+	// empty where the assembly does not tell it.
 	ConstructPath string
 	// Fate says what becomes of the resource on a laptop, Reason why it is only checked.
 	Fate   Fate
@@ -118,8 +122,8 @@ const (
 	nestedArtifact = "cdk:cloud-assembly"
 )
 
-// Read reads the assembly in this folder: manifest, templates, asset manifests and construct paths. The error says what is
-// missing or unreadable; what a template says is judged by Plan.
+// Read reads the assembly in this folder: manifest, templates, asset manifests and construct paths.
+// The error says what is missing or unreadable; what a template says is judged by Plan.
 func Read(folder string) (*Assembly, error) {
 	absolute, err := filepath.Abs(folder)
 	if err != nil {
@@ -141,7 +145,8 @@ func read(files fs.FS) (*Assembly, error) {
 		return nil, err
 	}
 	if found.Version == "" || len(found.Artifacts) == 0 {
-		return nil, errors.New("manifest.json is not the manifest of a cloud assembly: it has no version or no artifacts")
+		return nil, errors.New("manifest.json is not the manifest of a cloud assembly: it has no version or no " +
+			"artifacts")
 	}
 	assembled := &Assembly{files: files}
 	for _, id := range slices.Sorted(maps.Keys(found.Artifacts)) {
@@ -167,7 +172,8 @@ func read(files fs.FS) (*Assembly, error) {
 
 func (a *Assembly) readStack(id string, described artifact) error {
 	stack := &Stack{
-		ID: id, Name: described.Properties.StackName, environment: described.Environment, dependencies: described.Dependencies,
+		ID: id, Name: described.Properties.StackName, environment: described.Environment,
+		dependencies: described.Dependencies,
 		bootstrap: bootstrap{
 			version:   described.Properties.RequiresBootstrapStackVersion,
 			parameter: described.Properties.BootstrapStackVersionSSMParameter,
@@ -187,7 +193,8 @@ func (a *Assembly) readStack(id string, described artifact) error {
 	}
 	for _, other := range a.stacks {
 		if other.Name == stack.Name {
-			return fmt.Errorf("stacks %s and %s have the same name, %s: their outputs could not be told apart", other.ID, id, stack.Name)
+			return fmt.Errorf("stacks %s and %s have the same name, %s: their outputs could not be told apart",
+				other.ID, id, stack.Name)
 		}
 	}
 	a.stacks = append(a.stacks, stack)
@@ -231,7 +238,8 @@ func (a *Assembly) readAssets(file string) error {
 	}
 	for _, id := range slices.Sorted(maps.Keys(found.Files)) {
 		for _, destination := range found.Files[id].Destinations {
-			a.assets = append(a.assets, asset{destination.BucketName, destination.ObjectKey, found.Files[id].Source.Path})
+			a.assets = append(a.assets, asset{destination.BucketName, destination.ObjectKey,
+				found.Files[id].Source.Path})
 		}
 	}
 	return nil
@@ -255,17 +263,20 @@ func readJSON(files fs.FS, name string, into any) error {
 }
 
 var templateSections = []string{
-	"AWSTemplateFormatVersion", "Conditions", "Description", "Mappings", "Metadata", "Outputs", "Parameters", "Resources", "Rules",
+	"AWSTemplateFormatVersion", "Conditions", "Description", "Mappings", "Metadata", "Outputs", "Parameters",
+	"Resources", "Rules",
 }
 
 var resourceMembers = []string{
-	"Condition", "CreationPolicy", "DeletionPolicy", "DependsOn", "Metadata", "Properties", "Type", "UpdatePolicy", "UpdateReplacePolicy",
+	"Condition", "CreationPolicy", "DeletionPolicy", "DependsOn", "Metadata", "Properties", "Type", "UpdatePolicy",
+	"UpdateReplacePolicy",
 }
 
 // readTemplate gives the template's resources their shape.
 func (s *Stack) readTemplate() (problems Problems) {
 	fail := func(id string, at *path, format string, arguments ...any) {
-		problems = append(problems, Problem{Stack: s.ID, LogicalID: id, Path: at.String(), Message: fmt.Sprintf(format, arguments...)})
+		problems = append(problems, Problem{Stack: s.ID, LogicalID: id, Path: at.String(), Message: fmt.Sprintf(format,
+			arguments...)})
 	}
 	for _, section := range slices.Sorted(maps.Keys(s.template)) {
 		_, isObject := s.template[section].(map[string]any)
@@ -288,12 +299,16 @@ func (s *Stack) readTemplate() (problems Problems) {
 			fail(id, nil, "got %s, want an object", shown(resources[id]))
 			continue
 		}
-		s.resources[id] = s.readResource(id, described, func(at *path, format string, arguments ...any) { fail(id, at, format, arguments...) })
+		s.resources[id] = s.readResource(id, described, func(at *path, format string, arguments ...any) {
+			fail(id, at,
+				format, arguments...)
+		})
 	}
 	return problems
 }
 
-func (s *Stack) readResource(id string, described map[string]any, fail func(at *path, format string, arguments ...any)) *Resource {
+func (s *Stack) readResource(id string, described map[string]any,
+	fail func(at *path, format string, arguments ...any)) *Resource {
 	resource := &Resource{Stack: s, LogicalID: id, ConstructPath: s.paths[id]}
 	for _, member := range slices.Sorted(maps.Keys(described)) {
 		if !slices.Contains(resourceMembers, member) {
@@ -304,7 +319,8 @@ func (s *Stack) readResource(id string, described map[string]any, fail func(at *
 	if resource.Type, ok = described["Type"].(string); !ok {
 		fail(at("Type"), "got %s, want the name of a resource type", shown(described["Type"]))
 	}
-	for name, into := range map[string]*map[string]any{"Properties": &resource.properties, "Metadata": &resource.metadata} {
+	for name, into := range map[string]*map[string]any{"Properties": &resource.properties,
+		"Metadata": &resource.metadata} {
 		if value, present := described[name]; present {
 			if *into, ok = value.(map[string]any); !ok {
 				fail(at(name), "got %s, want an object", shown(value))
@@ -341,14 +357,15 @@ func (s *Stack) section(name string) map[string]any {
 	return section
 }
 
-// Source is the Go package that a function was built from, such as lambda/transform; empty where the template does not say.
+// Source is the Go package that a function was built from, such as lambda/transform; empty where
+// the template does not say.
 func (r *Resource) Source() string {
 	source, _ := r.metadata[SourceMetadata].(string)
 	return source
 }
 
-// findAsset fails where no folder or file of the assembly was uploaded as this object. Bucket names in asset manifests hold
-// ${AWS::AccountId} and its like, which expand replaces.
+// findAsset fails where no folder or file of the assembly was uploaded as this object. Bucket names
+// in asset manifests hold ${AWS::AccountId} and its like, which expand replaces.
 func (a *Assembly) findAsset(bucket, key string, expand func(string) string) error {
 	for _, candidate := range a.assets {
 		if candidate.key != key || expand(candidate.bucket) != bucket {

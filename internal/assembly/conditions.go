@@ -24,7 +24,8 @@ func verdictOf(holds bool) verdict {
 }
 
 // conditionFunctions may stand in Conditions, Fn::Contains in Rules only.
-var conditionFunctions = map[string]bool{"Fn::And": true, "Fn::Contains": true, "Fn::Equals": true, "Fn::Not": true, "Fn::Or": true}
+var conditionFunctions = map[string]bool{"Fn::And": true, "Fn::Contains": true, "Fn::Equals": true, "Fn::Not": true,
+	"Fn::Or": true}
 
 // And and Or take two to ten conditions.
 const leastOperands, mostOperands = 2, 10
@@ -46,9 +47,14 @@ func (p *Plan) decideConditions(stack *Stack, problems *Problems) {
 		p.conditions[stack][name] = undecided
 	}
 	order := sorted(slices.Sorted(maps.Keys(declared)), func(name string) []string {
-		return slices.DeleteFunc(namedConditions(declared[name]), func(named string) bool { _, ok := declared[named]; return !ok })
+		return slices.DeleteFunc(namedConditions(declared[name]), func(named string) bool {
+			_,
+				ok := declared[named]
+			return !ok
+		})
 	}, func(cycle []string) {
-		p.evaluator(stack, problems).fail(at("Conditions"), "conditions lead in a circle: %s", strings.Join(cycle, " -> "))
+		p.evaluator(stack, problems).fail(at("Conditions"), "conditions lead in a circle: %s",
+			strings.Join(cycle, " -> "))
 	})
 	for _, name := range order {
 		e := p.evaluator(stack, problems)
@@ -113,7 +119,8 @@ func (e *evaluator) decide(value any, at *path, rule bool) verdict {
 		case name == "Fn::Contains" && rule:
 			return e.contains(argument, here)
 		}
-		e.fail(here, "unknown condition function %s; known are Condition, Fn::And, Fn::Equals, Fn::Not and Fn::Or", name)
+		e.fail(here, "unknown condition function %s; known are Condition, Fn::And, Fn::Equals, Fn::Not and Fn::Or",
+			name)
 	}
 	return undecided
 }
@@ -181,7 +188,8 @@ func (p *Plan) checkRules(stack *Stack, problems *Problems) {
 			e.fail(here, "a rule needs a list of Assertions")
 			continue
 		}
-		if condition, given := rule["RuleCondition"]; given && e.decide(condition, here.field("RuleCondition"), true) != yes {
+		if condition, given := rule["RuleCondition"]; given && e.decide(condition, here.field("RuleCondition"),
+			true) != yes {
 			continue
 		}
 		for i, element := range assertions {

@@ -10,8 +10,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// Environment is where the stacks are taken to be deployed. The zero value is a laptop: us-east-1, account 000000000000,
-// partition aws. A stack that was synthesized for a concrete account or region keeps those: templates rule.
+// Environment is where the stacks are taken to be deployed. The zero value is a laptop: us-east-1,
+// account 000000000000, partition aws. A stack that was synthesized for a concrete account or
+// region keeps those: templates rule.
 type Environment struct {
 	// Region is what AWS::Region and Fn::GetAZs tell; default us-east-1.
 	Region string
@@ -21,12 +22,12 @@ type Environment struct {
 	Partition string
 	// URLSuffix is what AWS::URLSuffix tells; default amazonaws.com.
 	URLSuffix string
-	// Parameters are values of template parameters by <stack id>:<parameter>, as `cdk deploy --parameters` takes them.
-	// Default: what the template says.
+	// Parameters are values of template parameters by <stack id>:<parameter>, as
+	// `cdk deploy --parameters` takes them. Default: what the template says.
 	Parameters map[string]string
-	// SystemParameters are values of Systems Manager parameters by name. Two kinds need none: the version of the bootstrap
-	// stack is the one that the assembly requires, and a parameter that AWS publishes (/aws/service/...) is taken as
-	// "checked:" and its name.
+	// SystemParameters are values of Systems Manager parameters by name. Two kinds need none: the
+	// version of the bootstrap stack is the one that the assembly requires, and a parameter that
+	// AWS publishes (/aws/service/...) is taken as "checked:" and its name.
 	SystemParameters map[string]string
 }
 
@@ -47,7 +48,8 @@ func (e Environment) of(stack *Stack) Environment {
 		e.Region = region
 	}
 	defaults := map[*string]string{
-		&e.Region: defaultRegion, &e.AccountID: defaultAccountID, &e.Partition: defaultPartition, &e.URLSuffix: defaultURLSuffix,
+		&e.Region: defaultRegion, &e.AccountID: defaultAccountID, &e.Partition: defaultPartition,
+		&e.URLSuffix: defaultURLSuffix,
 	}
 	for field, value := range defaults {
 		if *field == "" {
@@ -64,13 +66,14 @@ func (e Environment) expand(text string) string {
 	).Replace(text)
 }
 
-// zones are the Availability Zones that Fn::GetAZs tells of a region: its first three letters, since which zones an account
-// really sees only AWS knows.
+// zones are the Availability Zones that Fn::GetAZs tells of a region: its first three letters,
+// since which zones an account really sees only AWS knows.
 func zones(region string) []any { return []any{region + "a", region + "b", region + "c"} }
 
 // stackID has the form of CloudFormation's, with a UUID that is the same every time.
 func stackID(stack *Stack, environment Environment) string {
-	name := "arn:" + environment.Partition + ":cloudformation:" + environment.Region + ":" + environment.AccountID + ":stack/" + stack.Name
+	name := "arn:" + environment.Partition + ":cloudformation:" + environment.Region + ":" + environment.AccountID +
+		":stack/" + stack.Name
 	return name + "/" + uuid.NewSHA1(uuid.NameSpaceURL, []byte(name)).String()
 }
 
@@ -103,9 +106,10 @@ var (
 	systemParameter = regexp.MustCompile(`^AWS::SSM::Parameter::Value<(.+)>$`)
 )
 
-// parameter evaluates a template parameter: its given value or its default, held to what the template allows. A problem is
-// told without the value where the parameter is NoEcho.
-func (e Environment) parameter(stack *Stack, name string, declaration any, fail func(at *path, format string, arguments ...any) any) any {
+// parameter evaluates a template parameter: its given value or its default, held to what the
+// template allows. A problem is told without the value where the parameter is NoEcho.
+func (e Environment) parameter(stack *Stack, name string, declaration any,
+	fail func(at *path, format string, arguments ...any) any) any {
 	here := at("Parameters").field(name)
 	declared, ok := declaration.(map[string]any)
 	if !ok {
@@ -159,7 +163,8 @@ func (e Environment) lookUp(stack *Stack, name string) (string, bool) {
 	return "", false
 }
 
-// restriction is what a parameter's declaration asks for and the value is not; empty where it holds.
+// restriction is what a parameter's declaration asks for and the value is not; empty where it
+// holds.
 func restriction(declared map[string]any, kind, value string) string {
 	if kind == "Number" {
 		number, err := strconv.ParseFloat(value, 64)
@@ -211,7 +216,8 @@ func limit(value any) (float64, bool) {
 	return number, err == nil
 }
 
-// scalar is a value as CloudFormation writes it into a string; lists, objects and null have no such form.
+// scalar is a value as CloudFormation writes it into a string; lists, objects and null have no such
+// form.
 func scalar(value any) (string, bool) {
 	switch value := value.(type) {
 	case string:

@@ -20,8 +20,9 @@ type Function struct {
 	ReservedConcurrency int
 }
 
-// decodeFunction takes limits and defaults from the API reference of Lambda (CreateFunction). The code that was uploaded must
-// be there, though a laptop runs what it builds itself from the same source.
+// decodeFunction takes limits and defaults from the API reference of Lambda (CreateFunction). The
+// code that was uploaded must be there, though a laptop runs what it builds itself from the same
+// source.
 func decodeFunction(o *object) *Function {
 	o.need("Code", "Handler", "Runtime", "Role")
 	o.ignore(noPermissions, "Role")
@@ -33,7 +34,8 @@ func decodeFunction(o *object) *Function {
 	o.oneOf("Runtime", "provided.al2023", "provided.al2")
 	logging := o.part("LoggingConfig")
 	logging.ignore(noLogService, "LogGroup")
-	logging.ignore("what a function writes is kept line by line, as it is", "ApplicationLogLevel", "LogFormat", "SystemLogLevel")
+	logging.ignore("what a function writes is kept line by line, as it is", "ApplicationLogLevel", "LogFormat",
+		"SystemLogLevel")
 	function := &Function{
 		Name:                o.text("FunctionName"),
 		Source:              o.resource.Source(),
@@ -43,7 +45,9 @@ func decodeFunction(o *object) *Function {
 		ReservedConcurrency: o.integer("ReservedConcurrentExecutions", forever, 0, 1_000_000),
 	}
 	if function.Source == "" {
-		o.fail(at("Metadata").field(SourceMetadata), "got nothing, want the Go package that the function is built from: a laptop runs the platform's own functions only")
+		o.fail(at("Metadata").field(SourceMetadata),
+			"got nothing, want the Go package that the function is built from: a laptop runs the platform's own "+
+				"functions only")
 	}
 	code := o.part("Code")
 	code.need("S3Bucket", "S3Key")
@@ -82,8 +86,8 @@ type CustomResource struct {
 	Type string
 	// Timeout is how long its handler may take.
 	Timeout time.Duration
-	// Properties are the ResourceProperties of the event: numbers and booleans are strings there, as CloudFormation sends
-	// them.
+	// Properties are the ResourceProperties of the event: numbers and booleans are strings there,
+	// as CloudFormation sends them.
 	Properties map[string]any
 }
 
@@ -102,10 +106,12 @@ const (
 )
 
 // singletonHandler is the logical id of the handlers that CDK adds once per stack.
-var singletonHandler = regexp.MustCompile(`^(Custom(S3AutoDeleteObjects|VpcRestrictDefaultSG)CustomResourceProviderHandler` +
-	`|LogRetention[0-9a-f]{32})[0-9A-F]{8}$`)
+var singletonHandler = regexp.MustCompile(
+	`^(Custom(S3AutoDeleteObjects|VpcRestrictDefaultSG)CustomResourceProviderHandler` +
+		`|LogRetention[0-9a-f]{32})[0-9A-F]{8}$`)
 
-// ownFunction says why one of CDK's own Node functions is not executed; empty for every other function.
+// ownFunction says why one of CDK's own Node functions is not executed; empty for every other
+// function.
 func ownFunction(r *Resource) string {
 	runtime, _ := r.properties["Runtime"].(string)
 	switch {
@@ -119,14 +125,15 @@ func ownFunction(r *Resource) string {
 	return ""
 }
 
-// isProviderFramework recognises the function that CDK's provider framework puts before a handler of custom resources. With
-// isComplete it polls, which a laptop does not.
+// isProviderFramework recognises the function that CDK's provider framework puts before a handler
+// of custom resources. With isComplete it polls, which a laptop does not.
 func isProviderFramework(r *Resource) bool {
 	return r.Type == functionType && r.properties["Handler"] == "framework.onEvent" &&
 		environmentVariable(r, onEventVariable) != nil && environmentVariable(r, isCompleteVariable) == nil
 }
 
-// environmentVariable is the expression of a function's variable in the template; nil where it has none.
+// environmentVariable is the expression of a function's variable in the template; nil where it has
+// none.
 func environmentVariable(r *Resource, name string) any {
 	environment, _ := r.properties["Environment"].(map[string]any)
 	variables, _ := environment["Variables"].(map[string]any)

@@ -13,19 +13,27 @@ import (
 	"diecast/test/templates/snapshots"
 )
 
-// FuzzPlan holds the reader to this for any two templates: it never panics, every error of a plan is named Problems with a
-// stack and a message, the same templates give the same answer, and in the plan's order every resource evaluates, without a
-// trace of an intrinsic, from what was created before it.
+// FuzzPlan holds the reader to this for any two templates: it never panics, every error of a plan
+// is named Problems with a stack and a message, the same templates give the same answer, and in the
+// plan's order every resource evaluates, without a trace of an intrinsic, from what was created
+// before it.
 func FuzzPlan(f *testing.F) {
-	other := `{"Resources":{"B":{"Type":"AWS::S3::Bucket"}},"Outputs":{"O":{"Value":{"Ref":"B"},"Export":{"Name":"o"}}}}`
-	f.Add([]byte(`{"Parameters":{"P":{"Type":"String","Default":"p"}},"Conditions":{"C":{"Fn::Equals":[{"Ref":"P"},"p"]}},"Mappings":{"M":{"a":{"b":"c"}}},
+	other := `{"Resources":{"B":{"Type":"AWS::S3::Bucket"}},"Outputs":{"O":{"Value":{"Ref":"B"},
+		"Export":{"Name":"o"}}}}`
+	f.Add([]byte(`{"Parameters":{"P":{"Type":"String","Default":"p"}},"Conditions":{"C":{"Fn::Equals":[{"Ref":"P"},
+		"p"]}},"Mappings":{"M":{"a":{"b":"c"}}},
 		"Resources":{"X":{"Type":"AWS::Kinesis::Stream","Condition":"C","Properties":{"ShardCount":1}},
-		"Y":{"Type":"AWS::SNS::Topic","DependsOn":"X","Properties":{"A":{"Fn::Join":["",[{"Fn::ImportValue":"o"},{"Fn::GetAtt":["X","Arn"]}]]},"B":{"Fn::Sub":["${v}",{"v":{"Fn::FindInMap":["M","a","b"]}}]}}}},
-		"Outputs":{"Z":{"Value":{"Fn::If":["C",{"Fn::Select":[0,{"Fn::Split":["-",{"Ref":"X"}]}]},"n"]},"Export":{"Name":"z"}}}}`), []byte(other))
-	f.Add([]byte(`{"Resources":{"X":{"Type":"AWS::SNS::Topic","Properties":{"N":{"Fn::ImportValue":"b"}}}},"Outputs":{"O":{"Value":{"Fn::ImportValue":"b"},"Export":{"Name":"a"}}}}`),
-		[]byte(`{"Resources":{"X":{"Type":"AWS::S3::Bucket"}},"Outputs":{"O":{"Value":{"Fn::ImportValue":"a"},"Export":{"Name":"b"}}}}`))
+		"Y":{"Type":"AWS::SNS::Topic","DependsOn":"X","Properties":{"A":{"Fn::Join":["",[{"Fn::ImportValue":"o"},
+		{"Fn::GetAtt":["X","Arn"]}]]},"B":{"Fn::Sub":["${v}",{"v":{"Fn::FindInMap":["M","a","b"]}}]}}}},
+		"Outputs":{"Z":{"Value":{"Fn::If":["C",{"Fn::Select":[0,{"Fn::Split":["-",{"Ref":"X"}]}]},"n"]},
+			"Export":{"Name":"z"}}}}`), []byte(other))
+	f.Add([]byte(`{"Resources":{"X":{"Type":"AWS::SNS::Topic","Properties":{"N":{"Fn::ImportValue":"b"}}}},
+		"Outputs":{"O":{"Value":{"Fn::ImportValue":"b"},"Export":{"Name":"a"}}}}`),
+		[]byte(`{"Resources":{"X":{"Type":"AWS::S3::Bucket"}},"Outputs":{"O":{"Value":{"Fn::ImportValue":"a"},
+			"Export":{"Name":"b"}}}}`))
 	for kind, example := range examples {
-		f.Add([]byte(`{"Resources":{"X":{"Type":"`+kind+`","Metadata":{"diecast:source":"s"},"Properties":`+example.properties+`}}}`), []byte(other))
+		f.Add([]byte(`{"Resources":{"X":{"Type":"`+kind+`","Metadata":{"diecast:source":"s"},"Properties":`+
+			example.properties+`}}}`), []byte(other))
 	}
 	lean, err := snapshots.Read("lean")
 	require.NoError(f, err)
@@ -38,7 +46,8 @@ func FuzzPlan(f *testing.F) {
 	})
 }
 
-// FuzzExpressions is FuzzPlan with templates grown from bytes: they are full of intrinsics, and most of them can be deployed.
+// FuzzExpressions is FuzzPlan with templates grown from bytes: they are full of intrinsics, and
+// most of them can be deployed.
 func FuzzExpressions(f *testing.F) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 50 {
@@ -71,19 +80,25 @@ func (g *grower) next(n int) int {
 // templates are two templates; the first refers to the second's export.
 func (g *grower) templates() (first, second map[string]any) {
 	first = map[string]any{
-		"Parameters": map[string]any{"P": map[string]any{"Type": "String", "Default": "p"}, "L": map[string]any{"Type": "CommaDelimitedList", "Default": "a,b"}},
-		"Mappings":   map[string]any{"M": map[string]any{"p": map[string]any{"a": "b", "l": []any{"c", "d"}}}},
-		"Conditions": map[string]any{"C": g.condition(2), "D": map[string]any{"Fn::Or": []any{map[string]any{"Condition": "C"}, g.condition(2)}}},
+		"Parameters": map[string]any{"P": map[string]any{"Type": "String", "Default": "p"},
+			"L": map[string]any{"Type": "CommaDelimitedList", "Default": "a,b"}},
+		"Mappings": map[string]any{"M": map[string]any{"p": map[string]any{"a": "b", "l": []any{"c", "d"}}}},
+		"Conditions": map[string]any{"C": g.condition(2),
+			"D": map[string]any{"Fn::Or": []any{map[string]any{"Condition": "C"}, g.condition(2)}}},
 		"Resources": map[string]any{
 			"X": map[string]any{"Type": "AWS::S3::Bucket", "Properties": map[string]any{"BucketName": g.text(3, "o")}},
-			"Y": map[string]any{"Type": "AWS::SNS::Topic", "Condition": "D", "Properties": map[string]any{"A": g.text(4, "o", "X", "Z"), "B": g.list(3, "o", "X", "Z")}},
-			"Z": map[string]any{"Type": "AWS::Kinesis::Stream", "Properties": map[string]any{"ShardCount": 1, "Name": g.text(3, "o", "X")}},
+			"Y": map[string]any{"Type": "AWS::SNS::Topic", "Condition": "D",
+				"Properties": map[string]any{"A": g.text(4, "o", "X", "Z"), "B": g.list(3, "o", "X", "Z")}},
+			"Z": map[string]any{"Type": "AWS::Kinesis::Stream", "Properties": map[string]any{"ShardCount": 1,
+				"Name": g.text(3, "o", "X")}},
 		},
-		"Outputs": map[string]any{"O": map[string]any{"Value": g.text(4, "o", "X", "Z"), "Export": map[string]any{"Name": "z"}}},
+		"Outputs": map[string]any{"O": map[string]any{"Value": g.text(4, "o", "X", "Z"),
+			"Export": map[string]any{"Name": "z"}}},
 	}
 	second = map[string]any{
 		"Resources": map[string]any{"B": map[string]any{"Type": "AWS::S3::Bucket"}},
-		"Outputs":   map[string]any{"O": map[string]any{"Value": map[string]any{"Fn::Sub": "${B.Arn}-${B}"}, "Export": map[string]any{"Name": "o"}}},
+		"Outputs": map[string]any{"O": map[string]any{"Value": map[string]any{"Fn::Sub": "${B.Arn}-${B}"},
+			"Export": map[string]any{"Name": "o"}}},
 	}
 	return first, second
 }
@@ -91,15 +106,19 @@ func (g *grower) templates() (first, second map[string]any) {
 // odd is what does not belong.
 func (g *grower) odd() any {
 	values := []any{
-		nil, 1, true, []any{}, map[string]any{}, "${", "${!x}", "${Gone}", "{{resolve:x}}", map[string]any{"Ref": "Gone"}, map[string]any{"Ref": "AWS::NoValue"},
-		map[string]any{"Fn::Cidr": 1}, map[string]any{"Ref": "X"}, map[string]any{"Fn::GetAtt": "Y.TopicName"}, map[string]any{"Fn::ImportValue": "z"},
+		nil, 1, true, []any{}, map[string]any{}, "${", "${!x}", "${Gone}", "{{resolve:x}}",
+		map[string]any{"Ref": "Gone"}, map[string]any{"Ref": "AWS::NoValue"},
+		map[string]any{"Fn::Cidr": 1}, map[string]any{"Ref": "X"}, map[string]any{"Fn::GetAtt": "Y.TopicName"},
+		map[string]any{"Fn::ImportValue": "z"},
 	}
 	return values[g.next(len(values))]
 }
 
-// text is an expression that yields a string. It may import the named export and refer to the named resources.
+// text is an expression that yields a string. It may import the named export and refer to the named
+// resources.
 func (g *grower) text(depth int, export string, resources ...string) any {
-	name := append([]string{"P", "AWS::Region", "AWS::StackId", "AWS::AccountId"}, resources...)[g.next(4+len(resources))]
+	name := append([]string{"P", "AWS::Region", "AWS::StackId", "AWS::AccountId"},
+		resources...)[g.next(4+len(resources))]
 	if depth == 0 {
 		return []any{"p", "a-b", "", 1.5, true, map[string]any{"Ref": name}}[g.next(6)]
 	}
@@ -168,7 +187,8 @@ func holds(t *testing.T, first, second string) {
 	plan := func() (*Plan, error) {
 		assembled, err := assemble(t, map[string]given{"A": {template: first}, "B": {template: second}}, fstest.MapFS{
 			"asset.abc/bootstrap": &fstest.MapFile{},
-			"Assets.assets.json":  &fstest.MapFile{Data: []byte(`{"files":{"abc":{"source":{"path":"asset.abc"},"destinations":{"x":{"bucketName":"assets","objectKey":"abc.zip"}}}}}`)},
+			"Assets.assets.json": &fstest.MapFile{Data: []byte(`{"files":{"abc":{"source":{"path":"asset.abc"},
+				"destinations":{"x":{"bucketName":"assets","objectKey":"abc.zip"}}}}}`)},
 		})
 		if err != nil {
 			return nil, err

@@ -10,17 +10,19 @@ import (
 	"strings"
 )
 
-// unknown stands for a value that is not known before something has been created, or that could not be evaluated: what is
-// made of it is unknown too.
+// unknown stands for a value that is not known before something has been created, or that could not
+// be evaluated: what is made of it is unknown too.
 type unknown struct{}
 
 // noValue is what Ref AWS::NoValue yields: the property or element that it stands for is left out.
 type noValue struct{}
 
-// intrinsics are the functions that may stand in properties and outputs. Those of conditions are in conditions.go.
-// Their rules are in the intrinsic function reference of CloudFormation's template reference guide.
+// intrinsics are the functions that may stand in properties and outputs. Those of conditions are in
+// conditions.go. Their rules are in the intrinsic function reference of CloudFormation's template
+// reference guide.
 var intrinsics = map[string]bool{
-	"Fn::Base64": true, "Fn::FindInMap": true, "Fn::GetAtt": true, "Fn::GetAZs": true, "Fn::GetStackOutput": true, "Fn::If": true,
+	"Fn::Base64": true, "Fn::FindInMap": true, "Fn::GetAtt": true, "Fn::GetAZs": true, "Fn::GetStackOutput": true,
+	"Fn::If":          true,
 	"Fn::ImportValue": true, "Fn::Join": true, "Fn::Select": true, "Fn::Split": true, "Fn::Sub": true, "Ref": true,
 }
 
@@ -62,7 +64,8 @@ func (e *evaluator) evaluate(value any, at *path) any {
 	switch value := value.(type) {
 	case string:
 		if e.static && strings.Contains(value, "{{resolve:") {
-			return e.fail(at, "dynamic references are resolved in AWS only: refer to the secret's or the parameter's resource instead")
+			return e.fail(at, "dynamic references are resolved in AWS only: refer to the secret's or the "+
+				"parameter's resource instead")
 		}
 		return value
 	case nil:
@@ -233,7 +236,8 @@ func (e *evaluator) getAtt(argument any, at *path) any {
 	return e.resource(id, attribute, at)
 }
 
-// resource resolves a reference to a resource of the same stack: to its Ref where attribute is empty.
+// resource resolves a reference to a resource of the same stack: to its Ref where attribute is
+// empty.
 func (e *evaluator) resource(id, attribute string, at *path) any {
 	target, ok := e.stack.resources[id]
 	switch {
@@ -250,7 +254,8 @@ func (e *evaluator) resource(id, attribute string, at *path) any {
 		return standIn(target, attribute, e.plan.environments[target.Stack])
 	case Run:
 		if attribute != "" && !target.kind.hasAttribute(attribute) {
-			return e.fail(at, "%s (%s) has no attribute %s here; known are %s", id, target.Type, attribute, strings.Join(target.kind.attributes, ", "))
+			return e.fail(at, "%s (%s) has no attribute %s here; known are %s", id, target.Type, attribute,
+				strings.Join(target.kind.attributes, ", "))
 		}
 	}
 	if e.dry && attribute != "" && target.Fate == Run {
@@ -345,7 +350,8 @@ func (e *evaluator) sub(argument any, at *path) any {
 	return result
 }
 
-// variable is what a ${name} in Fn::Sub stands for: one of its own variables, else a Ref or, with a period, a Fn::GetAtt.
+// variable is what a ${name} in Fn::Sub stands for: one of its own variables, else a Ref or, with a
+// period, a Fn::GetAtt.
 func (e *evaluator) variable(name string, variables map[string]any, at *path) (string, bool) {
 	if value, ok := variables[name]; ok {
 		return e.text(value, at.index(1).field(name))
@@ -378,7 +384,8 @@ func (e *evaluator) pick(argument any, at *path) any {
 	}
 	index, err := strconv.Atoi(text)
 	if err != nil || index < 0 || index >= len(elements) {
-		return e.fail(at.index(0), "got index %s, want one from 0 to %d: the list has %d elements", shown(text), len(elements)-1, len(elements))
+		return e.fail(at.index(0), "got index %s, want one from 0 to %d: the list has %d elements", shown(text),
+			len(elements)-1, len(elements))
 	}
 	return elements[index]
 }
@@ -418,7 +425,8 @@ func (e *evaluator) findInMap(argument any, at *path) any {
 	for i, what := range []string{"mapping", "first key", "second key"} {
 		level, _ := value.(map[string]any)
 		if value, ok = level[names[i]]; !ok {
-			return e.fail(at.index(i), "Mappings have no %s %q on the way %s", what, names[i], strings.Join(names[:], ", "))
+			return e.fail(at.index(i), "Mappings have no %s %q on the way %s", what, names[i],
+				strings.Join(names[:], ", "))
 		}
 	}
 	switch value := value.(type) {
@@ -468,7 +476,8 @@ func (e *evaluator) choose(argument any, at *path) any {
 	return e.evaluate(list[taken], at.index(taken))
 }
 
-// scan refuses unknown intrinsics in a value that is not evaluated: CloudFormation refuses them wherever they stand.
+// scan refuses unknown intrinsics in a value that is not evaluated: CloudFormation refuses them
+// wherever they stand.
 func (e *evaluator) scan(value any, at *path) {
 	switch value := value.(type) {
 	case []any:
@@ -503,7 +512,8 @@ func (e *evaluator) importValue(argument any, at *path) any {
 	return e.output(exported, at)
 }
 
-// getStackOutput reads another stack's output by name: what CDK writes for a weak reference between stacks.
+// getStackOutput reads another stack's output by name: what CDK writes for a weak reference between
+// stacks.
 func (e *evaluator) getStackOutput(argument any, at *path) any {
 	members, ok := argument.(map[string]any)
 	if !ok {
@@ -570,7 +580,8 @@ func (e *evaluator) output(target output, at *path) any {
 	other := &evaluator{plan: e.plan, stack: target.stack, dry: e.dry, found: e.found, problems: &problems}
 	value, included := other.outputValue(target.name)
 	if !included {
-		return e.fail(at, "the output %s of stack %s is left out because its condition is false", target.name, target.stack.ID)
+		return e.fail(at, "the output %s of stack %s is left out because its condition is false", target.name,
+			target.stack.ID)
 	}
 	// In a dry run each output is evaluated, and its problems told, on its own.
 	if !e.dry {
@@ -579,7 +590,8 @@ func (e *evaluator) output(target output, at *path) any {
 	return value
 }
 
-// outputValue evaluates an output of the evaluator's own stack; it is not included where its condition is false.
+// outputValue evaluates an output of the evaluator's own stack; it is not included where its
+// condition is false.
 func (e *evaluator) outputValue(name string) (value any, included bool) {
 	here := at("Outputs").field(name)
 	declared, ok := e.stack.section("Outputs")[name].(map[string]any)

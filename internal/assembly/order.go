@@ -2,8 +2,8 @@ package assembly
 
 import "slices"
 
-// sorted puts nodes behind what they need, otherwise leaving their order as it is. A circle is told once, as the nodes on
-// it from one of them back to itself, and is then cut.
+// sorted puts nodes behind what they need, otherwise leaving their order as it is. A circle is told
+// once, as the nodes on it from one of them back to itself, and is then cut.
 func sorted[Node comparable](nodes []Node, needs func(Node) []Node, circle func([]Node)) []Node {
 	var (
 		order []Node

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Plan is one deployment of an assembly on a laptop: the order of its resources, and what is known of those that were
-// created. It is not safe for concurrent use.
+// Plan is one deployment of an assembly on a laptop: the order of its resources, and what is known
+// of those that were created. It is not safe for concurrent use.
 type Plan struct {
 	assembly     *Assembly
 	environments map[*Stack]Environment
@@ -29,12 +29,14 @@ type Plan struct {
 type Creation struct {
 	// Ref is the value of its Ref: the physical id.
 	Ref string
-	// Attributes are those that Fn::GetAtt names (Arn, Endpoint.Address, ...); of a custom resource the Data of its answer.
+	// Attributes are those that Fn::GetAtt names (Arn, Endpoint.Address, ...); of a custom resource
+	// the Data of its answer.
 	Attributes map[string]any
 }
 
-// Check finds what only the side that runs a plan's resources can refuse. It sees every resource that is not left out by a
-// condition, with what Rehearsed tells of it, also where the assembly itself has problems. It creates nothing.
+// Check finds what only the side that runs a plan's resources can refuse. It sees every resource
+// that is not left out by a condition, with what Rehearsed tells of it, also where the assembly
+// itself has problems. It creates nothing.
 type Check func(*Plan) Problems
 
 // Ignored is a property that a laptop knowingly does not honour.
@@ -43,12 +45,13 @@ type Ignored struct {
 	Property, Reason string
 }
 
-// Plan checks the whole assembly, and puts its resources into an order in which they can be created: stacks behind those
-// that they depend on or read outputs of, within a stack resources behind those that they refer to or name in DependsOn.
+// Plan checks the whole assembly, and puts its resources into an order in which they can be
+// created: stacks behind those that they depend on or read outputs of, within a stack resources
+// behind those that they refer to or name in DependsOn.
 //
-// The error holds every problem as Problems: resource types without a fate, properties that are neither honoured nor
-// knowingly ignored, unknown intrinsics, references to what is not there or is left out by a condition, circles; and what the
-// checks find beside.
+// The error holds every problem as Problems: resource types without a fate, properties that are
+// neither honoured nor knowingly ignored, unknown intrinsics, references to what is not there or is
+// left out by a condition, circles; and what the checks find beside.
 func (a *Assembly) Plan(environment Environment, checks ...Check) (*Plan, error) {
 	plan := &Plan{
 		assembly: a, environments: map[*Stack]Environment{}, parameters: map[*Stack]map[string]any{},
@@ -92,13 +95,17 @@ func (p *Plan) readParameters(environment Environment, problems *Problems) {
 		declared := stack.section("Parameters")
 		for _, name := range slices.Sorted(maps.Keys(declared)) {
 			taken[stack.ID+":"+name] = true
-			p.parameters[stack][name] = p.environments[stack].parameter(stack, name, declared[name], p.evaluator(stack, problems).fail)
+			p.parameters[stack][name] = p.environments[stack].parameter(stack, name, declared[name],
+				p.evaluator(stack, problems).fail)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(environment.Parameters)) {
 		if !taken[name] {
 			stack, parameter, _ := strings.Cut(name, ":")
-			*problems = append(*problems, Problem{Stack: stack, Message: fmt.Sprintf("a value is given for the parameter %q, which no template declares", parameter)})
+			*problems = append(*problems,
+				Problem{Stack: stack,
+					Message: fmt.Sprintf("a value is given for the parameter %q, which no template declares",
+						parameter)})
 		}
 	}
 }
@@ -127,8 +134,10 @@ func (p *Plan) readExports(stack *Stack, problems *Problems) {
 	}
 }
 
-// rehearse evaluates all of a stack with what is known before anything is created, and keeps what refers to what.
-func (p *Plan) rehearse(stack *Stack, needs map[*Resource][]*Resource, stackNeeds map[*Stack][]*Stack, problems *Problems) {
+// rehearse evaluates all of a stack with what is known before anything is created, and keeps what
+// refers to what.
+func (p *Plan) rehearse(stack *Stack, needs map[*Resource][]*Resource, stackNeeds map[*Stack][]*Stack,
+	problems *Problems) {
 	refer := func(from *Resource, found *references) {
 		for target := range found.resources {
 			if target.Stack == stack && from != nil {
@@ -180,13 +189,15 @@ func (p *Plan) arrange(needs map[*Resource][]*Resource, stackNeeds map[*Stack][]
 		}
 	}
 	stacks := sorted(p.assembly.stacks, func(stack *Stack) []*Stack {
-		return slices.SortedFunc(slices.Values(stackNeeds[stack]), func(a, b *Stack) int { return cmp.Compare(a.ID, b.ID) })
+		return slices.SortedFunc(slices.Values(stackNeeds[stack]),
+			func(a, b *Stack) int { return cmp.Compare(a.ID, b.ID) })
 	}, func(circle []*Stack) {
 		names := make([]string, len(circle))
 		for i, stack := range circle {
 			names[i] = stack.ID
 		}
-		*problems = append(*problems, Problem{Stack: circle[0].ID, Message: "stacks depend on each other in a circle: " + strings.Join(names, " -> ")})
+		*problems = append(*problems, Problem{Stack: circle[0].ID,
+			Message: "stacks depend on each other in a circle: " + strings.Join(names, " -> ")})
 	})
 	for _, stack := range stacks {
 		var resources []*Resource
@@ -196,13 +207,15 @@ func (p *Plan) arrange(needs map[*Resource][]*Resource, stackNeeds map[*Stack][]
 			}
 		}
 		p.order = append(p.order, sorted(resources, func(resource *Resource) []*Resource {
-			return slices.SortedFunc(slices.Values(needs[resource]), func(a, b *Resource) int { return cmp.Compare(a.LogicalID, b.LogicalID) })
+			return slices.SortedFunc(slices.Values(needs[resource]),
+				func(a, b *Resource) int { return cmp.Compare(a.LogicalID, b.LogicalID) })
 		}, func(circle []*Resource) {
 			names := make([]string, len(circle))
 			for i, resource := range circle {
 				names[i] = resource.LogicalID
 			}
-			*problems = append(*problems, Problem{Stack: stack.ID, LogicalID: circle[0].LogicalID, Message: "resources depend on each other in a circle: " + strings.Join(names, " -> ")})
+			*problems = append(*problems, Problem{Stack: stack.ID, LogicalID: circle[0].LogicalID,
+				Message: "resources depend on each other in a circle: " + strings.Join(names, " -> ")})
 		})...)
 	}
 }
@@ -221,23 +234,28 @@ func (p *Plan) stackNamed(name string) *Stack {
 	return nil
 }
 
-// Resources are the resources of all stacks in the order of their creation, without those whose condition is false. The
-// ones whose fate is Checked are among them; nothing is to be created for these.
+// Resources are the resources of all stacks in the order of their creation, without those whose
+// condition is false. The ones whose fate is Checked are among them; nothing is to be created for
+// these.
 func (p *Plan) Resources() []*Resource { return slices.Clone(p.order) }
 
-// Ignored are the properties of a resource that runs which a laptop knowingly does not honour, with the reasons.
+// Ignored are the properties of a resource that runs which a laptop knowingly does not honour, with
+// the reasons.
 func (p *Plan) Ignored(resource *Resource) []Ignored { return slices.Clone(p.ignored[resource]) }
 
-// Referred are the attributes of a resource that runs which something in the assembly refers to: what Created has to tell.
+// Referred are the attributes of a resource that runs which something in the assembly refers to:
+// what Created has to tell.
 func (p *Plan) Referred(resource *Resource) []string {
 	return slices.Compact(slices.Sorted(slices.Values(p.referred[resource])))
 }
 
-// Environment is where a stack is taken to be deployed, with its account, region, partition and URL suffix.
+// Environment is where a stack is taken to be deployed, with its account, region, partition and URL
+// suffix.
 func (p *Plan) Environment(stack *Stack) Environment { return p.environments[stack] }
 
-// Evaluate yields a resource's properties without intrinsics. Strings, booleans, lists and objects are Go's, numbers are
-// json.Number as they were spelled. It fails where they refer to what has not been created.
+// Evaluate yields a resource's properties without intrinsics. Strings, booleans, lists and objects
+// are Go's, numbers are json.Number as they were spelled. It fails where they refer to what has not
+// been created.
 func (p *Plan) Evaluate(resource *Resource) (map[string]any, error) {
 	var problems Problems
 	properties := p.live(resource, &problems).properties(resource)
@@ -247,12 +265,13 @@ func (p *Plan) Evaluate(resource *Resource) (map[string]any, error) {
 	return properties, nil
 }
 
-// Rehearsed is the typed form of a resource that runs, as far as it is known before anything is created: what refers to
-// another resource that runs is as if it were absent. It is nil for a resource that is only checked.
+// Rehearsed is the typed form of a resource that runs, as far as it is known before anything is
+// created: what refers to another resource that runs is as if it were absent. It is nil for a
+// resource that is only checked.
 func (p *Plan) Rehearsed(resource *Resource) any { return p.rehearsed[resource] }
 
-// Decode yields the typed form of a resource that runs, a pointer to the struct that TypesThatRun names, such as a *Stream;
-// nil for one that is only checked.
+// Decode yields the typed form of a resource that runs, a pointer to the struct that TypesThatRun
+// names, such as a *Stream; nil for one that is only checked.
 func (p *Plan) Decode(resource *Resource) (any, error) {
 	var problems Problems
 	typed := p.read(p.live(resource, &problems), resource)
@@ -288,8 +307,9 @@ func (p *Plan) read(e *evaluator, resource *Resource) any {
 	}
 	var ignored []Ignored
 	properties := &object{
-		fields: fields, at: at("Properties"), resource: resource, environment: p.environments[resource.Stack], assembly: p.assembly,
-		fail: e.fail, ignored: &ignored, seen: map[string]bool{},
+		fields: fields, at: at("Properties"), resource: resource, environment: p.environments[resource.Stack],
+		assembly: p.assembly,
+		fail:     e.fail, ignored: &ignored, seen: map[string]bool{},
 	}
 	typed := resource.kind.decode(properties)
 	properties.close(strings.TrimPrefix(resource.Type, "AWS::"))
@@ -300,7 +320,8 @@ func (p *Plan) read(e *evaluator, resource *Resource) any {
 	return typed
 }
 
-// Created tells the plan what became of a resource that runs: what later Ref and Fn::GetAtt of it resolve to.
+// Created tells the plan what became of a resource that runs: what later Ref and Fn::GetAtt of it
+// resolve to.
 func (p *Plan) Created(resource *Resource, creation Creation) error {
 	var problems []error
 	switch {
@@ -313,7 +334,8 @@ func (p *Plan) Created(resource *Resource, creation Creation) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(creation.Attributes)) {
 		if !resource.kind.hasAttribute(name) {
-			problems = append(problems, fmt.Errorf("unknown attribute %s; known are %s", name, strings.Join(resource.kind.attributes, ", ")))
+			problems = append(problems, fmt.Errorf("unknown attribute %s; known are %s", name,
+				strings.Join(resource.kind.attributes, ", ")))
 		}
 	}
 	if len(problems) > 0 {
@@ -323,18 +345,20 @@ func (p *Plan) Created(resource *Resource, creation Creation) error {
 	return nil
 }
 
-// handler follows a custom resource's ServiceToken to the provider framework, and its environment to the function: the one
-// that the framework would call.
+// handler follows a custom resource's ServiceToken to the provider framework, and its environment
+// to the function: the one that the framework would call.
 func (p *Plan) handler(e *evaluator, resource *Resource) *Resource {
 	here := at("Properties").field("ServiceToken")
 	framework := p.functionOf(resource, resource.properties["ServiceToken"])
 	if framework == nil || !isProviderFramework(framework) {
-		e.fail(here, "leads to no function of CDK's provider framework: answer custom resources through customresources.Provider, without isComplete")
+		e.fail(here, "leads to no function of CDK's provider framework: answer custom resources through "+
+			"customresources.Provider, without isComplete")
 		return nil
 	}
 	handler := p.functionOf(framework, environmentVariable(framework, onEventVariable))
 	if handler == nil || handler.Fate != Run {
-		e.fail(here, "leads to the provider framework %s, whose %s leads to no function of the assembly", framework, onEventVariable)
+		e.fail(here, "leads to the provider framework %s, whose %s leads to no function of the assembly", framework,
+			onEventVariable)
 		return nil
 	}
 	return handler
@@ -353,8 +377,8 @@ func (p *Plan) functionOf(resource *Resource, expression any) *Resource {
 	return nil
 }
 
-// Outputs are the outputs of all stacks by stack name and output, as `cdk deploy --outputs-file` writes them; those whose
-// condition is false are left out.
+// Outputs are the outputs of all stacks by stack name and output, as `cdk deploy --outputs-file`
+// writes them; those whose condition is false are left out.
 func (p *Plan) Outputs() (map[string]map[string]string, error) {
 	result := map[string]map[string]string{}
 	var problems Problems

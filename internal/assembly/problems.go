@@ -18,7 +18,8 @@ type Problem struct {
 	Message string
 }
 
-// Problem is one with this resource. The path leads to the place within it, such as Properties.Engine; empty: the whole.
+// Problem is one with this resource. The path leads to the place within it, such as
+// Properties.Engine; empty: the whole.
 func (r *Resource) Problem(path, format string, arguments ...any) Problem {
 	return Problem{Stack: r.Stack.ID, LogicalID: r.LogicalID, Path: path, Message: fmt.Sprintf(format, arguments...)}
 }

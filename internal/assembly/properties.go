@@ -10,9 +10,10 @@ import (
 	"strings"
 )
 
-// object reads the evaluated properties of a resource that runs. Each is read into the typed form, held to the one value with
-// which the laptop agrees, or ignored with a reason; close refuses the rest. A test holds the laptop's side to the typed form:
-// each field of it is read there. Unknown values, in a rehearsal, pass as absent ones that nobody misses.
+// object reads the evaluated properties of a resource that runs. Each is read into the typed form,
+// held to the one value with which the laptop agrees, or ignored with a reason; close refuses the
+// rest. A test holds the laptop's side to the typed form: each field of it is read there. Unknown
+// values, in a rehearsal, pass as absent ones that nobody misses.
 //
 // CDK writes some numbers and booleans as strings, which CloudFormation takes: they are read alike.
 type object struct {
@@ -228,7 +229,9 @@ func (o *object) ignore(reason string, names ...string) {
 func (o *object) close(what string) {
 	for _, name := range slices.Sorted(maps.Keys(o.fields)) {
 		if !o.seen[name] {
-			o.fail(o.at.field(name), "the laptop's %s neither honours nor knowingly ignores this property: give it a meaning or a reason in internal/assembly", what)
+			o.fail(o.at.field(name),
+				"the laptop's %s neither honours nor knowingly ignores this property: give it a meaning or a reason "+
+					"in internal/assembly", what)
 		}
 	}
 	for _, part := range o.parts {

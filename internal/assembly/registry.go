@@ -12,10 +12,11 @@ import (
 type Fate string
 
 const (
-	// Run: an engine of the laptop stands in for it, held to the properties that the typed form names.
+	// Run: an engine of the laptop stands in for it, held to the properties that the typed form
+	// names.
 	Run Fate = "run"
-	// Checked: nothing is created; cfn-lint validates its properties, its intrinsics are evaluated, and a stand-in answers
-	// Ref and Fn::GetAtt.
+	// Checked: nothing is created; cfn-lint validates its properties, its intrinsics are evaluated,
+	// and a stand-in answers Ref and Fn::GetAtt.
 	Checked Fate = "checked"
 )
 
@@ -26,7 +27,8 @@ type kind struct {
 	reason string
 	// arn says that Ref of a checked type is an ARN.
 	arn bool
-	// attributes are those that the laptop knows of a type that runs; open ones are the handler's own.
+	// attributes are those that the laptop knows of a type that runs; open ones are the handler's
+	// own.
 	attributes []string
 	open       bool
 	// decode yields a pointer to the typed form.
@@ -50,8 +52,8 @@ func running[T any](decode func(*object) *T) kind {
 	return open
 }
 
-// TypesThatRun are the resource types that are run on a laptop, with the struct to which Decode points for each. The type
-// Custom:: stands for all whose name begins so.
+// TypesThatRun are the resource types that are run on a laptop, with the struct to which Decode
+// points for each. The type Custom:: stands for all whose name begins so.
 func TypesThatRun() map[string]reflect.Type {
 	types := map[string]reflect.Type{}
 	for name, entry := range registry {
@@ -83,8 +85,8 @@ const (
 	customResourceMark = "Custom::"
 )
 
-// registry gives every resource type its fate. A type that is not here is a problem that Plan names: decide what it means on
-// a laptop, and add a line.
+// registry gives every resource type its fate. A type that is not here is a problem that Plan
+// names: decide what it means on a laptop, and add a line.
 var registry = map[string]kind{
 	"AWS::DynamoDB::GlobalTable":           run(decodeTable, "Arn"),
 	"AWS::Glue::Job":                       run(decodeJob),
@@ -164,7 +166,8 @@ func (r *Resource) settle() {
 		found, ok = registry[customResourceMark]
 	}
 	if !ok {
-		r.Reason = fmt.Sprintf("the resource type %s has no fate: say in internal/assembly/registry.go whether it is run or only checked", r.Type)
+		r.Reason = fmt.Sprintf("the resource type %s has no fate: say in internal/assembly/registry.go whether it "+
+			"is run or only checked", r.Type)
 		return
 	}
 	if r.Type == functionType {
@@ -180,14 +183,17 @@ const standInPrefix = "checked:"
 
 var (
 	arnAttribute = regexp.MustCompile(`(^|\.)[A-Za-z]*(Arn|ARN)$`)
-	// arnServices are the services whose name in an ARN is not their name in resource types, in lower case.
+	// arnServices are the services whose name in an ARN is not their name in resource types, in
+	// lower case.
 	arnServices = map[string]string{
-		"certificatemanager": "acm", "elasticloadbalancingv2": "elasticloadbalancing", "kinesisfirehose": "firehose", "stepfunctions": "states",
+		"certificatemanager": "acm", "elasticloadbalancingv2": "elasticloadbalancing", "kinesisfirehose": "firehose",
+		"stepfunctions": "states",
 	}
 )
 
-// standIn is what answers Ref (attribute is empty) and Fn::GetAtt of a resource that is only checked; the package's comment
-// shows its forms. ARNs have the partition, region (IAM has none) and account of the stack.
+// standIn is what answers Ref (attribute is empty) and Fn::GetAtt of a resource that is only
+// checked; the package's comment shows its forms. ARNs have the partition, region (IAM has none)
+// and account of the stack.
 func standIn(resource *Resource, attribute string, environment Environment) string {
 	if attribute == "" && !resource.kind.arn || attribute != "" && !arnAttribute.MatchString(attribute) {
 		name := standInPrefix + resource.String()
@@ -205,5 +211,6 @@ func standIn(resource *Resource, attribute string, environment Environment) stri
 	if service == "iam" {
 		region = ""
 	}
-	return strings.Join([]string{"arn", environment.Partition, service, region, environment.AccountID, "checked/" + resource.String()}, ":")
+	return strings.Join([]string{"arn", environment.Partition, service, region, environment.AccountID,
+		"checked/" + resource.String()}, ":")
 }

@@ -15,14 +15,16 @@ import (
 	"diecast/test/templates/snapshots"
 )
 
-// snapshot makes an assembly of a profile's reviewed templates: a snapshot keeps neither manifest nor assets.
+// snapshot makes an assembly of a profile's reviewed templates: a snapshot keeps neither manifest
+// nor assets.
 func snapshot(t *testing.T, profile string) fstest.MapFS {
 	t.Helper()
 	templates, err := snapshots.Read(profile)
 	require.NoError(t, err)
 	require.NotEmpty(t, templates, "%s has no template", profile)
 	result := fstest.MapFS{}
-	artifacts := map[string]any{"Assets": map[string]any{"type": assetsArtifact, "properties": map[string]any{"file": "Assets.assets.json"}}}
+	artifacts := map[string]any{"Assets": map[string]any{"type": assetsArtifact,
+		"properties": map[string]any{"file": "Assets.assets.json"}}}
 	assets := map[string]any{}
 	for id, whole := range templates {
 		file, data := id+".template.json", encode(t, whole)
@@ -31,7 +33,8 @@ func snapshot(t *testing.T, profile string) fstest.MapFS {
 			"type": stackArtifact, "environment": "aws://unknown-account/unknown-region",
 			"properties": map[string]any{
 				"templateFile": file, "stackName": "diecast-" + id,
-				"requiresBootstrapStackVersion": 6, "bootstrapStackVersionSsmParameter": "/cdk-bootstrap/hnb659fds/version",
+				"requiresBootstrapStackVersion":     6,
+				"bootstrapStackVersionSsmParameter": "/cdk-bootstrap/hnb659fds/version",
 			},
 		}
 		var template struct {
@@ -57,14 +60,16 @@ func snapshot(t *testing.T, profile string) fstest.MapFS {
 				assets[key] = map[string]any{
 					"source": map[string]any{"path": "asset." + key},
 					"destinations": map[string]any{
-						"here": map[string]any{"bucketName": "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}", "objectKey": key},
+						"here": map[string]any{"bucketName": "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}",
+							"objectKey": key},
 					},
 				}
 			}
 		}
 	}
 	result["Assets.assets.json"] = &fstest.MapFile{Data: encode(t, map[string]any{"files": assets})}
-	result["manifest.json"] = &fstest.MapFile{Data: encode(t, map[string]any{"version": "54.0.0", "artifacts": artifacts})}
+	result["manifest.json"] = &fstest.MapFile{Data: encode(t, map[string]any{"version": "54.0.0",
+		"artifacts": artifacts})}
 	return result
 }
 
@@ -151,13 +156,15 @@ func TestSnapshots_everyTypeHasAFateAndEveryStackDeploys(t *testing.T) {
 			outputs, err := plan.Outputs()
 			require.NoError(t, err)
 			for _, stack := range assembled.stacks {
-				assert.ElementsMatch(t, slices.Collect(maps.Keys(stack.section("Outputs"))), slices.Collect(maps.Keys(outputs[stack.Name])), stack.ID)
+				assert.ElementsMatch(t, slices.Collect(maps.Keys(stack.section("Outputs"))),
+					slices.Collect(maps.Keys(outputs[stack.Name])), stack.ID)
 			}
 			for resource, typed := range created {
 				if custom, ok := typed.(*CustomResource); ok {
 					handler := custom.Handler
 					require.NotNil(t, handler, resource)
-					assert.True(t, strings.HasPrefix(handler.Source(), "lambda/"), "%s is answered by %s, built from %q", resource, handler, handler.Source())
+					assert.True(t, strings.HasPrefix(handler.Source(), "lambda/"),
+						"%s is answered by %s, built from %q", resource, handler, handler.Source())
 					assert.NotEmpty(t, custom.Properties["ServiceToken"])
 				}
 			}

@@ -25,7 +25,8 @@ func decodeBucket(o *object) *Bucket {
 type Table struct {
 	// Name is the physical name that the template asks for; empty: any.
 	Name string
-	// AttributeTypes are S, N or B by name, for the attributes that are keys of the table or an index.
+	// AttributeTypes are S, N or B by name, for the attributes that are keys of the table or an
+	// index.
 	AttributeTypes map[string]string
 	Key            TableKey
 	Indexes        []TableIndex
@@ -48,7 +49,8 @@ type TableIndex struct {
 func decodeTable(o *object) *Table {
 	o.need("AttributeDefinitions", "KeySchema", "BillingMode", "Replicas")
 	o.ignore(noEncryption, "SSESpecification")
-	o.ignore("the laptop's tables never remove an item; AWS does so within days, so that readers look at its time anyway", "TimeToLiveSpecification")
+	o.ignore("the laptop's tables never remove an item; AWS does so within days, so that readers look at its time "+
+		"anyway", "TimeToLiveSpecification")
 	o.oneOf("BillingMode", "PAY_PER_REQUEST")
 	table := &Table{Name: o.text("TableName"), AttributeTypes: map[string]string{}}
 	for _, attribute := range o.objects("AttributeDefinitions") {
@@ -108,8 +110,8 @@ func decodeKey(o *object, types map[string]string) (key TableKey) {
 	return key
 }
 
-// Database is an AWS::RDS::DBInstance whose administrator's password RDS keeps in a secret of its own: the attribute
-// MasterUserSecret.SecretArn.
+// Database is an AWS::RDS::DBInstance whose administrator's password RDS keeps in a secret of its
+// own: the attribute MasterUserSecret.SecretArn.
 type Database struct {
 	// Engine is RDS's name of one, such as postgres.
 	Engine string
@@ -124,30 +126,36 @@ type Database struct {
 func decodeDatabase(o *object) *Database {
 	o.need("Engine", "MasterUsername", "ManageMasterUserPassword")
 	o.ignore(ownServer, "CACertificateIdentifier", "DBParameterGroupName", "OptionGroupName")
-	o.ignore("the laptop's database server has the version that is installed", "AllowMajorVersionUpgrade", "AutoMinorVersionUpgrade", "EngineLifecycleSupport", "EngineVersion")
+	o.ignore("the laptop's database server has the version that is installed", "AllowMajorVersionUpgrade",
+		"AutoMinorVersionUpgrade", "EngineLifecycleSupport", "EngineVersion")
 	o.ignore("the laptop's servers listen on ports that are free", "Port")
-	o.ignore("a laptop has no IAM: a user who logs in by it gets a password, in a secret", "EnableIAMDatabaseAuthentication")
-	o.ignore("the laptop's own processor, memory and disk serve", "AllocatedStorage", "DBInstanceClass", "Iops", "MaxAllocatedStorage", "MultiAZ", "StorageThroughput", "StorageType")
-	o.ignore("a laptop keeps no backups", "BackupRetentionPeriod", "CopyTagsToSnapshot", "DeleteAutomatedBackups", "PreferredBackupWindow")
+	o.ignore("a laptop has no IAM: a user who logs in by it gets a password, in a secret",
+		"EnableIAMDatabaseAuthentication")
+	o.ignore("the laptop's own processor, memory and disk serve", "AllocatedStorage", "DBInstanceClass", "Iops",
+		"MaxAllocatedStorage", "MultiAZ", "StorageThroughput", "StorageType")
+	o.ignore("a laptop keeps no backups", "BackupRetentionPeriod", "CopyTagsToSnapshot", "DeleteAutomatedBackups",
+		"PreferredBackupWindow")
 	o.ignore("a laptop maintains itself", "PreferredMaintenanceWindow")
 	o.ignore("a laptop deletes its run's data as a whole", "DeletionProtection")
 	o.ignore(noNetwork, "DBSubnetGroupName", "PubliclyAccessible", "VPCSecurityGroups")
 	o.ignore(noEncryption, "KmsKeyId", "StorageEncrypted")
 	o.ignore(noLogService, "EnableCloudwatchLogsExports")
-	o.ignore(noMetrics, "DatabaseInsightsMode", "EnablePerformanceInsights", "MonitoringInterval", "MonitoringRoleArn", "PerformanceInsightsRetentionPeriod")
+	o.ignore(noMetrics, "DatabaseInsightsMode", "EnablePerformanceInsights", "MonitoringInterval", "MonitoringRoleArn",
+		"PerformanceInsightsRetentionPeriod")
 	o.ignore(noTags, "Tags")
 	if !o.boolean("ManageMasterUserPassword", false) {
 		o.refuse("ManageMasterUserPassword", "true: no password stands in a template")
 	}
-	return &Database{Engine: o.text("Engine"), Identifier: o.text("DBInstanceIdentifier"), Name: o.text("DBName"), MasterUser: o.text("MasterUsername")}
+	return &Database{Engine: o.text("Engine"), Identifier: o.text("DBInstanceIdentifier"), Name: o.text("DBName"),
+		MasterUser: o.text("MasterUsername")}
 }
 
 // Secret is an AWS::SecretsManager::Secret whose value is generated.
 type Secret struct {
 	// Name is the physical name that the template asks for; empty: any.
 	Name string
-	// Template is a JSON object, to which the generated password is added under Key; both are empty where the password is
-	// the whole secret.
+	// Template is a JSON object, to which the generated password is added under Key; both are empty
+	// where the password is the whole secret.
 	Template, Key string
 	// Length is the password's, in characters.
 	Length int
@@ -161,7 +169,8 @@ type Secret struct {
 	EachKind bool
 }
 
-// decodeSecret takes limits and defaults from the API reference of Secrets Manager (GetRandomPassword).
+// decodeSecret takes limits and defaults from the API reference of Secrets Manager
+// (GetRandomPassword).
 func decodeSecret(o *object) *Secret {
 	o.need("GenerateSecretString")
 	o.ignore(noEncryption, "KmsKeyId")

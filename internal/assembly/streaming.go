@@ -52,11 +52,13 @@ type DeliveryStream struct {
 	Name      string
 	SourceARN string
 	BucketARN string
-	// Prefix and ErrorOutputPrefix begin object keys, with Firehose's !{...} expressions not yet evaluated.
+	// Prefix and ErrorOutputPrefix begin object keys, with Firehose's !{...} expressions not yet
+	// evaluated.
 	Prefix, ErrorOutputPrefix string
 	// FileExtension ends object keys; empty: none.
 	FileExtension string
-	// An object is written when BufferBytes have gathered or BufferInterval has passed, whichever is first.
+	// An object is written when BufferBytes have gathered or BufferInterval has passed, whichever
+	// is first.
 	BufferBytes    int
 	BufferInterval time.Duration
 	// Processor is nil where records are delivered as they are.
@@ -66,15 +68,17 @@ type DeliveryStream struct {
 // Processor is the function that transforms records before delivery.
 type Processor struct {
 	FunctionARN string
-	// A batch is sent when BufferBytes have gathered or BufferInterval has passed, whichever is first.
+	// A batch is sent when BufferBytes have gathered or BufferInterval has passed, whichever is
+	// first.
 	BufferBytes    int
 	BufferInterval time.Duration
 	// Retries is how often a failed invocation is tried again.
 	Retries int
 }
 
-// decodeDeliveryStream takes limits and defaults from the API reference of Amazon Data Firehose (BufferingHints,
-// ProcessorParameter) and from its developer guide's chapter on data transformation.
+// decodeDeliveryStream takes limits and defaults from the API reference of Amazon Data Firehose
+// (BufferingHints, ProcessorParameter) and from its developer guide's chapter on data
+// transformation.
 func decodeDeliveryStream(o *object) *DeliveryStream {
 	o.need("DeliveryStreamType", "KinesisStreamSourceConfiguration", "ExtendedS3DestinationConfiguration")
 	o.ignore(noTags, "Tags")
@@ -147,25 +151,29 @@ type EventSourceMapping struct {
 	// Function is the function's name or ARN, as the template refers to it.
 	Function string
 	Enabled  bool
-	// BatchSize is the most records of one invocation, BatchingWindow the longest wait for that many.
+	// BatchSize is the most records of one invocation, BatchingWindow the longest wait for that
+	// many.
 	BatchSize      int
 	BatchingWindow time.Duration
 	// FromStart reads from TRIM_HORIZON, the oldest record; else from LATEST.
 	FromStart bool
-	// ParallelizationFactor is how many batches of one shard run at a time; order is kept per partition key.
+	// ParallelizationFactor is how many batches of one shard run at a time; order is kept per
+	// partition key.
 	ParallelizationFactor int
 	// BisectOnError halves a failed batch before it is tried again.
 	BisectOnError bool
 	// ReportBatchItemFailures takes the sequence numbers in the answer as the failed ones.
 	ReportBatchItemFailures bool
-	// MaximumRetries of a failed batch, and the age beyond which its records are given up; negative is without end.
+	// MaximumRetries of a failed batch, and the age beyond which its records are given up; negative
+	// is without end.
 	MaximumRetries   int
 	MaximumRecordAge time.Duration
 	// OnFailureARN is the bucket that takes what was given up; empty: it is dropped.
 	OnFailureARN string
 }
 
-// decodeEventSourceMapping takes limits and defaults from the API reference of Lambda (CreateEventSourceMapping).
+// decodeEventSourceMapping takes limits and defaults from the API reference of Lambda
+// (CreateEventSourceMapping).
 func decodeEventSourceMapping(o *object) *EventSourceMapping {
 	o.need("EventSourceArn", "FunctionName", "StartingPosition")
 	o.ignore(noTags, "Tags")
@@ -189,7 +197,8 @@ func decodeEventSourceMapping(o *object) *EventSourceMapping {
 	}
 	for i, response := range o.texts("FunctionResponseTypes") {
 		if response != "ReportBatchItemFailures" {
-			o.fail(o.at.field("FunctionResponseTypes").index(i), "got %s, want ReportBatchItemFailures", shown(response))
+			o.fail(o.at.field("FunctionResponseTypes").index(i), "got %s, want ReportBatchItemFailures",
+				shown(response))
 		}
 		mapping.ReportBatchItemFailures = true
 	}

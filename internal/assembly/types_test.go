@@ -12,69 +12,102 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// examples are one resource of every type that runs, and its typed form. Numbers are spelled both ways.
+// examples are one resource of every type that runs, and its typed form. Numbers are spelled both
+// ways.
 var examples = map[string]struct {
 	properties string
 	want       any
 }{
 	"AWS::Kinesis::Stream": {
-		`{"Name":"events","ShardCount":"2","RetentionPeriodHours":48,"StreamModeDetails":{"StreamMode":"PROVISIONED"},"StreamEncryption":{"EncryptionType":"KMS"},"Tags":[]}`,
+		`{"Name":"events","ShardCount":"2","RetentionPeriodHours":48,"StreamModeDetails":{"StreamMode":"PROVISIONED"},
+			"StreamEncryption":{"EncryptionType":"KMS"},"Tags":[]}`,
 		&Stream{Name: "events", Shards: 2, Retention: 48 * time.Hour},
 	},
 	"AWS::KinesisFirehose::DeliveryStream": {
-		`{"DeliveryStreamType":"KinesisStreamAsSource","KinesisStreamSourceConfiguration":{"KinesisStreamARN":"arn:stream","RoleARN":"r"},
-			"ExtendedS3DestinationConfiguration":{"BucketARN":"arn:bucket","RoleARN":"r","Prefix":"ok/","ErrorOutputPrefix":"errors/","FileExtension":".jsonl",
-			"BufferingHints":{"SizeInMBs":"1","IntervalInSeconds":0},"CloudWatchLoggingOptions":{"Enabled":true,"LogGroupName":"g","LogStreamName":"s"},
-			"ProcessingConfiguration":{"Enabled":"true","Processors":[{"Type":"Lambda","Parameters":[{"ParameterName":"LambdaArn","ParameterValue":"arn:function"},
-			{"ParameterName":"BufferSizeInMBs","ParameterValue":"0.5"},{"ParameterName":"BufferIntervalInSeconds","ParameterValue":"5"},{"ParameterName":"NumberOfRetries","ParameterValue":"2"},{"ParameterName":"RoleArn","ParameterValue":"r"}]}]}}}`,
+		`{"DeliveryStreamType":"KinesisStreamAsSource",
+			"KinesisStreamSourceConfiguration":{"KinesisStreamARN":"arn:stream","RoleARN":"r"},
+			"ExtendedS3DestinationConfiguration":{"BucketARN":"arn:bucket","RoleARN":"r","Prefix":"ok/",
+			"ErrorOutputPrefix":"errors/","FileExtension":".jsonl",
+			"BufferingHints":{"SizeInMBs":"1","IntervalInSeconds":0},"CloudWatchLoggingOptions":{"Enabled":true,
+			"LogGroupName":"g","LogStreamName":"s"},
+			"ProcessingConfiguration":{"Enabled":"true","Processors":[{"Type":"Lambda",
+			"Parameters":[{"ParameterName":"LambdaArn","ParameterValue":"arn:function"},
+			{"ParameterName":"BufferSizeInMBs","ParameterValue":"0.5"},{"ParameterName":"BufferIntervalInSeconds",
+			"ParameterValue":"5"},{"ParameterName":"NumberOfRetries","ParameterValue":"2"},{"ParameterName":"RoleArn",
+			"ParameterValue":"r"}]}]}}}`,
 		&DeliveryStream{
-			SourceARN: "arn:stream", BucketARN: "arn:bucket", Prefix: "ok/", ErrorOutputPrefix: "errors/", FileExtension: ".jsonl",
-			BufferBytes: 1 << 20, BufferInterval: 0,
-			Processor: &Processor{FunctionARN: "arn:function", BufferBytes: 1 << 19, BufferInterval: 5 * time.Second, Retries: 2},
+			SourceARN: "arn:stream", BucketARN: "arn:bucket", Prefix: "ok/", ErrorOutputPrefix: "errors/",
+			FileExtension: ".jsonl",
+			BufferBytes:   1 << 20, BufferInterval: 0,
+			Processor: &Processor{FunctionARN: "arn:function", BufferBytes: 1 << 19, BufferInterval: 5 * time.Second,
+				Retries: 2},
 		},
 	},
 	"AWS::Lambda::EventSourceMapping": {
-		`{"EventSourceArn":"arn:stream","FunctionName":"deliver","StartingPosition":"TRIM_HORIZON","BatchSize":"200","MaximumBatchingWindowInSeconds":1,"ParallelizationFactor":2,
-			"BisectBatchOnFunctionError":true,"FunctionResponseTypes":["ReportBatchItemFailures"],"MaximumRetryAttempts":5,"MaximumRecordAgeInSeconds":900,"DestinationConfig":{"OnFailure":{"Destination":"arn:bucket"}}}`,
+		`{"EventSourceArn":"arn:stream","FunctionName":"deliver","StartingPosition":"TRIM_HORIZON","BatchSize":"200",
+			"MaximumBatchingWindowInSeconds":1,"ParallelizationFactor":2,
+			"BisectBatchOnFunctionError":true,"FunctionResponseTypes":["ReportBatchItemFailures"],
+			"MaximumRetryAttempts":5,"MaximumRecordAgeInSeconds":900,
+			"DestinationConfig":{"OnFailure":{"Destination":"arn:bucket"}}}`,
 		&EventSourceMapping{
-			SourceARN: "arn:stream", Function: "deliver", Enabled: true, BatchSize: 200, BatchingWindow: time.Second, FromStart: true, ParallelizationFactor: 2,
-			BisectOnError: true, ReportBatchItemFailures: true, MaximumRetries: 5, MaximumRecordAge: 15 * time.Minute, OnFailureARN: "arn:bucket",
+			SourceARN: "arn:stream", Function: "deliver", Enabled: true, BatchSize: 200, BatchingWindow: time.Second,
+			FromStart: true, ParallelizationFactor: 2,
+			BisectOnError: true, ReportBatchItemFailures: true, MaximumRetries: 5, MaximumRecordAge: 15 * time.Minute,
+			OnFailureARN: "arn:bucket",
 		},
 	},
 	"AWS::Lambda::Function": {
-		`{"FunctionName":"f","Code":{"S3Bucket":"assets","S3Key":"abc.zip"},"Handler":"bootstrap","Runtime":"provided.al2023","Role":"r","Architectures":["arm64"],"Timeout":"60","MemorySize":256,
-			"Environment":{"Variables":{"PORT":5432,"TLS":true,"HOST":"db"}},"ReservedConcurrentExecutions":3,"LoggingConfig":{"LogFormat":"JSON","LogGroup":"g","ApplicationLogLevel":"WARN"},"VpcConfig":{"SubnetIds":["s"]},"Description":"d"}`,
+		`{"FunctionName":"f","Code":{"S3Bucket":"assets","S3Key":"abc.zip"},"Handler":"bootstrap",
+			"Runtime":"provided.al2023","Role":"r","Architectures":["arm64"],"Timeout":"60","MemorySize":256,
+			"Environment":{"Variables":{"PORT":5432,"TLS":true,"HOST":"db"}},"ReservedConcurrentExecutions":3,
+			"LoggingConfig":{"LogFormat":"JSON","LogGroup":"g","ApplicationLogLevel":"WARN"},
+			"VpcConfig":{"SubnetIds":["s"]},"Description":"d"}`,
 		&Function{
-			Name: "f", Source: "lambda/example", Environment: map[string]string{"PORT": "5432", "TLS": "true", "HOST": "db"},
+			Name: "f", Source: "lambda/example", Environment: map[string]string{"PORT": "5432", "TLS": "true",
+				"HOST": "db"},
 			MemoryMB: 256, Timeout: time.Minute, ReservedConcurrency: 3,
 		},
 	},
 	"AWS::Glue::Job": {
-		`{"Name":"etl","GlueVersion":"5.1","Role":"r","Command":{"Name":"glueetl","PythonVersion":"3","ScriptLocation":"s3://assets/abc.zip"},
-			"Timeout":"15","ExecutionClass":"FLEX","WorkerType":"G.1X","NumberOfWorkers":2,"MaxRetries":0,"ExecutionProperty":{"MaxConcurrentRuns":"2"},
-			"Connections":{"Connections":["c"]},"SecurityConfiguration":"s","Tags":{"a":"b"},"Description":"d","JobRunQueuingEnabled":false,
-			"DefaultArguments":{"--job-language":"python","--job-bookmark-option":"job-bookmark-disable","--enable-metrics":"","--extra-jars":"s3://assets/j.jar",
-			"--TempDir":"s3://t/","--enable-continuous-cloudwatch-log":"true","--lake-bucket":"lake","--source-port":3306,"--conf":"spark.a=1"}}`,
+		`{"Name":"etl","GlueVersion":"5.1","Role":"r","Command":{"Name":"glueetl","PythonVersion":"3",
+			"ScriptLocation":"s3://assets/abc.zip"},
+			"Timeout":"15","ExecutionClass":"FLEX","WorkerType":"G.1X","NumberOfWorkers":2,"MaxRetries":0,
+			"ExecutionProperty":{"MaxConcurrentRuns":"2"},
+			"Connections":{"Connections":["c"]},"SecurityConfiguration":"s","Tags":{"a":"b"},"Description":"d",
+			"JobRunQueuingEnabled":false,
+			"DefaultArguments":{"--job-language":"python","--job-bookmark-option":"job-bookmark-disable",
+			"--enable-metrics":"","--extra-jars":"s3://assets/j.jar",
+			"--TempDir":"s3://t/","--enable-continuous-cloudwatch-log":"true","--lake-bucket":"lake",
+			"--source-port":3306,"--conf":"spark.a=1"}}`,
 		&Job{
 			Name: "etl", Source: "lambda/example", Timeout: 15 * time.Minute, MaxConcurrentRuns: 2,
 			Arguments: map[string]string{"--lake-bucket": "lake", "--source-port": "3306", "--conf": "spark.a=1"},
 		},
 	},
-	"AWS::Lambda::Url": {`{"AuthType":"AWS_IAM","TargetFunctionArn":"arn:function"}`, &FunctionURL{FunctionARN: "arn:function", RequiresIAM: true}},
-	"AWS::S3::Bucket":  {`{"BucketName":"b","VersioningConfiguration":{"Status":"Enabled"},"LifecycleConfiguration":{"Rules":[]}}`, &Bucket{Name: "b", Versioned: true}},
+	"AWS::Lambda::Url": {`{"AuthType":"AWS_IAM","TargetFunctionArn":"arn:function"}`,
+		&FunctionURL{FunctionARN: "arn:function", RequiresIAM: true}},
+	"AWS::S3::Bucket": {`{"BucketName":"b","VersioningConfiguration":{"Status":"Enabled"},
+		"LifecycleConfiguration":{"Rules":[]}}`, &Bucket{Name: "b", Versioned: true}},
 	"AWS::RDS::DBInstance": {
-		`{"Engine":"postgres","EngineVersion":"18.3","DBInstanceIdentifier":"shop-vectors","DBName":"vectors","Port":"5433","MasterUsername":"postgres","ManageMasterUserPassword":true,"EnableIAMDatabaseAuthentication":true,"AllocatedStorage":"20","StorageEncrypted":true}`,
+		`{"Engine":"postgres","EngineVersion":"18.3","DBInstanceIdentifier":"shop-vectors","DBName":"vectors",
+			"Port":"5433","MasterUsername":"postgres","ManageMasterUserPassword":true,
+			"EnableIAMDatabaseAuthentication":true,"AllocatedStorage":"20","StorageEncrypted":true}`,
 		&Database{Engine: "postgres", Identifier: "shop-vectors", Name: "vectors", MasterUser: "postgres"},
 	},
 	"AWS::SecretsManager::Secret": {
-		`{"GenerateSecretString":{"SecretStringTemplate":"{\"username\":\"etl\"}","GenerateStringKey":"password","PasswordLength":40,"ExcludeCharacters":"\"@/","ExcludePunctuation":true}}`,
-		&Secret{Template: `{"username":"etl"}`, Key: "password", Length: 40, Without: `"@/`, WithoutPunctuation: true, EachKind: true},
+		`{"GenerateSecretString":{"SecretStringTemplate":"{\"username\":\"etl\"}","GenerateStringKey":"password",
+			"PasswordLength":40,"ExcludeCharacters":"\"@/","ExcludePunctuation":true}}`,
+		&Secret{Template: `{"username":"etl"}`, Key: "password", Length: 40, Without: `"@/`, WithoutPunctuation: true,
+			EachKind: true},
 	},
 	"AWS::DynamoDB::GlobalTable": {
-		`{"TableName":"t","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"},{"AttributeName":"at","AttributeType":"N"}],
+		`{"TableName":"t","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id",
+			"AttributeType":"S"},{"AttributeName":"at","AttributeType":"N"}],
 			"KeySchema":[{"AttributeName":"id","KeyType":"HASH"},{"AttributeName":"at","KeyType":"RANGE"}],
-			"GlobalSecondaryIndexes":[{"IndexName":"i","KeySchema":[{"AttributeName":"at","KeyType":"HASH"}],"Projection":{"ProjectionType":"INCLUDE","NonKeyAttributes":["x"]}}],
-			"Replicas":[{"Region":{"Ref":"AWS::Region"},"GlobalSecondaryIndexes":[{"IndexName":"i"}],"Tags":[]}],"TimeToLiveSpecification":{"AttributeName":"expires_at","Enabled":true}}`,
+			"GlobalSecondaryIndexes":[{"IndexName":"i","KeySchema":[{"AttributeName":"at","KeyType":"HASH"}],
+			"Projection":{"ProjectionType":"INCLUDE","NonKeyAttributes":["x"]}}],
+			"Replicas":[{"Region":{"Ref":"AWS::Region"},"GlobalSecondaryIndexes":[{"IndexName":"i"}],"Tags":[]}],
+			"TimeToLiveSpecification":{"AttributeName":"expires_at","Enabled":true}}`,
 		&Table{
 			Name: "t", AttributeTypes: map[string]string{"id": "S", "at": "N"}, Key: TableKey{"id", "at"},
 			Indexes: []TableIndex{{"i", TableKey{PartitionKey: "at"}, "INCLUDE", []string{"x"}}},
@@ -87,9 +120,11 @@ func one(t *testing.T, kind, properties string) (*Plan, error) {
 	t.Helper()
 	files := fstest.MapFS{
 		"asset.abc/bootstrap": &fstest.MapFile{},
-		"Assets.assets.json":  &fstest.MapFile{Data: []byte(`{"files":{"abc":{"source":{"path":"asset.abc"},"destinations":{"x":{"bucketName":"assets","objectKey":"abc.zip"}}}}}`)},
+		"Assets.assets.json": &fstest.MapFile{Data: []byte(`{"files":{"abc":{"source":{"path":"asset.abc"},
+			"destinations":{"x":{"bucketName":"assets","objectKey":"abc.zip"}}}}}`)},
 	}
-	template := fmt.Sprintf(`{"Resources":{"X":{"Type":%q,"Metadata":{"diecast:source":"lambda/example"},"Properties":%s}}}`, kind, properties)
+	template := fmt.Sprintf(`{"Resources":{"X":{"Type":%q,"Metadata":{"diecast:source":"lambda/example"},
+		"Properties":%s}}}`, kind, properties)
 	assembled, err := assemble(t, map[string]given{"A": {template: template}}, files)
 	require.NoError(t, err)
 	return assembled.Plan(Environment{})
@@ -121,10 +156,13 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// processed is a delivery stream whose processor has a buffer of so many MB, processing its typed form, in bytes.
+// processed is a delivery stream whose processor has a buffer of so many MB, processing its typed
+// form, in bytes.
 func processed(megabytes string) string {
-	return `{"DeliveryStreamType":"KinesisStreamAsSource","KinesisStreamSourceConfiguration":{"KinesisStreamARN":"s"},"ExtendedS3DestinationConfiguration":{"BucketARN":"b","ProcessingConfiguration":{"Enabled":true,
-		"Processors":[{"Type":"Lambda","Parameters":[{"ParameterName":"LambdaArn","ParameterValue":"f"},{"ParameterName":"BufferSizeInMBs","ParameterValue":"` + megabytes + `"}]}]}}}`
+	return `{"DeliveryStreamType":"KinesisStreamAsSource","KinesisStreamSourceConfiguration":{"KinesisStreamARN":"s"},
+		"ExtendedS3DestinationConfiguration":{"BucketARN":"b","ProcessingConfiguration":{"Enabled":true,
+		"Processors":[{"Type":"Lambda","Parameters":[{"ParameterName":"LambdaArn","ParameterValue":"f"},
+			{"ParameterName":"BufferSizeInMBs","ParameterValue":"` + megabytes + `"}]}]}}}`
 }
 
 func processing(bytes int) *DeliveryStream {
@@ -139,35 +177,51 @@ func TestDecode_defaults(t *testing.T) {
 		kind, properties string
 		want             any
 	}{
-		"on-demand stream": {"AWS::Kinesis::Stream", `{"StreamModeDetails":{"StreamMode":"ON_DEMAND"}}`, &Stream{Shards: 4, Retention: 24 * time.Hour}},
+		"on-demand stream": {"AWS::Kinesis::Stream", `{"StreamModeDetails":{"StreamMode":"ON_DEMAND"}}`,
+			&Stream{Shards: 4, Retention: 24 * time.Hour}},
 		"delivery stream": {
 			"AWS::KinesisFirehose::DeliveryStream",
-			`{"DeliveryStreamType":"KinesisStreamAsSource","KinesisStreamSourceConfiguration":{"KinesisStreamARN":"s"},"ExtendedS3DestinationConfiguration":{"BucketARN":"b","ProcessingConfiguration":{"Enabled":true,
+			`{"DeliveryStreamType":"KinesisStreamAsSource","KinesisStreamSourceConfiguration":{"KinesisStreamARN":"s"},
+				"ExtendedS3DestinationConfiguration":{"BucketARN":"b","ProcessingConfiguration":{"Enabled":true,
 				"Processors":[{"Type":"Lambda","Parameters":[{"ParameterName":"LambdaArn","ParameterValue":"f"}]}]}}}`,
-			&DeliveryStream{SourceARN: "s", BucketARN: "b", BufferBytes: 5 << 20, BufferInterval: 5 * time.Minute, Processor: &Processor{FunctionARN: "f", BufferBytes: 1 << 20, BufferInterval: time.Minute, Retries: 3}},
+			&DeliveryStream{SourceARN: "s", BucketARN: "b", BufferBytes: 5 << 20, BufferInterval: 5 * time.Minute,
+				Processor: &Processor{FunctionARN: "f", BufferBytes: 1 << 20, BufferInterval: time.Minute, Retries: 3}},
 		},
 		"job": {
-			"AWS::Glue::Job", `{"GlueVersion":"5.1","Role":"r","Command":{"Name":"glueetl","ScriptLocation":"s3://assets/abc.zip"}}`,
-			&Job{Source: "lambda/example", Arguments: map[string]string{}, Timeout: 8 * time.Hour, MaxConcurrentRuns: 1},
+			"AWS::Glue::Job", `{"GlueVersion":"5.1","Role":"r","Command":{"Name":"glueetl",
+				"ScriptLocation":"s3://assets/abc.zip"}}`,
+			&Job{Source: "lambda/example", Arguments: map[string]string{}, Timeout: 8 * time.Hour,
+				MaxConcurrentRuns: 1},
 		},
 		"mapping": {
 			"AWS::Lambda::EventSourceMapping", `{"EventSourceArn":"s","FunctionName":"f","StartingPosition":"LATEST"}`,
-			&EventSourceMapping{SourceARN: "s", Function: "f", Enabled: true, BatchSize: 100, ParallelizationFactor: 1, MaximumRetries: -1, MaximumRecordAge: -1},
+			&EventSourceMapping{SourceARN: "s", Function: "f", Enabled: true, BatchSize: 100, ParallelizationFactor: 1,
+				MaximumRetries: -1, MaximumRecordAge: -1},
 		},
 		"function": {
-			"AWS::Lambda::Function", `{"Code":{"S3Bucket":"assets","S3Key":"abc.zip"},"Handler":"h","Runtime":"provided.al2","Role":"r"}`,
-			&Function{Source: "lambda/example", Environment: map[string]string{}, MemoryMB: 128, Timeout: 3 * time.Second, ReservedConcurrency: -1},
+			"AWS::Lambda::Function",
+			`{"Code":{"S3Bucket":"assets","S3Key":"abc.zip"},"Handler":"h","Runtime":"provided.al2","Role":"r"}`,
+			&Function{Source: "lambda/example", Environment: map[string]string{}, MemoryMB: 128,
+				Timeout: 3 * time.Second, ReservedConcurrency: -1},
 		},
 		"mapping that says so": {
-			"AWS::Lambda::EventSourceMapping", `{"EventSourceArn":"s","FunctionName":"f","StartingPosition":"LATEST","Enabled":"false","BisectBatchOnFunctionError":false,"MaximumRecordAgeInSeconds":60}`,
-			&EventSourceMapping{SourceARN: "s", Function: "f", BatchSize: 100, ParallelizationFactor: 1, MaximumRetries: -1, MaximumRecordAge: time.Minute},
+			"AWS::Lambda::EventSourceMapping",
+			`{"EventSourceArn":"s","FunctionName":"f","StartingPosition":"LATEST","Enabled":"false",
+				"BisectBatchOnFunctionError":false,"MaximumRecordAgeInSeconds":60}`,
+			&EventSourceMapping{SourceARN: "s", Function: "f", BatchSize: 100, ParallelizationFactor: 1,
+				MaximumRetries: -1, MaximumRecordAge: time.Minute},
 		},
-		"smallest processor buffer": {"AWS::KinesisFirehose::DeliveryStream", processed("0.2"), processing(1 << 20 / 5)},
-		"largest processor buffer":  {"AWS::KinesisFirehose::DeliveryStream", processed("3"), processing(3 << 20)},
-		"open function URL":         {"AWS::Lambda::Url", `{"AuthType":"NONE","TargetFunctionArn":"f"}`, &FunctionURL{FunctionARN: "f"}},
-		"bucket":                    {"AWS::S3::Bucket", `{}`, &Bucket{}},
-		"database":                  {"AWS::RDS::DBInstance", `{"Engine":"mysql","MasterUsername":"admin","ManageMasterUserPassword":"true"}`, &Database{Engine: "mysql", MasterUser: "admin"}},
-		"secret":                    {"AWS::SecretsManager::Secret", `{"GenerateSecretString":{}}`, &Secret{Length: 32, EachKind: true}},
+		"smallest processor buffer": {"AWS::KinesisFirehose::DeliveryStream", processed("0.2"),
+			processing(1 << 20 / 5)},
+		"largest processor buffer": {"AWS::KinesisFirehose::DeliveryStream", processed("3"), processing(3 << 20)},
+		"open function URL": {"AWS::Lambda::Url", `{"AuthType":"NONE","TargetFunctionArn":"f"}`,
+			&FunctionURL{FunctionARN: "f"}},
+		"bucket": {"AWS::S3::Bucket", `{}`, &Bucket{}},
+		"database": {"AWS::RDS::DBInstance",
+			`{"Engine":"mysql","MasterUsername":"admin","ManageMasterUserPassword":"true"}`,
+			&Database{Engine: "mysql", MasterUser: "admin"}},
+		"secret": {"AWS::SecretsManager::Secret", `{"GenerateSecretString":{}}`,
+			&Secret{Length: 32, EachKind: true}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -197,68 +251,146 @@ func change(t *testing.T, kind string, changes map[string]string) string {
 
 func TestDecode_refused(t *testing.T) {
 	const (
-		stream, delivery, mapping = "AWS::Kinesis::Stream", "AWS::KinesisFirehose::DeliveryStream", "AWS::Lambda::EventSourceMapping"
-		function, url, table      = "AWS::Lambda::Function", "AWS::Lambda::Url", "AWS::DynamoDB::GlobalTable"
-		database, secret          = "AWS::RDS::DBInstance", "AWS::SecretsManager::Secret"
-		job                       = "AWS::Glue::Job"
+		stream, delivery, mapping = "AWS::Kinesis::Stream", "AWS::KinesisFirehose::DeliveryStream",
+			"AWS::Lambda::EventSourceMapping"
+		function, url, table = "AWS::Lambda::Function", "AWS::Lambda::Url", "AWS::DynamoDB::GlobalTable"
+		database, secret     = "AWS::RDS::DBInstance", "AWS::SecretsManager::Secret"
+		job                  = "AWS::Glue::Job"
 	)
 	tests := map[string]struct {
 		kind    string
 		changes map[string]string
 		want    string
 	}{
-		"stream without shards":            {stream, map[string]string{"ShardCount": ""}, "Properties.ShardCount: got nothing, want a value"},
-		"stream with half a shard":         {stream, map[string]string{"ShardCount": `"1.5"`}, `got "1.5", want a whole number from 1 to 10000`},
-		"on-demand stream with shards":     {stream, map[string]string{"StreamModeDetails": `{"StreamMode":"ON_DEMAND"}`}, "no shard count beside StreamMode ON_DEMAND"},
-		"stream in another mode":           {stream, map[string]string{"StreamModeDetails": `{"StreamMode":"X"}`}, `got "X", want PROVISIONED or ON_DEMAND`},
-		"stream mode of a string":          {stream, map[string]string{"StreamModeDetails": `"X"`}, `Properties.StreamModeDetails: got "X", want an object`},
-		"unknown property within":          {stream, map[string]string{"StreamModeDetails": `{"Colour":"X"}`}, "Properties.StreamModeDetails.Colour: the laptop's Kinesis::Stream neither honours nor knowingly ignores this property"},
-		"stream name of a list":            {stream, map[string]string{"Name": `[]`}, "got a list of 0, want a string"},
-		"direct put":                       {delivery, map[string]string{"DeliveryStreamType": `"DirectPut"`}, `got "DirectPut", want KinesisStreamAsSource`},
-		"delivery without destination":     {delivery, map[string]string{"ExtendedS3DestinationConfiguration": ""}, "ExtendedS3DestinationConfiguration: got nothing, want a value"},
-		"delivery compressed":              {delivery, map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b","CompressionFormat":"GZIP"}`}, `CompressionFormat: got "GZIP", want UNCOMPRESSED`},
-		"delivery as Parquet":              {delivery, map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b","DataFormatConversionConfiguration":{}}`}, "DataFormatConversionConfiguration: the laptop's KinesisFirehose::DeliveryStream neither"},
-		"two processors":                   {delivery, map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b","ProcessingConfiguration":{"Enabled":true,"Processors":[{"Type":"Lambda"},{"Type":"Lambda"}]}}`}, "got a list of 2, want one processor of type Lambda"},
-		"another processor":                {delivery, map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b","ProcessingConfiguration":{"Enabled":true,"Processors":[{"Type":"Decompression"}]}}`}, `Processors[0].Type: got "Decompression", want Lambda`},
-		"a parameter twice":                {delivery, map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b","ProcessingConfiguration":{"Enabled":true,"Processors":[{"Type":"Lambda","Parameters":[{"ParameterName":"LambdaArn","ParameterValue":"f"},{"ParameterName":"LambdaArn","ParameterValue":"g"}]}]}}`}, "want every name once"},
-		"processor buffer too large":       {delivery, map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b","ProcessingConfiguration":{"Enabled":true,"Processors":[{"Type":"Lambda","Parameters":[{"ParameterName":"LambdaArn","ParameterValue":"f"},{"ParameterName":"BufferSizeInMBs","ParameterValue":"3.5"}]}]}}`}, `got "3.5", want a number from 0.2 to 3`},
-		"a processor of a string":          {delivery, map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b","ProcessingConfiguration":{"Enabled":true,"Processors":["x"]}}`}, `Processors[0]: got "x", want an object`},
-		"mapping from a time":              {mapping, map[string]string{"StartingPosition": `"AT_TIMESTAMP"`}, "want LATEST or TRIM_HORIZON"},
-		"mapping with a short age":         {mapping, map[string]string{"MaximumRecordAgeInSeconds": `30`}, "got 30, want -1, or 60 to 604800"},
-		"mapping with a filter":            {mapping, map[string]string{"FilterCriteria": `{}`}, "FilterCriteria: the laptop's Lambda::EventSourceMapping neither"},
-		"mapping with another answer":      {mapping, map[string]string{"FunctionResponseTypes": `["X"]`}, `FunctionResponseTypes[0]: got "X", want ReportBatchItemFailures`},
-		"mapping bisecting maybe":          {mapping, map[string]string{"BisectBatchOnFunctionError": `"maybe"`}, `got "maybe", want true or false`},
-		"mapping bisecting once":           {mapping, map[string]string{"BisectBatchOnFunctionError": `1`}, `got 1, want true or false`},
-		"mapping answers of a string":      {mapping, map[string]string{"FunctionResponseTypes": `"X"`}, `got "X", want a list`},
-		"mapping answers of lists":         {mapping, map[string]string{"FunctionResponseTypes": `[[]]`}, "FunctionResponseTypes[0]: got a list of 0, want a string"},
-		"function without asset":           {function, map[string]string{"Code": `{"S3Bucket":"assets","S3Key":"other.zip"}`}, "Properties.Code: no asset of the assembly becomes s3://assets/other.zip"},
-		"function in a container":          {function, map[string]string{"Code": `{"ImageUri":"x"}`, "PackageType": `"Image"`}, "Properties.PackageType: the laptop's Lambda::Function neither"},
-		"function of a secret reference":   {function, map[string]string{"Environment": `{"Variables":{"P":"{{resolve:secretsmanager:x}}"}}`}, "Properties.Environment.Variables.P: dynamic references are resolved in AWS only"},
-		"function of a substituted secret": {function, map[string]string{"Environment": `{"Variables":{"P":{"Fn::Sub":"{{resolve:secretsmanager:${AWS::Region}}}"}}}`}, "dynamic references are resolved in AWS only"},
-		"URL for another identity":         {url, map[string]string{"AuthType": `"OIDC"`}, "want AWS_IAM or NONE"},
-		"URL that streams":                 {url, map[string]string{"InvokeMode": `"RESPONSE_STREAM"`}, "want BUFFERED"},
-		"table elsewhere":                  {table, map[string]string{"Replicas": `[{"Region":"mars-1"}]`}, `Replicas[0].Region: got "mars-1", want the stack's own region, us-east-1`},
-		"table in two regions":             {table, map[string]string{"Replicas": `[{"Region":"us-east-1"},{"Region":"us-east-1"}]`}, "want one replica"},
-		"table of another index":           {table, map[string]string{"Replicas": `[{"Region":"us-east-1","GlobalSecondaryIndexes":[{"IndexName":"j"}]}]`}, `got "j", want an index of the table`},
-		"table with an undefined key":      {table, map[string]string{"KeySchema": `[{"AttributeName":"x","KeyType":"HASH"}]`}, "want an attribute of AttributeDefinitions"},
-		"table without key":                {table, map[string]string{"KeySchema": `[]`}, "want a key of type HASH"},
-		"table provisioned":                {table, map[string]string{"BillingMode": `"PROVISIONED"`}, "want PAY_PER_REQUEST"},
-		"database with a password":         {database, map[string]string{"MasterUserPassword": `"x"`, "ManageMasterUserPassword": `false`}, "want true: no password stands in a template"},
-		"function for another runtime":     {function, map[string]string{"Runtime": `"python3.13"`}, `got "python3.13", want provided.al2023 or provided.al2`},
-		"database without an engine":       {database, map[string]string{"Engine": ""}, "Properties.Engine: got nothing, want a value"},
-		"database from a snapshot":         {database, map[string]string{"DBSnapshotIdentifier": `"x"`}, "DBSnapshotIdentifier: the laptop's RDS::DBInstance neither"},
-		"job of another Glue":              {job, map[string]string{"GlueVersion": `"6.0"`}, `Properties.GlueVersion: got "6.0", want 5.1`},
-		"job of any Glue":                  {job, map[string]string{"GlueVersion": ""}, "Properties.GlueVersion: got nothing, want a value"},
-		"job of a shell":                   {job, map[string]string{"Command": `{"Name":"pythonshell","ScriptLocation":"s3://assets/abc.zip"}`}, `Command.Name: got "pythonshell", want glueetl`},
-		"job without its script":           {job, map[string]string{"Command": `{"Name":"glueetl","ScriptLocation":"s3://assets/other.py"}`}, "Properties.Command.ScriptLocation: no asset of the assembly becomes s3://assets/other.py"},
-		"job that is tried again":          {job, map[string]string{"MaxRetries": `1`}, "Properties.MaxRetries: got 1, want a whole number from 0 to 0"},
-		"job that queues":                  {job, map[string]string{"JobRunQueuingEnabled": `true`}, "want false: the laptop refuses a run that is one too many"},
-		"job with bookmarks":               {job, map[string]string{"DefaultArguments": `{"--job-bookmark-option":"job-bookmark-enable"}`}, "want job-bookmark-disable"},
-		"job with modules of its own":      {job, map[string]string{"DefaultArguments": `{"--additional-python-modules":"pandas"}`}, `--additional-python-modules: got "pandas", want nothing`},
-		"job that takes no time":           {job, map[string]string{"Timeout": `0`}, "Properties.Timeout: got 0, want a whole number from 1 to 10080"},
-		"job with a usage profile":         {job, map[string]string{"SourceControlDetails": `{}`}, "SourceControlDetails: the laptop's Glue::Job neither"},
-		"secret in the template":           {secret, map[string]string{"GenerateSecretString": "", "SecretString": `"x"`}, "Properties.SecretString: the laptop's SecretsManager::Secret neither"},
-		"secret with half a template":      {secret, map[string]string{"GenerateSecretString": `{"GenerateStringKey":"password"}`}, "both SecretStringTemplate and GenerateStringKey, or neither"},
+		"stream without shards": {stream, map[string]string{"ShardCount": ""},
+			"Properties.ShardCount: got nothing, want a value"},
+		"stream with half a shard": {stream, map[string]string{"ShardCount": `"1.5"`},
+			`got "1.5", want a whole number from 1 to 10000`},
+		"on-demand stream with shards": {stream,
+			map[string]string{"StreamModeDetails": `{"StreamMode":"ON_DEMAND"}`},
+			"no shard count beside StreamMode ON_DEMAND"},
+		"stream in another mode": {stream, map[string]string{"StreamModeDetails": `{"StreamMode":"X"}`},
+			`got "X", want PROVISIONED or ON_DEMAND`},
+		"stream mode of a string": {stream, map[string]string{"StreamModeDetails": `"X"`},
+			`Properties.StreamModeDetails: got "X", want an object`},
+		"unknown property within": {stream, map[string]string{"StreamModeDetails": `{"Colour":"X"}`},
+			"Properties.StreamModeDetails.Colour: the laptop's Kinesis::Stream neither honours nor knowingly " +
+				"ignores this property"},
+		"stream name of a list": {stream, map[string]string{"Name": `[]`}, "got a list of 0, want a string"},
+		"direct put": {delivery, map[string]string{"DeliveryStreamType": `"DirectPut"`},
+			`got "DirectPut", want KinesisStreamAsSource`},
+		"delivery without destination": {delivery, map[string]string{"ExtendedS3DestinationConfiguration": ""},
+			"ExtendedS3DestinationConfiguration: got nothing, want a value"},
+		"delivery compressed": {delivery,
+			map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b","CompressionFormat":"GZIP"}`},
+			`CompressionFormat: got "GZIP", want UNCOMPRESSED`},
+		"delivery as Parquet": {delivery,
+			map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b",
+			"DataFormatConversionConfiguration":{}}`},
+			"DataFormatConversionConfiguration: the laptop's KinesisFirehose::DeliveryStream neither"},
+		"two processors": {delivery,
+			map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b",
+			"ProcessingConfiguration":{"Enabled":true,"Processors":[{"Type":"Lambda"},{"Type":"Lambda"}]}}`},
+			"got a list of 2, want one processor of type Lambda"},
+		"another processor": {delivery,
+			map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b",
+			"ProcessingConfiguration":{"Enabled":true,"Processors":[{"Type":"Decompression"}]}}`},
+			`Processors[0].Type: got "Decompression", want Lambda`},
+		"a parameter twice": {delivery,
+			map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b",
+			"ProcessingConfiguration":{"Enabled":true,"Processors":[{"Type":"Lambda",
+			"Parameters":[{"ParameterName":"LambdaArn","ParameterValue":"f"},{"ParameterName":"LambdaArn",
+			"ParameterValue":"g"}]}]}}`}, "want every name once"},
+		"processor buffer too large": {delivery,
+			map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b",
+			"ProcessingConfiguration":{"Enabled":true,"Processors":[{"Type":"Lambda",
+			"Parameters":[{"ParameterName":"LambdaArn","ParameterValue":"f"},{"ParameterName":"BufferSizeInMBs",
+			"ParameterValue":"3.5"}]}]}}`}, `got "3.5", want a number from 0.2 to 3`},
+		"a processor of a string": {delivery,
+			map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b",
+			"ProcessingConfiguration":{"Enabled":true,"Processors":["x"]}}`}, `Processors[0]: got "x", want an object`},
+		"mapping from a time": {mapping, map[string]string{"StartingPosition": `"AT_TIMESTAMP"`},
+			"want LATEST or TRIM_HORIZON"},
+		"mapping with a short age": {mapping, map[string]string{"MaximumRecordAgeInSeconds": `30`},
+			"got 30, want -1, or 60 to 604800"},
+		"mapping with a filter": {mapping, map[string]string{"FilterCriteria": `{}`},
+			"FilterCriteria: the laptop's Lambda::EventSourceMapping neither"},
+		"mapping with another answer": {mapping, map[string]string{"FunctionResponseTypes": `["X"]`},
+			`FunctionResponseTypes[0]: got "X", want ReportBatchItemFailures`},
+		"mapping bisecting maybe": {mapping, map[string]string{"BisectBatchOnFunctionError": `"maybe"`},
+			`got "maybe", want true or false`},
+		"mapping bisecting once": {mapping, map[string]string{"BisectBatchOnFunctionError": `1`},
+			`got 1, want true or false`},
+		"mapping answers of a string": {mapping, map[string]string{"FunctionResponseTypes": `"X"`},
+			`got "X", want a list`},
+		"mapping answers of lists": {mapping, map[string]string{"FunctionResponseTypes": `[[]]`},
+			"FunctionResponseTypes[0]: got a list of 0, want a string"},
+		"function without asset": {function,
+			map[string]string{"Code": `{"S3Bucket":"assets","S3Key":"other.zip"}`},
+			"Properties.Code: no asset of the assembly becomes s3://assets/other.zip"},
+		"function in a container": {function, map[string]string{"Code": `{"ImageUri":"x"}`,
+			"PackageType": `"Image"`}, "Properties.PackageType: the laptop's Lambda::Function neither"},
+		"function of a secret reference": {function,
+			map[string]string{"Environment": `{"Variables":{"P":"{{resolve:secretsmanager:x}}"}}`},
+			"Properties.Environment.Variables.P: dynamic references are resolved in AWS only"},
+		"function of a substituted secret": {function,
+			map[string]string{
+				"Environment": `{"Variables":{"P":{"Fn::Sub":"{{resolve:secretsmanager:${AWS::Region}}}"}}}`,
+			},
+			"dynamic references are resolved in AWS only"},
+		"URL for another identity": {url, map[string]string{"AuthType": `"OIDC"`}, "want AWS_IAM or NONE"},
+		"URL that streams": {url, map[string]string{"InvokeMode": `"RESPONSE_STREAM"`},
+			"want BUFFERED"},
+		"table elsewhere": {table, map[string]string{"Replicas": `[{"Region":"mars-1"}]`},
+			`Replicas[0].Region: got "mars-1", want the stack's own region, us-east-1`},
+		"table in two regions": {table,
+			map[string]string{"Replicas": `[{"Region":"us-east-1"},{"Region":"us-east-1"}]`}, "want one replica"},
+		"table of another index": {table,
+			map[string]string{"Replicas": `[{"Region":"us-east-1","GlobalSecondaryIndexes":[{"IndexName":"j"}]}]`},
+			`got "j", want an index of the table`},
+		"table with an undefined key": {table,
+			map[string]string{"KeySchema": `[{"AttributeName":"x","KeyType":"HASH"}]`},
+			"want an attribute of AttributeDefinitions"},
+		"table without key": {table, map[string]string{"KeySchema": `[]`}, "want a key of type HASH"},
+		"table provisioned": {table, map[string]string{"BillingMode": `"PROVISIONED"`},
+			"want PAY_PER_REQUEST"},
+		"database with a password": {database, map[string]string{"MasterUserPassword": `"x"`,
+			"ManageMasterUserPassword": `false`}, "want true: no password stands in a template"},
+		"function for another runtime": {function, map[string]string{"Runtime": `"python3.13"`},
+			`got "python3.13", want provided.al2023 or provided.al2`},
+		"database without an engine": {database, map[string]string{"Engine": ""},
+			"Properties.Engine: got nothing, want a value"},
+		"database from a snapshot": {database, map[string]string{"DBSnapshotIdentifier": `"x"`},
+			"DBSnapshotIdentifier: the laptop's RDS::DBInstance neither"},
+		"job of another Glue": {job, map[string]string{"GlueVersion": `"6.0"`},
+			`Properties.GlueVersion: got "6.0", want 5.1`},
+		"job of any Glue": {job, map[string]string{"GlueVersion": ""},
+			"Properties.GlueVersion: got nothing, want a value"},
+		"job of a shell": {job,
+			map[string]string{"Command": `{"Name":"pythonshell","ScriptLocation":"s3://assets/abc.zip"}`},
+			`Command.Name: got "pythonshell", want glueetl`},
+		"job without its script": {job,
+			map[string]string{"Command": `{"Name":"glueetl","ScriptLocation":"s3://assets/other.py"}`},
+			"Properties.Command.ScriptLocation: no asset of the assembly becomes s3://assets/other.py"},
+		"job that is tried again": {job, map[string]string{"MaxRetries": `1`},
+			"Properties.MaxRetries: got 1, want a whole number from 0 to 0"},
+		"job that queues": {job, map[string]string{"JobRunQueuingEnabled": `true`},
+			"want false: the laptop refuses a run that is one too many"},
+		"job with bookmarks": {job,
+			map[string]string{"DefaultArguments": `{"--job-bookmark-option":"job-bookmark-enable"}`},
+			"want job-bookmark-disable"},
+		"job with modules of its own": {job,
+			map[string]string{"DefaultArguments": `{"--additional-python-modules":"pandas"}`},
+			`--additional-python-modules: got "pandas", want nothing`},
+		"job that takes no time": {job, map[string]string{"Timeout": `0`},
+			"Properties.Timeout: got 0, want a whole number from 1 to 10080"},
+		"job with a usage profile": {job, map[string]string{"SourceControlDetails": `{}`},
+			"SourceControlDetails: the laptop's Glue::Job neither"},
+		"secret in the template": {secret, map[string]string{"GenerateSecretString": "",
+			"SecretString": `"x"`}, "Properties.SecretString: the laptop's SecretsManager::Secret neither"},
+		"secret with half a template": {secret,
+			map[string]string{"GenerateSecretString": `{"GenerateStringKey":"password"}`},
+			"both SecretStringTemplate and GenerateStringKey, or neither"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -273,26 +405,38 @@ func TestIgnored_isListedWithReason(t *testing.T) {
 	plan, err := one(t, "AWS::DynamoDB::GlobalTable", examples["AWS::DynamoDB::GlobalTable"].properties)
 	require.NoError(t, err)
 	assert.Equal(t, []Ignored{
-		{Property: "TimeToLiveSpecification", Reason: "the laptop's tables never remove an item; AWS does so within days, so that readers look at its time anyway"},
+		{Property: "TimeToLiveSpecification",
+			Reason: "the laptop's tables never remove an item; AWS does so within days, so that readers look at its " +
+				"time anyway"},
 		{Property: "Replicas[0].Tags", Reason: noTags},
 	}, plan.Ignored(find(t, plan, "A/X")))
 }
 
 // provider is a template with a custom resource behind CDK's provider framework.
 const provider = `{"Resources":{
-	"User":{"Type":"AWS::Lambda::Function","Metadata":{"diecast:source":"lambda/loader"},"Properties":{"Code":{"S3Bucket":"assets","S3Key":"abc.zip"},"Handler":"bootstrap","Runtime":"provided.al2023","Role":"r"}},
-	"Framework":{"Type":"AWS::Lambda::Function","Properties":{"Handler":"framework.onEvent","Runtime":"nodejs24.x","Environment":{"Variables":{"USER_ON_EVENT_FUNCTION_ARN":{"Fn::GetAtt":["User","Arn"]}%s}}}},
-	"CustomS3AutoDeleteObjectsCustomResourceProviderHandler9D90184F":{"Type":"AWS::Lambda::Function","Properties":{"Handler":"index.handler","Runtime":"nodejs24.x"}},
-	"LogRetentionaae0aa3c5b4d4f87b02d85b201efdd8aFD4BFC8A":{"Type":"AWS::Lambda::Function","Properties":{"Handler":"index.handler","Runtime":"nodejs24.x"}},
-	"Keep":{"Type":"Custom::LogRetention","Properties":{"ServiceToken":{"Fn::GetAtt":["LogRetentionaae0aa3c5b4d4f87b02d85b201efdd8aFD4BFC8A","Arn"]}}},
-	"Empty":{"Type":"Custom::S3AutoDeleteObjects","Properties":{"ServiceToken":{"Fn::GetAtt":["CustomS3AutoDeleteObjectsCustomResourceProviderHandler9D90184F","Arn"]}}},
-	"Load":{"Type":"Custom::Load","Properties":{"ServiceToken":%s,"ServiceTimeout":"360","Rows":5,"Deep":[{"On":true}]}}}}`
+	"User":{"Type":"AWS::Lambda::Function","Metadata":{"diecast:source":"lambda/loader"},
+	"Properties":{"Code":{"S3Bucket":"assets","S3Key":"abc.zip"},"Handler":"bootstrap","Runtime":"provided.al2023",
+	"Role":"r"}},
+	"Framework":{"Type":"AWS::Lambda::Function","Properties":{"Handler":"framework.onEvent","Runtime":"nodejs24.x",
+	"Environment":{"Variables":{"USER_ON_EVENT_FUNCTION_ARN":{"Fn::GetAtt":["User","Arn"]}%s}}}},
+	"CustomS3AutoDeleteObjectsCustomResourceProviderHandler9D90184F":{"Type":"AWS::Lambda::Function",
+	"Properties":{"Handler":"index.handler","Runtime":"nodejs24.x"}},
+	"LogRetentionaae0aa3c5b4d4f87b02d85b201efdd8aFD4BFC8A":{"Type":"AWS::Lambda::Function",
+	"Properties":{"Handler":"index.handler","Runtime":"nodejs24.x"}},
+	"Keep":{"Type":"Custom::LogRetention",
+	"Properties":{"ServiceToken":{"Fn::GetAtt":["LogRetentionaae0aa3c5b4d4f87b02d85b201efdd8aFD4BFC8A","Arn"]}}},
+	"Empty":{"Type":"Custom::S3AutoDeleteObjects",
+	"Properties":{"ServiceToken":{"Fn::GetAtt":["CustomS3AutoDeleteObjectsCustomResourceProviderHandler9D90184F",
+	"Arn"]}}},
+	"Load":{"Type":"Custom::Load","Properties":{"ServiceToken":%s,"ServiceTimeout":"360","Rows":5,
+	"Deep":[{"On":true}]}}}}`
 
 func customResource(t *testing.T, more, token string) (*Plan, error) {
 	t.Helper()
 	files := fstest.MapFS{
 		"asset.abc/bootstrap": &fstest.MapFile{},
-		"Assets.assets.json":  &fstest.MapFile{Data: []byte(`{"files":{"abc":{"source":{"path":"asset.abc"},"destinations":{"x":{"bucketName":"assets","objectKey":"abc.zip"}}}}}`)},
+		"Assets.assets.json": &fstest.MapFile{Data: []byte(`{"files":{"abc":{"source":{"path":"asset.abc"},
+			"destinations":{"x":{"bucketName":"assets","objectKey":"abc.zip"}}}}}`)},
 	}
 	assembled, err := assemble(t, map[string]given{"A": {template: fmt.Sprintf(provider, more, token)}}, files)
 	require.NoError(t, err)
@@ -305,9 +449,11 @@ func TestCustomResource(t *testing.T) {
 	load := find(t, plan, "A/Load")
 	typed, err := plan.Decode(load)
 	require.NoError(t, err)
-	assert.Equal(t, &CustomResource{Handler: find(t, plan, "A/User"), Type: "Custom::Load", Timeout: 6 * time.Minute, Properties: map[string]any{
-		"ServiceToken": "arn:aws:lambda:us-east-1:000000000000:checked/A/Framework", "ServiceTimeout": "360", "Rows": "5", "Deep": []any{map[string]any{"On": "true"}},
-	}}, typed)
+	assert.Equal(t, &CustomResource{Handler: find(t, plan, "A/User"), Type: "Custom::Load", Timeout: 6 * time.Minute,
+		Properties: map[string]any{
+			"ServiceToken": "arn:aws:lambda:us-east-1:000000000000:checked/A/Framework", "ServiceTimeout": "360",
+			"Rows": "5", "Deep": []any{map[string]any{"On": "true"}},
+		}}, typed)
 
 	fates := map[string]Fate{}
 	for _, resource := range plan.Resources() {
@@ -315,16 +461,20 @@ func TestCustomResource(t *testing.T) {
 	}
 	assert.Equal(t, map[string]Fate{
 		"User": Run, "Load": Run, "Framework": Checked, "Empty": Checked, "Keep": Checked,
-		"LogRetentionaae0aa3c5b4d4f87b02d85b201efdd8aFD4BFC8A": Checked, "CustomS3AutoDeleteObjectsCustomResourceProviderHandler9D90184F": Checked,
+		"LogRetentionaae0aa3c5b4d4f87b02d85b201efdd8aFD4BFC8A":           Checked,
+		"CustomS3AutoDeleteObjectsCustomResourceProviderHandler9D90184F": Checked,
 	}, fates)
 }
 
 func TestCustomResource_refused(t *testing.T) {
 	tests := map[string]struct{ more, token, want string }{
-		"without framework":      {"", `{"Fn::GetAtt":["User","Arn"]}`, "A/Load Properties.ServiceToken: leads to no function of CDK's provider framework"},
-		"a fixed token":          {"", `"arn:aws:lambda:us-east-1:1:function:x"`, "leads to no function of CDK's provider framework"},
-		"a framework that waits": {`,"USER_IS_COMPLETE_FUNCTION_ARN":"x"`, `{"Fn::GetAtt":["Framework","Arn"]}`, "leads to no function of CDK's provider framework"},
-		"without token":          {"", `{"Ref":"AWS::NoValue"}`, "Properties.ServiceToken: got nothing, want a value"},
+		"without framework": {"", `{"Fn::GetAtt":["User","Arn"]}`,
+			"A/Load Properties.ServiceToken: leads to no function of CDK's provider framework"},
+		"a fixed token": {"", `"arn:aws:lambda:us-east-1:1:function:x"`,
+			"leads to no function of CDK's provider framework"},
+		"a framework that waits": {`,"USER_IS_COMPLETE_FUNCTION_ARN":"x"`, `{"Fn::GetAtt":["Framework","Arn"]}`,
+			"leads to no function of CDK's provider framework"},
+		"without token": {"", `{"Ref":"AWS::NoValue"}`, "Properties.ServiceToken: got nothing, want a value"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -11,12 +11,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 )
 
-// Login finds the user name and the password for a new connection. It is asked each time: tokens live for 15 minutes, and
-// secrets are rotated.
+// Login finds the user name and the password for a new connection. It is asked each time: tokens
+// live for 15 minutes, and secrets are rotated.
 type Login func(context.Context) (user, password string, err error)
 
-// Login of these settings. It makes no call itself. The configuration gives the credentials that sign a token, or those that
-// read the secret.
+// Login of these settings. It makes no call itself. The configuration gives the credentials that
+// sign a token, or those that read the secret.
 func (s Settings) Login(configuration aws.Config) Login {
 	if s.Auth == IAM {
 		return func(ctx context.Context) (string, string, error) {

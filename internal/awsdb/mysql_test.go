@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// rdsMySQL is as much of a MySQL server as a login sees: it offers TLS and then wants the password in clear text, as RDS does
-// for IAM users, and sends back what it got.
+// rdsMySQL is as much of a MySQL server as a login sees: it offers TLS and then wants the password
+// in clear text, as RDS does for IAM users, and sends back what it got.
 // https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase.html
 type rdsMySQL struct {
 	address   *net.TCPAddr
@@ -130,7 +130,8 @@ func TestMySQLGetsTheIAMTokenByTLSAndNoErrorOrLogHasIt(t *testing.T) {
 	file, certificate := authority(t, "127.0.0.1")
 	server := startRDSMySQL(t, &certificate)
 	pool, err := OpenMySQL(Settings{
-		Host: "127.0.0.1", Port: server.address.Port, Name: "classicmodels", Auth: IAM, User: "etl_reader", Region: testRegion, CAFile: file,
+		Host: "127.0.0.1", Port: server.address.Port, Name: "classicmodels", Auth: IAM, User: "etl_reader",
+		Region: testRegion, CAFile: file,
 	}, configuration(""))
 	require.NoError(t, err)
 	defer pool.Close()
@@ -169,7 +170,8 @@ func TestUntrustedMySQLServersNeverSeeTheToken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := startRDSMySQL(t, test.certificate)
 			pool, err := OpenMySQL(Settings{
-				Host: "127.0.0.1", Port: server.address.Port, Name: "classicmodels", Auth: IAM, User: "u", Region: testRegion, CAFile: test.file,
+				Host: "127.0.0.1", Port: server.address.Port, Name: "classicmodels", Auth: IAM, User: "u",
+				Region: testRegion, CAFile: test.file,
 			}, configuration(""))
 			require.NoError(t, err)
 			defer pool.Close()
@@ -187,7 +189,8 @@ func TestOnlyATokenIsSentInClearText(t *testing.T) {
 	server := startRDSMySQL(t, &certificate)
 	endpoint := secretsManager(t, func() string { return `{"username":"admin","password":"hunter2"}` })
 	pool, err := OpenMySQL(Settings{
-		Host: "127.0.0.1", Port: server.address.Port, Name: "classicmodels", Auth: Secret, SecretARN: "arn:aws:secretsmanager:::s", CAFile: file,
+		Host: "127.0.0.1", Port: server.address.Port, Name: "classicmodels", Auth: Secret,
+		SecretARN: "arn:aws:secretsmanager:::s", CAFile: file,
 	}, configuration(endpoint))
 	require.NoError(t, err)
 	defer pool.Close()

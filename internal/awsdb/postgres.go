@@ -11,19 +11,22 @@ import (
 )
 
 const (
-	// A Lambda serves one request at a time; the second connection is for a new one while an old one is being closed.
+	// A Lambda serves one request at a time; the second connection is for a new one while an old
+	// one is being closed.
 	poolSize       = 2
 	connectTimeout = 5 * time.Second
 	idleTimeout    = 10 * time.Minute
 )
 
-// OpenPostgres returns a pool for a PostgreSQL database. It connects when the first connection is asked for.
+// OpenPostgres returns a pool for a PostgreSQL database. It connects when the first connection is
+// asked for.
 func OpenPostgres(ctx context.Context, settings Settings, configuration aws.Config) (*pgxpool.Pool, error) {
 	security, err := settings.TLS()
 	if err != nil {
 		return nil, err
 	}
-	// sslmode and passfile are given so that nothing of the caller's machine decides on them; TLS is set below.
+	// sslmode and passfile are given so that nothing of the caller's machine decides on them; TLS
+	// is set below.
 	pool, err := pgxpool.ParseConfig("sslmode=disable passfile=/nonexistent")
 	if err != nil {
 		return nil, fmt.Errorf("prepare the connection to %s: %w", settings.Address(), err)
@@ -32,7 +35,8 @@ func OpenPostgres(ctx context.Context, settings Settings, configuration aws.Conf
 	connection.Host, connection.Port, connection.Database = settings.Host, uint16(settings.Port), settings.Name
 	connection.TLSConfig, connection.Fallbacks = security, nil
 	connection.ConnectTimeout = connectTimeout
-	// Statements are described once and kept unnamed, so that the planner sees the parameters: it prunes partitions by them.
+	// Statements are described once and kept unnamed, so that the planner sees the parameters: it
+	// prunes partitions by them.
 	connection.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	connection.RuntimeParams = map[string]string{"application_name": "diecast"}
 	pool.MaxConns, pool.MaxConnIdleTime = poolSize, idleTimeout

@@ -64,7 +64,8 @@ func TestOpenPostgresWithSecretFollowsRotation(t *testing.T) {
 		return string(text)
 	})
 	pool, err := OpenPostgres(t.Context(), Settings{
-		Host: "127.0.0.1", Port: cluster.Port(), Name: "postgres", Auth: Secret, SecretARN: "arn:aws:secretsmanager:::s", DisableTLS: true,
+		Host: "127.0.0.1", Port: cluster.Port(), Name: "postgres", Auth: Secret,
+		SecretARN: "arn:aws:secretsmanager:::s", DisableTLS: true,
 	}, configuration(endpoint))
 	require.NoError(t, err)
 	defer pool.Close()
@@ -87,7 +88,8 @@ func TestSecretErrorsNameTheSecretAndNotItsValue(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			endpoint := secretsManager(t, func() string { return text })
-			settings := Settings{Host: "127.0.0.1", Port: 1, Auth: Secret, SecretARN: "arn:aws:secretsmanager:::named", DisableTLS: true}
+			settings := Settings{Host: "127.0.0.1", Port: 1, Auth: Secret, SecretARN: "arn:aws:secretsmanager:::named",
+				DisableTLS: true}
 			_, _, err := settings.Login(configuration(endpoint))(t.Context())
 			require.ErrorContains(t, err, "arn:aws:secretsmanager:::named")
 			assert.NotContains(t, err.Error(), "hunter2")
@@ -101,8 +103,8 @@ func TestMissingCredentialsNameTheUser(t *testing.T) {
 	require.ErrorContains(t, err, "inference_reader at h:5432")
 }
 
-// rds is as much of a PostgreSQL server as a login sees: it wants TLS and then a password in clear text, as RDS does for IAM
-// users, and sends back what it got.
+// rds is as much of a PostgreSQL server as a login sees: it wants TLS and then a password in clear
+// text, as RDS does for IAM users, and sends back what it got.
 type rds struct {
 	address   *net.TCPAddr
 	users     chan string
@@ -132,7 +134,8 @@ func startRDS(t *testing.T, certificate tls.Certificate) rds {
 	return server
 }
 
-// serve ends quietly where the client hangs up: that is what a client does with a server that it does not trust.
+// serve ends quietly where the client hangs up: that is what a client does with a server that it
+// does not trust.
 func (s rds) serve(connection net.Conn, certificate tls.Certificate) {
 	defer connection.Close()
 	backend := pgproto3.NewBackend(connection, connection)
@@ -172,10 +175,13 @@ func authority(t *testing.T, host string) (string, tls.Certificate) {
 	}
 	rootKey, key := newKey(), newKey()
 	root := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"}, IsCA: true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour),
 	}
-	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), DNSNames: []string{host}, NotBefore: root.NotBefore, NotAfter: root.NotAfter}
+	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), DNSNames: []string{host}, NotBefore: root.NotBefore,
+		NotAfter: root.NotAfter}
 	if address := net.ParseIP(host); address != nil {
 		leaf.DNSNames, leaf.IPAddresses = nil, []net.IP{address}
 	}
@@ -197,7 +203,8 @@ func TestIAMTokenIsThePasswordAndStaysOutOfErrorsAndLogs(t *testing.T) {
 	file, certificate := authority(t, "127.0.0.1")
 	server := startRDS(t, certificate)
 	pool, err := OpenPostgres(t.Context(), Settings{
-		Host: "127.0.0.1", Port: server.address.Port, Name: "vectors", Auth: IAM, User: "inference_reader", Region: testRegion, CAFile: file,
+		Host: "127.0.0.1", Port: server.address.Port, Name: "vectors", Auth: IAM, User: "inference_reader",
+		Region: testRegion, CAFile: file,
 	}, configuration(""))
 	require.NoError(t, err)
 	defer pool.Close()
@@ -235,7 +242,8 @@ func TestUntrustedServersNeverSeeTheToken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := startRDS(t, test.certificate)
 			pool, err := OpenPostgres(t.Context(), Settings{
-				Host: "127.0.0.1", Port: server.address.Port, Name: "vectors", Auth: IAM, User: "u", Region: testRegion, CAFile: test.file,
+				Host: "127.0.0.1", Port: server.address.Port, Name: "vectors", Auth: IAM, User: "u", Region: testRegion,
+				CAFile: test.file,
 			}, configuration(""))
 			require.NoError(t, err)
 			defer pool.Close()

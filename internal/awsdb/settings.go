@@ -1,6 +1,6 @@
-// Package awsdb opens databases the way the platform does everywhere: TLS that is verified against the certificate
-// authorities of RDS, and a login by IAM token or by a secret of Secrets Manager. On a laptop only the settings differ. It
-// knows nothing of what the databases hold.
+// Package awsdb opens databases the way the platform does everywhere: TLS that is verified against
+// the certificate authorities of RDS, and a login by IAM token or by a secret of Secrets Manager.
+// On a laptop only the settings differ. It knows nothing of what the databases hold.
 package awsdb
 
 import (

@@ -14,22 +14,26 @@ import (
 )
 
 var database = environment.Database{
-	Host: "db.example.rds.amazonaws.com", Port: "5432", Name: "vectors", Auth: IAM, User: "inference_reader", Region: "us-east-1",
+	Host: "db.example.rds.amazonaws.com", Port: "5432", Name: "vectors", Auth: IAM, User: "inference_reader",
+	Region: "us-east-1",
 }
 
 func TestSettingsAreThoseOfTheEnvironment(t *testing.T) {
 	settings, err := SettingsOf(database)
 	require.NoError(t, err)
 	assert.Equal(t, Settings{
-		Host: "db.example.rds.amazonaws.com", Port: 5432, Name: "vectors", Auth: IAM, User: "inference_reader", Region: "us-east-1",
+		Host: "db.example.rds.amazonaws.com", Port: 5432, Name: "vectors", Auth: IAM, User: "inference_reader",
+		Region: "us-east-1",
 	}, settings)
 	assert.Equal(t, "db.example.rds.amazonaws.com:5432", settings.Address())
 
 	settings, err = SettingsOf(environment.Database{
-		Host: "::1", Port: "1", Name: "vectors", Auth: Secret, SecretARN: "arn:s", TLS: environment.Off, CAFile: "ca.pem",
+		Host: "::1", Port: "1", Name: "vectors", Auth: Secret, SecretARN: "arn:s", TLS: environment.Off,
+		CAFile: "ca.pem",
 	})
 	require.NoError(t, err)
-	assert.Equal(t, Settings{Host: "::1", Port: 1, Name: "vectors", Auth: Secret, SecretARN: "arn:s", DisableTLS: true, CAFile: "ca.pem"}, settings)
+	assert.Equal(t, Settings{Host: "::1", Port: 1, Name: "vectors", Auth: Secret, SecretARN: "arn:s", DisableTLS: true,
+		CAFile: "ca.pem"}, settings)
 	assert.Equal(t, "[::1]:1", settings.Address())
 }
 

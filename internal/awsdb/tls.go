@@ -17,10 +17,14 @@ import (
 var rdsCertificates []byte
 
 // rdsRoots is parsed once, by the first connection that needs it.
-var rdsRoots = sync.OnceValues(func() (*x509.CertPool, error) { return certificatePool("the embedded bundle of RDS", rdsCertificates) })
+var rdsRoots = sync.OnceValues(func() (*x509.CertPool, error) {
+	return certificatePool("the embedded bundle of RDS",
+		rdsCertificates)
+})
 
-// TLS is the client side of verified TLS: the server's certificate must come from a trusted authority and bear the host's
-// name. It is nil when TLS is off, which it can only be for loopback hosts.
+// TLS is the client side of verified TLS: the server's certificate must come from a trusted
+// authority and bear the host's name. It is nil when TLS is off, which it can only be for loopback
+// hosts.
 func (s Settings) TLS() (*tls.Config, error) {
 	if s.DisableTLS {
 		if !environment.Loopback(s.Host) {

@@ -31,7 +31,8 @@ func (h *heapWatch) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// The heap of 1,000 times the sample database is about that of one: compare peak-heap-MB over the scales.
+// The heap of 1,000 times the sample database is about that of one: compare peak-heap-MB over the
+// scales.
 func BenchmarkWrite(b *testing.B) {
 	for _, scale := range []float64{1, 1000} {
 		made := shop(b, func(o *classicmodels.Options) { o.Scale = scale })
@@ -68,7 +69,9 @@ func BenchmarkWrite(b *testing.B) {
 func BenchmarkEvents(b *testing.B) {
 	for _, scale := range []float64{1, 1000} {
 		b.Run(fmt.Sprintf("scale=%v", scale), func(b *testing.B) {
-			events, err := shop(b, func(o *classicmodels.Options) { o.Scale = scale }).Events(classicmodels.EventOptions{BrokenShare: 0.01})
+			events, err := shop(b,
+				func(o *classicmodels.Options) { o.Scale = scale }).
+				Events(classicmodels.EventOptions{BrokenShare: 0.01})
 			require.NoError(b, err)
 			made := 0
 			for range events {

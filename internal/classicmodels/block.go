@@ -197,7 +197,8 @@ func (b *block) fill(d *dice, o *order, wanted []int, size int) {
 		inOrder[len(o.lines)] = product
 		p := b.shop.productTraits(product)
 		o.lines = append(o.lines, orderLine{
-			product: product, quantity: quantity(d) * b.shop.demandOn(o.day) / usualDemand, price: p.msrp() * int64(d.between(800, 1000)) / 1000,
+			product: product, quantity: quantity(d) * b.shop.demandOn(o.day) / usualDemand,
+			price: p.msrp() * int64(d.between(800, 1000)) / 1000,
 		})
 		return true
 	}
@@ -335,7 +336,8 @@ func (b *block) liveOn(day int) {
 		o := order{
 			// Numbers of the blocks interleave, after all those of the past.
 			number:   10100 + s.scaled(ordersPerBlock) + sequence*s.blocks() + b.index,
-			customer: pick(&d, b.buyers), day: today, required: today + d.between(6, 10), shipped: -1, status: "In Process",
+			customer: pick(&d, b.buyers), day: today, required: today + d.between(6, 10), shipped: -1,
+			status: "In Process",
 		}
 		b.fill(&d, &o, nil, d.between(1, min(2*linesPerBlock/ordersPerBlock-1, s.products()-s.blocks())))
 		b.describe(&d, &o)
@@ -387,14 +389,16 @@ func (o *order) row(s *Shop) []Value {
 func (o *order) lineRow(s *Shop, i int) []Value {
 	line := o.lines[i]
 	return []Value{
-		IntegerValue(o.number), TextValue(s.productTraits(line.product).code()), IntegerValue(line.quantity), DecimalValue(line.price),
+		IntegerValue(o.number), TextValue(s.productTraits(line.product).code()), IntegerValue(line.quantity),
+		DecimalValue(line.price),
 		IntegerValue(i + 1),
 	}
 }
 
 func (p *payment) row(s *Shop) []Value {
 	return []Value{
-		IntegerValue(s.customerTraits(p.check.customer).number()), TextValue(p.check.number), DateValue(dayTime(p.day)), DecimalValue(p.amount),
+		IntegerValue(s.customerTraits(p.check.customer).number()), TextValue(p.check.number), DateValue(dayTime(p.day)),
+		DecimalValue(p.amount),
 	}
 }
 
@@ -402,7 +406,8 @@ func (r *rating) time() time.Time { return firstDay.Add(time.Duration(r.at) * ti
 
 func (r *rating) row(s *Shop) []Value {
 	return []Value{
-		IntegerValue(s.customerTraits(r.customer).number()), TextValue(s.productTraits(r.product).code()), IntegerValue(r.stars),
+		IntegerValue(s.customerTraits(r.customer).number()), TextValue(s.productTraits(r.product).code()),
+		IntegerValue(r.stars),
 		TimestampValue(r.time()),
 	}
 }

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// EventOptions of the activity in the shop. The zero value is a hundred customers at a time, no broken event, all fields.
+// EventOptions of the activity in the shop. The zero value is a hundred customers at a time, no
+// broken event, all fields.
 type EventOptions struct {
 	// Seed of the activity; the same shop can be watched on many days.
 	Seed uint64
@@ -19,10 +20,11 @@ type EventOptions struct {
 	Sessions int
 	// BrokenShare of the events, 0 to 1, breaks the contract, in each way of BrokenKinds as often.
 	BrokenShare float64
-	// CourseFields leaves out event_id, event_time, event_type and schema_version, as the course's events do.
+	// CourseFields leaves out event_id, event_time, event_type and schema_version, as the course's
+	// events do.
 	CourseFields bool
-	// Clock gives the event_time. Default: one second after the other from the shop's Now on, so that events are
-	// reproducible.
+	// Clock gives the event_time. Default: one second after the other from the shop's Now on, so
+	// that events are reproducible.
 	Clock func() time.Time
 }
 
@@ -32,11 +34,13 @@ type Event struct {
 	SessionID string
 	// Payload is one JSON object without line breaks, but where it is broken.
 	Payload []byte
-	// Broken is the kind of BrokenKinds by which the payload breaks the contract; empty where it keeps it.
+	// Broken is the kind of BrokenKinds by which the payload breaks the contract; empty where it
+	// keeps it.
 	Broken string
 }
 
-// activityEvent has the contract's fields in its order; any value, since broken events have wrong ones.
+// activityEvent has the contract's fields in its order; any value, since broken events have wrong
+// ones.
 type activityEvent struct {
 	EventID        any         `json:"event_id,omitempty"`
 	EventTime      any         `json:"event_time,omitempty"`
@@ -109,7 +113,8 @@ func BrokenKinds() []string {
 
 // strangers come from places that the shop has never seen.
 var strangers = []place{
-	{"Ulaanbaatar", "", "Mongolia"}, {"Valparaíso", "", "Chile"}, {"Łódź", "", "Poland"}, {"Windhoek", "", "Namibia"}, {"Nuuk", "", "Greenland"},
+	{"Ulaanbaatar", "", "Mongolia"}, {"Valparaíso", "", "Chile"}, {"Łódź", "", "Poland"}, {"Windhoek", "", "Namibia"},
+	{"Nuuk", "", "Greenland"},
 }
 
 // session of one customer, from the first look to the checkout.
@@ -134,13 +139,15 @@ func (o EventOptions) Validate() error {
 		problems = append(problems, fmt.Errorf("broken share %v: allowed are 0 to 1", o.BrokenShare))
 	}
 	if o.Sessions < 0 || o.Sessions > maxSessions {
-		problems = append(problems, fmt.Errorf("sessions %d: allowed are 1 to %d, or 0 for the default", o.Sessions, maxSessions))
+		problems = append(problems, fmt.Errorf("sessions %d: allowed are 1 to %d, or 0 for the default", o.Sessions,
+			maxSessions))
 	}
 	return errors.Join(problems...)
 }
 
-// Events is the shop's activity without end; take what is wanted. Sessions look at what their customer has an affinity to,
-// put some of it in the cart and mostly check out. One customer in ten is unknown to the database. The rate is the caller's.
+// Events is the shop's activity without end; take what is wanted. Sessions look at what their
+// customer has an affinity to, put some of it in the cart and mostly check out. One customer in ten
+// is unknown to the database. The rate is the caller's.
 func (s *Shop) Events(options EventOptions) (iter.Seq[Event], error) {
 	if err := options.Validate(); err != nil {
 		return nil, err
@@ -153,7 +160,8 @@ func (s *Shop) Events(options EventOptions) (iter.Seq[Event], error) {
 		open := make([]*session, options.Sessions)
 		brokenPerMillion := int(options.BrokenShare * 1_000_000)
 		for sequence := uint64(0); ; sequence++ {
-			// The cube of a uniform number: the first of a hundred sessions has every fifth event, the last half one in a hundred.
+			// The cube of a uniform number: the first of a hundred sessions has every fifth event,
+			// the last half one in a hundred.
 			u := d.n(1 << 16)
 			slot := int(uint64(u) * uint64(u) * uint64(u) * uint64(len(open)) >> 48)
 			if open[slot] == nil {
@@ -252,7 +260,8 @@ func (s *Shop) step(d *dice, visit *session) (event activityEvent, ended bool) {
 	}
 	history := append([]browsing{}, visit.history...)
 	event = activityEvent{
-		EventType: kind, SessionID: visit.id, CustomerNumber: visit.customer, City: visit.place.city, Country: visit.place.country,
+		EventType: kind, SessionID: visit.id, CustomerNumber: visit.customer, City: visit.place.city,
+		Country:     visit.place.country,
 		CreditLimit: json.Number("0"), BrowseHistory: &history,
 	}
 	if !visit.credit.IsNull() {
@@ -264,7 +273,8 @@ func (s *Shop) step(d *dice, visit *session) (event activityEvent, ended bool) {
 	return event, ended
 }
 
-// eventQuantity is a string in nine of ten cases, as in the course's live data, and a number as in its example.
+// eventQuantity is a string in nine of ten cases, as in the course's live data, and a number as in
+// its example.
 func eventQuantity(d *dice) any {
 	pieces := 1 + d.n(1+d.n(6))
 	if d.chance(900) {
@@ -303,7 +313,8 @@ func randomUUID(d *dice) string {
 }
 
 // WriteEvents writes the first count events, one a line, and says how many are broken by kind.
-func (s *Shop) WriteEvents(ctx context.Context, options EventOptions, count int, name string, create Create) (File, map[string]int, error) {
+func (s *Shop) WriteEvents(ctx context.Context, options EventOptions, count int, name string, create Create) (File,
+	map[string]int, error) {
 	events, err := s.Events(options)
 	if err != nil {
 		return File{}, nil, err

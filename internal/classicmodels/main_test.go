@@ -44,16 +44,17 @@ func shop(t testing.TB, change func(*classicmodels.Options)) *classicmodels.Shop
 func rows(t testing.TB, source classicmodels.Source) map[string][]map[string]string {
 	t.Helper()
 	all := map[string][]map[string]string{}
-	require.NoError(t, source.Scan(context.Background(), func(table *classicmodels.Table, row []classicmodels.Value) error {
-		named := map[string]string{}
-		for i, column := range table.Columns {
-			if !row[i].IsNull() {
-				named[column.Name] = row[i].String()
+	require.NoError(t, source.Scan(context.Background(),
+		func(table *classicmodels.Table, row []classicmodels.Value) error {
+			named := map[string]string{}
+			for i, column := range table.Columns {
+				if !row[i].IsNull() {
+					named[column.Name] = row[i].String()
+				}
 			}
-		}
-		all[table.Name] = append(all[table.Name], named)
-		return nil
-	}))
+			all[table.Name] = append(all[table.Name], named)
+			return nil
+		}))
 	return all
 }
 

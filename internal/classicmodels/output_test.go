@@ -21,7 +21,8 @@ import (
 	"diecast/internal/trainingset"
 )
 
-// load runs a SQL file. All tests share the schema that the files name, so they do not run side by side.
+// load runs a SQL file. All tests share the schema that the files name, so they do not run side by
+// side.
 func load(t *testing.T, text string) *sql.DB {
 	t.Helper()
 	database, err := sql.Open("mysql", mariadbtest.Server(t).DSN("")+"&multiStatements=true")
@@ -108,15 +109,19 @@ func TestServerHasTheSchemasTypes(t *testing.T) {
 	for _, table := range classicmodels.Schema {
 		for _, column := range table.Columns {
 			var found, nullable string
-			require.NoError(t, database.QueryRowContext(t.Context(), `SELECT column_type, is_nullable FROM information_schema.columns
-				WHERE table_schema = 'classicmodels' AND table_name = ? AND column_name = ?`, table.Name, column.Name).Scan(&found, &nullable))
+			require.NoError(t, database.QueryRowContext(t.Context(),
+				`SELECT column_type, is_nullable FROM information_schema.columns
+				WHERE table_schema = 'classicmodels' AND table_name = ? AND column_name = ?`, table.Name,
+				column.Name).Scan(&found, &nullable))
 			// MariaDB still prints the display width that MySQL 8.4 dropped.
 			found = strings.NewReplacer("smallint(6)", "smallint", "int(11)", "int").Replace(found)
 			assert.Equal(t, column.Type, found, "%s.%s", table.Name, column.Name)
-			assert.Equal(t, map[bool]string{true: "YES", false: "NO"}[column.Nullable], nullable, "%s.%s", table.Name, column.Name)
+			assert.Equal(t, map[bool]string{true: "YES", false: "NO"}[column.Nullable], nullable, "%s.%s", table.Name,
+				column.Name)
 		}
 		var keys int
-		require.NoError(t, database.QueryRowContext(t.Context(), `SELECT count(*) FROM information_schema.referential_constraints
+		require.NoError(t, database.QueryRowContext(t.Context(),
+			`SELECT count(*) FROM information_schema.referential_constraints
 			WHERE constraint_schema = 'classicmodels' AND table_name = ?`, table.Name).Scan(&keys))
 		assert.Equal(t, len(table.ForeignKeys), keys, table.Name)
 	}
@@ -207,7 +212,8 @@ func TestExistingFilesAreNotReplaced(t *testing.T) {
 	assert.ErrorIs(t, err, os.ErrExist)
 }
 
-func take(t *testing.T, made *classicmodels.Shop, options classicmodels.EventOptions, count int) (events []classicmodels.Event) {
+func take(t *testing.T, made *classicmodels.Shop, options classicmodels.EventOptions,
+	count int) (events []classicmodels.Event) {
 	t.Helper()
 	stream, err := made.Events(options)
 	require.NoError(t, err)
@@ -221,7 +227,8 @@ func take(t *testing.T, made *classicmodels.Shop, options classicmodels.EventOpt
 
 func TestEventsAreAcceptedExactlyAsLabelled(t *testing.T) {
 	for name, options := range map[string]classicmodels.EventOptions{
-		"all fields": {BrokenShare: 0.3}, "the course's fields": {BrokenShare: 0.3, CourseFields: true, Seed: 4}, "one session": {Sessions: 1, BrokenShare: 0.5},
+		"all fields": {BrokenShare: 0.3}, "the course's fields": {BrokenShare: 0.3, CourseFields: true, Seed: 4},
+		"one session": {Sessions: 1, BrokenShare: 0.5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			kinds := map[string]int{}
@@ -278,8 +285,9 @@ func TestEventsAreAsTheLiveDataIs(t *testing.T) {
 	}
 	assert.InDelta(t, 0.9, float64(strings_)/float64(strings_+numbers), 0.03)
 	assert.InDelta(t, 0.1, float64(unknown)/20_000, 0.06)
-	for name, counted := range map[string]int{"unknown cities": elsewhere, "empty histories": empty, "missing histories": missing,
-		"views": types["view"], "carts": types["cart"], "checkouts": types["checkout"]} {
+	for name, counted := range map[string]int{"unknown cities": elsewhere, "empty histories": empty,
+		"missing histories": missing,
+		"views":             types["view"], "carts": types["cart"], "checkouts": types["checkout"]} {
 		assert.Greater(t, counted, 0, name)
 	}
 	assert.Len(t, types, 3)
@@ -316,7 +324,8 @@ func TestSessionsFollowThePlantedPreferences(t *testing.T) {
 			taste, known := tastes[fmt.Sprint(decoded.CustomerNumber)]
 			for _, entry := range decoded.BrowseHistory {
 				if trait := traits[entry.ProductCode]; known {
-					sum += number(t, taste[trait["productLine"]]) + number(t, taste[trait["productScale"]]) + number(t, taste["priceTaste"])*number(t, trait["priceLevel"])
+					sum += number(t, taste[trait["productLine"]]) + number(t, taste[trait["productScale"]]) +
+						number(t, taste["priceTaste"])*number(t, trait["priceLevel"])
 					looks++
 				}
 			}

@@ -59,7 +59,8 @@ func (s *Shop) customerTraits(index int) customerTraits {
 // number lies in 103 to 496 at scale 1 and leaves gaps.
 func (c customerTraits) number() int { return 103 + c.index*16/5 + int(mix(uint64(c.index))%3) }
 
-// creditLimit in hundredths: 11,000 to 227,000, in whole hundreds; nothing for customers without orders.
+// creditLimit in hundredths: 11,000 to 227,000, in whole hundreds; nothing for customers without
+// orders.
 func (c customerTraits) creditLimit() int64 {
 	if c.silent {
 		return 0
@@ -90,7 +91,8 @@ func (s *Shop) customer(index int) []Value {
 	first, last := pick(&d, people.first), pick(&d, people.last)
 	var second Value
 	if d.chance(180) {
-		second = TextValue(pick(&d, []string{"Level 3", "2nd Floor", "Unit 7", "Bldg. B", "PO Box 81", "c/o The Old Dairy"}))
+		second = TextValue(pick(&d, []string{"Level 3", "2nd Floor", "Unit 7", "Bldg. B", "PO Box 81",
+			"c/o The Old Dairy"}))
 	}
 	postal := Null
 	if land.postal != "" && !d.chance(25) {
@@ -107,7 +109,8 @@ func (s *Shop) customer(index int) []Value {
 		}
 	}
 	return []Value{
-		IntegerValue(c.number()), TextValue(padded(&d, company, 50)), TextValue(padded(&d, last, 150)), TextValue(padded(&d, first, 150)),
+		IntegerValue(c.number()), TextValue(padded(&d, company, 50)), TextValue(padded(&d, last, 150)),
+		TextValue(padded(&d, first, 150)),
 		TextValue(phone(&d, people)), TextValue(address(&d, people)), second,
 		TextValue(padded(&d, home.city, 40)), optionalText(home.state), postal, TextValue(padded(&d, home.country, 80)),
 		representative, credit,
@@ -123,7 +126,8 @@ func address(d *dice, people *region) string {
 }
 
 func phone(d *dice, people *region) string {
-	return filled(d, pick(d, []string{people.dial + "-###-####", "(" + people.dial + ") ###-####", people.dial + ".##.####", "+" + people.dial + " ### ####"}))
+	return filled(d, pick(d, []string{people.dial + "-###-####", "(" + people.dial + ") ###-####",
+		people.dial + ".##.####", "+" + people.dial + " ### ####"}))
 }
 
 func filled(d *dice, pattern string) string {
@@ -143,8 +147,10 @@ var offices = [...]struct {
 	place
 	territory string
 }{
-	{place{"Pittsburgh", "PA", "USA"}, "NA"}, {place{"Austin", "TX", "USA"}, "NA"}, {place{"Montréal", "Québec", "Canada"}, "NA"},
-	{place{"Lyon", "", "France"}, "EMEA"}, {place{"Sapporo", "", "Japan"}, "Japan"}, {place{"Brisbane", "Queensland", "Australia"}, "APAC"},
+	{place{"Pittsburgh", "PA", "USA"}, "NA"}, {place{"Austin", "TX", "USA"}, "NA"},
+	{place{"Montréal", "Québec", "Canada"}, "NA"},
+	{place{"Lyon", "", "France"}, "EMEA"}, {place{"Sapporo", "", "Japan"}, "Japan"},
+	{place{"Brisbane", "Queensland", "Australia"}, "APAC"},
 	{place{"Leeds", "", "UK"}, "EMEA"},
 }
 
@@ -159,8 +165,10 @@ func (s *Shop) office(index int) []Value {
 		second = TextValue("Floor " + itoa(d.between(1, 12)))
 	}
 	return []Value{
-		TextValue(itoa(index + 1)), TextValue(office.city), TextValue("+" + people.dial + filled(&d, " ### ####")), TextValue(address(&d, people)),
-		second, optionalText(office.state), TextValue(office.country), TextValue(filled(&d, land.postal)), TextValue(office.territory),
+		TextValue(itoa(index + 1)), TextValue(office.city), TextValue("+" + people.dial + filled(&d, " ### ####")),
+		TextValue(address(&d, people)),
+		second, optionalText(office.state), TextValue(office.country), TextValue(filled(&d, land.postal)),
+		TextValue(office.territory),
 	}
 }
 
@@ -198,7 +206,9 @@ func (s *Shop) employee(index int) []Value {
 		superior = IntegerValue(s.employeeNumber(reports))
 	}
 	return []Value{
-		IntegerValue(s.employeeNumber(index)), TextValue(last), TextValue(padded(&d, first, 60)), TextValue(filled(&d, "x####")),
-		TextValue(fmt.Sprintf("rep%d@diecast.example", s.employeeNumber(index))), TextValue(itoa(office)), superior, TextValue(title),
+		IntegerValue(s.employeeNumber(index)), TextValue(last), TextValue(padded(&d, first, 60)),
+		TextValue(filled(&d, "x####")),
+		TextValue(fmt.Sprintf("rep%d@diecast.example", s.employeeNumber(index))), TextValue(itoa(office)), superior,
+		TextValue(title),
 	}
 }

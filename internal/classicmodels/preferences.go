@@ -15,12 +15,12 @@ const (
 // markets is how many groups of countries share a taste.
 const markets = 4
 
-// tasteLevels are the tastes of the four markets for one trait, in some order: mean 0, variance 1. No trait is liked by all
-// alike, so recommending what is popular does not answer for a preference.
+// tasteLevels are the tastes of the four markets for one trait, in some order: mean 0, variance 1.
+// No trait is liked by all alike, so recommending what is popular does not answer for a preference.
 var tasteLevels = [markets]int64{-1342, -447, 447, 1342}
 
-// ratingBounds are where the score passes from one rating to the next: the normal quantiles of the cumulative shares of
-// 1..5 that the course counted (224, 562, 859, 632, 255 of 2,532).
+// ratingBounds are where the score passes from one rating to the next: the normal quantiles of the
+// cumulative shares of 1..5 that the course counted (224, 562, 859, 632, 255 of 2,532).
 var ratingBounds = [4]int64{-1350, -495, 385, 1277}
 
 // taste is one market's liking, in thousandths.
@@ -51,15 +51,16 @@ func plantTastes(seed uint64) (tastes [markets]taste) {
 // standardised turns a uniform rank of [0, 1000) into a variable of mean 0 and variance 1.
 func standardised(rank int) int64 { return int64(2*rank-999) * 1732 / unit }
 
-// affinity of a customer to a product: what the customer's country likes about line and scale, and the agreement of the
-// credit limit with the price. Mean about 0, variance about 1.
+// affinity of a customer to a product: what the customer's country likes about line and scale, and
+// the agreement of the credit limit with the price. Mean about 0, variance about 1.
 func (s *Shop) affinity(c customerTraits, p productTraits) int64 {
 	likes := &s.tastes[c.place().market()]
 	return (lineWeight*likes.lines[p.line] + scaleWeight*likes.scales[p.scale] +
 		priceWeight*(standardised(c.creditRank)*standardised(p.priceRank)/unit)) / unit
 }
 
-// The noise of one rating is the sum of eight dice with 64 faces: nearly normal, and its distribution is exact in integers.
+// The noise of one rating is the sum of eight dice with 64 faces: nearly normal, and its
+// distribution is exact in integers.
 const (
 	noiseDice  = 8
 	noiseFaces = 64

@@ -1,9 +1,11 @@
-// Package classicmodels makes and reads the sample data: the database of a shop for scale models in the shape of the
-// classicmodels sample (nine tables), generated from a seed or read from the user's own dump, and the customers' activity.
+// Package classicmodels makes and reads the sample data: the database of a shop for scale models in
+// the shape of the classicmodels sample (nine tables), generated from a seed or read from the
+// user's own dump, and the customers' activity.
 //
-// Everything generated is a pure function of the Options: entity i of a kind has a random stream of its own, so any part can
-// be made without the rest, at any scale, in the same memory. Only integers are computed with, so the bytes are the same on
-// every machine. Nothing is copied from the original's rows. The package knows no network and no engine.
+// Everything generated is a pure function of the Options: entity i of a kind has a random stream of
+// its own, so any part can be made without the rest, at any scale, in the same memory. Only
+// integers are computed with, so the bytes are the same on every machine. Nothing is copied from
+// the original's rows. The package knows no network and no engine.
 package classicmodels
 
 import "slices"
@@ -79,14 +81,15 @@ const (
 	Ratings      = "ratings"
 )
 
-// Schema is the nine tables, each after those that it refers to. Columns and types are the sample database's; ratings adds
-// the course's table and, of our own, ratedAt.
+// Schema is the nine tables, each after those that it refers to. Columns and types are the sample
+// database's; ratings adds the course's table and, of our own, ratedAt.
 var Schema = []*Table{
 	{
 		Name: Offices, PrimaryKey: []string{"officeCode"},
 		Columns: []Column{
 			varchar("officeCode", 10), varchar("city", 50), varchar("phone", 50), varchar("addressLine1", 50),
-			null(varchar("addressLine2", 50)), null(varchar("state", 50)), varchar("country", 50), varchar("postalCode", 15),
+			null(varchar("addressLine2", 50)), null(varchar("state", 50)), varchar("country", 50),
+			varchar("postalCode", 15),
 			varchar("territory", 10),
 		},
 	},
@@ -109,7 +112,8 @@ var Schema = []*Table{
 	{
 		Name: Products, PrimaryKey: []string{"productCode"},
 		Columns: []Column{
-			varchar("productCode", 15), varchar("productName", 70), varchar("productLine", 50), varchar("productScale", 10),
+			varchar("productCode", 15), varchar("productName", 70), varchar("productLine", 50),
+			varchar("productScale", 10),
 			varchar("productVendor", 50), {Name: "productDescription", Type: "text", Kind: Text, Length: 65535},
 			smallint("quantityInStock"), money("buyPrice"), money("MSRP"),
 		},
@@ -119,7 +123,8 @@ var Schema = []*Table{
 		Name: Customers, PrimaryKey: []string{"customerNumber"},
 		Columns: []Column{
 			integer("customerNumber"), varchar("customerName", 50), varchar("contactLastName", 50),
-			varchar("contactFirstName", 50), varchar("phone", 50), varchar("addressLine1", 50), null(varchar("addressLine2", 50)),
+			varchar("contactFirstName", 50), varchar("phone", 50), varchar("addressLine1", 50),
+			null(varchar("addressLine2", 50)),
 			varchar("city", 50), null(varchar("state", 50)), null(varchar("postalCode", 15)), varchar("country", 50),
 			null(integer("salesRepEmployeeNumber")), null(money("creditLimit")),
 		},
@@ -128,7 +133,8 @@ var Schema = []*Table{
 	{
 		Name: Orders, PrimaryKey: []string{"orderNumber"},
 		Columns: []Column{
-			integer("orderNumber"), date("orderDate"), date("requiredDate"), null(date("shippedDate")), varchar("status", 15),
+			integer("orderNumber"), date("orderDate"), date("requiredDate"), null(date("shippedDate")),
+			varchar("status", 15),
 			{Name: "comments", Type: "text", Nullable: true, Kind: Text, Length: 65535}, integer("customerNumber"),
 		},
 		ForeignKeys: []ForeignKey{{"customerNumber", Customers, "customerNumber"}},
@@ -154,7 +160,8 @@ var Schema = []*Table{
 			integer("customerNumber"), varchar("productCode", 15), integer("productRating"),
 			{Name: "ratedAt", Type: "datetime", Kind: Timestamp},
 		},
-		ForeignKeys: []ForeignKey{{"customerNumber", Customers, "customerNumber"}, {"productCode", Products, "productCode"}},
+		ForeignKeys: []ForeignKey{{"customerNumber", Customers, "customerNumber"},
+			{"productCode", Products, "productCode"}},
 	},
 }
 

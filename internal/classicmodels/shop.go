@@ -66,11 +66,13 @@ func DefaultOptions() Options { return Options{Seed: 1, Scale: 1, Strength: 0.8}
 // Validate reports all that is wrong with the options.
 func (o Options) Validate() error {
 	var problems []error
-	if tenths := o.Scale * parts; !(o.Scale >= MinScale && o.Scale <= MaxScale) || math.Abs(tenths-math.Round(tenths)) > 1e-6 {
+	if tenths := o.Scale * parts; !(o.Scale >= MinScale && o.Scale <= MaxScale) ||
+		math.Abs(tenths-math.Round(tenths)) > 1e-6 {
 		problems = append(problems, fmt.Errorf("scale %v: allowed are %v to %v in tenths", o.Scale, MinScale, MaxScale))
 	}
 	if !(o.Strength >= 0 && o.Strength <= 1) {
-		problems = append(problems, fmt.Errorf("strength %v: allowed are 0 (ratings by chance) to 1 (no chance)", o.Strength))
+		problems = append(problems, fmt.Errorf("strength %v: allowed are 0 (ratings by chance) to 1 (no chance)",
+			o.Strength))
 	}
 	if o.AdvanceDays < 0 || o.AdvanceDays > MaxAdvanceDays {
 		problems = append(problems, fmt.Errorf("advance %d: allowed are 0 to %d days", o.AdvanceDays, MaxAdvanceDays))
@@ -80,7 +82,8 @@ func (o Options) Validate() error {
 
 // String is the options in the form that a manifest's source detail has.
 func (o Options) String() string {
-	return fmt.Sprintf("seed=%d scale=%s strength=%s advance=%d", o.Seed, decimal(o.Scale), decimal(o.Strength), o.AdvanceDays)
+	return fmt.Sprintf("seed=%d scale=%s strength=%s advance=%d", o.Seed, decimal(o.Scale), decimal(o.Strength),
+		o.AdvanceDays)
 }
 
 func decimal(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }

@@ -46,7 +46,8 @@ func TestScaleOneKeepsItsBytes(t *testing.T) {
 		_, err := write()
 		require.NoError(t, err)
 	}
-	_, _, err := base.WriteEvents(t.Context(), classicmodels.EventOptions{BrokenShare: 0.1}, 2000, "events.jsonl", written.create)
+	_, _, err := base.WriteEvents(t.Context(), classicmodels.EventOptions{BrokenShare: 0.1}, 2000, "events.jsonl",
+		written.create)
 	require.NoError(t, err)
 	digests := map[string]string{}
 	for name, content := range written {
@@ -76,17 +77,21 @@ func TestCountsAreTheSampleDatabases(t *testing.T) {
 	delete(counts, "ratings")
 	delete(counts, "payments")
 	assert.Equal(t, map[string]int{
-		"customers": 122, "employees": 23, "offices": 7, "orders": 326, "orderdetails": 2996, "productlines": 7, "products": 110,
+		"customers": 122, "employees": 23, "offices": 7, "orders": 326, "orderdetails": 2996, "productlines": 7,
+		"products": 110,
 	}, counts)
 	assert.InDelta(t, 2532, ratings, 50)
 	assert.InDelta(t, 273, payments, 15)
 
 	assert.Equal(t, map[string]int{
-		"classic cars": 38, "vintage cars": 24, "motorcycles": 13, "planes": 12, "trucks and buses": 11, "ships": 9, "trains": 3,
+		"classic cars": 38, "vintage cars": 24, "motorcycles": 13, "planes": 12, "trucks and buses": 11, "ships": 9,
+		"trains": 3,
 	}, distinct(all["products"], "productLine"))
-	assert.Equal(t, map[string]int{"1:18": 42, "1:24": 27, "1:700": 10, "1:12": 9, "1:32": 8, "1:10": 6, "1:72": 4, "1:50": 4},
+	assert.Equal(t, map[string]int{"1:18": 42, "1:24": 27, "1:700": 10, "1:12": 9, "1:32": 8, "1:10": 6, "1:72": 4,
+		"1:50": 4},
 		distinct(all["products"], "productScale"))
-	assert.Equal(t, map[string]int{"shipped": 303, "cancelled": 6, "in process": 6, "resolved": 4, "on hold": 4, "disputed": 3},
+	assert.Equal(t, map[string]int{"shipped": 303, "cancelled": 6, "in process": 6, "resolved": 4, "on hold": 4,
+		"disputed": 3},
 		distinct(all["orders"], "status"))
 	assert.Equal(t, "2003-01-06", all["orders"][0]["orderDate"])
 	assert.Equal(t, "2005-05-31", all["orders"][325]["orderDate"])
@@ -105,7 +110,10 @@ func TestCountsAreTheSampleDatabases(t *testing.T) {
 func TestRatingsHaveTheCoursesHistogram(t *testing.T) {
 	for _, strength := range []float64{0, 0.5, 0.8, 1} {
 		t.Run(strconv.FormatFloat(strength, 'f', -1, 64), func(t *testing.T) {
-			ratings := rows(t, shop(t, func(o *classicmodels.Options) { o.Strength, o.Scale = strength, 10 }))["ratings"]
+			ratings := rows(t, shop(t, func(o *classicmodels.Options) {
+				o.Strength, o.Scale = strength,
+					10
+			}))["ratings"]
 			counts := distinct(ratings, "productRating")
 			for stars, expected := range map[string]float64{"1": 224, "2": 562, "3": 859, "4": 632, "5": 255} {
 				assert.InDelta(t, expected/2532, float64(counts[stars])/float64(len(ratings)), 0.04, stars)
@@ -131,7 +139,8 @@ func TestDataIsDirtyAsTheOriginalIs(t *testing.T) {
 		unpaid += count(!orders && customer["salesRepEmployeeNumber"] == "")
 	}
 	for name, counted := range map[string]int{
-		"padded countries": padded, "accents": accented, "no state": stateless, "no postal code": codeless, "no credit limit": limitless, "no representative": unpaid,
+		"padded countries": padded, "accents": accented, "no state": stateless, "no postal code": codeless,
+		"no credit limit": limitless, "no representative": unpaid,
 	} {
 		assert.Greater(t, counted, 0, name)
 		assert.Less(t, counted, len(customers), name)
@@ -179,7 +188,8 @@ func TestEveryKeyRefersToARow(t *testing.T) {
 					for _, column := range table.Columns {
 						text, found := row[column.Name]
 						require.True(t, found || column.Nullable, "%s.%s is null", table.Name, column.Name)
-						require.True(t, column.Length == 0 || len([]rune(text)) <= column.Length, "%s.%s is too long: %s", table.Name, column.Name, text)
+						require.True(t, column.Length == 0 || len([]rune(text)) <= column.Length,
+							"%s.%s is too long: %s", table.Name, column.Name, text)
 					}
 				}
 			}
@@ -187,7 +197,8 @@ func TestEveryKeyRefersToARow(t *testing.T) {
 				for _, foreign := range table.ForeignKeys {
 					for _, row := range all[table.Name] {
 						if value, found := row[foreign.Column]; found {
-							require.True(t, keys[foreign.Table][value+"/"], "%s.%s %s is not in %s", table.Name, foreign.Column, value, foreign.Table)
+							require.True(t, keys[foreign.Table][value+"/"], "%s.%s %s is not in %s", table.Name,
+								foreign.Column, value, foreign.Table)
 						}
 					}
 				}
@@ -244,7 +255,8 @@ func TestStrengthIsTheCorrelationWithTheAffinity(t *testing.T) {
 			require.Len(t, truth, len(ratings))
 			var affinities, stars, means []float64
 			for i, row := range truth {
-				require.Equal(t, ratings[i]["customerNumber"]+ratings[i]["productCode"], row["customerNumber"]+row["productCode"])
+				require.Equal(t, ratings[i]["customerNumber"]+ratings[i]["productCode"],
+					row["customerNumber"]+row["productCode"])
 				affinities = append(affinities, number(t, row["affinity"]))
 				means = append(means, number(t, row["expectedRating"]))
 				stars = append(stars, number(t, ratings[i]["productRating"]))
@@ -280,7 +292,8 @@ func TestAffinityIsTheSumOfItsParts(t *testing.T) {
 	}
 	for _, row := range records(t, written["truth/expected_ratings.csv"].String()) {
 		taste, trait := tastes[row["customerNumber"]], traits[row["productCode"]]
-		sum := number(t, taste[trait["productLine"]]) + number(t, taste[trait["productScale"]]) + number(t, taste["priceTaste"])*number(t, trait["priceLevel"])
+		sum := number(t, taste[trait["productLine"]]) + number(t, taste[trait["productScale"]]) +
+			number(t, taste["priceTaste"])*number(t, trait["priceLevel"])
 		require.InDelta(t, sum, number(t, row["affinity"]), 0.005)
 	}
 }
@@ -374,7 +387,10 @@ func TestAdvanceLaunchesAndWithdrawsProducts(t *testing.T) {
 				assert.Len(t, fresh, map[bool]int{true: 2, false: 1}[week >= blocks])
 				assert.NotEmpty(t, unsold, "one that can be withdrawn next")
 				before = products
-				assert.Len(t, rows(t, shop(t, func(o *classicmodels.Options) { o.AdvanceDays, o.Scale = 7*week, scale }))["products"], len(products))
+				assert.Len(t, rows(t, shop(t, func(o *classicmodels.Options) {
+					o.AdvanceDays, o.Scale = 7*week,
+						scale
+				}))["products"], len(products))
 			}
 			products, ordered := codes(200, scale)
 			for code := range products {
@@ -435,7 +451,8 @@ func change(t *testing.T, into map[string]string) func(classicmodels.Change) err
 // revenue before it by their median and three times their MAD.
 func TestSpikesAreSeenInTheRevenueOfADay(t *testing.T) {
 	for _, options := range []classicmodels.Options{
-		{Seed: 1, Scale: 1, Strength: 0.8}, {Seed: 2, Scale: 1}, {Seed: 3, Scale: 1, AdvanceDays: 200}, {Seed: 4, Scale: 1}, {Seed: 5, Scale: 12},
+		{Seed: 1, Scale: 1, Strength: 0.8}, {Seed: 2, Scale: 1}, {Seed: 3, Scale: 1, AdvanceDays: 200},
+		{Seed: 4, Scale: 1}, {Seed: 5, Scale: 12},
 	} {
 		t.Run(options.String(), func(t *testing.T) {
 			made, written := shop(t, func(o *classicmodels.Options) { *o = options }), memory{}
@@ -534,8 +551,10 @@ func TestScanEndsWithTheVisitorsErrorAndTheContext(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	assert.ErrorIs(t, shop(t, nil).Scan(ctx, func(*classicmodels.Table, []classicmodels.Value) error { return nil }), context.Canceled)
-	assert.ErrorIs(t, shop(t, nil).ScanTraining(ctx, func(*classicmodels.Table, []classicmodels.Value) error { return nil }), context.Canceled)
+	assert.ErrorIs(t, shop(t, nil).Scan(ctx, func(*classicmodels.Table, []classicmodels.Value) error { return nil }),
+		context.Canceled)
+	assert.ErrorIs(t, shop(t, nil).ScanTraining(ctx,
+		func(*classicmodels.Table, []classicmodels.Value) error { return nil }), context.Canceled)
 }
 
 func TestNamesAreUniqueAcrossTheScale(t *testing.T) {

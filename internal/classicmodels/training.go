@@ -15,9 +15,11 @@ import (
 // TrainingSchema is the three parts of a training set: the course's 13 columns with ratedAt and
 // ratingCount, and snapshots of all products and all customers. Types are the catalogue's.
 var TrainingSchema = []*Table{
-	trainingPart("ratings", "customerNumber", "city", "state", "postalCode", "country", "creditLimit", "productCode", "productLine",
+	trainingPart("ratings", "customerNumber", "city", "state", "postalCode", "country", "creditLimit", "productCode",
+		"productLine",
 		"productScale", "quantityInStock", "buyPrice", "MSRP", "productRating", "ratedAt", "ratingCount"),
-	trainingPart("products", "productCode", "productName", "productLine", "productScale", "productVendor", "quantityInStock", "buyPrice", "MSRP"),
+	trainingPart("products", "productCode", "productName", "productLine", "productScale", "productVendor",
+		"quantityInStock", "buyPrice", "MSRP"),
 	trainingPart("customers", "customerNumber", "city", "state", "postalCode", "country", "creditLimit"),
 }
 
@@ -91,7 +93,8 @@ func (s *Shop) ScanTraining(ctx context.Context, visit Visit) error {
 				product = project(TableNamed(Products), s.product(r.product), trainingProducts)
 				products[r.product] = product
 			}
-			v.rowOf(trainingRatings, trainingRating(customers[r.customer-from], product, IntegerValue(r.stars), TimestampValue(r.time())))
+			v.rowOf(trainingRatings, trainingRating(customers[r.customer-from], product, IntegerValue(r.stars),
+				TimestampValue(r.time())))
 		}
 	}
 	return v.err
@@ -111,16 +114,19 @@ func RunID(source Source) string {
 func WriteTraining(ctx context.Context, source Source, create Create) ([]File, error) {
 	run := RunID(source)
 	folder := path.Join(trainingset.Prefix, run)
-	parts, err := writeTables(ctx, TrainingSchema, source.ScanTraining, create, time.RFC3339, func(table string) string {
-		return path.Join(folder, partName(table))
-	})
+	parts, err := writeTables(ctx, TrainingSchema, source.ScanTraining, create, time.RFC3339,
+		func(table string) string {
+			return path.Join(folder, partName(table))
+		})
 	if err != nil {
 		return nil, err
 	}
 	kind, detail := source.Origin()
 	manifest := trainingset.Manifest{
-		SchemaVersion: 1, RunID: run, CreatedAt: source.Now().UTC(), Strategy: trainingset.Replace, Format: trainingset.CSV,
-		Tables: trainingset.Tables{Ratings: manifestTable(0, parts), Products: manifestTable(1, parts), Customers: manifestTable(2, parts)},
+		SchemaVersion: 1, RunID: run, CreatedAt: source.Now().UTC(), Strategy: trainingset.Replace,
+		Format: trainingset.CSV,
+		Tables: trainingset.Tables{Ratings: manifestTable(0, parts), Products: manifestTable(1, parts),
+			Customers: manifestTable(2, parts)},
 		Source: trainingset.Source{Kind: kind, Detail: detail},
 	}
 	text, err := json.MarshalIndent(manifest, "", "  ")

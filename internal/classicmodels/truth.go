@@ -22,8 +22,10 @@ var truthSchema = func() []*Table {
 	preferences.Columns = append(preferences.Columns, Column{Name: "priceTaste"})
 	return []*Table{
 		preferences,
-		{Name: "product_traits", Columns: []Column{{Name: "productCode"}, {Name: "productLine"}, {Name: "productScale"}, {Name: "priceLevel"}}},
-		{Name: "expected_ratings", Columns: []Column{{Name: "customerNumber"}, {Name: "productCode"}, {Name: "affinity"}, {Name: "expectedRating"}}},
+		{Name: "product_traits", Columns: []Column{{Name: "productCode"}, {Name: "productLine"}, {Name: "productScale"},
+			{Name: "priceLevel"}}},
+		{Name: "expected_ratings", Columns: []Column{{Name: "customerNumber"}, {Name: "productCode"},
+			{Name: "affinity"}, {Name: "expectedRating"}}},
 		{Name: "spikes", Columns: []Column{date("orderDate")}},
 	}
 }()
@@ -46,7 +48,8 @@ func (s *Shop) scanTruth(ctx context.Context, visit Visit) error {
 	for index := range s.catalogue() {
 		p := s.productTraits(index)
 		v.rowOf(traits, []Value{
-			TextValue(p.code()), TextValue(productLines[p.line].name), TextValue(productScales[p.scale]), thousandths(standardised(p.priceRank)),
+			TextValue(p.code()), TextValue(productLines[p.line].name), TextValue(productScales[p.scale]),
+			thousandths(standardised(p.priceRank)),
 		})
 	}
 	for index := 0; index < s.blocks() && v.err == nil; index++ {
@@ -67,7 +70,8 @@ func (s *Shop) scanTruth(ctx context.Context, visit Visit) error {
 			c, p := s.customerTraits(r.customer), s.productTraits(r.product)
 			affinity := s.affinity(c, p)
 			v.rowOf(expected, []Value{
-				IntegerValue(c.number()), TextValue(p.code()), thousandths(affinity), tenThousandths(s.expectedRating(affinity)),
+				IntegerValue(c.number()), TextValue(p.code()), thousandths(affinity),
+				tenThousandths(s.expectedRating(affinity)),
 			})
 		}
 	}

@@ -104,7 +104,8 @@ func (t *table) row(row []Value) error {
 }
 
 func writeTables(
-	ctx context.Context, schema []*Table, scan func(context.Context, Visit) error, create Create, layout string, name func(table string) string,
+	ctx context.Context, schema []*Table, scan func(context.Context, Visit) error, create Create, layout string,
+	name func(table string) string,
 ) (files []File, err error) {
 	tables := map[*Table]*table{}
 	for _, description := range schema {
@@ -112,7 +113,8 @@ func writeTables(
 		if err = openErr; err != nil {
 			break
 		}
-		t := &table{output: out, csv: csv.NewWriter(out), fields: make([]string, len(description.Columns)), layout: layout}
+		t := &table{output: out, csv: csv.NewWriter(out), fields: make([]string, len(description.Columns)),
+			layout: layout}
 		tables[description] = t
 		t.err = t.csv.Write(description.ColumnNames())
 	}
@@ -133,8 +135,11 @@ func writeTables(
 	return files, err
 }
 
-// WriteCSV writes a file <table>.csv for each table: UTF-8, header, RFC 4180 with LF, empty for null. A blob's bytes stand as
-// they are.
+// WriteCSV writes a file <table>.csv for each table: UTF-8, header, RFC 4180 with LF, empty for
+// null. A blob's bytes stand as they are.
 func WriteCSV(ctx context.Context, source Source, create Create) ([]File, error) {
-	return writeTables(ctx, Schema, source.Scan, create, time.DateTime, func(table string) string { return table + ".csv" })
+	return writeTables(ctx, Schema, source.Scan, create, time.DateTime, func(table string) string {
+		return table +
+			".csv"
+	})
 }

@@ -146,14 +146,16 @@ func TestAServiceThatTheRunLacksIsNotAskedOfAWS(t *testing.T) {
 func TestARunsFileNamesAllThatItLacks(t *testing.T) {
 	elsewhere(t)
 	_, err := local(t).Kinesis(t.Context())
-	for _, name := range []string{"AWS_ENDPOINT_URL_KINESIS", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
+	for _, name := range []string{"AWS_ENDPOINT_URL_KINESIS", "AWS_REGION", "AWS_ACCESS_KEY_ID",
+		"AWS_SECRET_ACCESS_KEY"} {
 		require.ErrorContains(t, err, "lack "+name+", so that Kinesis cannot be reached on this machine")
 	}
 }
 
 func TestARunsAddressesAreOnThisMachine(t *testing.T) {
 	elsewhere(t)
-	for _, address := range []string{"https://kinesis.us-east-1.amazonaws.com", "http://10.0.0.1:4566", "127.0.0.1:4566", "http://[::1"} {
+	for _, address := range []string{"https://kinesis.us-east-1.amazonaws.com", "http://10.0.0.1:4566",
+		"127.0.0.1:4566", "http://[::1"} {
 		_, err := local(t, append(login, fmt.Sprintf(`"AWS_ENDPOINT_URL_KINESIS":%q`, address))...).Kinesis(t.Context())
 		require.ErrorContains(t, err, fmt.Sprintf("AWS_ENDPOINT_URL_KINESIS is %q", address))
 	}
@@ -217,6 +219,7 @@ func TestABrokenLoginSaysHowToTryIt(t *testing.T) {
 	onAWS(t)
 	t.Setenv("AWS_PROFILE", "missing")
 	_, err := read(t, `{"shop-Streaming":{}}`).Kinesis(t.Context())
-	require.ErrorContains(t, err, "outputs.json: the AWS configuration cannot be loaded; `aws sts get-caller-identity` must work")
+	require.ErrorContains(t, err,
+		"outputs.json: the AWS configuration cannot be loaded; `aws sts get-caller-identity` must work")
 	require.ErrorContains(t, err, "missing")
 }

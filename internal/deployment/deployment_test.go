@@ -28,7 +28,8 @@ func read(t *testing.T, text string) *Deployment {
 }
 
 const streaming = `"shop-Streaming":{"StreamName":"s","DeliveryStreamName":"ds","DeliveryLogGroupName":"lg",
-	"RecommendationsBucketName":"b","RecommendationsTableName":"t","TransformFunctionName":"tf","DeliverFunctionName":"df",
+	"RecommendationsBucketName":"b","RecommendationsTableName":"t","TransformFunctionName":"tf",
+	"DeliverFunctionName":"df",
 	"InferenceFunctionName":"if","InferenceUrl":"https://i/"}`
 
 func TestNamesAreThoseOfTheOutputs(t *testing.T) {
@@ -56,8 +57,10 @@ func TestFilesThatAreNoDeploymentAreRefused(t *testing.T) {
 		text     string
 		messages []string
 	}{
-		"no JSON":       {`{`, []string{"not an object of outputs for each stack", "npx cdk deploy --all --outputs-file outputs.json"}},
-		"no stack":      {`{"Billing":{}}`, []string{"no stack of the platform, such as diecast-Streaming", "npx cdk deploy --all"}},
+		"no JSON": {`{`, []string{"not an object of outputs for each stack",
+			"npx cdk deploy --all --outputs-file outputs.json"}},
+		"no stack": {`{"Billing":{}}`, []string{"no stack of the platform, such as diecast-Streaming",
+			"npx cdk deploy --all"}},
 		"a run's rest":  {`{"endpoints":{}}`, []string{"no stack of the platform"}},
 		"two platforms": {`{"b-Network":{},"a-Streaming":{}}`, []string{"platforms a, b", "a file of its own"}},
 	} {
@@ -88,7 +91,8 @@ func TestMissingOutputsAreNamedWithStackAndFile(t *testing.T) {
 	require.Error(t, err)
 	lines := strings.Split(err.Error(), "\n")
 	assert.Len(t, lines, 7, "an empty value is one")
-	assert.Contains(t, lines[0], "outputs.json: stack shop-Streaming has no output DeliveryStreamName; `npx cdk deploy --all")
+	assert.Contains(t, lines[0],
+		"outputs.json: stack shop-Streaming has no output DeliveryStreamName; `npx cdk deploy --all")
 	value, err := deployed.Value(outputs.StreamName)
 	require.NoError(t, err)
 	assert.Equal(t, "s", value)
@@ -109,8 +113,10 @@ func TestTargetSaysWhatWouldChange(t *testing.T) {
 	network := `{"shop-Network":{"AlarmTopicArn":"arn:aws:sns:eu-central-1:123456789012:alarms"}}`
 	secret := `{"shop-Vectors":{"DatabaseSecretArn":"arn:aws:secretsmanager:us-west-2:210987654321:secret:s"}}`
 	for text, target := range map[string]string{
-		network:                                "platform shop on AWS, account 123456789012, region eu-central-1, outputs of ",
-		secret:                                 "platform shop on AWS, account 210987654321, region us-west-2, outputs of ",
+		network: "platform shop on AWS, account 123456789012, region eu-central-1, " +
+			"outputs of ",
+		secret: "platform shop on AWS, account 210987654321, region us-west-2, " +
+			"outputs of ",
 		`{"shop-Streaming":{}}`:                "platform shop on AWS, outputs of ",
 		`{"shop-Streaming":{},"endpoints":{}}`: "platform shop on this machine, run of ",
 	} {

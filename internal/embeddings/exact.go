@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Exact answers the questions of a Query from memory, by comparing with every item: the reference for Store, and fast enough
-// for any catalogue of a shop (about 1 ms at 100,000 items).
+// Exact answers the questions of a Query from memory, by comparing with every item: the reference
+// for Store, and fast enough for any catalogue of a shop (about 1 ms at 100,000 items).
 type Exact struct {
 	items []exactItem // by id
 }
@@ -33,7 +33,8 @@ func (e *Exact) Nearest(query Query) Neighbours {
 		found.Users[i] = e.nearest(user.Vector, query.ItemsPerUser, user.Excluded)
 	}
 	for _, code := range query.Products {
-		position, known := slices.BinarySearchFunc(e.items, code, func(item exactItem, code string) int { return cmp.Compare(item.id, code) })
+		position, known := slices.BinarySearchFunc(e.items, code,
+			func(item exactItem, code string) int { return cmp.Compare(item.id, code) })
 		if !known {
 			continue
 		}

@@ -14,11 +14,14 @@ import (
 )
 
 const (
-	// indexedItems is the number of items from which on an index pays: below, an exact search takes about a millisecond.
+	// indexedItems is the number of items from which on an index pays: below, an exact search takes
+	// about a millisecond.
 	indexedItems = 10_000
-	// indexVersion is the first pgvector whose HNSW builds are sound: earlier ones overflow or corrupt the index.
+	// indexVersion is the first pgvector whose HNSW builds are sound: earlier ones overflow or
+	// corrupt the index.
 	indexVersion = "v0.8.4"
-	// The length of a unit vector may differ from one by what float32 rounding does to 32 dimensions, with room to spare.
+	// The length of a unit vector may differ from one by what float32 rounding does to 32
+	// dimensions, with room to spare.
 	lengthTolerance = 1e-3
 )
 
@@ -40,20 +43,22 @@ const (
 	Beside Activation = iota
 	// WhenNone switches only where no model is active.
 	WhenNone
-	// Switch switches to the model, unless it is a shipped one and the active one is the user's own.
+	// Switch switches to the model, unless it is a shipped one and the active one is the user's
+	// own.
 	Switch
 )
 
 // Model is what a load puts into the store.
 type Model struct {
-	// Version has 12 hexadecimal digits, from the hash over the model's files: the same version is the same model.
+	// Version has 12 hexadecimal digits, from the hash over the model's files: the same version is
+	// the same model.
 	Version string
 	Origin  Origin
-	// Towers says that user vectors come from a tower and that all vectors have length one, which is then checked. Without
-	// towers the vectors are scaled to length one.
+	// Towers says that user vectors come from a tower and that all vectors have length one, which
+	// is then checked. Without towers the vectors are scaled to length one.
 	Towers bool
-	// Items and Users are CSV with the header id,embedding, an embedding being bracketed text of models.Dimension numbers. Item ids
-	// are product codes, user ids customer numbers.
+	// Items and Users are CSV with the header id,embedding, an embedding being bracketed text of
+	// models.Dimension numbers. Item ids are product codes, user ids customer numbers.
 	Items, Users io.Reader
 	// ItemCount and UserCount are the rows that there must be.
 	ItemCount, UserCount int
@@ -71,8 +76,9 @@ type Loaded struct {
 	Note string `json:"note,omitempty"`
 }
 
-// Load puts a model's embeddings beside those that are there, validates them, and switches to it as the activation says, all
-// in one transaction. Loading a version that is there already only switches.
+// Load puts a model's embeddings beside those that are there, validates them, and switches to it as
+// the activation says, all in one transaction. Loading a version that is there already only
+// switches.
 func (s *Store) Load(ctx context.Context, model Model, activation Activation) (Loaded, error) {
 	if err := models.CheckVersion(model.Version); err != nil {
 		return Loaded{}, err
@@ -97,7 +103,8 @@ func (s *Store) Load(ctx context.Context, model Model, activation Activation) (L
 		}
 		keep := model.Origin == Shipped && active.Origin == Trained
 		if keep && activation == Switch {
-			loaded.Note = fmt.Sprintf("the active model %s is the user's own, which a shipped model never replaces", active.Version)
+			loaded.Note = fmt.Sprintf("the active model %s is the user's own, which a shipped model never replaces",
+				active.Version)
 		}
 		if known.State != StateLoaded {
 			if err := insert(ctx, tx, model); err != nil {
@@ -138,7 +145,8 @@ func insert(ctx context.Context, tx pgx.Tx, model Model) error {
 	if err != nil {
 		return fmt.Errorf("index the items: %w", err)
 	}
-	if _, err := tx.Exec(ctx, sql.InsertVersion, model.Version, model.Origin, model.Towers, search, model.ItemCount, model.UserCount); err != nil {
+	if _, err := tx.Exec(ctx, sql.InsertVersion, model.Version, model.Origin, model.Towers, search, model.ItemCount,
+		model.UserCount); err != nil {
 		return fmt.Errorf("record the version: %w", err)
 	}
 	return nil
@@ -153,14 +161,16 @@ type partition struct {
 // name is safe to stand in SQL: a version consists of hexadecimal digits.
 func (p partition) name() string { return "vectors." + p.parent + "_" + p.version }
 
-// fill creates the table, copies and checks the rows, and only then makes it a partition: no reader sees it before.
+// fill creates the table, copies and checks the rows, and only then makes it a partition: no reader
+// sees it before.
 func (p partition) fill(ctx context.Context, tx pgx.Tx, rows io.Reader, unit bool) error {
 	if err := execute(ctx, tx,
 		fmt.Sprintf("CREATE TABLE %s (LIKE vectors.%s INCLUDING CONSTRAINTS)", p.name(), p.parent),
 		fmt.Sprintf("ALTER TABLE %s ALTER COLUMN model_version SET DEFAULT '%s'", p.name(), p.version)); err != nil {
 		return err
 	}
-	copied, err := tx.Conn().PgConn().CopyFrom(ctx, rows, fmt.Sprintf("COPY %s (id, embedding) FROM STDIN WITH (FORMAT csv, HEADER match)", p.name()))
+	copied, err := tx.Conn().PgConn().CopyFrom(ctx, rows,
+		fmt.Sprintf("COPY %s (id, embedding) FROM STDIN WITH (FORMAT csv, HEADER match)", p.name()))
 	if err != nil {
 		return fmt.Errorf("copy the rows: %w", place(err))
 	}
@@ -179,14 +189,16 @@ func (p partition) fill(ctx context.Context, tx pgx.Tx, rows io.Reader, unit boo
 func (p partition) checkLengths(ctx context.Context, tx pgx.Tx, unit bool) error {
 	var zero, other int
 	err := tx.QueryRow(ctx, fmt.Sprintf(
-		"SELECT count(*) FILTER (WHERE length = 0), count(*) FILTER (WHERE abs(length - 1) > $1) FROM (SELECT public.vector_norm(embedding) AS length FROM %s) AS l",
+		"SELECT count(*) FILTER (WHERE length = 0), count(*) FILTER (WHERE abs(length - 1) > $1) FROM (SELECT "+
+			"public.vector_norm(embedding) AS length FROM %s) AS l",
 		p.name()), lengthTolerance).Scan(&zero, &other)
 	if err != nil {
 		return fmt.Errorf("measure the vectors: %w", err)
 	}
 	switch {
 	case unit && other > 0:
-		return fmt.Errorf("%d of %d vectors do not have length one, as those of a model with towers must", other, p.rows)
+		return fmt.Errorf("%d of %d vectors do not have length one, as those of a model with towers must", other,
+			p.rows)
 	case zero > 0:
 		return fmt.Errorf("%d of %d vectors have length zero and so no direction", zero, p.rows)
 	case other > 0:
@@ -195,17 +207,20 @@ func (p partition) checkLengths(ctx context.Context, tx pgx.Tx, unit bool) error
 	return nil
 }
 
-// index builds an HNSW index where it pays and the extension builds sound ones, and returns how the items are searched.
+// index builds an HNSW index where it pays and the extension builds sound ones, and returns how the
+// items are searched.
 func (p partition) index(ctx context.Context, tx pgx.Tx) (string, error) {
 	var extension string
-	if err := tx.QueryRow(ctx, "SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'vector'").Scan(&extension); err != nil {
+	if err := tx.QueryRow(ctx,
+		"SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'vector'").Scan(&extension); err != nil {
 		return "", fmt.Errorf("read the version of the extension: %w", err)
 	}
 	if p.rows < indexedItems || semver.Compare("v"+extension, indexVersion) < 0 {
 		return "exact", nil
 	}
 	return "hnsw", execute(ctx, tx,
-		fmt.Sprintf("CREATE INDEX ON %s USING hnsw (embedding public.vector_ip_ops) WITH (m = 16, ef_construction = 64)", p.name()))
+		fmt.Sprintf("CREATE INDEX ON %s USING hnsw (embedding public.vector_ip_ops) "+
+			"WITH (m = 16, ef_construction = 64)", p.name()))
 }
 
 func execute(ctx context.Context, tx pgx.Tx, statements ...string) error {

@@ -66,7 +66,8 @@ type Item struct {
 type Neighbours struct {
 	// Users holds the nearest items in the order of the query's users.
 	Users [][]Item
-	// Products holds the similar items of every product that the model knows; the product itself is never one of them.
+	// Products holds the similar items of every product that the model knows; the product itself is
+	// never one of them.
 	Products map[string][]Item
 }
 
@@ -79,8 +80,9 @@ func (e *MovedError) Error() string {
 	return fmt.Sprintf("the vector store has moved from model %s on to model %s", e.Asked, e.Active)
 }
 
-// Nearest answers a query in one statement. Where the query's model is not the active one it answers with a *MovedError,
-// and with ErrNoActiveModel where there is none, so that two models never mix.
+// Nearest answers a query in one statement. Where the query's model is not the active one it
+// answers with a *MovedError, and with ErrNoActiveModel where there is none, so that two models
+// never mix.
 func (s *Store) Nearest(ctx context.Context, query Query) (Neighbours, error) {
 	vectors, excluded := make([]string, len(query.Users)), make([]string, len(query.Users))
 	for i, user := range query.Users {
@@ -91,7 +93,8 @@ func (s *Store) Nearest(ctx context.Context, query Query) (Neighbours, error) {
 		vectors[i], excluded[i] = user.Vector.String(), string(codes)
 	}
 	products := append([]string{}, query.Products...) // nil would become NULL
-	rows, err := s.pool.Query(ctx, sql.Nearest, query.Version, vectors, excluded, query.ItemsPerUser, products, query.ItemsPerProduct)
+	rows, err := s.pool.Query(ctx, sql.Nearest, query.Version, vectors, excluded, query.ItemsPerUser, products,
+		query.ItemsPerProduct)
 	if err != nil {
 		return Neighbours{}, fmt.Errorf("find the nearest items: %w", err)
 	}
@@ -122,7 +125,8 @@ func (s *Store) Nearest(ctx context.Context, query Query) (Neighbours, error) {
 	return found, nil
 }
 
-// UserVectors reads the stored vectors of customers, for models without towers. Unknown customers are not in the answer.
+// UserVectors reads the stored vectors of customers, for models without towers. Unknown customers
+// are not in the answer.
 func (s *Store) UserVectors(ctx context.Context, version string, customers []int) (map[int]Vector, error) {
 	rows, err := s.pool.Query(ctx, sql.UserVectors, version, append([]int{}, customers...))
 	if err != nil {

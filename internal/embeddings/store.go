@@ -1,6 +1,6 @@
-// Package embeddings is the vector store: the embeddings of every loaded model side by side, the one row that says which of
-// them is active, and the nearest items by inner product. Store keeps them in PostgreSQL with pgvector; Exact computes the
-// same answers in memory.
+// Package embeddings is the vector store: the embeddings of every loaded model side by side, the
+// one row that says which of them is active, and the nearest items by inner product. Store keeps
+// them in PostgreSQL with pgvector; Exact computes the same answers in memory.
 //
 // The package does not know where a model comes from, what its towers do, or for whom it is asked.
 package embeddings
@@ -18,21 +18,24 @@ import (
 	"diecast/sql"
 )
 
-// writers is the key of the advisory lock that every change of the store holds, so that two loaders never interleave.
+// writers is the key of the advisory lock that every change of the store holds, so that two loaders
+// never interleave.
 const writers = 0x6469656361737401
 
-// Store is a vector store in PostgreSQL. Every method may be called concurrently, also from several processes.
+// Store is a vector store in PostgreSQL. Every method may be called concurrently, also from several
+// processes.
 type Store struct {
 	pool *pgxpool.Pool
 }
 
-// NewStore uses a pool, which stays the caller's to close. Reading needs the login sql.ReaderRole, everything else one that
-// may become sql.OwnerRole.
+// NewStore uses a pool, which stays the caller's to close. Reading needs the login sql.ReaderRole,
+// everything else one that may become sql.OwnerRole.
 func NewStore(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
 
-// Migrate creates or upgrades extension, roles, schema, tables and views, and returns the version that the schema has
-// afterwards. A schema newer than this program's (sql.VectorSchemaVersion) is left alone, and its version returned: after a
-// failed deployment CloudFormation runs the old program on what the new one made.
+// Migrate creates or upgrades extension, roles, schema, tables and views, and returns the version
+// that the schema has afterwards. A schema newer than this program's (sql.VectorSchemaVersion) is
+// left alone, and its version returned: after a failed deployment CloudFormation runs the old
+// program on what the new one made.
 func (s *Store) Migrate(ctx context.Context) (int, error) {
 	version := sql.VectorSchemaVersion
 	err := s.change(ctx, func(tx pgx.Tx) error {
@@ -66,7 +69,8 @@ func (s *Store) Migrate(ctx context.Context) (int, error) {
 // deployedSchema is the version of the schema in the database, 0 where there is none.
 func deployedSchema(ctx context.Context, tx pgx.Tx) (int, error) {
 	var exists bool
-	if err := tx.QueryRow(ctx, "SELECT to_regclass('vectors.schema_version') IS NOT NULL").Scan(&exists); err != nil || !exists {
+	if err := tx.QueryRow(ctx, "SELECT to_regclass('vectors.schema_version') IS NOT NULL").Scan(&exists); err != nil ||
+		!exists {
 		return 0, err
 	}
 	var version int
@@ -110,7 +114,8 @@ func firstLine(statement string) string {
 	return statement
 }
 
-// place says where in its input PostgreSQL found a mistake, without the values that it quotes: they may be a customer's.
+// place says where in its input PostgreSQL found a mistake, without the values that it quotes: they
+// may be a customer's.
 func place(err error) error {
 	var failure *pgconn.PgError
 	if !errors.As(err, &failure) || failure.Where == "" {

@@ -56,8 +56,8 @@ func run(t testing.TB, pool *pgxpool.Pool, statements ...string) {
 	}
 }
 
-// cloudDatabase is a database as RDS gives it: its owner, the master user, is no superuser but may create roles and give the
-// role rds_iam away.
+// cloudDatabase is a database as RDS gives it: its owner, the master user, is no superuser but may
+// create roles and give the role rds_iam away.
 func cloudDatabase(t testing.TB) (name string, master *pgxpool.Pool) {
 	t.Helper()
 	name = postgrestest.Database(t)
@@ -124,7 +124,8 @@ func csvOf[K comparable](vectors map[K]Vector) string {
 
 func model(version string, items map[string]Vector, users map[int]Vector) Model {
 	return Model{
-		Version: version, Origin: Trained, Towers: true, Items: strings.NewReader(csvOf(items)), Users: strings.NewReader(csvOf(users)),
+		Version: version, Origin: Trained, Towers: true, Items: strings.NewReader(csvOf(items)),
+		Users:     strings.NewReader(csvOf(users)),
 		ItemCount: len(items), UserCount: len(users),
 	}
 }
@@ -157,9 +158,12 @@ func TestMigrateIsIdempotentForAMasterWhoIsNoSuperuser(t *testing.T) {
 	}
 	catalogue := superuser(t, name)
 	assert.Zero(t, number(t, catalogue, `SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-		WHERE n.nspname = 'vectors' AND pg_get_userbyid(c.relowner) <> 'vector_owner'`), "everything belongs to the owner role")
+		WHERE n.nspname = 'vectors' AND pg_get_userbyid(c.relowner) <> 'vector_owner'`),
+		"everything belongs to the owner role")
 	assert.Equal(t, 1, number(t, catalogue, "SELECT pg_has_role('inference_reader', 'rds_iam', 'MEMBER')::int"))
-	assert.Zero(t, number(t, catalogue, `SELECT count(*) FROM pg_auth_members WHERE roleid = 'rds_iam'::regrole AND member = 'master'::regrole AND (inherit_option OR set_option)`),
+	assert.Zero(t, number(t, catalogue,
+		`SELECT count(*) FROM pg_auth_members WHERE roleid = 'rds_iam'::regrole AND member = 'master'::regrole
+			AND (inherit_option OR set_option)`),
 		"the master user would lose its password login")
 	assert.Zero(t, number(t, catalogue, "SELECT rolcanlogin::int FROM pg_roles WHERE rolname = 'vector_owner'"))
 	status, err := store.Status(t.Context())
@@ -187,7 +191,8 @@ func TestMigrateLeavesANewerSchemaAlone(t *testing.T) {
 func TestMigrateNamesTheStatementAndTheReason(t *testing.T) {
 	name := postgrestest.Database(t)
 	admin := superuser(t, name)
-	run(t, admin, "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'nothing') THEN CREATE ROLE nothing LOGIN PASSWORD 'n'; END IF; END $$")
+	run(t, admin, "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'nothing') THEN CREATE ROLE "+
+		"nothing LOGIN PASSWORD 'n'; END IF; END $$")
 	_, err := NewStore(open(t, "nothing", "n", name)).Migrate(t.Context())
 	require.ErrorContains(t, err, "sql/vectors/schema/01_roles.sql")
 	require.ErrorContains(t, err, "CREATE EXTENSION IF NOT EXISTS vector")
@@ -233,7 +238,8 @@ func TestReaderReadsAndCannotWrite(t *testing.T) {
 	assert.Equal(t, 20, number(t, pool, "select count(*) from item_emb"), "the course's query, without a schema")
 	assert.Equal(t, 2, number(t, pool, "select count(id) from user_emb"))
 	for name, query := range map[string]string{
-		"item_emb": "select id, embedding from item_emb limit 1", "user_emb": "select id, embedding from user_emb limit 1",
+		"item_emb": "select id, embedding from item_emb limit 1",
+		"user_emb": "select id, embedding from user_emb limit 1",
 	} {
 		rows, err := pool.Query(t.Context(), query)
 		require.NoError(t, err)
@@ -379,21 +385,40 @@ func TestLoadRefusesBadModelsAndKeepsTheActiveOne(t *testing.T) {
 	}{
 		"no version":          {func(m *Model) { m.Version = "" }, "12 lower-case hexadecimal digits"},
 		"version that is SQL": {func(m *Model) { m.Version = "';drop --00" }, "12 lower-case hexadecimal digits"},
-		"no items":            {func(m *Model) { m.Items, m.ItemCount = strings.NewReader("id,embedding\n"), 0 }, "at least one"},
-		"rows missing":        {func(m *Model) { m.Items, m.ItemCount = strings.NewReader(good), 4 }, "there are 3 rows, the manifest says 4"},
-		"rows too many":       {func(m *Model) { m.Items, m.ItemCount = strings.NewReader(good), 2 }, "there are 3 rows, the manifest says 2"},
-		"users missing":       {func(m *Model) { m.UserCount = 3 }, "user_embeddings: there are 2 rows"},
-		"wrong header":        {func(m *Model) { m.Items = strings.NewReader(strings.Replace(good, "embedding", "vector", 1)) }, "column name mismatch"},
-		"33 dimensions":       {func(m *Model) { m.Items, m.ItemCount = strings.NewReader(row("a", long.String())), 1 }, "line 2"},
-		"31 dimensions":       {func(m *Model) { m.Items, m.ItemCount = strings.NewReader(row("a", short.String())), 1 }, "expected 32 dimensions, not 31"},
+		"no items": {func(m *Model) { m.Items, m.ItemCount = strings.NewReader("id,embedding\n"), 0 },
+			"at least one"},
+		"rows missing": {func(m *Model) { m.Items, m.ItemCount = strings.NewReader(good), 4 },
+			"there are 3 rows, the manifest says 4"},
+		"rows too many": {func(m *Model) { m.Items, m.ItemCount = strings.NewReader(good), 2 },
+			"there are 3 rows, the manifest says 2"},
+		"users missing": {func(m *Model) { m.UserCount = 3 }, "user_embeddings: there are 2 rows"},
+		"wrong header": {func(m *Model) {
+			m.Items = strings.NewReader(strings.Replace(good, "embedding",
+				"vector", 1))
+		}, "column name mismatch"},
+		"33 dimensions": {func(m *Model) { m.Items, m.ItemCount = strings.NewReader(row("a", long.String())), 1 },
+			"line 2"},
+		"31 dimensions": {func(m *Model) {
+			m.Items, m.ItemCount = strings.NewReader(row("a", short.String())),
+				1
+		}, "expected 32 dimensions, not 31"},
 		"not a number": {func(m *Model) {
 			m.Items, m.ItemCount = strings.NewReader(row("a", strings.Replace(unit.String(), "1", "NaN", 1))), 1
 		}, "line 2"},
-		"no vector":         {func(m *Model) { m.Items, m.ItemCount = strings.NewReader("id,embedding\na,\n"), 1 }, "null value"},
-		"no id":             {func(m *Model) { m.Items, m.ItemCount = strings.NewReader(row("\"\"", unit.String())), 1 }, "check constraint"},
-		"user id in words":  {func(m *Model) { m.Users, m.UserCount = strings.NewReader(row("me", unit.String())), 1 }, "invalid input syntax"},
-		"doubled item":      {func(m *Model) { m.Items, m.ItemCount = strings.NewReader(good+strings.SplitAfter(good, "\n")[1]), 4 }, "ADD PRIMARY KEY"},
-		"not of length one": {func(m *Model) { m.Items, m.ItemCount = strings.NewReader(row("a", double.String())), 1 }, "length one"},
+		"no vector": {func(m *Model) { m.Items, m.ItemCount = strings.NewReader("id,embedding\na,\n"), 1 },
+			"null value"},
+		"no id": {func(m *Model) {
+			m.Items, m.ItemCount = strings.NewReader(row("\"\"", unit.String())),
+				1
+		}, "check constraint"},
+		"user id in words": {func(m *Model) { m.Users, m.UserCount = strings.NewReader(row("me", unit.String())), 1 },
+			"invalid input syntax"},
+		"doubled item": {func(m *Model) {
+			m.Items, m.ItemCount = strings.NewReader(good+strings.SplitAfter(good,
+				"\n")[1]), 4
+		}, "ADD PRIMARY KEY"},
+		"not of length one": {func(m *Model) { m.Items, m.ItemCount = strings.NewReader(row("a", double.String())), 1 },
+			"length one"},
 		"zero, without towers": {func(m *Model) {
 			m.Towers = false
 			m.Items, m.ItemCount = strings.NewReader(row("a", make(Vector, models.Dimension).String())), 1
@@ -412,7 +437,8 @@ func TestLoadRefusesBadModelsAndKeepsTheActiveOne(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, one, now.Version)
 			assert.Equal(t, 20, number(t, master, "SELECT count(*) FROM vectors.item_embeddings"))
-			assert.Zero(t, number(t, master, "SELECT count(*) FROM pg_tables WHERE tablename LIKE '%"+two+"'"), "nothing stays behind")
+			assert.Zero(t, number(t, master, "SELECT count(*) FROM pg_tables WHERE tablename LIKE '%"+two+"'"),
+				"nothing stays behind")
 		})
 	}
 	assert.Equal(t, two, load(t, store, small(two, 2), Switch).Active, "the good one still loads")
@@ -506,7 +532,8 @@ func TestRetireKeepsTheActiveThePreviousAndTheNewest(t *testing.T) {
 
 	_, err = store.Activate(t.Context(), versions[0])
 	require.ErrorContains(t, err, "load it again")
-	assert.Equal(t, Loaded{Version: versions[0], New: true, Active: versions[0]}, load(t, store, small(versions[0], 0), Switch))
+	assert.Equal(t, Loaded{Version: versions[0], New: true, Active: versions[0]}, load(t, store, small(versions[0], 0),
+		Switch))
 	now, err := store.Rollback(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, versions[5], now.Version)
@@ -581,9 +608,12 @@ func TestLargeCataloguesAreIndexedAndStillFullyAnswered(t *testing.T) {
 	status, err := store.Status(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, "hnsw", status.Versions[0].Search)
-	assert.Equal(t, 1, number(t, master, "SELECT count(*) FROM pg_indexes WHERE tablename = 'item_embeddings_"+one+"' AND indexdef LIKE '%hnsw%vector_ip_ops%'"))
+	assert.Equal(t, 1, number(t, master,
+		"SELECT count(*) FROM pg_indexes WHERE tablename = 'item_embeddings_"+one+"' AND indexdef LIKE "+
+			"'%hnsw%vector_ip_ops%'"))
 
-	// All nearest items lie in the cart: without the iterative scan the index would run out of candidates.
+	// All nearest items lie in the cart: without the iterative scan the index would run out of
+	// candidates.
 	exact := NewExact(items)
 	vector := randomVector(rand.New(rand.NewPCG(5, 5)))
 	query := Query{Version: one, Users: []User{{Vector: vector}}, ItemsPerUser: 60}
@@ -617,7 +647,8 @@ func BenchmarkNearest(b *testing.B) {
 	items := randomItems(1, 110)
 	load(b, store, model(one, items, nil), Switch)
 	reading := NewStore(reader(b, name))
-	query := Query{Version: one, ItemsPerUser: 5, ItemsPerProduct: 5, Products: []string{"S00_0000", "S01_0001", "S02_0002"}}
+	query := Query{Version: one, ItemsPerUser: 5, ItemsPerProduct: 5, Products: []string{"S00_0000", "S01_0001",
+		"S02_0002"}}
 	random := rand.New(rand.NewPCG(1, 1))
 	for range 50 {
 		query.Users = append(query.Users, User{Vector: randomVector(random), Excluded: []string{"S03_0003"}})

@@ -95,7 +95,8 @@ func (s *Store) Active(ctx context.Context) (Active, error) {
 	var now Active
 	err := s.snapshot(ctx, func(tx pgx.Tx) error {
 		var exists bool
-		if err := tx.QueryRow(ctx, "SELECT to_regclass('vectors.active') IS NOT NULL").Scan(&exists); err != nil || !exists {
+		if err := tx.QueryRow(ctx, "SELECT to_regclass('vectors.active') IS NOT NULL").Scan(&exists); err != nil ||
+			!exists {
 			return err
 		}
 		var err error
@@ -115,7 +116,8 @@ func (s *Store) snapshot(ctx context.Context, read func(pgx.Tx) error) error {
 	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, read)
 }
 
-// Activate switches to a loaded version. It is an error where that is not loaded; where it is active nothing happens.
+// Activate switches to a loaded version. It is an error where that is not loaded; where it is
+// active nothing happens.
 func (s *Store) Activate(ctx context.Context, wanted string) (Active, error) {
 	return s.move(ctx, "switch to model "+wanted, func(tx pgx.Tx) error {
 		if err := models.CheckVersion(wanted); err != nil {
@@ -161,8 +163,8 @@ func (s *Store) move(ctx context.Context, what string, change func(pgx.Tx) error
 	return now, nil
 }
 
-// Reject removes a version's embeddings and remembers why, so that it is not loaded again. The active version and the one
-// to go back to are refused.
+// Reject removes a version's embeddings and remembers why, so that it is not loaded again. The
+// active version and the one to go back to are refused.
 func (s *Store) Reject(ctx context.Context, wanted, reason string) error {
 	err := s.changeAsOwner(ctx, func(tx pgx.Tx) error {
 		if err := models.CheckVersion(wanted); err != nil {
@@ -193,8 +195,8 @@ func (s *Store) Reject(ctx context.Context, wanted, reason string) error {
 	return nil
 }
 
-// Retire removes the embeddings of old versions, and returns which: it keeps the active one, the one to go back to, and the
-// two newest others.
+// Retire removes the embeddings of old versions, and returns which: it keeps the active one, the
+// one to go back to, and the two newest others.
 func (s *Store) Retire(ctx context.Context) ([]string, error) {
 	var retired []string
 	err := s.changeAsOwner(ctx, func(tx pgx.Tx) error {
@@ -221,7 +223,8 @@ func (s *Store) Retire(ctx context.Context) ([]string, error) {
 	return retired, nil
 }
 
-// remove drops the embeddings that a version has. It waits a short time only: everybody who reads waits behind it.
+// remove drops the embeddings that a version has. It waits a short time only: everybody who reads
+// waits behind it.
 func remove(ctx context.Context, tx pgx.Tx, old Version) error {
 	if old.State != StateLoaded {
 		return nil

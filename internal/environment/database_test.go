@@ -24,13 +24,16 @@ func TestDatabaseAccepts(t *testing.T) {
 		want    Database
 	}{
 		"IAM login, verified TLS by default": {nil, Database{
-			Host: "db.example.rds.amazonaws.com", Port: "5432", Name: "vectors", Auth: IAM, User: "inference_reader", Region: "us-east-1",
+			Host: "db.example.rds.amazonaws.com", Port: "5432", Name: "vectors", Auth: IAM, User: "inference_reader",
+			Region: "us-east-1",
 		}},
-		"secret": {map[string]string{"DATABASE_AUTH": "secret", "DATABASE_SECRET_ARN": "arn:s", "AWS_REGION": "", "DATABASE_USER": ""}, Database{
+		"secret": {map[string]string{"DATABASE_AUTH": "secret", "DATABASE_SECRET_ARN": "arn:s", "AWS_REGION": "",
+			"DATABASE_USER": ""}, Database{
 			Host: "db.example.rds.amazonaws.com", Port: "5432", Name: "vectors", Auth: Secret, SecretARN: "arn:s",
 		}},
 		"no TLS on loopback": {map[string]string{"DATABASE_HOST": "127.0.0.1", "DATABASE_TLS": "off"}, Database{
-			Host: "127.0.0.1", Port: "5432", Name: "vectors", Auth: IAM, User: "inference_reader", Region: "us-east-1", TLS: Off,
+			Host: "127.0.0.1", Port: "5432", Name: "vectors", Auth: IAM, User: "inference_reader", Region: "us-east-1",
+			TLS: Off,
 		}},
 		"the lowest port": {map[string]string{"DATABASE_PORT": "1"}, Database{
 			Host: "db.example.rds.amazonaws.com", Port: "1", Name: "vectors", Auth: IAM, User: "inference_reader",
@@ -40,9 +43,12 @@ func TestDatabaseAccepts(t *testing.T) {
 			Host: "db.example.rds.amazonaws.com", Port: "65535", Name: "vectors", Auth: IAM, User: "inference_reader",
 			Region: "us-east-1",
 		}},
-		"own certificate authorities": {map[string]string{"DATABASE_TLS": "verify-full", "DATABASE_CA_FILE": "ca.pem"}, Database{
-			Host: "db.example.rds.amazonaws.com", Port: "5432", Name: "vectors", Auth: IAM, User: "inference_reader", Region: "us-east-1", TLS: VerifyFull, CAFile: "ca.pem",
-		}},
+		"own certificate authorities": {map[string]string{"DATABASE_TLS": "verify-full", "DATABASE_CA_FILE": "ca.pem"},
+			Database{
+				Host: "db.example.rds.amazonaws.com", Port: "5432", Name: "vectors", Auth: IAM,
+				User:   "inference_reader",
+				Region: "us-east-1", TLS: VerifyFull, CAFile: "ca.pem",
+			}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -67,11 +67,13 @@ func (s Source) AsReader() Database {
 func (s Source) Check() error {
 	problems := []error{s.Database.Check()}
 	// What both have, host and port and so on, is told already.
-	login := Database{Host: "h", Port: "1", Name: "n", User: s.Reader.User, Auth: s.Reader.Auth, SecretARN: s.Reader.SecretARN,
-		Region: s.Region}
+	login := Database{Host: "h", Port: "1", Name: "n", User: s.Reader.User, Auth: s.Reader.Auth,
+		SecretARN: s.Reader.SecretARN,
+		Region:    s.Region}
 	if err := login.Check(); err != nil {
 		for line := range strings.Lines(err.Error()) {
-			problems = append(problems, errors.New(strings.TrimSpace(strings.Replace(line, "DATABASE_", "READER_DATABASE_", 1))))
+			problems = append(problems,
+				errors.New(strings.TrimSpace(strings.Replace(line, "DATABASE_", "READER_DATABASE_", 1))))
 		}
 	}
 	return errors.Join(problems...)

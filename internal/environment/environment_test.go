@@ -29,12 +29,14 @@ func TestReadNamesEveryProblem(t *testing.T) {
 RECOMMENDATIONS_TABLE is not set: the name of the table that the shop reads
 RECOMMENDATION_TTL_SECONDS is not set: how long a row is kept`)
 
-	_, err = Read[Deliver](map[string]string{"RECOMMENDATIONS_TABLE": "", "INFERENCE_FUNCTION": "f", "RECOMMENDATION_TTL_SECONDS": "1h"})
+	_, err = Read[Deliver](map[string]string{"RECOMMENDATIONS_TABLE": "", "INFERENCE_FUNCTION": "f",
+		"RECOMMENDATION_TTL_SECONDS": "1h"})
 	require.EqualError(t, err, `RECOMMENDATIONS_TABLE is not set: the name of the table that the shop reads
 RECOMMENDATION_TTL_SECONDS is "1h": a whole number from 1 on is allowed`)
 
 	_, err = Read[VectorStore](nil)
-	for _, name := range []string{"ARTIFACTS_BUCKET", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_AUTH"} {
+	for _, name := range []string{"ARTIFACTS_BUCKET", "DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME",
+		"DATABASE_AUTH"} {
 		require.ErrorContains(t, err, name, "what the embedded struct checks is told with the rest")
 	}
 }
@@ -74,7 +76,8 @@ func TestVariablesAreReadBack(t *testing.T) {
 
 	store := VectorStore{
 		Database: Database{
-			Host: "h", Port: "1", Name: "n", User: "u", Auth: Secret, SecretARN: "s", TLS: VerifyFull, CAFile: "f", Region: "r",
+			Host: "h", Port: "1", Name: "n", User: "u", Auth: Secret, SecretARN: "s", TLS: VerifyFull, CAFile: "f",
+			Region: "r",
 		},
 		ArtifactsBucket: "b",
 	}
@@ -97,12 +100,14 @@ func TestReaderHasALoginOfItsOwn(t *testing.T) {
 		Database: Database{Host: "h", Port: "1", Name: "n", Auth: Secret, SecretARN: "s", TLS: VerifyFull, Region: "r"},
 		Reader:   Reader{User: "etl_reader", Auth: IAM},
 	}
-	assert.Equal(t, Database{Host: "h", Port: "1", Name: "n", User: "etl_reader", Auth: IAM, TLS: VerifyFull, Region: "r"},
+	assert.Equal(t, Database{Host: "h", Port: "1", Name: "n", User: "etl_reader", Auth: IAM, TLS: VerifyFull,
+		Region: "r"},
 		source.AsReader())
 	require.NoError(t, source.Check())
 
 	source.Reader.User = ""
-	require.EqualError(t, source.Check(), "READER_DATABASE_USER is not set: the database user that logs in by IAM token")
+	require.EqualError(t, source.Check(),
+		"READER_DATABASE_USER is not set: the database user that logs in by IAM token")
 	source.Reader.Auth = "password"
 	require.EqualError(t, source.Check(), `READER_DATABASE_AUTH is "password": "iam" and "secret" are allowed`)
 	source.Host = ""

@@ -1,10 +1,11 @@
-// Package erroroutput reads what Firehose leaves under its error prefix: one JSON object a line for each
-// record that could not be transformed or delivered.
+// Package erroroutput reads what Firehose leaves under its error prefix: one JSON object a line for
+// each record that could not be transformed or delivered.
 //
-// The documentation (Amazon Data Firehose Developer Guide, "Data transformation failure handling") spells
-// lambdaArn and writes the numbers as strings; delivery streams really write lambdaARN and numbers. Both are
-// read. The package must not know what the payload is, nor what becomes of it. The JSON Schema of a line is
-// docs/schemas/error_output.schema.json; golden examples are in test/contracts/error_output.json.
+// The documentation (Amazon Data Firehose Developer Guide, "Data transformation failure handling")
+// spells lambdaArn and writes the numbers as strings; delivery streams really write lambdaARN and
+// numbers. Both are read. The package must not know what the payload is, nor what becomes of it.
+// The JSON Schema of a line is docs/schemas/error_output.schema.json; golden examples are in
+// test/contracts/error_output.json.
 package erroroutput
 
 import (
@@ -53,8 +54,8 @@ type Entry struct {
 	LambdaARN string
 }
 
-// Decode reads one line. The error is a *strictjson.Error that names every violation; fields that are not
-// known are ignored.
+// Decode reads one line. The error is a *strictjson.Error that names every violation; fields that
+// are not known are ignored.
 func Decode(line []byte) (Entry, error) {
 	document, err := strictjson.Parse(line, strictjson.Limits{MaxBytes: MaxBytes, MaxDepth: maxDepth})
 	if err != nil {
@@ -89,8 +90,9 @@ func Decode(line []byte) (Entry, error) {
 	return entry, nil
 }
 
-// Read yields the entries of an object in the error output. A line that is refused comes as an error with its
-// number and does not end the reading; an error of the reader does. Empty lines are skipped.
+// Read yields the entries of an object in the error output. A line that is refused comes as an
+// error with its number and does not end the reading; an error of the reader does. Empty lines are
+// skipped.
 func Read(object io.Reader) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		scanner := bufio.NewScanner(object)
@@ -130,6 +132,7 @@ func readNumber(field strictjson.Value, most int64, digits *regexp.Regexp) int64
 	if !field.IsText() {
 		return field.Integer(0, most)
 	}
-	number, _ := strconv.ParseInt(field.Pattern(digits, fmt.Sprintf("a whole number from 0 to %d, also as a string of digits", most)), 10, 64)
+	number, _ := strconv.ParseInt(field.Pattern(digits,
+		fmt.Sprintf("a whole number from 0 to %d, also as a string of digits", most)), 10, 64)
 	return number
 }

@@ -1,9 +1,10 @@
-// Package inference is the contract of the inference Lambda: the batch that the stream's consumers send it,
-// and the course's three HTTP routes.
+// Package inference is the contract of the inference Lambda: the batch that the stream's consumers
+// send it, and the course's three HTTP routes.
 //
-// It holds wire types and their validation on both sides. It must not know how a vector or a neighbour is
-// found. The JSON Schemas of the same contracts are docs/schemas/inference_*.schema.json and
-// docs/schemas/route_*.schema.json; golden examples are in test/contracts.
+// It holds wire types and their validation on both sides. It must not know how a vector or a
+// neighbour is found. The JSON Schemas of the same contracts are
+// docs/schemas/inference_*.schema.json and docs/schemas/route_*.schema.json; golden examples are in
+// test/contracts.
 package inference
 
 import (
@@ -34,8 +35,8 @@ const (
 type BatchRequest struct {
 	// Limit is how many items each event gets at most, 1 to MaxLimit.
 	Limit int `json:"limit"`
-	// SimilarLimit is how many similar items each product gets at most, 1 to MaxLimit. A request without it
-	// means Limit, which DecodeBatchRequest fills in.
+	// SimilarLimit is how many similar items each product gets at most, 1 to MaxLimit. A request
+	// without it means Limit, which DecodeBatchRequest fills in.
 	SimilarLimit int `json:"similar_limit,omitempty"`
 	// Events are 1 to MaxEvents; one may appear twice, as a stream delivers at least once.
 	Events []BatchEvent `json:"events"`
@@ -61,8 +62,8 @@ type BatchAnswer struct {
 	ModelVersion string `json:"model_version"`
 	// Results are one for each event of the request, in its order.
 	Results []BatchResult `json:"results"`
-	// Similar are the neighbours by product code, nearest first; a product that the model does not know has
-	// no entry.
+	// Similar are the neighbours by product code, nearest first; a product that the model does not
+	// know has no entry.
 	Similar map[string][]recommendation.Neighbour `json:"similar"`
 }
 
@@ -74,8 +75,8 @@ type BatchResult struct {
 	Degraded bool `json:"degraded"`
 }
 
-// NewBatchEvent is the part of an identified event that inference reads: its whole cart, and as many browsed
-// products as activity.MaxProducts leaves room for.
+// NewBatchEvent is the part of an identified event that inference reads: its whole cart, and as
+// many browsed products as activity.MaxProducts leaves room for.
 func NewBatchEvent(event activity.Event) BatchEvent {
 	cart, products := event.Cart(), event.Products()
 	return BatchEvent{
@@ -89,7 +90,8 @@ func NewBatchEvent(event activity.Event) BatchEvent {
 	}
 }
 
-// Products are the products for which similar items are wanted: activity.Event.Products of the event.
+// Products are the products for which similar items are wanted: activity.Event.Products of the
+// event.
 func (e BatchEvent) Products() []string {
 	products := append(append([]string{}, e.Cart...), e.Browsed...)
 	return products[:min(len(products), activity.MaxProducts)]
@@ -129,9 +131,9 @@ func DecodeBatchRequest(data []byte) (BatchRequest, error) {
 // Encode writes the request as JSON.
 func (r BatchRequest) Encode() ([]byte, error) { return json.Marshal(r) }
 
-// DecodeBatchAnswer reads the answer to a request and checks that it answers this request: a result for each
-// event, in order, none with more items than the limit, none with an item of the event's cart. The error is a
-// *strictjson.Error that names every violation.
+// DecodeBatchAnswer reads the answer to a request and checks that it answers this request: a result
+// for each event, in order, none with more items than the limit, none with an item of the event's
+// cart. The error is a *strictjson.Error that names every violation.
 func DecodeBatchAnswer(data []byte, request BatchRequest) (BatchAnswer, error) {
 	document, root, err := parse(data)
 	if err != nil {

@@ -70,7 +70,8 @@ func TestProductsGetAsManyAsEventsUnlessTheRequestSaysHowMany(t *testing.T) {
 	read, err := inference.DecodeBatchRequest(data)
 	require.NoError(t, err)
 	assert.Equal(t, []int{5, 3}, []int{read.Limit, read.SimilarLimit})
-	assert.NotContains(t, string(suite.Example(t, "two")), "similar_limit", "what the first callers send stays a request")
+	assert.NotContains(t, string(suite.Example(t, "two")), "similar_limit",
+		"what the first callers send stays a request")
 }
 
 func TestQueryWithoutLimitAsksForFive(t *testing.T) {
@@ -85,7 +86,8 @@ func TestQueryWithoutLimitAsksForFive(t *testing.T) {
 func TestNewBatchEventHoldsTheWholeCartAndBoundsTheRest(t *testing.T) {
 	event := activity.Event{City: " Lyon", BrowseHistory: []activity.Browse{{ProductCode: "B0"}}}
 	for i := range 25 {
-		event.BrowseHistory = append(event.BrowseHistory, activity.Browse{ProductCode: string(rune('a' + i)), InShoppingCart: true})
+		event.BrowseHistory = append(event.BrowseHistory, activity.Browse{ProductCode: string(rune('a' + i)),
+			InShoppingCart: true})
 	}
 	batch := inference.NewBatchEvent(event)
 	assert.Len(t, batch.Cart, 25, "all of it is excluded from the recommendations")
@@ -112,12 +114,14 @@ func TestAnswersMayHaveAsManyItemsAsAskedFor(t *testing.T) {
 		return err
 	}
 	require.NoError(t, answer(recommendation.Item{ID: "S1"}, recommendation.Item{ID: "S2"}))
-	require.ErrorContains(t, answer(recommendation.Item{ID: "S1"}, recommendation.Item{ID: "S2"}, recommendation.Item{ID: "S3"}),
+	require.ErrorContains(t, answer(recommendation.Item{ID: "S1"}, recommendation.Item{ID: "S2"},
+		recommendation.Item{ID: "S3"}),
 		"at most 2 items")
 }
 
 func TestEncodedBatchesAreAccepted(t *testing.T) {
-	batch := inference.BatchRequest{Limit: 5, SimilarLimit: 5, Events: []inference.BatchEvent{inference.NewBatchEvent(activity.Event{})}}
+	batch := inference.BatchRequest{Limit: 5, SimilarLimit: 5,
+		Events: []inference.BatchEvent{inference.NewBatchEvent(activity.Event{})}}
 	data, err := batch.Encode()
 	require.NoError(t, err)
 	decoded, err := inference.DecodeBatchRequest(data)

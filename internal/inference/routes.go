@@ -14,10 +14,11 @@ import (
 
 // The course's routes.
 const (
-	// UserEmbeddingsRoute takes POST with a list of Customer and answers with a list of vectors, one for each.
+	// UserEmbeddingsRoute takes POST with a list of Customer and answers with a list of vectors,
+	// one for each.
 	UserEmbeddingsRoute = "/user_embeddings"
-	// ItemsFromUserRoute takes POST with one vector, an element of UserEmbeddingsRoute's answer, and the query
-	// limit; it answers with a list of recommendation.Item, best first.
+	// ItemsFromUserRoute takes POST with one vector, an element of UserEmbeddingsRoute's answer,
+	// and the query limit; it answers with a list of recommendation.Item, best first.
 	ItemsFromUserRoute = "/items_from_user"
 	// ItemsFromItemRoute takes GET with the queries item_id and limit; it answers with a list of
 	// recommendation.Neighbour, nearest first.
@@ -31,8 +32,8 @@ const (
 	MaxCustomers = 1000
 )
 
-// Customer is one element of the body of UserEmbeddingsRoute. The credit limit's name has no underscore: the
-// course's spelling.
+// Customer is one element of the body of UserEmbeddingsRoute. The credit limit's name has no
+// underscore: the course's spelling.
 type Customer struct {
 	City        string  `json:"city"`
 	Country     string  `json:"country"`
@@ -123,8 +124,8 @@ func DecodeNeighbours(data []byte) ([]recommendation.Neighbour, error) {
 	return neighbours, nil
 }
 
-// ReadItemsFromUserQuery reads the query of ItemsFromUserRoute as a function URL hands it over and returns its
-// limit, DefaultLimit where it names none. Other queries are ignored.
+// ReadItemsFromUserQuery reads the query of ItemsFromUserRoute as a function URL hands it over and
+// returns its limit, DefaultLimit where it names none. Other queries are ignored.
 func ReadItemsFromUserQuery(query map[string]string) (limit int, err error) {
 	limit, violations := readLimit(query)
 	if violations != nil {
@@ -133,14 +134,15 @@ func ReadItemsFromUserQuery(query map[string]string) (limit int, err error) {
 	return limit, nil
 }
 
-// ReadItemsFromItemQuery reads the query of ItemsFromItemRoute as a function URL hands it over. Other queries
-// are ignored.
+// ReadItemsFromItemQuery reads the query of ItemsFromItemRoute as a function URL hands it over.
+// Other queries are ignored.
 func ReadItemsFromItemQuery(query map[string]string) (ItemsFromItemQuery, error) {
 	limit, violations := readLimit(query)
 	id, present := query["item_id"]
 	if !recommendation.IsProductCode(id) {
 		violations = append(violations, strictjson.Violation{Field: "item_id", Value: strictjson.Shown(id, present),
-			Allowed: fmt.Sprintf("a product code: 1 to %d visible ASCII characters without spaces", activity.MaxProductCode)})
+			Allowed: fmt.Sprintf("a product code: 1 to %d visible ASCII characters without spaces",
+				activity.MaxProductCode)})
 	}
 	if violations != nil {
 		return ItemsFromItemQuery{}, &strictjson.Error{Violations: violations}

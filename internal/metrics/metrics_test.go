@@ -13,10 +13,13 @@ import (
 
 func TestCountsAreOneEmbeddedMetricLine(t *testing.T) {
 	var output bytes.Buffer
-	writer := Writer{Function: "transform", Output: &output, Clock: func() time.Time { return time.UnixMilli(1700000000123) }}
+	writer := Writer{Function: "transform", Output: &output,
+		Clock: func() time.Time { return time.UnixMilli(1700000000123) }}
 	require.NoError(t, writer.Write(Counts{EventsIn: 3, Failed: 0}))
-	assert.JSONEq(t, `{"function":"transform","events_in":3,"failed":0,"_aws":{"Timestamp":1700000000123,"CloudWatchMetrics":[
-		{"Namespace":"Diecast","Dimensions":[["function"]],"Metrics":[{"Name":"events_in","Unit":"Count"},{"Name":"failed","Unit":"Count"}]}]}}`,
+	assert.JSONEq(t, `{"function":"transform","events_in":3,"failed":0,"_aws":{"Timestamp":1700000000123,
+		"CloudWatchMetrics":[
+		{"Namespace":"Diecast","Dimensions":[["function"]],"Metrics":[{"Name":"events_in","Unit":"Count"},
+		{"Name":"failed","Unit":"Count"}]}]}}`,
 		output.String())
 	assert.Equal(t, 1, bytes.Count(output.Bytes(), []byte("\n")))
 }
@@ -35,7 +38,8 @@ func TestTimeIsThatOfTheClock(t *testing.T) {
 
 func TestACountThatNoAlarmKnowsIsRefused(t *testing.T) {
 	var output bytes.Buffer
-	require.ErrorContains(t, Writer{Output: &output}.Write(Counts{EventsIn: 1, "events": 1}), `count "events" is none of`)
+	require.ErrorContains(t, Writer{Output: &output}.Write(Counts{EventsIn: 1, "events": 1}),
+		`count "events" is none of`)
 	assert.Empty(t, output.String())
 }
 

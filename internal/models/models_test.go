@@ -9,7 +9,8 @@ import (
 
 func TestVersionHasTwelveHexadecimalDigits(t *testing.T) {
 	require.NoError(t, CheckVersion("0123456789ab"))
-	for _, text := range []string{"", "0123456789a", "0123456789abc", "0123456789AB", "0123456789ag", "0123456789ab\n", "../secrets"} {
+	for _, text := range []string{"", "0123456789a", "0123456789abc", "0123456789AB", "0123456789ag", "0123456789ab\n",
+		"../secrets"} {
 		assert.ErrorContains(t, CheckVersion(text), "want 12 lower-case hexadecimal digits", "%q", text)
 	}
 }

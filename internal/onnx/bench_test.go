@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkTower evaluates a tower like the trainer's (77 + 21 one-hot columns and a number, 64 hidden, 32 out). The
-// platform's figure is at most 20 us an event.
+// BenchmarkTower evaluates a tower like the trainer's (77 + 21 one-hot columns and a number, 64
+// hidden, 32 out). The platform's figure is at most 20 us an event.
 func BenchmarkTower(b *testing.B) {
 	m := loadTower(b)
 	for _, n := range []int{1, 10, 100, 500} {

@@ -1,6 +1,7 @@
 package onnx
 
-// strides are the steps in a tensor's data for each dimension of an output that it is broadcast to; 0 repeats.
+// strides are the steps in a tensor's data for each dimension of an output that it is broadcast to;
+// 0 repeats.
 type strides [MaxRank]int
 
 // broadcastStrides aligns shape with out at the last dimension.
@@ -27,7 +28,8 @@ func denseStrides(shape []int) strides {
 	return s
 }
 
-// walk visits the rows (last dimension) of a shape in order, with the offsets of up to three tensors over it.
+// walk visits the rows (last dimension) of a shape in order, with the offsets of up to three
+// tensors over it.
 func walk(shape []int, s *[3]strides, row func(offsets [3]int)) {
 	var index [MaxRank]int
 	var offsets [3]int
@@ -82,7 +84,8 @@ func combine[T, U element](a, b, out *Tensor, f func(x, y T) U) {
 			z[i] = f(x[i], y[0])
 		}
 	default:
-		s := [3]strides{broadcastStrides(a.shape, out.shape), broadcastStrides(b.shape, out.shape), denseStrides(out.shape)}
+		s := [3]strides{broadcastStrides(a.shape, out.shape), broadcastStrides(b.shape, out.shape),
+			denseStrides(out.shape)}
 		n, stepX, stepY := lastSize(out.shape), lastStride(&s[0], out.shape), lastStride(&s[1], out.shape)
 		walk(out.shape, &s, func(at [3]int) {
 			i, j := at[0], at[1]

@@ -150,7 +150,8 @@ func (g *graph) node(domain, operator string, inputs []string, output string, at
 	return g
 }
 
-// towerFile is a tower like the trainer's: 77 and 21 one-hot columns and a number, 64 hidden, 32 out.
+// towerFile is a tower like the trainer's: 77 and 21 one-hot columns and a number, 64 hidden, 32
+// out.
 func towerFile() []byte {
 	random := rand.New(rand.NewPCG(1, 2))
 	weights := func(shape ...int) *Tensor {
@@ -168,12 +169,18 @@ func towerFile() []byte {
 		}
 		return s
 	}
-	g := newGraph().input("city", String, batch, 1).input("country", String, batch, 1).input("credit_limit", Float32, batch, 1)
-	g.node(mlDomain, "OneHotEncoder", []string{"city"}, "city_hot", textsAttribute("cats_strings", words("city", 77)...), intAttribute("zeros", 1)).
-		constant("city_shape", Int64s([]int{2}, []int64{-1, 77})).node("", "Reshape", []string{"city_hot", "city_shape"}, "city_columns").
-		node(mlDomain, "OneHotEncoder", []string{"country"}, "country_hot", textsAttribute("cats_strings", words("country", 21)...), intAttribute("zeros", 1)).
-		constant("country_shape", Int64s([]int{2}, []int64{-1, 21})).node("", "Reshape", []string{"country_hot", "country_shape"}, "country_columns").
-		node(mlDomain, "Scaler", []string{"credit_limit"}, "credit", floatsAttribute("offset", 70000), floatsAttribute("scale", 1.0/45000)).
+	g := newGraph().input("city", String, batch, 1).input("country", String, batch, 1).input("credit_limit", Float32,
+		batch, 1)
+	g.node(mlDomain, "OneHotEncoder", []string{"city"}, "city_hot", textsAttribute("cats_strings",
+		words("city", 77)...), intAttribute("zeros", 1)).
+		constant("city_shape", Int64s([]int{2}, []int64{-1, 77})).node("", "Reshape",
+		[]string{"city_hot", "city_shape"}, "city_columns").
+		node(mlDomain, "OneHotEncoder", []string{"country"}, "country_hot", textsAttribute("cats_strings",
+			words("country", 21)...), intAttribute("zeros", 1)).
+		constant("country_shape", Int64s([]int{2}, []int64{-1, 21})).node("", "Reshape",
+		[]string{"country_hot", "country_shape"}, "country_columns").
+		node(mlDomain, "Scaler", []string{"credit_limit"}, "credit", floatsAttribute("offset", 70000),
+			floatsAttribute("scale", 1.0/45000)).
 		node("", "Concat", []string{"city_columns", "country_columns", "credit"}, "features", intAttribute("axis", 1)).
 		constant("w1", weights(64, 99)).constant("b1", weights(64)).
 		node("", "Gemm", []string{"features", "w1", "b1"}, "hidden", intAttribute("transB", 1)).
@@ -195,9 +202,11 @@ func loadTower(t testing.TB) *Model {
 func towerInputs(n int) map[string]*Tensor {
 	cities, countries, credits := make([]string, n), make([]string, n), make([]float32, n)
 	for i := range n {
-		cities[i], countries[i], credits[i] = fmt.Sprintf("city %d", i*7%90), fmt.Sprintf("country %d", i*5%21), float32(i*1000)
+		cities[i], countries[i], credits[i] = fmt.Sprintf("city %d", i*7%90), fmt.Sprintf("country %d", i*5%21),
+			float32(i*1000)
 	}
 	return map[string]*Tensor{
-		"city": Strings([]int{n, 1}, cities), "country": Strings([]int{n, 1}, countries), "credit_limit": Floats([]int{n, 1}, credits),
+		"city": Strings([]int{n, 1}, cities), "country": Strings([]int{n, 1}, countries),
+		"credit_limit": Floats([]int{n, 1}, credits),
 	}
 }

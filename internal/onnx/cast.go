@@ -7,8 +7,9 @@ import (
 	"strconv"
 )
 
-// buildCast supports every pair of number and bool, and integers to string. Text to numbers is refused, because a
-// request could fail on it; floats to string, because the specification leaves their form open.
+// buildCast supports every pair of number and bool, and integers to string. Text to numbers is
+// refused, because a request could fail on it; floats to string, because the specification leaves
+// their form open.
 func buildCast(c *call) error {
 	if !c.has("to") {
 		return errors.New("attribute \"to\" is missing")
@@ -52,7 +53,8 @@ func castFrom[T number](to Type) kernel {
 	if to == Bool {
 		return each(func(x T) bool { return x != 0 })
 	}
-	return pick(to, each(convert[T, float32]), each(convert[T, float64]), each(convert[T, int32]), each(convert[T, int64]))
+	return pick(to, each(convert[T, float32]), each(convert[T, float64]), each(convert[T, int32]),
+		each(convert[T, int64]))
 }
 
 func number1[T number](x bool) T {
@@ -62,8 +64,8 @@ func number1[T number](x bool) T {
 	return 0
 }
 
-// convert rounds a float towards zero to an integer. What ONNX leaves undefined is defined here, alike on every
-// processor: a value out of range becomes the nearest in range, and NaN becomes 0.
+// convert rounds a float towards zero to an integer. What ONNX leaves undefined is defined here,
+// alike on every processor: a value out of range becomes the nearest in range, and NaN becomes 0.
 func convert[T, U number](x T) U {
 	var u U
 	switch any(u).(type) {

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// dim is a size, or an integer computed from sizes, as a linear function of the batch N: batch*N + fixed.
+// dim is a size, or an integer computed from sizes, as a linear function of the batch N: batch*N +
+// fixed.
 type dim struct{ batch, fixed int64 }
 
 // dimLimit keeps sums and products of dims within int64.
@@ -119,8 +120,8 @@ func fixedShape(shape []int) []dim {
 	return dims
 }
 
-// broadcastShapes is the shape that ONNX's multidirectional broadcasting gives, for every batch alike.
-// https://github.com/onnx/onnx/blob/main/docs/Broadcasting.md
+// broadcastShapes is the shape that ONNX's multidirectional broadcasting gives, for every batch
+// alike. https://github.com/onnx/onnx/blob/main/docs/Broadcasting.md
 func broadcastShapes(shapes ...[]dim) ([]dim, error) {
 	rank := 0
 	for _, s := range shapes {

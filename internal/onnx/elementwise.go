@@ -15,22 +15,30 @@ var elementwiseOperators = []operator{
 	{name: "Max", minInputs: 1, maxInputs: variadic, maxOutputs: 1,
 		build: buildExtreme(fold(larger[float32]), fold(larger[float64]), fold(larger[int32]), fold(larger[int64]))},
 	{name: "Min", minInputs: 1, maxInputs: variadic, maxOutputs: 1,
-		build: buildExtreme(fold(smaller[float32]), fold(smaller[float64]), fold(smaller[int32]), fold(smaller[int64]))},
+		build: buildExtreme(fold(smaller[float32]), fold(smaller[float64]), fold(smaller[int32]),
+			fold(smaller[int64]))},
 	{name: "Clip", minInputs: 1, maxInputs: 3, maxOutputs: 1, build: buildClip},
 	{name: "Equal", minInputs: 2, maxInputs: 2, maxOutputs: 1, build: buildEqual},
 	comparison("Greater", pairs(greater[float32], greater[float64], greater[int32], greater[int64])),
-	comparison("GreaterOrEqual", pairs(greaterOrEqual[float32], greaterOrEqual[float64], greaterOrEqual[int32], greaterOrEqual[int64])),
+	comparison("GreaterOrEqual", pairs(greaterOrEqual[float32], greaterOrEqual[float64], greaterOrEqual[int32],
+		greaterOrEqual[int64])),
 	comparison("Less", pairs(less[float32], less[float64], less[int32], less[int64])),
-	comparison("LessOrEqual", pairs(lessOrEqual[float32], lessOrEqual[float64], lessOrEqual[int32], lessOrEqual[int64])),
-	{name: "And", minInputs: 2, maxInputs: 2, maxOutputs: 1, build: buildLogical(func(x, y bool) bool { return x && y })},
-	{name: "Or", minInputs: 2, maxInputs: 2, maxOutputs: 1, build: buildLogical(func(x, y bool) bool { return x || y })},
+	comparison("LessOrEqual", pairs(lessOrEqual[float32], lessOrEqual[float64], lessOrEqual[int32],
+		lessOrEqual[int64])),
+	{name: "And", minInputs: 2, maxInputs: 2, maxOutputs: 1,
+		build: buildLogical(func(x, y bool) bool { return x && y })},
+	{name: "Or", minInputs: 2, maxInputs: 2, maxOutputs: 1,
+		build: buildLogical(func(x, y bool) bool { return x || y })},
 	{name: "Not", minInputs: 1, maxInputs: 1, maxOutputs: 1, build: buildNot},
 	{name: "Where", minInputs: 3, maxInputs: 3, maxOutputs: 1, build: buildWhere},
 
-	unary("Abs", numberTypes, pick4(each(absolute[float32]), each(absolute[float64]), each(absolute[int32]), each(absolute[int64]))),
-	unary("Neg", numberTypes, pick4(each(negative[float32]), each(negative[float64]), each(negative[int32]), each(negative[int64]))),
+	unary("Abs", numberTypes, pick4(each(absolute[float32]), each(absolute[float64]), each(absolute[int32]),
+		each(absolute[int64]))),
+	unary("Neg", numberTypes, pick4(each(negative[float32]), each(negative[float64]), each(negative[int32]),
+		each(negative[int64]))),
 	unary("Sqrt", floatTypes, real(math.Sqrt)),
-	unary("Reciprocal", floatTypes, pick4(each(func(x float32) float32 { return 1 / x }), each(func(x float64) float64 { return 1 / x }), nil, nil)),
+	unary("Reciprocal", floatTypes, pick4(each(func(x float32) float32 { return 1 / x }),
+		each(func(x float64) float64 { return 1 / x }), nil, nil)),
 	unary("Exp", floatTypes, real(math.Exp)),
 	unary("Log", floatTypes, real(math.Log)),
 	unary("Erf", floatTypes, real(math.Erf)),
@@ -44,10 +52,12 @@ var elementwiseOperators = []operator{
 	{name: "Gelu", since: 20, minInputs: 1, maxInputs: 1, maxOutputs: 1,
 		attributes: []attributeRule{{name: "approximate", kind: stringKind}}, build: buildGelu},
 	{name: "Cast", minInputs: 1, maxInputs: 1, maxOutputs: 1,
-		attributes: []attributeRule{{name: "to", kind: intKind}, {name: "saturate", kind: intKind, since: 19}}, build: buildCast},
+		attributes: []attributeRule{{name: "to", kind: intKind}, {name: "saturate", kind: intKind, since: 19}},
+		build:      buildCast},
 }
 
-// The explicit conversions keep a product from being fused with a later sum, which some processors would do.
+// The explicit conversions keep a product from being fused with a later sum, which some processors
+// would do.
 func add[T number](x, y T) T { return x + y }
 func sub[T number](x, y T) T { return x - y }
 func mul[T number](x, y T) T { return T(x * y) }
@@ -88,7 +98,8 @@ func each[T, U element](f func(T) U) kernel {
 }
 
 // pairs are the kernels that apply a function to two broadcast tensors, by type.
-func pairs[A, B, C, D element](f32 func(x, y float32) A, f64 func(x, y float64) B, i32 func(x, y int32) C, i64 func(x, y int64) D) func(Type) kernel {
+func pairs[A, B, C, D element](f32 func(x, y float32) A, f64 func(x, y float64) B, i32 func(x, y int32) C,
+	i64 func(x, y int64) D) func(Type) kernel {
 	return pick4(pair(f32), pair(f64), pair(i32), pair(i64))
 }
 
@@ -153,7 +164,8 @@ func arithmetic(name string, kernels func(Type) kernel) operator {
 	}}
 }
 
-// noZeros refuses an integer divisor that is not known at load or has a zero: a request could fail on it.
+// noZeros refuses an integer divisor that is not known at load or has a zero: a request could fail
+// on it.
 func (v *value) noZeros() error {
 	if v.constant == nil {
 		return fmt.Errorf("input %q divides integers and must be a constant", v.name)
@@ -171,8 +183,8 @@ func (v *value) noZeros() error {
 	return nil
 }
 
-// linear is the arithmetic of two short integer tensors of the same or of scalar shape, where the result is a linear
-// function of the batch; else nil.
+// linear is the arithmetic of two short integer tensors of the same or of scalar shape, where the
+// result is a linear function of the batch; else nil.
 func linear(name string, a, b []dim, shape []dim) []dim {
 	if a == nil || b == nil || len(shape) > 1 {
 		return nil
@@ -274,7 +286,8 @@ func buildPow(c *call) error {
 }
 
 func power[T number](exponent Type) kernel {
-	return pick(exponent, mixed(raise[T, float32]), mixed(raise[T, float64]), mixed(raise[T, int32]), mixed(raise[T, int64]))
+	return pick(exponent, mixed(raise[T, float32]), mixed(raise[T, float64]), mixed(raise[T, int32]),
+		mixed(raise[T, int64]))
 }
 
 func raise[T, E number](x T, e E) T {
@@ -366,7 +379,8 @@ func buildWhere(c *call) error {
 		return err
 	}
 	if c.in[1].kind != c.in[2].kind {
-		return fmt.Errorf("inputs %q and %q have types %s and %s", c.in[1].name, c.in[2].name, c.in[1].kind, c.in[2].kind)
+		return fmt.Errorf("inputs %q and %q have types %s and %s", c.in[1].name, c.in[2].name, c.in[1].kind,
+			c.in[2].kind)
 	}
 	switch kind := c.in[1].kind; kind {
 	case Bool:
@@ -385,7 +399,8 @@ func choose[T element](in, out []*Tensor) error {
 		return nil
 	}
 	condition, x, y := in[0].bools, data[T](in[1]), data[T](in[2])
-	s := [3]strides{broadcastStrides(in[0].shape, shape), broadcastStrides(in[1].shape, shape), broadcastStrides(in[2].shape, shape)}
+	s := [3]strides{broadcastStrides(in[0].shape, shape), broadcastStrides(in[1].shape, shape),
+		broadcastStrides(in[2].shape, shape)}
 	n := lastSize(shape)
 	stepC, stepX, stepY := lastStride(&s[0], shape), lastStride(&s[1], shape), lastStride(&s[2], shape)
 	o := 0
@@ -410,7 +425,8 @@ func buildRelu(c *call) error {
 	if err := c.types(0, types...); err != nil {
 		return err
 	}
-	c.kernel = pick(c.in[0].kind, each(rectify[float32]), each(rectify[float64]), each(rectify[int32]), each(rectify[int64]))
+	c.kernel = pick(c.in[0].kind, each(rectify[float32]), each(rectify[float64]), each(rectify[int32]),
+		each(rectify[int64]))
 	c.result(0, c.in[0].kind, c.in[0].shape)
 	return nil
 }

@@ -117,7 +117,8 @@ func loadAny(choices []byte) *Model {
 	return nil
 }
 
-// FuzzGraph checks that a graph of listed operators is either refused at load or never fails a well-formed request.
+// FuzzGraph checks that a graph of listed operators is either refused at load or never fails a
+// well-formed request.
 func FuzzGraph(f *testing.F) {
 	for seed := range uint64(40) {
 		f.Add(randomBytes(seed))
@@ -138,8 +139,8 @@ func randomBytes(seed uint64) []byte {
 	return b
 }
 
-// TestRandomGraphsNeverFailARequest is FuzzGraph over choices that are the same in every run, and says how many of
-// them are graphs at all.
+// TestRandomGraphsNeverFailARequest is FuzzGraph over choices that are the same in every run, and
+// says how many of them are graphs at all.
 func TestRandomGraphsNeverFailARequest(t *testing.T) {
 	loaded := 0
 	for seed := range uint64(20_000) {

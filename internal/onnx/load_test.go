@@ -32,7 +32,8 @@ func TestLoadRefuses(t *testing.T) {
 	}{
 		"an unknown operator": {relu().node("", "Conv", []string{"x"}, "z"),
 			[]string{`node "make z" (Conv)`, "operator Conv is not supported"}},
-		"all unknown operators at once": {relu().node("", "Conv", []string{"x"}, "z").node("", "LSTM", []string{"x"}, "v"),
+		"all unknown operators at once": {relu().node("", "Conv", []string{"x"}, "z").node("", "LSTM", []string{"x"},
+			"v"),
 			[]string{`node "make z" (Conv)`, `node "make v" (LSTM)`}},
 		"an operator of a listed name in another domain": {relu().node(mlDomain, "Relu", []string{"x"}, "z"),
 			[]string{`node "make z" (ai.onnx.ml.Relu)`, "operator ai.onnx.ml.Relu is not supported"}},
@@ -42,99 +43,150 @@ func TestLoadRefuses(t *testing.T) {
 			[]string{`node "make z" (com.microsoft.FusedGemm)`, `operator set "com.microsoft" is not imported`}},
 		"an unknown attribute": {relu().node("", "Softmax", []string{"x"}, "z", intAttribute("temperature", 2)),
 			[]string{`node "make z" (Softmax)`, `attribute "temperature" is not supported in opset 17`}},
-		"an attribute that came later": {relu().node("", "Cast", []string{"x"}, "z", intAttribute("to", 11), intAttribute("saturate", 1)),
+		"an attribute that came later": {relu().node("", "Cast", []string{"x"}, "z", intAttribute("to", 11),
+			intAttribute("saturate", 1)),
 			[]string{`node "make z" (Cast)`, `attribute "saturate" is not supported in opset 17`}},
 		"an attribute that was dropped": {func() *graph {
-			g := relu().node("", "ReduceSum", []string{"x"}, "z", attribute(varintField(newAttribute("axes", intsKind), 8, 1)))
+			g := relu().node("", "ReduceSum", []string{"x"}, "z",
+				attribute(varintField(newAttribute("axes", intsKind), 8, 1)))
 			return g
 		}(), []string{`node "make z" (ReduceSum)`, `attribute "axes" is not supported in opset 17`}},
 		"an attribute of another type": {relu().node("", "Softmax", []string{"x"}, "z", floatAttribute("axis", 1)),
 			[]string{`node "make z" (Softmax)`, `attribute "axis" has type FLOAT, not INT`}},
-		"an attribute twice": {relu().node("", "Softmax", []string{"x"}, "z", intAttribute("axis", 1), intAttribute("axis", 0)),
+		"an attribute twice": {relu().node("", "Softmax", []string{"x"}, "z", intAttribute("axis", 1),
+			intAttribute("axis", 0)),
 			[]string{`node "make z" (Softmax)`, `attribute "axis" is given twice`}},
-		"an unknown attribute value": {relu().node(mlDomain, "Normalizer", []string{"x"}, "z", textAttribute("norm", "L3")),
+		"an unknown attribute value": {relu().node(mlDomain, "Normalizer", []string{"x"}, "z",
+			textAttribute("norm", "L3")),
 			[]string{`node "make z" (ai.onnx.ml.Normalizer)`, `attribute "norm" is "L3"`}},
 		"a subgraph": {relu().node("", "Relu", []string{"x"}, "z", subgraph),
 			[]string{`node "make z" (Relu)`, `attribute "body"`, "g (a subgraph) is not supported"}},
 		"training batch normalisation": {func() *graph {
 			g := relu().constant("s", Floats([]int{3}, make([]float32, 3)))
-			return g.node("", "BatchNormalization", []string{"x", "s", "s", "s", "s"}, "z", intAttribute("training_mode", 1))
+			return g.node("", "BatchNormalization", []string{"x", "s", "s", "s", "s"}, "z",
+				intAttribute("training_mode", 1))
 		}(), []string{`node "make z" (BatchNormalization)`, `attribute "training_mode"`}},
-		"too few inputs":  {relu().node("", "Add", []string{"x"}, "z"), []string{`node "make z" (Add)`, "it has 1 inputs, not 2"}},
-		"too many inputs": {relu().node("", "Relu", []string{"x", "x"}, "z"), []string{`node "make z" (Relu)`, "it has 2 inputs, not 1"}},
+		"too few inputs": {relu().node("", "Add", []string{"x"}, "z"), []string{`node "make z" (Add)`,
+			"it has 1 inputs, not 2"}},
+		"too many inputs": {relu().node("", "Relu", []string{"x", "x"}, "z"), []string{`node "make z" (Relu)`,
+			"it has 2 inputs, not 1"}},
 		"an omitted needed input": {relu().node("", "Add", []string{"x", ""}, "z"),
 			[]string{`node "make z" (Add)`, "input 1 must not be omitted"}},
 		"an undefined input": {relu().node("", "Relu", []string{"later"}, "z"),
 			[]string{`node "make z" (Relu)`, `input "later" is computed by no earlier node`}},
 		"a value defined twice": {relu().node("", "Relu", []string{"x"}, "y"),
 			[]string{`node "make y" (Relu)`, `value "y" is defined twice`}},
-		"a type that the operator does not take": {newGraph().input("x", String, batch).node("", "Relu", []string{"x"}, "y").output("y", String, batch),
+		"a type that the operator does not take": {newGraph().input("x", String, batch).node("", "Relu", []string{"x"},
+			"y").output("y", String, batch),
 			[]string{`node "make y" (Relu)`, `input "x" has type string; Relu takes float, double`}},
-		"two types": {newGraph().input("x", Float32, 2).input("w", Float64, 2).node("", "Add", []string{"x", "w"}, "y").output("y", Float32, 2),
+		"two types": {newGraph().input("x", Float32, 2).input("w", Float64, 2).node("", "Add", []string{"x", "w"},
+			"y").output("y", Float32, 2),
 			[]string{`node "make y" (Add)`, `inputs "x" and "w" have types float and double`}},
-		"shapes that do not broadcast": {newGraph().input("x", Float32, batch, 3).input("w", Float32, 2).node("", "Add", []string{"x", "w"}, "y").output("y", Float32, batch, 3),
+		"shapes that do not broadcast": {newGraph().input("x", Float32, batch, 3).input("w", Float32, 2).node("", "Add",
+			[]string{"x", "w"}, "y").output("y", Float32, batch, 3),
 			[]string{`node "make y" (Add)`, "shapes [N 3], [2] do not broadcast"}},
-		"a batch that meets a fixed size": {newGraph().input("x", Float32, batch).input("w", Float32, 2).node("", "Add", []string{"x", "w"}, "y").output("y", Float32, batch),
+		"a batch that meets a fixed size": {newGraph().input("x", Float32, batch).input("w", Float32, 2).node("", "Add",
+			[]string{"x", "w"}, "y").output("y", Float32, batch),
 			[]string{"shapes [N], [2] do not broadcast"}},
-		"inner sizes that differ": {newGraph().input("x", Float32, batch, 3).input("w", Float32, 2, 4).node("", "Gemm", []string{"x", "w"}, "y").output("y", Float32, batch, 4),
+		"inner sizes that differ": {newGraph().input("x", Float32, batch, 3).input("w", Float32, 2, 4).node("", "Gemm",
+			[]string{"x", "w"}, "y").output("y", Float32, batch, 4),
 			[]string{`node "make y" (Gemm)`, "inner sizes 3 and 2"}},
-		"a shape that a request decides": {newGraph().input("x", Float32, batch, 4).input("s", Int64, 2).node("", "Reshape", []string{"x", "s"}, "y").output("y", Float32, batch, 4),
+		"a shape that a request decides": {newGraph().input("x", Float32, batch, 4).input("s", Int64, 2).node("",
+			"Reshape", []string{"x", "s"}, "y").output("y", Float32, batch, 4),
 			[]string{`node "make y" (Reshape)`, `input "s" decides a shape`}},
-		"a shape that fits some batches only": {newGraph().input("x", Float32, batch, 3).constant("s", Int64s([]int{2}, []int64{-1, 2})).
+		"a shape that fits some batches only": {newGraph().input("x", Float32, batch, 3).constant("s",
+			Int64s([]int{2}, []int64{-1, 2})).
 			node("", "Reshape", []string{"x", "s"}, "y").output("y", Float32, batch, 2),
 			[]string{`node "make y" (Reshape)`, "[N 3] does not reshape to [-1 2] for every batch"}},
-		"a slice of the batch": {newGraph().input("x", Float32, batch, 3).constant("a", Int64s([]int{1}, []int64{0})).constant("e", Int64s([]int{1}, []int64{2})).
+		"a slice of the batch": {newGraph().input("x", Float32, batch, 3).constant("a",
+			Int64s([]int{1}, []int64{0})).constant("e", Int64s([]int{1}, []int64{2})).
 			node("", "Slice", []string{"x", "a", "e"}, "y").output("y", Float32, 2, 3),
 			[]string{`node "make y" (Slice)`, "a free dimension can only be kept whole"}},
-		"an index that is out of range": {newGraph().input("x", Float32, batch, 3).constant("i", Int64s([]int{1}, []int64{3})).
+		"an index that is out of range": {newGraph().input("x", Float32, batch, 3).constant("i",
+			Int64s([]int{1}, []int64{3})).
 			node("", "Gather", []string{"x", "i"}, "y", intAttribute("axis", 1)).output("y", Float32, batch, 1),
 			[]string{`node "make y" (Gather)`, "index 3 is out of range"}},
-		"an integer division by a zero": {newGraph().input("x", Int64, 2).constant("d", Int64s([]int{2}, []int64{1, 0})).node("", "Div", []string{"x", "d"}, "y").output("y", Int64, 2),
+		"an integer division by a zero": {newGraph().input("x", Int64, 2).constant("d",
+			Int64s([]int{2}, []int64{1, 0})).node("", "Div", []string{"x", "d"}, "y").output("y", Int64, 2),
 			[]string{`node "make y" (Div)`, `input "d" divides integers by zero`}},
-		"an integer division by an input": {newGraph().input("x", Int64, 2).input("d", Int64, 2).node("", "Div", []string{"x", "d"}, "y").output("y", Int64, 2),
+		"an integer division by an input": {newGraph().input("x", Int64, 2).input("d", Int64, 2).node("", "Div",
+			[]string{"x", "d"}, "y").output("y", Int64, 2),
 			[]string{`input "d" divides integers and must be a constant`}},
-		"text to numbers": {newGraph().input("x", String, batch).node("", "Cast", []string{"x"}, "y", intAttribute("to", 1)).output("y", Float32, batch),
+		"text to numbers": {newGraph().input("x", String, batch).node("", "Cast", []string{"x"}, "y",
+			intAttribute("to", 1)).output("y", Float32, batch),
 			[]string{`node "make y" (Cast)`, "a cast from string to float is not supported"}},
 		"a cast to an unsupported type": {relu().node("", "Cast", []string{"x"}, "z", intAttribute("to", 10)),
 			[]string{`node "make z" (Cast)`, `attribute "to": type float16 is not supported`}},
-		"a repeated category": {newGraph().input("x", String, batch).node(mlDomain, "OneHotEncoder", []string{"x"}, "y", textsAttribute("cats_strings", "a", "b", "a")).output("y", Float32, batch, 3),
+		"a repeated category": {newGraph().input("x", String, batch).node(mlDomain, "OneHotEncoder", []string{"x"}, "y",
+			textsAttribute("cats_strings", "a", "b", "a")).output("y", Float32, batch, 3),
 			[]string{`node "make y" (ai.onnx.ml.OneHotEncoder)`, `category "a" is given twice`}},
-		"scaler attributes that fit no column": {relu().node(mlDomain, "Scaler", []string{"x"}, "z", floatsAttribute("offset", 1, 2), floatsAttribute("scale", 1, 2)),
+		"scaler attributes that fit no column": {relu().node(mlDomain, "Scaler", []string{"x"}, "z",
+			floatsAttribute("offset", 1, 2), floatsAttribute("scale", 1, 2)),
 			[]string{`node "make z" (ai.onnx.ml.Scaler)`, "have 2 and 2 values"}},
-		"an old opset":         {func() *graph { g := relu(); g.opset = 12; return g }(), []string{`opset 12 of domain ""`, "13 to 21"}},
-		"a new opset":          {func() *graph { g := relu(); g.opset = 22; return g }(), []string{`opset 22 of domain ""`, "13 to 21"}},
-		"a new ai.onnx.ml":     {func() *graph { g := relu(); g.mlOpset = 4; return g }(), []string{`opset 4 of domain "ai.onnx.ml"`, "1 to 3"}},
-		"an opset twice":       {func() *graph { g := relu(); g.trailing = bytesField(nil, 8, varintField(nil, 2, 13)); return g }(), []string{"imported twice"}},
-		"an old format":        {func() *graph { g := relu(); g.ir = 3; return g }(), []string{"ir_version 3"}},
-		"a function":           {func() *graph { g := relu(); g.trailing = bytesField(nil, 25, nil); return g }(), []string{"field functions is not supported"}},
-		"training information": {func() *graph { g := relu(); g.trailing = bytesField(nil, 20, nil); return g }(), []string{"field training_info is not supported"}},
-		"two graphs":           {func() *graph { g := relu(); g.trailing = bytesField(nil, 7, nil); return g }(), []string{"more than one graph"}},
-		"an unknown field":     {func() *graph { g := relu(); g.trailing = varintField(nil, 99, 1); return g }(), []string{"ModelProto: field 99 is unknown"}},
-		"a sparse initializer": {func() *graph { g := relu(); g.body = bytesField(g.body, 15, nil); return g }(), []string{"field sparse_initializer is not supported"}},
-		"quantisation":         {func() *graph { g := relu(); g.body = bytesField(g.body, 14, nil); return g }(), []string{"field quantization_annotation is not supported"}},
-		"external data":        {func() *graph { g := relu(); g.body = bytesField(g.body, 5, external); return g }(), []string{`initializer "w"`, "external data is not supported"}},
+		"an old opset": {func() *graph { g := relu(); g.opset = 12; return g }(),
+			[]string{`opset 12 of domain ""`, "13 to 21"}},
+		"a new opset": {func() *graph { g := relu(); g.opset = 22; return g }(),
+			[]string{`opset 22 of domain ""`, "13 to 21"}},
+		"a new ai.onnx.ml": {func() *graph { g := relu(); g.mlOpset = 4; return g }(),
+			[]string{`opset 4 of domain "ai.onnx.ml"`, "1 to 3"}},
+		"an opset twice": {func() *graph {
+			g := relu()
+			g.trailing = bytesField(nil, 8,
+				varintField(nil, 2, 13))
+			return g
+		}(), []string{"imported twice"}},
+		"an old format": {func() *graph { g := relu(); g.ir = 3; return g }(), []string{"ir_version 3"}},
+		"a function": {func() *graph { g := relu(); g.trailing = bytesField(nil, 25, nil); return g }(),
+			[]string{"field functions is not supported"}},
+		"training information": {func() *graph { g := relu(); g.trailing = bytesField(nil, 20, nil); return g }(),
+			[]string{"field training_info is not supported"}},
+		"two graphs": {func() *graph { g := relu(); g.trailing = bytesField(nil, 7, nil); return g }(),
+			[]string{"more than one graph"}},
+		"an unknown field": {func() *graph { g := relu(); g.trailing = varintField(nil, 99, 1); return g }(),
+			[]string{"ModelProto: field 99 is unknown"}},
+		"a sparse initializer": {func() *graph { g := relu(); g.body = bytesField(g.body, 15, nil); return g }(),
+			[]string{"field sparse_initializer is not supported"}},
+		"quantisation": {func() *graph { g := relu(); g.body = bytesField(g.body, 14, nil); return g }(),
+			[]string{"field quantization_annotation is not supported"}},
+		"external data": {func() *graph { g := relu(); g.body = bytesField(g.body, 5, external); return g }(),
+			[]string{`initializer "w"`, "external data is not supported"}},
 		"a claim of 2^40 elements": {func() *graph { g := relu(); g.body = bytesField(g.body, 5, huge); return g }(),
 			[]string{"more than 33554432 elements"}},
-		"a shape without its data": {relu().constant("w", Floats([]int{1 << 20}, []float32{1})), []string{`initializer "w"`, "1 elements are stored, but shape [1048576] has 1048576"}},
-		"a half-precision input": {func() *graph { g := newGraph(); g.body = bytesField(g.body, 11, one(0, 10)); return g }(),
+		"a shape without its data": {relu().constant("w", Floats([]int{1 << 20}, []float32{1})),
+			[]string{`initializer "w"`, "1 elements are stored, but shape [1048576] has 1048576"}},
+		"a half-precision input": {func() *graph {
+			g := newGraph()
+			g.body = bytesField(g.body, 11,
+				one(0, 10))
+			return g
+		}(),
 			[]string{`input "x"`, "type float16 is not supported"}},
-		"an unknown type": {func() *graph { g := newGraph(); g.body = bytesField(g.body, 11, one(0, 77)); return g }(), []string{`input "x"`, "type 77 is unknown"}},
-		"a sequence":      {func() *graph { g := relu(); g.body = bytesField(g.body, 12, sequence); return g }(), []string{`output "s"`, "field sequence_type is not supported"}},
-		"a free inner dimension": {newGraph().input("x", Float32, 3, batch).node("", "Relu", []string{"x"}, "y").output("y", Float32, 3, batch),
+		"an unknown type": {func() *graph { g := newGraph(); g.body = bytesField(g.body, 11, one(0, 77)); return g }(),
+			[]string{`input "x"`, "type 77 is unknown"}},
+		"a sequence": {func() *graph { g := relu(); g.body = bytesField(g.body, 12, sequence); return g }(),
+			[]string{`output "s"`, "field sequence_type is not supported"}},
+		"a free inner dimension": {newGraph().input("x", Float32, 3, batch).node("", "Relu", []string{"x"},
+			"y").output("y", Float32, 3, batch),
 			[]string{`input "x"`, `dimension 1 ("batch") is free`}},
 		"an input of unknown rank": {func() *graph {
 			g := newGraph()
-			g.body = bytesField(g.body, 11, bytesField(stringField(nil, 1, "x"), 2, bytesField(nil, 1, varintField(nil, 1, 1))))
+			g.body = bytesField(g.body, 11, bytesField(stringField(nil, 1, "x"), 2,
+				bytesField(nil, 1, varintField(nil, 1, 1))))
 			return g.node("", "Relu", []string{"x"}, "y").output("y", Float32)
 		}(), []string{`input "x" has no declared shape`}},
-		"an output that nothing computes": {relu().output("nothing", Float32), []string{`output "nothing" is computed by no node`}},
-		"an output of another type":       {newGraph().input("x", Float32, 2).node("", "Relu", []string{"x"}, "y").output("y", Int64, 2), []string{`output "y" is declared as int64, but computed as float`}},
-		"no output":                       {newGraph().input("x", Float32, 2), []string{"the graph has no output"}},
+		"an output that nothing computes": {relu().output("nothing", Float32),
+			[]string{`output "nothing" is computed by no node`}},
+		"an output of another type": {newGraph().input("x", Float32, 2).node("", "Relu", []string{"x"},
+			"y").output("y", Int64, 2), []string{`output "y" is declared as int64, but computed as float`}},
+		"no output": {newGraph().input("x", Float32, 2), []string{"the graph has no output"}},
 		"an output of ZipMap": {relu().node(mlDomain, "ZipMap", []string{"x"}, "z"),
 			[]string{"operator ai.onnx.ml.ZipMap is not supported"}},
-		"one row beyond the limit": {newGraph().input("x", Float32, batch, 1<<13).constant("s", Int64s([]int{3}, []int64{1 << 13, 1, 1 << 13})).
-			node("", "Expand", []string{"x", "s"}, "y").output("y", Float32, 1<<13, batch, 1<<13), []string{`output "y"`, "more than 33554432 elements"}},
-		"a long name": {relu().node("", "Relu", []string{"x"}, strings.Repeat("y", 2000)), []string{"a name has 2000 bytes"}},
+		"one row beyond the limit": {newGraph().input("x", Float32, batch, 1<<13).constant("s",
+			Int64s([]int{3}, []int64{1 << 13, 1, 1 << 13})).
+			node("", "Expand", []string{"x", "s"}, "y").output("y", Float32, 1<<13, batch, 1<<13),
+			[]string{`output "y"`, "more than 33554432 elements"}},
+		"a long name": {relu().node("", "Relu", []string{"x"}, strings.Repeat("y", 2000)),
+			[]string{"a name has 2000 bytes"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -172,7 +224,8 @@ func TestUnusedForeignImportIsHarmless(t *testing.T) {
 }
 
 func TestInitializerWinsOverInputOfItsName(t *testing.T) {
-	g := newGraph().input("x", Float32, batch, 2).input("w", Float32, 2).constant("w", Floats([]int{2}, []float32{10, 20})).
+	g := newGraph().input("x", Float32, batch, 2).input("w", Float32, 2).constant("w",
+		Floats([]int{2}, []float32{10, 20})).
 		node("", "Add", []string{"x", "w"}, "y").output("y", Float32, batch, 2)
 	m, err := Load(g.bytes())
 	require.NoError(t, err)
@@ -233,18 +286,23 @@ func hostile() map[string][]byte {
 		"empty inputs":       wrapped(repeat([]byte{0x5a, 0}, n)),
 		"empty attributes":   wrapped(bytesField(nil, 1, repeat([]byte{0x2a, 0}, n))),
 		"empty imports":      repeat([]byte{0x42, 0}, n),
-		"packed integers":    wrapped(bytesField(nil, 5, bytesField(append(ints[:len(ints):len(ints)], stringField(nil, 8, "w")...), 7, repeat([]byte{1}, n)))),
-		"unpacked integers":  wrapped(bytesField(nil, 5, append(append(ints[:len(ints):len(ints)], stringField(nil, 8, "w")...), unpacked...))),
-		"empty strings": wrapped(bytesField(nil, 5, append(append(varintField(varintField(nil, 1, n), 2, 8), stringField(nil, 8, "w")...),
+		"packed integers": wrapped(bytesField(nil, 5,
+			bytesField(append(ints[:len(ints):len(ints)], stringField(nil, 8, "w")...), 7, repeat([]byte{1}, n)))),
+		"unpacked integers": wrapped(bytesField(nil, 5,
+			append(append(ints[:len(ints):len(ints)], stringField(nil, 8, "w")...), unpacked...))),
+		"empty strings": wrapped(bytesField(nil, 5, append(append(varintField(varintField(nil, 1, n), 2, 8),
+			stringField(nil, 8, "w")...),
 			repeat([]byte{0x32, 0}, n)...))),
-		"categories": newGraph().input("x", String, batch).node(mlDomain, "OneHotEncoder", []string{"x"}, "y", textsAttribute("cats_strings", categories...)).
+		"categories": newGraph().input("x", String, batch).node(mlDomain, "OneHotEncoder", []string{"x"}, "y",
+			textsAttribute("cats_strings", categories...)).
 			output("y", Float32, batch, n).bytes(),
 		"a chain of views":   chain.output(fmt.Sprintf("x%d", MaxNodes), Float32, batch, 3).bytes(),
 		"many small nodes":   concats.output("7", Float32, batch, 6).bytes(),
 		"wide nodes":         wide.output("63", Float32, batch, 3).bytes(),
 		"a constant to fold": expand.bytes(),
-		"a long error":       relu().node(mlDomain, "Normalizer", []string{"x"}, "z", textAttribute("norm", string(repeat([]byte{0}, n)))).bytes(),
-		"nested claims":      protowire.AppendVarint([]byte{0x3a}, 1<<40),
+		"a long error": relu().node(mlDomain, "Normalizer", []string{"x"}, "z",
+			textAttribute("norm", string(repeat([]byte{0}, n)))).bytes(),
+		"nested claims": protowire.AppendVarint([]byte{0x3a}, 1<<40),
 	}
 }
 
@@ -260,7 +318,8 @@ func TestLoadAllocatesNoMoreThanStated(t *testing.T) {
 		size := allocated(func() { _, _ = Load(file) })
 		assert.LessOrEqual(t, size, uint64(LoadAllocationFactor*len(file)+LoadAllocationBase), name)
 		if testing.Verbose() {
-			t.Logf("%-40s %8d bytes, %9d allocated, %.1f times", name, len(file), size, float64(size)/float64(len(file)))
+			t.Logf("%-40s %8d bytes, %9d allocated, %.1f times", name, len(file), size,
+				float64(size)/float64(len(file)))
 		}
 	}
 }
@@ -295,7 +354,8 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// evaluateAnything runs a model on inputs of zeros and ones: nothing but an index or a category may be wrong with them.
+// evaluateAnything runs a model on inputs of zeros and ones: nothing but an index or a category may
+// be wrong with them.
 func evaluateAnything(t *testing.T, m *Model) {
 	t.Helper()
 	for _, n := range []int{1, min(3, m.MaxBatch())} {
@@ -322,7 +382,8 @@ func evaluateAnything(t *testing.T, m *Model) {
 			got := outputs[v.name]
 			for i, d := range v.shape {
 				if got.shape[i] != d.at(n) {
-					t.Fatalf("output %q has shape %v, inferred %s for a batch of %d", v.name, got.shape, shapeText(v.shape), n)
+					t.Fatalf("output %q has shape %v, inferred %s for a batch of %d", v.name, got.shape,
+						shapeText(v.shape), n)
 				}
 			}
 			if elements(got.shape) != got.count() {

@@ -20,9 +20,9 @@ type matrix[T number] struct {
 	row, column int
 }
 
-// multiply sets out, of m rows and n columns, to a times b, where k is the inner size. Every element sums its products
-// in the order of the inner index. With sparse, zeros of a are skipped, which is exact as long as b is finite: most of
-// a tower's first input is zeros of one-hot columns.
+// multiply sets out, of m rows and n columns, to a times b, where k is the inner size. Every
+// element sums its products in the order of the inner index. With sparse, zeros of a are skipped,
+// which is exact as long as b is finite: most of a tower's first input is zeros of one-hot columns.
 func multiply[T number](out []T, a, b matrix[T], m, n, k int, sparse bool) {
 	clear(out)
 	if b.column != 1 {
@@ -118,7 +118,8 @@ func buildGemm(c *call) error {
 	shape := []dim{m, n}
 	if c.given(2) {
 		if joint, err := broadcastShapes(shape, c.in[2].shape); err != nil || !sameShape(joint, shape) {
-			return fmt.Errorf("input %q of shape %s does not broadcast to %s", c.in[2].name, shapeText(c.in[2].shape), shapeText(shape))
+			return fmt.Errorf("input %q of shape %s does not broadcast to %s", c.in[2].name, shapeText(c.in[2].shape),
+				shapeText(shape))
 		}
 	}
 	c.result(0, c.in[0].kind, shape)
@@ -228,7 +229,8 @@ func buildMatMul(c *call) error {
 	return nil
 }
 
-// matmul multiplies stacks of matrices; batches is the number of leading dimensions of the output that count them.
+// matmul multiplies stacks of matrices; batches is the number of leading dimensions of the output
+// that count them.
 func matmul[T number](weights *Tensor, batches int) kernel {
 	sparse := weights != nil && typeOf[T]() == weights.kind && finite(data[T](weights))
 	return func(in, out []*Tensor) error {
@@ -250,13 +252,15 @@ func matmul[T number](weights *Tensor, batches int) kernel {
 			multiply(z, matrix[T]{x, k, 1}, matrix[T]{y, n, 1}, len(z)/n, n, k, sparse)
 			return nil
 		}
-		s := [3]strides{broadcastStrides(stackShape(in[0].shape), stack), broadcastStrides(stackShape(in[1].shape), stack)}
+		s := [3]strides{broadcastStrides(stackShape(in[0].shape), stack), broadcastStrides(stackShape(in[1].shape),
+			stack)}
 		size, stepX, stepY := lastSize(stack), lastStride(&s[0], stack), lastStride(&s[1], stack)
 		next := 0
 		walk(stack, &s, func(at [3]int) {
 			for i := range size {
 				a, b := (at[0]+i*stepX)*m*k, (at[1]+i*stepY)*k*n
-				multiply(z[next:next+m*n], matrix[T]{x[a : a+m*k], k, 1}, matrix[T]{y[b : b+k*n], n, 1}, m, n, k, sparse)
+				multiply(z[next:next+m*n], matrix[T]{x[a : a+m*k], k, 1}, matrix[T]{y[b : b+k*n], n, 1}, m, n, k,
+					sparse)
 				next += m * n
 			}
 		})

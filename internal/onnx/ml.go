@@ -9,12 +9,15 @@ import (
 // mlOperators are those of ai.onnx.ml, whose floats are always float32 in the result.
 // https://github.com/onnx/onnx/blob/main/docs/Operators-ml.md
 var mlOperators = []operator{
-	{domain: mlDomain, name: "ArrayFeatureExtractor", minInputs: 2, maxInputs: 2, maxOutputs: 1, build: buildArrayFeatureExtractor},
+	{domain: mlDomain, name: "ArrayFeatureExtractor", minInputs: 2, maxInputs: 2, maxOutputs: 1,
+		build: buildArrayFeatureExtractor},
 	{domain: mlDomain, name: "Normalizer", minInputs: 1, maxInputs: 1, maxOutputs: 1,
 		attributes: []attributeRule{{name: "norm", kind: stringKind}}, build: buildNormalizer},
-	{domain: mlDomain, name: "OneHotEncoder", minInputs: 1, maxInputs: 1, maxOutputs: 1, build: buildOneHotEncoder, attributes: []attributeRule{
-		{name: "cats_int64s", kind: intsKind}, {name: "cats_strings", kind: stringsKind}, {name: "zeros", kind: intKind},
-	}},
+	{domain: mlDomain, name: "OneHotEncoder", minInputs: 1, maxInputs: 1, maxOutputs: 1, build: buildOneHotEncoder,
+		attributes: []attributeRule{
+			{name: "cats_int64s", kind: intsKind}, {name: "cats_strings", kind: stringsKind},
+			{name: "zeros", kind: intKind},
+		}},
 	{domain: mlDomain, name: "Scaler", minInputs: 1, maxInputs: 1, maxOutputs: 1, build: buildScaler,
 		attributes: []attributeRule{{name: "offset", kind: floatsKind}, {name: "scale", kind: floatsKind}}},
 }
@@ -46,7 +49,8 @@ func buildArrayFeatureExtractor(c *call) error {
 		}
 	}
 	c.result(0, c.in[0].kind, append(result, picked))
-	c.kernel = forType(c.in[0].kind, extract[float32], extract[float64], extract[int32], extract[int64], extract[bool], extract[string])
+	c.kernel = forType(c.in[0].kind, extract[float32], extract[float64], extract[int32], extract[int64], extract[bool],
+		extract[string])
 	return nil
 }
 
@@ -94,7 +98,8 @@ func buildNormalizer(c *call) error {
 	return nil
 }
 
-// normalizer divides each row by its norm; a row of norm 0 stays as it is. MAX is the largest value, not magnitude.
+// normalizer divides each row by its norm; a row of norm 0 stays as it is. MAX is the largest
+// value, not magnitude.
 func normalizer[T number](name string, measure func(norm, x float64) float64) kernel {
 	start := 0.0
 	if name == "MAX" {
@@ -122,8 +127,8 @@ func normalizer[T number](name string, measure func(norm, x float64) float64) ke
 	}
 }
 
-// buildOneHotEncoder adds a dimension of the categories' number. With zeros 1, the default, an unknown category is a
-// row of zeros; with zeros 0 it fails the request.
+// buildOneHotEncoder adds a dimension of the categories' number. With zeros 1, the default, an
+// unknown category is a row of zeros; with zeros 0 it fails the request.
 func buildOneHotEncoder(c *call) error {
 	texts := c.has("cats_strings")
 	if texts == c.has("cats_int64s") {
@@ -158,7 +163,8 @@ func buildOneHotEncoder(c *call) error {
 			return err
 		}
 		size = len(categories)
-		c.kernel = pick(c.in[0].kind, oneHot(index, size, zeros, convert[float32, int64]), oneHot(index, size, zeros, convert[float64, int64]),
+		c.kernel = pick(c.in[0].kind, oneHot(index, size, zeros, convert[float32, int64]),
+			oneHot(index, size, zeros, convert[float64, int64]),
 			oneHot(index, size, zeros, convert[int32, int64]), oneHot(index, size, zeros, convert[int64, int64]))
 	}
 	c.result(0, Float32, append(append([]dim(nil), c.in[0].shape...), fixed(size)))
@@ -212,7 +218,8 @@ func buildScaler(c *call) error {
 	}
 	columns := shape[len(shape)-1]
 	if len(offset) != len(scale) || len(offset) != 1 && !columns.is(int64(len(offset))) {
-		return fmt.Errorf("attributes \"offset\" and \"scale\" have %d and %d values; both need 1, or one for each of %s columns",
+		return fmt.Errorf("attributes \"offset\" and \"scale\" have %d and %d values; both need 1, or one for each "+
+			"of %s columns",
 			len(offset), len(scale), columns)
 	}
 	c.result(0, Float32, shape)

@@ -35,15 +35,16 @@ type step struct {
 	work    workCount
 }
 
-// workCount is the work of one node: per (a linear function of the batch) for each element of a shape.
+// workCount is the work of one node: per (a linear function of the batch) for each element of a
+// shape.
 type workCount struct {
 	shape []dim
 	per   dim
 }
 
-// Load reads a model, checks all of it, and compiles the plan that Run follows. The file's bytes are not kept.
-// Its errors name the node and what about it is unknown or wrong; unknown operators and attributes are reported
-// together, up to a stated number.
+// Load reads a model, checks all of it, and compiles the plan that Run follows. The file's bytes
+// are not kept. Its errors name the node and what about it is unknown or wrong; unknown operators
+// and attributes are reported together, up to a stated number.
 func Load(file []byte) (*Model, error) {
 	m, err := load(file)
 	if err != nil {
@@ -61,7 +62,8 @@ func load(file []byte) (*Model, error) {
 		return nil, err
 	}
 	if proto.irVersion < MinIRVersion || proto.irVersion > MaxIRVersion {
-		return nil, fmt.Errorf("ir_version %d is not supported (%d to %d are)", proto.irVersion, MinIRVersion, MaxIRVersion)
+		return nil, fmt.Errorf("ir_version %d is not supported (%d to %d are)", proto.irVersion, MinIRVersion,
+			MaxIRVersion)
 	}
 	versions, err := opsetVersions(proto.opsets)
 	if err != nil {
@@ -78,8 +80,8 @@ func load(file []byte) (*Model, error) {
 	return c.compile(&proto.graph)
 }
 
-// opsetVersions is the imported version by domain. An import of a domain that no node uses does no harm: some
-// exporters leave it behind. A node of that domain is refused.
+// opsetVersions is the imported version by domain. An import of a domain that no node uses does no
+// harm: some exporters leave it behind. A node of that domain is refused.
 func opsetVersions(imports []opsetProto) (map[string]int, error) {
 	versions := make(map[string]int, len(imports))
 	for _, o := range imports {
@@ -95,7 +97,8 @@ func opsetVersions(imports []opsetProto) (map[string]int, error) {
 			low, high = MinMLOpset, MaxMLOpset
 		}
 		if o.version < low || o.version > high {
-			return nil, fmt.Errorf("opset %d of domain %q is not supported (%d to %d are)", o.version, domain, low, high)
+			return nil, fmt.Errorf("opset %d of domain %q is not supported (%d to %d are)", o.version, domain, low,
+				high)
 		}
 		versions[domain] = int(o.version)
 	}
@@ -268,7 +271,8 @@ func (c *compiler) inputs(m *Model, inputs []valueProto) error {
 	batchName, batchInput := "", ""
 	for _, in := range inputs {
 		if v := c.values[in.name]; v != nil && v.constant != nil {
-			// An initializer of the same name is the input's default. It is used, and the input not offered.
+			// An initializer of the same name is the input's default. It is used, and the input not
+			// offered.
 			if v.kind != in.kind {
 				return fmt.Errorf("input %q is declared as %s, but its initializer is %s", in.name, in.kind, v.kind)
 			}
@@ -281,14 +285,17 @@ func (c *compiler) inputs(m *Model, inputs []valueProto) error {
 		for i, d := range in.dims {
 			switch {
 			case d.size > MaxElements:
-				return fmt.Errorf("input %q: dimension %d has the size %d, more than %d", in.name, i, d.size, MaxElements)
+				return fmt.Errorf("input %q: dimension %d has the size %d, more than %d", in.name, i, d.size,
+					MaxElements)
 			case d.size >= 0:
 				v.shape = append(v.shape, fixed(int(d.size)))
 			case i > 0:
-				return fmt.Errorf("input %q: dimension %d (%q) is free; only the leading one may be", in.name, i, d.name)
+				return fmt.Errorf("input %q: dimension %d (%q) is free; only the leading one may be", in.name, i,
+					d.name)
 			default:
 				if d.name != "" && batchName != "" && d.name != batchName {
-					return fmt.Errorf("inputs %q and %q have different free dimensions, %q and %q; one batch is supported",
+					return fmt.Errorf("inputs %q and %q have different free dimensions, %q and %q; one batch is "+
+						"supported",
 						batchInput, in.name, batchName, d.name)
 				}
 				if d.name != "" {
@@ -391,7 +398,8 @@ func count(shape []dim, n int) (int, error) {
 	return total, nil
 }
 
-// fold computes a node whose inputs are all constant, where the file pays for the memory and the work.
+// fold computes a node whose inputs are all constant, where the file pays for the memory and the
+// work.
 func (c *compiler) fold(call *call) (bool, error) {
 	if !slices.ContainsFunc(call.out, func(v *value) bool { return v != nil && v.constant == nil }) {
 		return true, nil
@@ -452,7 +460,8 @@ func (c *compiler) fold(call *call) (bool, error) {
 	return true, nil
 }
 
-// newTensor is a tensor for the value with a batch of n. One that shares another's data gets no memory.
+// newTensor is a tensor for the value with a batch of n. One that shares another's data gets no
+// memory.
 func newTensor(v *value, n int) *Tensor {
 	t := &Tensor{kind: v.kind, shape: make([]int, len(v.shape))}
 	t.fit(v, n)

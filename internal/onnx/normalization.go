@@ -8,19 +8,25 @@ import (
 
 var normalizationOperators = []operator{
 	{name: "Softmax", minInputs: 1, maxInputs: 1, maxOutputs: 1,
-		attributes: []attributeRule{{name: "axis", kind: intKind}}, build: buildLanes("axis", softmax[float32], softmax[float64])},
+		attributes: []attributeRule{{name: "axis", kind: intKind}}, build: buildLanes("axis", softmax[float32],
+			softmax[float64])},
 	{name: "LogSoftmax", minInputs: 1, maxInputs: 1, maxOutputs: 1,
-		attributes: []attributeRule{{name: "axis", kind: intKind}}, build: buildLanes("axis", logSoftmax[float32], logSoftmax[float64])},
+		attributes: []attributeRule{{name: "axis", kind: intKind}}, build: buildLanes("axis", logSoftmax[float32],
+			logSoftmax[float64])},
 	{name: "LpNormalization", minInputs: 1, maxInputs: 1, maxOutputs: 1,
-		attributes: []attributeRule{{name: "axis", kind: intKind}, {name: "p", kind: intKind}}, build: buildLpNormalization},
+		attributes: []attributeRule{{name: "axis", kind: intKind}, {name: "p", kind: intKind}},
+		build:      buildLpNormalization},
 	{name: "LayerNormalization", since: 17, minInputs: 2, maxInputs: 3, maxOutputs: 3, build: buildLayerNormalization,
-		attributes: []attributeRule{{name: "axis", kind: intKind}, {name: "epsilon", kind: floatKind}, {name: "stash_type", kind: intKind}}},
+		attributes: []attributeRule{{name: "axis", kind: intKind}, {name: "epsilon", kind: floatKind},
+			{name: "stash_type", kind: intKind}}},
 	{name: "BatchNormalization", minInputs: 5, maxInputs: 5, maxOutputs: 1, build: buildBatchNormalization,
-		attributes: []attributeRule{{name: "epsilon", kind: floatKind}, {name: "momentum", kind: floatKind}, {name: "training_mode", kind: intKind, since: 14}}},
+		attributes: []attributeRule{{name: "epsilon", kind: floatKind}, {name: "momentum", kind: floatKind},
+			{name: "training_mode", kind: intKind, since: 14}}},
 }
 
 // buildLanes is an operator that works on every lane along one axis by itself and keeps the shape.
-func buildLanes(attribute string, f32 func(x, z []float32, step, size int), f64 func(x, z []float64, step, size int)) func(c *call) error {
+func buildLanes(attribute string, f32 func(x, z []float32, step, size int),
+	f64 func(x, z []float64, step, size int)) func(c *call) error {
 	return func(c *call) error {
 		if err := c.types(0, floatTypes...); err != nil {
 			return err
@@ -35,7 +41,8 @@ func buildLanes(attribute string, f32 func(x, z []float32, step, size int), f64 
 	}
 }
 
-// eachLane is the kernel that applies f to each lane: size elements, step apart, from the start of both slices.
+// eachLane is the kernel that applies f to each lane: size elements, step apart, from the start of
+// both slices.
 func eachLane[T float](axis int, f func(x, z []T, step, size int)) kernel {
 	return func(in, out []*Tensor) error {
 		x, z := data[T](in[0]), data[T](out[0])
@@ -128,7 +135,8 @@ func buildLayerNormalization(c *call) error {
 	}
 	for i := 1; i < len(c.in); i++ {
 		if c.given(i) && !sameShape(c.in[i].shape, shape[axis:]) {
-			return fmt.Errorf("input %q has shape %s, not the normalised %s", c.in[i].name, shapeText(c.in[i].shape), shapeText(shape[axis:]))
+			return fmt.Errorf("input %q has shape %s, not the normalised %s", c.in[i].name, shapeText(c.in[i].shape),
+				shapeText(shape[axis:]))
 		}
 	}
 	c.result(0, c.in[0].kind, shape)
@@ -195,7 +203,8 @@ func buildBatchNormalization(c *call) error {
 	}
 	for _, v := range c.in[1:] {
 		if len(v.shape) != 1 || v.shape[0] != channels {
-			return fmt.Errorf("input %q has shape %s, not [%s], the channels of %s", v.name, shapeText(v.shape), channels, shapeText(shape))
+			return fmt.Errorf("input %q has shape %s, not [%s], the channels of %s", v.name, shapeText(v.shape),
+				channels, shapeText(shape))
 		}
 	}
 	c.result(0, c.in[0].kind, shape)

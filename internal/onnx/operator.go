@@ -9,9 +9,11 @@ import (
 // operator is one entry of the allow-list.
 type operator struct {
 	domain, name string
-	// since is the first version of the operator set that has it, where that is above the lowest supported one.
+	// since is the first version of the operator set that has it, where that is above the lowest
+	// supported one.
 	since int
-	// inputs and outputs bound how many a node has; those above the least may be omitted by an empty name, too.
+	// inputs and outputs bound how many a node has; those above the least may be omitted by an
+	// empty name, too.
 	minInputs, maxInputs int
 	maxOutputs           int
 	attributes           []attributeRule
@@ -38,7 +40,8 @@ type value struct {
 	shape []dim
 	// constant is the data where it is known at load.
 	constant *Tensor
-	// integers is the data of an integer tensor that depends on nothing but the batch, where that is known.
+	// integers is the data of an integer tensor that depends on nothing but the batch, where that
+	// is known.
 	integers []dim
 	// of is the value whose data this one shares, nil for its own data.
 	of *value
@@ -130,7 +133,8 @@ func (c *call) types(i int, allowed ...Type) error {
 		for j, t := range allowed {
 			names[j] = t.String()
 		}
-		return fmt.Errorf("input %q has type %s; %s takes %s", c.in[i].name, c.in[i].kind, c.op.name, strings.Join(names, ", "))
+		return fmt.Errorf("input %q has type %s; %s takes %s", c.in[i].name, c.in[i].kind, c.op.name,
+			strings.Join(names, ", "))
 	}
 	return nil
 }
@@ -163,7 +167,8 @@ func (c *call) alias(shape []dim) {
 	}
 }
 
-// known is the integers that input i holds, as functions of the batch. What decides a shape must be known.
+// known is the integers that input i holds, as functions of the batch. What decides a shape must be
+// known.
 func (c *call) known(i int) ([]dim, error) {
 	v := c.in[i]
 	if v.kind != Int64 && v.kind != Int32 {
@@ -244,7 +249,8 @@ var (
 	allTypes    = []Type{Float32, Float64, Int32, Int64, Bool, String}
 )
 
-// Operators is the allow-list, sorted: a name of the default domain, or ai.onnx.ml's with its domain before it.
+// Operators is the allow-list, sorted: a name of the default domain, or ai.onnx.ml's with its
+// domain before it.
 func Operators() []string {
 	names := make([]string, 0, len(operators))
 	for _, op := range operators {

@@ -24,7 +24,8 @@ import (
 	"diecast/internal/local/server/servertest"
 )
 
-// oracleCase is one line of the oracle's: a model, inputs and what ONNX Runtime or the ONNX project answers.
+// oracleCase is one line of the oracle's: a model, inputs and what ONNX Runtime or the ONNX project
+// answers.
 type oracleCase struct {
 	Name        string
 	Model       []byte
@@ -72,7 +73,8 @@ func askOracle(t *testing.T, stdin any, visit func(c oracleCase), arguments ...s
 	require.NoError(t, err)
 	python, err := installed.Python()
 	require.NoError(t, err)
-	command := exec.CommandContext(t.Context(), python, append([]string{filepath.Join("testdata", "oracle.py")}, arguments...)...)
+	command := exec.CommandContext(t.Context(), python, append([]string{filepath.Join("testdata", "oracle.py")},
+		arguments...)...)
 	command.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
 	command.Stdin = bytes.NewReader(question)
 	var problems bytes.Buffer
@@ -101,7 +103,8 @@ func readCases(t *testing.T, r io.Reader, visit func(c oracleCase)) {
 	}
 }
 
-// difference is what is wrong with a tensor, or nothing. Floats may differ by tolerance, relatively and absolutely.
+// difference is what is wrong with a tensor, or nothing. Floats may differ by tolerance, relatively
+// and absolutely.
 func difference(want, got *Tensor, tolerance float64) string {
 	if got == nil {
 		return "missing"
@@ -202,9 +205,9 @@ func TestRandomModelsAgreeWithONNXRuntime(t *testing.T) {
 	}
 }
 
-// refusedNodeTests are the ONNX project's node tests of listed operators that are refused at load, by the start of
-// their name, with a piece of the error. A test that is refused without being listed fails, and so does a listed one that is
-// not refused, or an entry that meets no test.
+// refusedNodeTests are the ONNX project's node tests of listed operators that are refused at load,
+// by the start of their name, with a piece of the error. A test that is refused without being
+// listed fails, and so does a listed one that is not refused, or an entry that meets no test.
 var refusedNodeTests = []struct{ name, because string }{
 	// Training is out.
 	{"test_batchnorm_epsilon_training_mode/", "it has 3 outputs, not 1"},
@@ -272,7 +275,8 @@ func TestEqualInputsGiveEqualBits(t *testing.T) {
 			"credit_limit": Floats([]int{1, 1}, inputs["credit_limit"].float32s[row:row+1]),
 		})
 		require.NoError(t, err)
-		assert.Equal(t, bits(first["embedding"].float32s[row*32:(row+1)*32]), bits(one["embedding"].float32s), "row %d", row)
+		assert.Equal(t, bits(first["embedding"].float32s[row*32:(row+1)*32]), bits(one["embedding"].float32s), "row %d",
+			row)
 	}
 }
 

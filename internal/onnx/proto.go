@@ -9,9 +9,10 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// This file reads ONNX's messages (onnx.proto) directly from protobuf's wire format, with one table of fields per
-// message. Generated types would read every kind of field that we then had to find and refuse, would copy the weights
-// twice, and would bind this module to ONNX's descriptor; a table says in one place what is read, skipped or refused.
+// This file reads ONNX's messages (onnx.proto) directly from protobuf's wire format, with one table
+// of fields per message. Generated types would read every kind of field that we then had to find
+// and refuse, would copy the weights twice, and would bind this module to ONNX's descriptor; a
+// table says in one place what is read, skipped or refused.
 
 // use is what becomes of a field.
 type use uint8
@@ -103,7 +104,8 @@ var (
 	}}
 )
 
-// field is one field of a message: varint holds a number, bytes a text, a message or packed numbers.
+// field is one field of a message: varint holds a number, bytes a text, a message or packed
+// numbers.
 type field struct {
 	number protowire.Number
 	varint uint64
@@ -111,7 +113,8 @@ type field struct {
 	packed bool
 }
 
-// each calls visit for every field that is read. It refuses fields that the message's table does not know.
+// each calls visit for every field that is read. It refuses fields that the message's table does
+// not know.
 func (m *message) each(b []byte, visit func(f field) error) error {
 	for len(b) > 0 {
 		number, wire, n := protowire.ConsumeTag(b)
@@ -176,7 +179,8 @@ func (m *message) capacity(b []byte, number protowire.Number, limit int) (int, e
 	return n, nil
 }
 
-// count is the number of occurrences of a field, so that memory is taken once and for what is really there.
+// count is the number of occurrences of a field, so that memory is taken once and for what is
+// really there.
 func (m *message) count(b []byte, number protowire.Number) int {
 	total := 0
 	for len(b) > 0 {
@@ -355,7 +359,8 @@ func (g *graphProto) read(b []byte) error {
 		case 11, 12:
 			var v valueProto
 			if err := v.read(f.bytes); err != nil {
-				return fmt.Errorf("%s %q: %w", map[protowire.Number]string{11: "input", 12: "output"}[f.number], v.name, err)
+				return fmt.Errorf("%s %q: %w", map[protowire.Number]string{11: "input", 12: "output"}[f.number], v.name,
+					err)
 			}
 			if f.number == 11 {
 				g.inputs = append(g.inputs, v)
@@ -500,7 +505,8 @@ func (a *attributeProto) texts() []string {
 	return texts
 }
 
-// packedNumbers is a repeated number that was found to be well formed: where it lies, and how many there are.
+// packedNumbers is a repeated number that was found to be well formed: where it lies, and how many
+// there are.
 type packedNumbers struct {
 	message *message
 	body    []byte
@@ -539,7 +545,8 @@ func (p packedNumbers) each(visit func(bits uint64)) error {
 				v, n = protowire.ConsumeVarint(b)
 			}
 			if n < 0 {
-				return fmt.Errorf("%s: field %s: %w", p.message.name, p.message.fields[p.number].name, protowire.ParseError(n))
+				return fmt.Errorf("%s: field %s: %w", p.message.name, p.message.fields[p.number].name,
+					protowire.ParseError(n))
 			}
 			visit(v)
 			b = b[n:]
@@ -569,7 +576,8 @@ func (p packedNumbers) int64s() []int64 {
 	return decode(p, func(bits uint64) int64 { return int64(bits) })
 }
 
-// dataTypes are onnx.proto's TensorProto.DataType values; those that map to no Type are refused by name.
+// dataTypes are onnx.proto's TensorProto.DataType values; those that map to no Type are refused by
+// name.
 var dataTypes = map[uint64]struct {
 	name string
 	kind Type
@@ -593,7 +601,8 @@ func dataType(code uint64) (Type, error) {
 	return t.kind, nil
 }
 
-// readTensor reads a tensor and its name. It takes memory only after the claimed shape was found to fit the data.
+// readTensor reads a tensor and its name. It takes memory only after the claimed shape was found to
+// fit the data.
 func readTensor(b []byte) (string, *Tensor, error) {
 	var name string
 	var code uint64
@@ -640,7 +649,8 @@ func readTensor(b []byte) (string, *Tensor, error) {
 	count := uint64(1)
 	for _, size := range sizes.int64s() {
 		if size < 0 || size > MaxElements || count*uint64(size) > MaxElements {
-			return name, nil, fmt.Errorf("its shape %v has a negative size or more than %d elements", sizes.int64s(), MaxElements)
+			return name, nil, fmt.Errorf("its shape %v has a negative size or more than %d elements", sizes.int64s(),
+				MaxElements)
 		}
 		count *= uint64(size)
 		t.shape = append(t.shape, int(size))
@@ -668,7 +678,8 @@ func (t *Tensor) readRaw(raw []byte, count int) error {
 		return fmt.Errorf("raw_data cannot hold type %s", t.kind)
 	}
 	if len(raw) != count*size {
-		return fmt.Errorf("raw_data has %d bytes, but shape %v of type %s needs %d", len(raw), t.shape, t.kind, count*size)
+		return fmt.Errorf("raw_data has %d bytes, but shape %v of type %s needs %d", len(raw), t.shape, t.kind,
+			count*size)
 	}
 	t.resize(count)
 	switch t.kind {
@@ -702,7 +713,8 @@ var typedFields = map[Type]protowire.Number{Float32: 4, Int32: 5, Bool: 5, Strin
 func (t *Tensor) readTyped(b []byte, typed protowire.Number, count int) error {
 	want := typedFields[t.kind]
 	if typed != 0 && typed != want {
-		return fmt.Errorf("type %s is stored in %s, not %s", t.kind, tensorMessage.fields[typed].name, tensorMessage.fields[want].name)
+		return fmt.Errorf("type %s is stored in %s, not %s", t.kind, tensorMessage.fields[typed].name,
+			tensorMessage.fields[want].name)
 	}
 	if t.kind == String {
 		if found := tensorMessage.count(b, want); found != count {

@@ -17,13 +17,18 @@ var reductionOperators = []operator{
 		reduce(0, addTo[float64, float32], whole[float32]), reduce(0, addTo[float64, float64], whole[float64]),
 		reduce(0, addTo[int64, int32], wholeInteger[int32]), reduce(0, addTo[int64, int64], wholeInteger[int64])}),
 	reduction("ReduceMean", floatTypes, 18, reducers{
-		reduce(0, addTo[float64, float32], mean[float32]), reduce(0, addTo[float64, float64], mean[float64]), nil, nil}),
+		reduce(0, addTo[float64, float32], mean[float32]), reduce(0, addTo[float64, float64], mean[float64]), nil,
+		nil}),
 	reduction("ReduceMax", numberTypes, 18, reducers{
-		reduce(math.Inf(-1), largest[float64, float32], whole[float32]), reduce(math.Inf(-1), largest[float64, float64], whole[float64]),
-		reduce(math.MinInt32, largest[int64, int32], wholeInteger[int32]), reduce(math.MinInt64, largest[int64, int64], wholeInteger[int64])}),
+		reduce(math.Inf(-1), largest[float64, float32], whole[float32]), reduce(math.Inf(-1), largest[float64, float64],
+			whole[float64]),
+		reduce(math.MinInt32, largest[int64, int32], wholeInteger[int32]), reduce(math.MinInt64, largest[int64, int64],
+			wholeInteger[int64])}),
 	reduction("ReduceMin", numberTypes, 18, reducers{
-		reduce(math.Inf(1), least[float64, float32], whole[float32]), reduce(math.Inf(1), least[float64, float64], whole[float64]),
-		reduce(math.MaxInt32, least[int64, int32], wholeInteger[int32]), reduce(math.MaxInt64, least[int64, int64], wholeInteger[int64])}),
+		reduce(math.Inf(1), least[float64, float32], whole[float32]), reduce(math.Inf(1), least[float64, float64],
+			whole[float64]),
+		reduce(math.MaxInt32, least[int64, int32], wholeInteger[int32]), reduce(math.MaxInt64, least[int64, int64],
+			wholeInteger[int64])}),
 	{name: "ArgMax", minInputs: 1, maxInputs: 1, maxOutputs: 1, build: buildArgMax, attributes: []attributeRule{
 		{name: "axis", kind: intKind}, {name: "keepdims", kind: intKind}, {name: "select_last_index", kind: intKind},
 	}},
@@ -49,7 +54,8 @@ func wholeInteger[T integer](sum int64, _ int) T { return T(sum) }
 func root[T float](sum float64, _ int) T         { return T(math.Sqrt(sum)) }
 func mean[T float](sum float64, n int) T         { return T(sum / float64(n)) }
 
-// reduction is an operator that reduces axes, which are an attribute below version inputSince and an input from it on.
+// reduction is an operator that reduces axes, which are an attribute below version inputSince and
+// an input from it on.
 func reduction(name string, types []Type, inputSince int, kernels reducers) operator {
 	return operator{name: name, minInputs: 1, maxInputs: 2, maxOutputs: 1,
 		attributes: []attributeRule{
@@ -92,7 +98,8 @@ func reduction(name string, types []Type, inputSince int, kernels reducers) oper
 				}
 			}
 			if len(axes) == 0 && none {
-				// Without an axis nothing is reduced; exporters and engines differ on whether a norm is still taken.
+				// Without an axis nothing is reduced; exporters and engines differ on whether a
+				// norm is still taken.
 				if name == "ReduceL1" || name == "ReduceL2" || name == "ReduceSumSquare" {
 					return fmt.Errorf("attribute \"noop_with_empty_axes\" without axes is not supported for %s", name)
 				}
@@ -119,7 +126,8 @@ func reduction(name string, types []Type, inputSince int, kernels reducers) oper
 		}}
 }
 
-// reduce combines the elements along the reduced axes, in the order of the data, and finishes with their number.
+// reduce combines the elements along the reduced axes, in the order of the data, and finishes with
+// their number.
 func reduce[A accumulator, T number](start A, step func(A, T) A, finish func(A, int) T) func(reduced []bool) kernel {
 	return func(reduced []bool) kernel {
 		return func(in, out []*Tensor) error {
@@ -150,7 +158,8 @@ func reduce[A accumulator, T number](start A, step func(A, T) A, finish func(A, 
 	}
 }
 
-// grid goes through some dimensions of a tensor in row-major order; offset is where it stands in the data.
+// grid goes through some dimensions of a tensor in row-major order; offset is where it stands in
+// the data.
 type grid struct {
 	rank                int
 	sizes, steps, index [MaxRank]int
@@ -207,11 +216,13 @@ func buildArgMax(c *call) error {
 	}
 	c.work = c.in[0].shape[axis]
 	c.result(0, Int64, shape)
-	c.kernel = pick(c.in[0].kind, argMax[float32](axis, last), argMax[float64](axis, last), argMax[int32](axis, last), argMax[int64](axis, last))
+	c.kernel = pick(c.in[0].kind, argMax[float32](axis, last), argMax[float64](axis, last), argMax[int32](axis, last),
+		argMax[int64](axis, last))
 	return nil
 }
 
-// argMax is the index of the first, or last, greatest element along an axis. A NaN is never greater.
+// argMax is the index of the first, or last, greatest element along an axis. A NaN is never
+// greater.
 func argMax[T number](axis int, last bool) kernel {
 	return func(in, out []*Tensor) error {
 		x := data[T](in[0])
@@ -231,7 +242,8 @@ func argMax[T number](axis int, last bool) kernel {
 	}
 }
 
-// lanes are the runs of elements along one axis: count of them, each of size elements that lie step apart.
+// lanes are the runs of elements along one axis: count of them, each of size elements that lie step
+// apart.
 type lanes struct{ count, size, step int }
 
 func lanesOf(shape []int, axis int) lanes {

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// state is the memory of one evaluation. States are pooled, so an evaluation takes memory for its outputs only.
+// state is the memory of one evaluation. States are pooled, so an evaluation takes memory for its
+// outputs only.
 type state struct {
 	batch   int
 	tensors []*Tensor
@@ -16,7 +17,8 @@ type state struct {
 }
 
 func (m *Model) newState() *state {
-	s := &state{tensors: make([]*Tensor, len(m.slots)), in: make([][]*Tensor, len(m.steps)), out: make([][]*Tensor, len(m.steps))}
+	s := &state{tensors: make([]*Tensor, len(m.slots)), in: make([][]*Tensor, len(m.steps)),
+		out: make([][]*Tensor, len(m.steps))}
 	for i, v := range m.slots {
 		if v.constant != nil {
 			s.tensors[i] = v.constant
@@ -52,7 +54,8 @@ func (s *state) fit(m *Model, n int) {
 	s.batch = n
 }
 
-// release lets go of the caller's data, of all views on it and of all strings, and returns the state to the pool.
+// release lets go of the caller's data, of all views on it and of all strings, and returns the
+// state to the pool.
 func (s *state) release(m *Model) {
 	for i, v := range m.slots {
 		t := s.tensors[i]
@@ -69,12 +72,12 @@ func (s *state) release(m *Model) {
 	m.pool.Put(s)
 }
 
-// Run evaluates the model on the given inputs, by name, and returns its outputs, which are the caller's to keep.
-// The inputs are only read. ctx is looked at between nodes.
+// Run evaluates the model on the given inputs, by name, and returns its outputs, which are the
+// caller's to keep. The inputs are only read. ctx is looked at between nodes.
 //
-// It fails on its inputs only: a missing or unknown name, another type or shape, an unequal or too large batch, an
-// index out of range in Gather or ArrayFeatureExtractor, a category that OneHotEncoder with zeros=0 does not know; or
-// when ctx ends.
+// It fails on its inputs only: a missing or unknown name, another type or shape, an unequal or too
+// large batch, an index out of range in Gather or ArrayFeatureExtractor, a category that
+// OneHotEncoder with zeros=0 does not know; or when ctx ends.
 func (m *Model) Run(ctx context.Context, inputs map[string]*Tensor) (map[string]*Tensor, error) {
 	batch, err := m.check(inputs)
 	if err != nil {
@@ -119,7 +122,8 @@ func (m *Model) check(inputs map[string]*Tensor) (int, error) {
 			continue
 		}
 		if len(t.shape) != len(v.shape) {
-			problems = append(problems, fmt.Errorf("input %q has shape %v, not %s", v.name, t.shape, shapeText(v.shape)))
+			problems = append(problems, fmt.Errorf("input %q has shape %v, not %s", v.name, t.shape,
+				shapeText(v.shape)))
 			continue
 		}
 		total := 1
@@ -127,9 +131,11 @@ func (m *Model) check(inputs map[string]*Tensor) (int, error) {
 			if n := t.shape[i]; !d.isFixed() {
 				switch {
 				case batchInput != "" && n != batch:
-					problems = append(problems, fmt.Errorf("inputs %q and %q have batches of %d and %d", batchInput, v.name, batch, n))
+					problems = append(problems, fmt.Errorf("inputs %q and %q have batches of %d and %d", batchInput,
+						v.name, batch, n))
 				case n < 1 || n > m.maxBatch:
-					problems = append(problems, fmt.Errorf("input %q has a batch of %d, not 1 to %d", v.name, n, m.maxBatch))
+					problems = append(problems, fmt.Errorf("input %q has a batch of %d, not 1 to %d", v.name, n,
+						m.maxBatch))
 				default:
 					batch, batchInput = n, v.name
 				}
@@ -138,14 +144,16 @@ func (m *Model) check(inputs map[string]*Tensor) (int, error) {
 				}
 				total *= n
 			} else if n != d.at(1) {
-				problems = append(problems, fmt.Errorf("input %q has shape %v, not %s", v.name, t.shape, shapeText(v.shape)))
+				problems = append(problems, fmt.Errorf("input %q has shape %v, not %s", v.name, t.shape,
+					shapeText(v.shape)))
 				break
 			} else {
 				total *= n
 			}
 		}
 		if len(problems) == 0 && total != t.count() {
-			problems = append(problems, fmt.Errorf("input %q has %d elements, but its shape %v has %d", v.name, t.count(), t.shape, total))
+			problems = append(problems, fmt.Errorf("input %q has %d elements, but its shape %v has %d", v.name,
+				t.count(), t.shape, total))
 		}
 	}
 	if len(inputs) > len(m.inputs) || len(problems) > 0 {
@@ -169,5 +177,6 @@ func (m *Model) unknown(inputs map[string]*Tensor) []error {
 		return nil
 	}
 	slices.Sort(unknown)
-	return []error{fmt.Errorf("the model has no input %s; its inputs are %s", strings.Join(unknown, ", "), strings.Join(known, ", "))}
+	return []error{fmt.Errorf("the model has no input %s; its inputs are %s", strings.Join(unknown, ", "),
+		strings.Join(known, ", "))}
 }

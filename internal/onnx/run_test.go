@@ -27,14 +27,21 @@ func TestRunRefusesInputs(t *testing.T) {
 		inputs map[string]*Tensor
 		says   []string
 	}{
-		"missing":        {spoiled("city", nil), []string{`input "city" is missing`}},
-		"all missing":    {nil, []string{`input "city" is missing`, `input "country" is missing`, `input "credit_limit" is missing`}},
-		"unknown":        {spoiled("town", Strings([]int{2, 1}, []string{"a", "b"})), []string{`the model has no input "town"; its inputs are city, country, credit_limit`}},
-		"another type":   {spoiled("credit_limit", Doubles([]int{2, 1}, []float64{1, 2})), []string{`input "credit_limit" has type double, not float`}},
-		"another rank":   {spoiled("credit_limit", Floats([]int{2}, []float32{1, 2})), []string{`input "credit_limit" has shape [2], not [N 1]`}},
-		"another width":  {spoiled("credit_limit", Floats([]int{2, 2}, []float32{1, 2, 3, 4})), []string{`input "credit_limit" has shape [2 2], not [N 1]`}},
-		"unequal batch":  {spoiled("credit_limit", Floats([]int{1, 1}, []float32{1})), []string{`inputs "country" and "credit_limit" have batches of 2 and 1`}},
-		"too little":     {spoiled("credit_limit", Floats([]int{2, 1}, []float32{1})), []string{`input "credit_limit" has 1 elements, but its shape [2 1] has 2`}},
+		"missing": {spoiled("city", nil), []string{`input "city" is missing`}},
+		"all missing": {nil, []string{`input "city" is missing`, `input "country" is missing`,
+			`input "credit_limit" is missing`}},
+		"unknown": {spoiled("town", Strings([]int{2, 1}, []string{"a", "b"})),
+			[]string{`the model has no input "town"; its inputs are city, country, credit_limit`}},
+		"another type": {spoiled("credit_limit", Doubles([]int{2, 1}, []float64{1, 2})),
+			[]string{`input "credit_limit" has type double, not float`}},
+		"another rank": {spoiled("credit_limit", Floats([]int{2}, []float32{1, 2})),
+			[]string{`input "credit_limit" has shape [2], not [N 1]`}},
+		"another width": {spoiled("credit_limit", Floats([]int{2, 2}, []float32{1, 2, 3, 4})),
+			[]string{`input "credit_limit" has shape [2 2], not [N 1]`}},
+		"unequal batch": {spoiled("credit_limit", Floats([]int{1, 1}, []float32{1})),
+			[]string{`inputs "country" and "credit_limit" have batches of 2 and 1`}},
+		"too little": {spoiled("credit_limit", Floats([]int{2, 1}, []float32{1})),
+			[]string{`input "credit_limit" has 1 elements, but its shape [2 1] has 2`}},
 		"negative batch": {spoiled("city", Strings([]int{-1, 1}, nil)), []string{`input "city" has a batch of -1`}},
 		"empty batch":    {towerInputs(0), []string{`input "city" has a batch of 0, not 1 to`}},
 		"too large":      {towerInputs(m.MaxBatch() + 1), []string{`not 1 to`}},
@@ -65,7 +72,8 @@ func TestRunReportsAnIndexOutOfRange(t *testing.T) {
 func TestRunReportsAnUnknownCategoryWhereTheModelAsksForIt(t *testing.T) {
 	for zeros, says := range map[int64]string{0: "category 1 of the input is none of the 2 known ones", 1: ""} {
 		g := newGraph().input("x", String, batch).
-			node(mlDomain, "OneHotEncoder", []string{"x"}, "y", textsAttribute("cats_strings", "a", "b"), intAttribute("zeros", zeros)).
+			node(mlDomain, "OneHotEncoder", []string{"x"}, "y", textsAttribute("cats_strings", "a", "b"),
+				intAttribute("zeros", zeros)).
 			output("y", Float32, batch, 2)
 		m, err := Load(g.bytes())
 		require.NoError(t, err)
@@ -129,7 +137,8 @@ func TestConcurrentRunsOfSeveralBatches(t *testing.T) {
 func TestRunAllocatesForItsOutputsOnly(t *testing.T) {
 	m := loadTower(t)
 	inputs := towerInputs(1)
-	// The least of many: a pool forgets its memory now and then, under the race detector even on purpose.
+	// The least of many: a pool forgets its memory now and then, under the race detector even on
+	// purpose.
 	least := math.Inf(1)
 	for range 50 {
 		least = min(least, testing.AllocsPerRun(1, func() { _, _ = m.Run(t.Context(), inputs) }))
@@ -138,12 +147,13 @@ func TestRunAllocatesForItsOutputsOnly(t *testing.T) {
 	assert.LessOrEqual(t, least, 5.0)
 }
 
-// TestSpecialValues fixes what the random models rarely meet. The expected values are ONNX Runtime's, except the casts
-// out of range, which ONNX leaves undefined.
+// TestSpecialValues fixes what the random models rarely meet. The expected values are ONNX
+// Runtime's, except the casts out of range, which ONNX leaves undefined.
 func TestSpecialValues(t *testing.T) {
 	infinity, nan := float32(math.Inf(1)), float32(math.NaN())
 	one := func(x *Tensor, domain, operator string, output Type, attributes ...attribute) *graph {
-		return newGraph().input("x", x.kind, x.shape...).node(domain, operator, []string{"x"}, "y", attributes...).output("y", output)
+		return newGraph().input("x", x.kind, x.shape...).node(domain, operator, []string{"x"}, "y",
+			attributes...).output("y", output)
 	}
 	rows := Floats([]int{3, 2}, []float32{0, 0, 3, -4, -1, -2})
 	weights := newGraph().input("x", Float32, 1, 2).constant("w", Floats([]int{2, 1}, []float32{1, infinity})).
@@ -152,19 +162,25 @@ func TestSpecialValues(t *testing.T) {
 		graph   *graph
 		x, want *Tensor
 	}{
-		"rows of zeros keep their zeros, L2": {one(rows, mlDomain, "Normalizer", Float32, textAttribute("norm", "L2")), rows,
+		"rows of zeros keep their zeros, L2": {one(rows, mlDomain, "Normalizer", Float32, textAttribute("norm", "L2")),
+			rows,
 			Floats([]int{3, 2}, []float32{0, 0, 0.6, -0.8, -0.4472136, -0.8944272})},
-		"rows of zeros keep their zeros, L1": {one(rows, mlDomain, "Normalizer", Float32, textAttribute("norm", "L1")), rows,
+		"rows of zeros keep their zeros, L1": {one(rows, mlDomain, "Normalizer", Float32, textAttribute("norm", "L1")),
+			rows,
 			Floats([]int{3, 2}, []float32{0, 0, 3. / 7, -4. / 7, -1. / 3, -2. / 3})},
 		"the MAX norm is the largest value, not magnitude": {one(rows, mlDomain, "Normalizer", Float32), rows,
 			Floats([]int{3, 2}, []float32{0, 0, 1, -4. / 3, 1, 2})},
 		"a lane of zeros keeps its zeros": {one(rows, "", "LpNormalization", Float32), rows,
 			Floats([]int{3, 2}, []float32{0, 0, 0.6, -0.8, -0.4472136, -0.8944272})},
-		"zero times an infinite weight is not skipped": {weights, Floats([]int{1, 2}, []float32{1, 0}), Floats([]int{1, 1}, []float32{nan})},
-		"a not-a-number passes Relu": {one(Floats([]int{2}, nil), "", "Relu", Float32), Floats([]int{2}, []float32{nan, -1}),
+		"zero times an infinite weight is not skipped": {weights, Floats([]int{1, 2}, []float32{1, 0}),
+			Floats([]int{1, 1}, []float32{nan})},
+		"a not-a-number passes Relu": {one(Floats([]int{2}, nil), "", "Relu", Float32),
+			Floats([]int{2}, []float32{nan, -1}),
 			Floats([]int{2}, []float32{nan, 0})},
-		"casts out of range are the nearest in range": {one(Floats([]int{4}, nil), "", "Cast", Int32, intAttribute("to", 6)),
-			Floats([]int{4}, []float32{1e20, -1e20, nan, -2.9}), Int32s([]int{4}, []int32{math.MaxInt32, math.MinInt32, 0, -2})},
+		"casts out of range are the nearest in range": {one(Floats([]int{4}, nil), "", "Cast", Int32,
+			intAttribute("to", 6)),
+			Floats([]int{4}, []float32{1e20, -1e20, nan, -2.9}),
+			Int32s([]int{4}, []int32{math.MaxInt32, math.MinInt32, 0, -2})},
 		"floats are truncated to categories": {one(Floats([]int{2}, nil), mlDomain, "OneHotEncoder", Float32,
 			varintField(varintField(newAttribute("cats_int64s", intsKind), 8, 1), 8, 2)),
 			Floats([]int{2}, []float32{1.7, -0.5}), Floats([]int{2, 2}, []float32{1, 0, 0, 0})},
@@ -193,7 +209,10 @@ func TestPackageCommentListsTheOperators(t *testing.T) {
 		if _, names, titled := strings.Cut(line, ": "); titled {
 			line = names
 		}
-		named = append(named, strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '.' || r == '\n' })...)
+		named = append(named, strings.FieldsFunc(line, func(r rune) bool {
+			return r == ' ' || r == '.' ||
+				r == '\n'
+		})...)
 	}
 	var known []string
 	for _, name := range Operators() {
@@ -213,10 +232,12 @@ func TestDescription(t *testing.T) {
 }
 
 func TestShapesFollowTheBatch(t *testing.T) {
-	// What exporters write for x.view(x.shape[0], -1): the target is computed from the input's own shape.
+	// What exporters write for x.view(x.shape[0], -1): the target is computed from the input's own
+	// shape.
 	g := newGraph().input("x", Float32, batch, 2, 3).node("", "Shape", []string{"x"}, "s").
 		constant("zero", Int64s([]int{1}, []int64{0})).constant("rest", Int64s([]int{1}, []int64{-1})).
-		node("", "Gather", []string{"s", "zero"}, "n").node("", "Concat", []string{"n", "rest"}, "target", intAttribute("axis", 0)).
+		node("", "Gather", []string{"s", "zero"}, "n").node("", "Concat", []string{"n", "rest"}, "target",
+		intAttribute("axis", 0)).
 		node("", "Reshape", []string{"x", "target"}, "y").output("y", Float32, batch, 6).output("s", Int64, 3)
 	m, err := Load(g.bytes())
 	require.NoError(t, err)

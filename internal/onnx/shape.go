@@ -10,7 +10,8 @@ var shapeOperators = []operator{
 	{name: "Concat", minInputs: 1, maxInputs: variadic, maxOutputs: 1,
 		attributes: []attributeRule{{name: "axis", kind: intKind}}, build: buildConcat},
 	{name: "Constant", maxInputs: 0, maxOutputs: 1, build: buildConstant, attributes: []attributeRule{
-		{name: "value", kind: tensorKind}, {name: "value_float", kind: floatKind}, {name: "value_floats", kind: floatsKind},
+		{name: "value", kind: tensorKind}, {name: "value_float", kind: floatKind},
+		{name: "value_floats", kind: floatsKind},
 		{name: "value_int", kind: intKind}, {name: "value_ints", kind: intsKind},
 		{name: "value_string", kind: stringKind}, {name: "value_strings", kind: stringsKind},
 	}},
@@ -64,7 +65,8 @@ func buildConcat(c *call) error {
 	shape := slices.Clone(c.in[0].shape)
 	for _, v := range c.in[1:] {
 		if len(v.shape) != len(shape) {
-			return fmt.Errorf("inputs %q and %q have shapes %s and %s", c.in[0].name, v.name, shapeText(c.in[0].shape), shapeText(v.shape))
+			return fmt.Errorf("inputs %q and %q have shapes %s and %s", c.in[0].name, v.name, shapeText(c.in[0].shape),
+				shapeText(v.shape))
 		}
 		for i, d := range v.shape {
 			if i != axis && d != shape[i] {
@@ -78,7 +80,8 @@ func buildConcat(c *call) error {
 	}
 	kind := c.in[0].kind
 	c.result(0, kind, shape)
-	c.kernel = forType(kind, concat[float32](axis), concat[float64](axis), concat[int32](axis), concat[int64](axis), concat[bool](axis), concat[string](axis))
+	c.kernel = forType(kind, concat[float32](axis), concat[float64](axis), concat[int32](axis), concat[int64](axis),
+		concat[bool](axis), concat[string](axis))
 	if len(shape) == 1 && shape[0].isFixed() && shape[0].fixed <= MaxRank {
 		c.out[0].integers = joined(c.in)
 	}
@@ -164,7 +167,8 @@ func buildConstantOfShape(c *call) error {
 		}
 	}
 	c.result(0, fill.kind, shape)
-	c.kernel = forType(fill.kind, filled[float32](fill), filled[float64](fill), filled[int32](fill), filled[int64](fill),
+	c.kernel = forType(fill.kind, filled[float32](fill), filled[float64](fill), filled[int32](fill),
+		filled[int64](fill),
 		filled[bool](fill), filled[string](fill))
 	return nil
 }
@@ -188,7 +192,8 @@ func buildDropout(c *call) error {
 	if err := c.types(0, floatTypes...); err != nil {
 		return err
 	}
-	if c.given(2) && (c.in[2].constant == nil || c.in[2].kind != Bool || c.in[2].constant.count() != 1 || c.in[2].constant.bools[0]) {
+	if c.given(2) && (c.in[2].constant == nil || c.in[2].kind != Bool || c.in[2].constant.count() != 1 ||
+		c.in[2].constant.bools[0]) {
 		return fmt.Errorf("input %q (training_mode) is not the constant false: training is not supported", c.in[2].name)
 	}
 	for i := 1; i < len(c.in); i++ {
@@ -223,7 +228,8 @@ func buildExpand(c *call) error {
 		return nil
 	}
 	c.result(0, c.in[0].kind, shape)
-	c.kernel = forType(c.in[0].kind, expand[float32], expand[float64], expand[int32], expand[int64], expand[bool], expand[string])
+	c.kernel = forType(c.in[0].kind, expand[float32], expand[float64], expand[int32], expand[int64], expand[bool],
+		expand[string])
 	return nil
 }
 
@@ -403,7 +409,8 @@ func buildShape(c *call) error {
 	c.result(0, Int64, []dim{fixed(len(part))})
 	c.settled = append(c.settled, 0)
 	c.out[0].integers = part
-	// The kernel cannot see the batch of an input it does not read, so it keeps the input when the batch matters.
+	// The kernel cannot see the batch of an input it does not read, so it keeps the input when the
+	// batch matters.
 	if slices.ContainsFunc(part, func(d dim) bool { return !d.isFixed() }) {
 		c.settled = nil
 		c.kernel = func(in, out []*Tensor) error {
@@ -447,7 +454,8 @@ func buildSlice(c *call) error {
 		}
 	}
 	if len(ends) != len(starts) || len(axes) != len(starts) || len(steps) != len(starts) {
-		return fmt.Errorf("%d starts, %d ends, %d axes and %d steps differ", len(starts), len(ends), len(axes), len(steps))
+		return fmt.Errorf("%d starts, %d ends, %d axes and %d steps differ", len(starts), len(ends), len(axes),
+			len(steps))
 	}
 	old := c.in[0].shape
 	if _, err := normalAxes(axes, len(old)); err != nil {
@@ -469,7 +477,8 @@ func buildSlice(c *call) error {
 	}
 	kind := c.in[0].kind
 	c.result(0, kind, s.shape)
-	c.kernel = forType(kind, slice[float32](s), slice[float64](s), slice[int32](s), slice[int64](s), slice[bool](s), slice[string](s))
+	c.kernel = forType(kind, slice[float32](s), slice[float64](s), slice[int32](s), slice[int64](s), slice[bool](s),
+		slice[string](s))
 	if in := c.in[0].integers; in != nil && len(old) == 1 {
 		part := []dim{}
 		for i := range s.shape[0].at(1) {
@@ -488,7 +497,8 @@ type slicing struct {
 
 func (slicing) plain() [MaxRank]int { return [MaxRank]int{1, 1, 1, 1, 1, 1, 1, 1} }
 
-// cut narrows one dimension. A free dimension can only be kept whole: anything else would depend on the batch.
+// cut narrows one dimension. A free dimension can only be kept whole: anything else would depend on
+// the batch.
 func (s *slicing) cut(axis int, start int64, end dim, step int64) error {
 	size := s.shape[axis]
 	if step == 0 {
@@ -498,7 +508,8 @@ func (s *slicing) cut(axis int, start int64, end dim, step int64) error {
 		if start == 0 && step == 1 && (end == size || end.is(dimLimit)) {
 			return nil
 		}
-		return fmt.Errorf("axis %d of size %s is sliced from %d to %s by %d; a free dimension can only be kept whole", axis, size, start, end, step)
+		return fmt.Errorf("axis %d of size %s is sliced from %d to %s by %d; a free dimension can only be kept whole",
+			axis, size, start, end, step)
 	}
 	if !end.isFixed() {
 		return fmt.Errorf("the end %s of axis %d depends on the batch", end, axis)

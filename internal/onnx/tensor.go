@@ -15,7 +15,8 @@ const (
 	String
 )
 
-var typeNames = [...]string{Float32: "float", Float64: "double", Int32: "int32", Int64: "int64", Bool: "bool", String: "string"}
+var typeNames = [...]string{Float32: "float", Float64: "double", Int32: "int32", Int64: "int64", Bool: "bool",
+	String: "string"}
 
 func (t Type) String() string {
 	if t < Float32 || t > String {
@@ -44,22 +45,26 @@ type Tensor struct {
 	strings  []string
 }
 
-// Floats is a float tensor over data, which is not copied. Run reports a shape that does not fit it.
+// Floats is a float tensor over data, which is not copied. Run reports a shape that does not fit
+// it.
 func Floats(shape []int, data []float32) *Tensor {
 	return &Tensor{kind: Float32, shape: shape, float32s: data}
 }
 
-// Doubles is a double tensor over data, which is not copied. Run reports a shape that does not fit it.
+// Doubles is a double tensor over data, which is not copied. Run reports a shape that does not fit
+// it.
 func Doubles(shape []int, data []float64) *Tensor {
 	return &Tensor{kind: Float64, shape: shape, float64s: data}
 }
 
-// Int32s is an int32 tensor over data, which is not copied. Run reports a shape that does not fit it.
+// Int32s is an int32 tensor over data, which is not copied. Run reports a shape that does not fit
+// it.
 func Int32s(shape []int, data []int32) *Tensor {
 	return &Tensor{kind: Int32, shape: shape, int32s: data}
 }
 
-// Int64s is an int64 tensor over data, which is not copied. Run reports a shape that does not fit it.
+// Int64s is an int64 tensor over data, which is not copied. Run reports a shape that does not fit
+// it.
 func Int64s(shape []int, data []int64) *Tensor {
 	return &Tensor{kind: Int64, shape: shape, int64s: data}
 }
@@ -69,7 +74,8 @@ func Bools(shape []int, data []bool) *Tensor {
 	return &Tensor{kind: Bool, shape: shape, bools: data}
 }
 
-// Strings is a string tensor over data, which is not copied. Run reports a shape that does not fit it.
+// Strings is a string tensor over data, which is not copied. Run reports a shape that does not fit
+// it.
 func Strings(shape []int, data []string) *Tensor {
 	return &Tensor{kind: String, shape: shape, strings: data}
 }

@@ -13,8 +13,8 @@ type Ranking struct {
 	Items []Item
 }
 
-// NotInCart are the first limit of the ranked items that are not in the cart: what is in the cart is never
-// recommended.
+// NotInCart are the first limit of the ranked items that are not in the cart: what is in the cart
+// is never recommended.
 func NotInCart(ranked []Item, cart []string, limit int) []Item {
 	inCart := make(map[string]bool, len(cart))
 	for _, code := range cart {
@@ -32,8 +32,8 @@ func NotInCart(ranked []Item, cart []string, limit int) []Item {
 	return items
 }
 
-// MostPopular is the degraded record that answers an event when the model cannot: the most popular products,
-// and no similar ones.
+// MostPopular is the degraded record that answers an event when the model cannot: the most popular
+// products, and no similar ones.
 func MostPopular(event activity.Event, ranking Ranking, limit int, at time.Time) Record {
 	return Record{
 		Event:         event,

@@ -11,10 +11,11 @@ import (
 	"github.com/google/uuid"
 )
 
-// Supersedes says whether r replaces other where only one record is kept, as in the row that the shop reads:
-// the later event does, and of equally late events the one with the greater id, so that every order of arrival
-// ends with the same row. A record never supersedes one of the same event, whose redelivery changes nothing,
-// unless the model answers where the most popular products had to.
+// Supersedes says whether r replaces other where only one record is kept, as in the row that the
+// shop reads: the later event does, and of equally late events the one with the greater id, so that
+// every order of arrival ends with the same row. A record never supersedes one of the same event,
+// whose redelivery changes nothing, unless the model answers where the most popular products had
+// to.
 func (r Record) Supersedes(other Record) bool {
 	if r.Event.ID == other.Event.ID {
 		return other.Degraded && !r.Degraded
@@ -25,9 +26,9 @@ func (r Record) Supersedes(other Record) bool {
 	return bytes.Compare(r.Event.ID[:], other.Event.ID[:]) > 0
 }
 
-// Unique is how the archive is read: it can hold an event more than once (Firehose delivers at least once; a
-// redrive adds more), and the first record of each counts, or the first that is not degraded. The order of
-// first appearance is kept. duplicates counts the records left out.
+// Unique is how the archive is read: it can hold an event more than once (Firehose delivers at
+// least once; a redrive adds more), and the first record of each counts, or the first that is not
+// degraded. The order of first appearance is kept. duplicates counts the records left out.
 func Unique(records []Record) (unique []Record, duplicates int) {
 	position := make(map[uuid.UUID]int, len(records))
 	for _, record := range records {
@@ -45,16 +46,17 @@ func Unique(records []Record) (unique []Record, duplicates int) {
 	return unique, duplicates
 }
 
-// Comparable says whether the archived and the delivered record of one event must agree: only where the same
-// model answered in the same way.
+// Comparable says whether the archived and the delivered record of one event must agree: only where
+// the same model answered in the same way.
 func Comparable(archived, delivered Record) bool {
 	return archived.Event.ID == delivered.Event.ID && archived.ModelVersion == delivered.ModelVersion &&
 		archived.Degraded == delivered.Degraded
 }
 
-// Differences names the fields in which two Comparable records differ, sorted; none where they obey the
-// contract: equal in all but recommended_at and, where either is truncated, similar_items and truncated.
-// Values are compared as JSON values, whatever the spelling of numbers and the order of fields.
+// Differences names the fields in which two Comparable records differ, sorted; none where they obey
+// the contract: equal in all but recommended_at and, where either is truncated, similar_items and
+// truncated. Values are compared as JSON values, whatever the spelling of numbers and the order of
+// fields.
 func Differences(archived, delivered Record) ([]string, error) {
 	left, err := archived.fields()
 	if err != nil {

@@ -17,8 +17,10 @@ import (
 var at = time.Date(2026, 3, 1, 9, 30, 1, 7e6, time.UTC)
 
 func event(t *testing.T, sequence string, extra string) activity.Event {
-	decoded, err := activity.Decode([]byte(`{"session_id":"s","customer_number":1,"city":"K\u00f8benhavn ","country":"<Norway>","credit_limit":2.50,` +
-		`"browse_history":[{"product_code":"A","quantity":"1","in_shopping_cart":true},{"product_code":"B","quantity":1,"in_shopping_cart":false}]` + extra + `}`))
+	decoded, err := activity.Decode([]byte(`{"session_id":"s","customer_number":1,"city":"K\u00f8benhavn ",
+		"country":"<Norway>","credit_limit":2.50,` +
+		`"browse_history":[{"product_code":"A","quantity":"1","in_shopping_cart":true},{"product_code":"B","quantity":1,
+			"in_shopping_cart":false}]` + extra + `}`))
 	require.NoError(t, err)
 	return decoded.Identify(activity.FromStream("activity", "shardId-000000000000", sequence, at.Add(-time.Second)))
 }
@@ -41,8 +43,9 @@ func TestEncodeWritesOneLineThatKeepsTheEventsSpelling(t *testing.T) {
 	line := original.Encode()
 	assert.Equal(t, 1, bytes.Count(line, []byte("\n")))
 	assert.True(t, bytes.HasSuffix(line, []byte("}\n")))
-	assert.True(t, strings.HasPrefix(string(line), `{"session_id":"s","customer_number":1,"city":"K\u00f8benhavn ","country":"<Norway>","credit_limit":2.50,`+
-		`"browse_history":[{"product_code":"A","quantity":"1","in_shopping_cart":true},`), "%s", line)
+	assert.True(t, strings.HasPrefix(string(line),
+		`{"session_id":"s","customer_number":1,"city":"K\u00f8benhavn ","country":"<Norway>","credit_limit":2.50,`+
+			`"browse_history":[{"product_code":"A","quantity":"1","in_shopping_cart":true},`), "%s", line)
 	decoded, err := recommendation.Decode(line)
 	require.NoError(t, err)
 	assert.Equal(t, original, decoded)
@@ -50,14 +53,17 @@ func TestEncodeWritesOneLineThatKeepsTheEventsSpelling(t *testing.T) {
 
 func TestMostPopularLeavesOutTheCart(t *testing.T) {
 	ranking := recommendation.Ranking{ModelVersion: "0123456789ab",
-		Items: []recommendation.Item{{ID: "A", Score: 9}, {ID: "B", Score: 8}, {ID: "C", Score: 7}, {ID: "D", Score: 6}}}
+		Items: []recommendation.Item{{ID: "A", Score: 9}, {ID: "B", Score: 8}, {ID: "C", Score: 7},
+			{ID: "D", Score: 6}}}
 	fallback := recommendation.MostPopular(event(t, "1", ""), ranking, 2, at)
-	assert.Equal(t, []recommendation.Item{{ID: "B", Score: 8}, {ID: "C", Score: 7}}, fallback.Items, "what was only browsed can be recommended")
+	assert.Equal(t, []recommendation.Item{{ID: "B", Score: 8}, {ID: "C", Score: 7}}, fallback.Items,
+		"what was only browsed can be recommended")
 	assert.True(t, fallback.Degraded)
 	decoded, err := recommendation.Decode(fallback.Encode())
 	require.NoError(t, err)
 	assert.Equal(t, "0123456789ab", decoded.ModelVersion)
-	assert.Empty(t, recommendation.MostPopular(event(t, "1", ""), recommendation.Ranking{ModelVersion: "0123456789ab"}, 5, at).Items)
+	assert.Empty(t, recommendation.MostPopular(event(t, "1", ""), recommendation.Ranking{ModelVersion: "0123456789ab"},
+		5, at).Items)
 }
 
 func TestFitShedsSimilarItemsFromTheEnd(t *testing.T) {
@@ -66,9 +72,11 @@ func TestFitShedsSimilarItemsFromTheEnd(t *testing.T) {
 	for product := range activity.MaxProducts {
 		neighbours := []recommendation.Neighbour{}
 		for i := range 50 {
-			neighbours = append(neighbours, recommendation.Neighbour{ID: fmt.Sprintf("N%d", i), Distance: float64(i) / 64})
+			neighbours = append(neighbours, recommendation.Neighbour{ID: fmt.Sprintf("N%d", i),
+				Distance: float64(i) / 64})
 		}
-		whole.Similar = append(whole.Similar, recommendation.Similar{ProductCode: fmt.Sprintf("P%d", product), Items: neighbours})
+		whole.Similar = append(whole.Similar, recommendation.Similar{ProductCode: fmt.Sprintf("P%d", product),
+			Items: neighbours})
 	}
 	size := len(whole.Encode())
 	for name, test := range map[string]struct {
@@ -99,7 +107,8 @@ func TestLargestEventFitsWithoutSimilarItems(t *testing.T) {
 	largest := record(t)
 	largest.Event = event(t, "1", `,"note":"`+strings.Repeat("n", activity.MaxBytes-500)+`"`)
 	for i := range recommendation.MaxItems {
-		largest.Items = append(largest.Items[:i], recommendation.Item{ID: fmt.Sprintf("%064d", i), Score: -1.2345678901234567e-300})
+		largest.Items = append(largest.Items[:i], recommendation.Item{ID: fmt.Sprintf("%064d", i),
+			Score: -1.2345678901234567e-300})
 	}
 	largest.Similar = nil
 	assert.Less(t, len(largest.Encode()), recommendation.MaxBytes)
@@ -139,16 +148,27 @@ func TestDifferences(t *testing.T) {
 		comparable bool
 		want       []string
 	}{
-		"equal":                          {func(*recommendation.Record) {}, true, nil},
-		"recommended later":              {func(r *recommendation.Record) { r.RecommendedAt = at.Add(time.Second) }, true, nil},
-		"truncated":                      {func(r *recommendation.Record) { r.Similar, r.Truncated = nil, true }, true, nil},
-		"similar items, not truncated":   {func(r *recommendation.Record) { r.Similar = nil }, true, []string{"similar_items"}},
-		"truncated and other items":      {func(r *recommendation.Record) { r.Items, r.Truncated = nil, true }, true, []string{"recommended_items"}},
-		"another score":                  {func(r *recommendation.Record) { r.Items = []recommendation.Item{{ID: "C", Score: 0.4}} }, true, []string{"recommended_items"}},
-		"a field of the event is absent": {func(r *recommendation.Record) { r.Event = event(t, "1", `,"x":1`) }, true, []string{"x"}},
-		"another model":                  {func(r *recommendation.Record) { r.ModelVersion = "ffffffffffff" }, false, []string{"model_version"}},
-		"the fallback":                   {func(r *recommendation.Record) { r.Degraded = true }, false, []string{"degraded"}},
-		"another event":                  {func(r *recommendation.Record) { r.Event = event(t, "2", "") }, false, []string{"event_id"}},
+		"equal": {func(*recommendation.Record) {}, true, nil},
+		"recommended later": {func(r *recommendation.Record) { r.RecommendedAt = at.Add(time.Second) },
+			true, nil},
+		"truncated": {func(r *recommendation.Record) { r.Similar, r.Truncated = nil, true }, true,
+			nil},
+		"similar items, not truncated": {func(r *recommendation.Record) { r.Similar = nil }, true,
+			[]string{"similar_items"}},
+		"truncated and other items": {func(r *recommendation.Record) { r.Items, r.Truncated = nil, true }, true,
+			[]string{"recommended_items"}},
+		"another score": {func(r *recommendation.Record) {
+			r.Items = []recommendation.Item{{ID: "C",
+				Score: 0.4}}
+		}, true, []string{"recommended_items"}},
+		"a field of the event is absent": {func(r *recommendation.Record) { r.Event = event(t, "1", `,"x":1`) }, true,
+			[]string{"x"}},
+		"another model": {func(r *recommendation.Record) { r.ModelVersion = "ffffffffffff" }, false,
+			[]string{"model_version"}},
+		"the fallback": {func(r *recommendation.Record) { r.Degraded = true }, false,
+			[]string{"degraded"}},
+		"another event": {func(r *recommendation.Record) { r.Event = event(t, "2", "") }, false,
+			[]string{"event_id"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			archived, delivered := record(t), record(t)

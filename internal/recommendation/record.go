@@ -1,11 +1,11 @@
-// Package recommendation is the contract of what the platform answers to an activity event: one JSON line
-// that holds the event and what is recommended for it.
+// Package recommendation is the contract of what the platform answers to an activity event: one
+// JSON line that holds the event and what is recommended for it.
 //
-// The archive in S3 and the row that the shop reads are both written from a Record, by two consumers of one
-// stream. The package holds the rules that both obey, and the rules by which they are read and compared. It
-// must not know how the items were found or where a record is stored. The JSON Schema of the same contract is
-// docs/schemas/recommendation_record.schema.json; the golden examples are in
-// test/contracts/recommendation_record.json.
+// The archive in S3 and the row that the shop reads are both written from a Record, by two
+// consumers of one stream. The package holds the rules that both obey, and the rules by which they
+// are read and compared. It must not know how the items were found or where a record is stored. The
+// JSON Schema of the same contract is docs/schemas/recommendation_record.schema.json; the golden
+// examples are in test/contracts/recommendation_record.json.
 package recommendation
 
 import (
@@ -25,8 +25,8 @@ import (
 
 // The limits of a record.
 const (
-	// MaxBytes bounds one record with its newline. A record that has shed its similar items is always below
-	// it, and it is below the 400 KB of a DynamoDB item.
+	// MaxBytes bounds one record with its newline. A record that has shed its similar items is
+	// always below it, and it is below the 400 KB of a DynamoDB item.
 	MaxBytes = 256 << 10
 	// MaxItems bounds the recommended items, and the similar items of one product.
 	MaxItems = 100
@@ -36,8 +36,8 @@ const (
 type Item struct {
 	// ID is the product code.
 	ID string `json:"id"`
-	// Score is the inner product of the customer's and the product's unit vectors; in a degraded record the
-	// popularity, on the scale of the model's ranking. Higher is better.
+	// Score is the inner product of the customer's and the product's unit vectors; in a degraded
+	// record the popularity, on the scale of the model's ranking. Higher is better.
 	Score float64 `json:"score"`
 }
 
@@ -80,8 +80,8 @@ var (
 
 const timeLayout = "2006-01-02T15:04:05.000Z"
 
-// Encode writes the record as one line of compact JSON that ends in a newline (Firehose puts nothing between
-// records): the event's fields as they came, then ours.
+// Encode writes the record as one line of compact JSON that ends in a newline (Firehose puts
+// nothing between records): the event's fields as they came, then ours.
 func (r Record) Encode() []byte {
 	members := append(r.Event.Fields(),
 		strictjson.Member{Name: "recommended_items", Value: appendItems(nil, r.Items)},
@@ -94,9 +94,9 @@ func (r Record) Encode() []byte {
 	return append(strictjson.Object(members), '\n')
 }
 
-// Fit sheds similar items, the last products' first, until the encoded record has at most most bytes, and
-// marks it truncated. Nothing else is ever shed: a record can stay larger than most, never than MaxBytes when
-// most is MaxBytes.
+// Fit sheds similar items, the last products' first, until the encoded record has at most most
+// bytes, and marks it truncated. Nothing else is ever shed: a record can stay larger than most,
+// never than MaxBytes when most is MaxBytes.
 func (r Record) Fit(most int) Record {
 	excess := len(r.Encode()) - most
 	for excess > 0 && len(r.Similar) > 0 {
@@ -108,8 +108,8 @@ func (r Record) Fit(most int) Record {
 	return r
 }
 
-// Decode reads one record, with or without its newline. The error is a *strictjson.Error that names every
-// field that breaks a rule. Fields that it does not know belong to the event.
+// Decode reads one record, with or without its newline. The error is a *strictjson.Error that names
+// every field that breaks a rule. Fields that it does not know belong to the event.
 func Decode(line []byte) (Record, error) {
 	document, err := strictjson.Parse(line, strictjson.Limits{MaxBytes: MaxBytes, MaxDepth: activity.MaxDepth})
 	if err != nil {
@@ -192,12 +192,16 @@ func ReadItems(field strictjson.Value) []Item {
 // ReadNeighbours reads similar items: at most MaxItems, each product once, nearest first.
 func ReadNeighbours(field strictjson.Value) []Neighbour {
 	neighbours := []Neighbour{}
-	readRanked(field, "distance", func(id string, distance float64) { neighbours = append(neighbours, Neighbour{id, distance}) },
+	readRanked(field, "distance", func(id string, distance float64) {
+		neighbours = append(neighbours,
+			Neighbour{id, distance})
+	},
 		func(before, after float64) bool { return before <= after })
 	return neighbours
 }
 
-func readRanked(field strictjson.Value, measure string, add func(string, float64), ordered func(before, after float64) bool) {
+func readRanked(field strictjson.Value, measure string, add func(string, float64),
+	ordered func(before, after float64) bool) {
 	seen := map[string]bool{}
 	var before *float64
 	for _, entry := range field.Elements(0, MaxItems) {

@@ -2,11 +2,11 @@
 // after them, so that the order of each partition key is kept. It knows nothing of the records, nor
 // of who serves the stream.
 //
-// A read goes on behind the last record that was handled, whatever happens to iterators, which expire
-// after five minutes (Kinesis API Reference, GetShardIterator). One that expires before the shard's
-// first record was handled goes on where it pointed: at the shard's beginning, or, from LATEST, at the
-// time at which it was taken. That time is this machine's: one that is ahead of Kinesis's clock by
-// more than the pause passes over what was put in between.
+// A read goes on behind the last record that was handled, whatever happens to iterators, which
+// expire after five minutes (Kinesis API Reference, GetShardIterator). One that expires before the
+// shard's first record was handled goes on where it pointed: at the shard's beginning, or, from
+// LATEST, at the time at which it was taken. That time is this machine's: one that is ahead of
+// Kinesis's clock by more than the pause passes over what was put in between.
 package shards
 
 import (
@@ -32,17 +32,20 @@ const DefaultPollInterval = 200 * time.Millisecond
 // Stream is what reading needs of Kinesis; *kinesis.Client is one. Streams are asked for by name.
 type Stream interface {
 	ListShards(context.Context, *kinesis.ListShardsInput, ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error)
-	GetShardIterator(context.Context, *kinesis.GetShardIteratorInput, ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error)
+	GetShardIterator(context.Context, *kinesis.GetShardIteratorInput,
+		...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error)
 	GetRecords(context.Context, *kinesis.GetRecordsInput, ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error)
 }
 
 // Handler takes the records of one shard.
 type Handler interface {
-	// Handle takes what one read gave, in the shard's order, never nothing. The next read waits until it
-	// returns. An error ends the reading of the whole stream; the records count as not handled.
+	// Handle takes what one read gave, in the shard's order, never nothing. The next read waits
+	// until it returns. An error ends the reading of the whole stream; the records count as not
+	// handled.
 	Handle(records []types.Record) error
-	// Close is called once, after the last Handle, and returns when all is done that was handed over:
-	// only then are the shards read that came of this one. An error ends the reading of the whole stream.
+	// Close is called once, after the last Handle, and returns when all is done that was handed
+	// over: only then are the shards read that came of this one. An error ends the reading of the
+	// whole stream.
 	Close() error
 }
 
@@ -52,7 +55,8 @@ type Failure struct {
 	Call string
 	// Shard is empty where the shards could not be listed.
 	Shard string
-	// Attempt counts the failures, from 1, since the shards were last listed, or the shard last read.
+	// Attempt counts the failures, from 1, since the shards were last listed, or the shard last
+	// read.
 	Attempt int
 	Err     error
 }
@@ -62,25 +66,27 @@ type Reader struct {
 	Stream Stream
 	// Name of the stream.
 	Name string
-	// Position is where the shards that the stream has at the start are begun: TRIM_HORIZON, or LATEST for
-	// what is put after Ready. Shards that appear later are read whole.
+	// Position is where the shards that the stream has at the start are begun: TRIM_HORIZON, or
+	// LATEST for what is put after Ready. Shards that appear later are read whole.
 	Position types.ShardIteratorType
 	// PollInterval is the pause before a shard that had no more to give is read again. Default
 	// DefaultPollInterval.
 	PollInterval time.Duration
-	// Open makes the handler of a shard, before it is read. The context ends when the reading does, for
-	// whatever reason: a handler that waits for something gives up then.
+	// Open makes the handler of a shard, before it is read. The context ends when the reading does,
+	// for whatever reason: a handler that waits for something gives up then.
 	Open func(ctx context.Context, shard string) Handler
-	// Retry tells whether to make a call again, after a pause of its own that ends with the context. A
-	// stream or shard that is not there is not asked again, an iterator that has expired is taken anew at
-	// once; Retry does not hear of either.
+	// Retry tells whether to make a call again, after a pause of its own that ends with the
+	// context. A stream or shard that is not there is not asked again, an iterator that has expired
+	// is taken anew at once; Retry does not hear of either.
 	Retry func(context.Context, Failure) bool
-	// Ready is called once every shard that the stream has at the start is being read. Default: nobody is.
+	// Ready is called once every shard that the stream has at the start is being read. Default:
+	// nobody is.
 	Ready func()
 }
 
-// Run reads until the context ends, and returns nil then, or until every shard was closed and read to
-// its end. An error says what could not be read or handled. All handlers are closed when Run returns.
+// Run reads until the context ends, and returns nil then, or until every shard was closed and read
+// to its end. An error says what could not be read or handled. All handlers are closed when Run
+// returns.
 func (r Reader) Run(ctx context.Context) error {
 	if r.PollInterval == 0 {
 		r.PollInterval = DefaultPollInterval
@@ -144,8 +150,8 @@ func (r Reader) Run(ctx context.Context) error {
 // tree is what is known of the stream's shards.
 type tree struct{ begun, finished map[string]bool }
 
-// next returns the shards to begin with, and notes them as begun: those whose parents are finished, or
-// no longer kept by the stream. What comes at LATEST need not wait for anybody.
+// next returns the shards to begin with, and notes them as begun: those whose parents are finished,
+// or no longer kept by the stream. What comes at LATEST need not wait for anybody.
 func (t tree) next(listed []types.Shard, position types.ShardIteratorType) []string {
 	known := map[string]bool{}
 	for _, s := range listed {
@@ -171,7 +177,8 @@ func (r *Reader) list(ctx context.Context) (shards []types.Shard, err error) {
 	for attempt := 1; ; {
 		output, err := r.Stream.ListShards(ctx, input)
 		if err != nil {
-			if err := r.failed(ctx, Failure{Call: "list the shards of stream " + r.Name, Attempt: attempt, Err: err}); err != nil {
+			if err := r.failed(ctx, Failure{Call: "list the shards of stream " + r.Name, Attempt: attempt,
+				Err: err}); err != nil {
 				return nil, err
 			}
 			attempt++
@@ -265,7 +272,8 @@ func (s *shard) step(ctx context.Context, begun func()) (output *kinesis.GetReco
 		}
 		begun()
 	}
-	output, err = s.reader.Stream.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: s.iterator, Limit: aws.Int32(ReadLimit)})
+	output, err = s.reader.Stream.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: s.iterator,
+		Limit: aws.Int32(ReadLimit)})
 	return output, "read shard " + s.id + " of stream " + s.reader.Name, err
 }
 

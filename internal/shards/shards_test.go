@@ -21,7 +21,8 @@ import (
 	"diecast/internal/shards"
 )
 
-// The tests run in testing/synctest's bubbles: time stands still while anything works, and jumps when all wait.
+// The tests run in testing/synctest's bubbles: time stands still while anything works, and jumps
+// when all wait.
 
 const (
 	name = "activity"
@@ -33,12 +34,14 @@ const (
 type stream struct {
 	mutex  sync.Mutex
 	shards []*streamShard
-	// fail is asked before each call for its error, with ListShards, GetShardIterator:<type> or GetRecords.
+	// fail is asked before each call for its error, with ListShards, GetShardIterator:<type> or
+	// GetRecords.
 	fail  func(call, shard string) error
 	calls []string
 	// pageSize is the most records of a read.
 	pageSize int
-	// gap is what an empty read is behind the latest record, in milliseconds: Kinesis gives such reads.
+	// gap is what an empty read is behind the latest record, in milliseconds: Kinesis gives such
+	// reads.
 	gap int64
 }
 
@@ -105,7 +108,8 @@ func (s *stream) count(call string) (n int) {
 	return n
 }
 
-func (s *stream) ListShards(ctx context.Context, in *kinesis.ListShardsInput, _ ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error) {
+func (s *stream) ListShards(ctx context.Context, in *kinesis.ListShardsInput,
+	_ ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	if err := s.call(ctx, "ListShards", ""); err != nil {
@@ -135,7 +139,8 @@ func iterator(shard string, index int) *string {
 	return aws.String(fmt.Sprintf("%s/%d/%d", shard, index, time.Now().UnixNano()))
 }
 
-func (s *stream) GetShardIterator(ctx context.Context, in *kinesis.GetShardIteratorInput, _ ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error) {
+func (s *stream) GetShardIterator(ctx context.Context, in *kinesis.GetShardIteratorInput,
+	_ ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	if err := s.call(ctx, "GetShardIterator:"+string(in.ShardIteratorType), *in.ShardId); err != nil {
@@ -150,9 +155,11 @@ func (s *stream) GetShardIterator(ctx context.Context, in *kinesis.GetShardItera
 	case types.ShardIteratorTypeLatest:
 		index = len(records)
 	case types.ShardIteratorTypeAfterSequenceNumber:
-		index = 1 + slices.IndexFunc(records, func(r types.Record) bool { return *r.SequenceNumber == *in.StartingSequenceNumber })
+		index = 1 + slices.IndexFunc(records,
+			func(r types.Record) bool { return *r.SequenceNumber == *in.StartingSequenceNumber })
 	case types.ShardIteratorTypeAtTimestamp:
-		index = slices.IndexFunc(records, func(r types.Record) bool { return !r.ApproximateArrivalTimestamp.Before(*in.Timestamp) })
+		index = slices.IndexFunc(records,
+			func(r types.Record) bool { return !r.ApproximateArrivalTimestamp.Before(*in.Timestamp) })
 		if index < 0 {
 			index = len(records)
 		}
@@ -160,7 +167,8 @@ func (s *stream) GetShardIterator(ctx context.Context, in *kinesis.GetShardItera
 	return &kinesis.GetShardIteratorOutput{ShardIterator: iterator(*in.ShardId, index)}, nil
 }
 
-func (s *stream) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, _ ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error) {
+func (s *stream) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput,
+	_ ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	parts := strings.Split(*in.ShardIterator, "/")
@@ -174,7 +182,8 @@ func (s *stream) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, _ 
 	}
 	from := s.find(parts[0])
 	to := min(len(from.records), index+s.pageSize, index+int(*in.Limit))
-	output := &kinesis.GetRecordsOutput{Records: from.records[index:to], MillisBehindLatest: aws.Int64(int64(len(from.records) - to))}
+	output := &kinesis.GetRecordsOutput{Records: from.records[index:to],
+		MillisBehindLatest: aws.Int64(int64(len(from.records) - to))}
 	if len(output.Records) == 0 {
 		output.MillisBehindLatest = aws.Int64(s.gap)
 	}
@@ -242,7 +251,8 @@ func (r *reading) payloads() (payloads []string) {
 
 const retryPause = time.Second
 
-func begin(t *testing.T, s *stream, position types.ShardIteratorType, adapt ...func(*shards.Reader, *handler)) *reading {
+func begin(t *testing.T, s *stream, position types.ShardIteratorType,
+	adapt ...func(*shards.Reader, *handler)) *reading {
 	r := &reading{stream: s, ended: make(chan error, 1), begun: time.Now()}
 	template := handler{
 		reading: r,
@@ -387,7 +397,8 @@ func TestAnIteratorThatExpires(t *testing.T) {
 		expected []string
 	}{
 		"after records: behind the last one that was handled": {
-			types.ShardIteratorTypeLatest, []string{"before"}, []string{"1", "2"}, "AFTER_SEQUENCE_NUMBER", []string{"1", "2", "meanwhile", "later"},
+			types.ShardIteratorTypeLatest, []string{"before"}, []string{"1", "2"}, "AFTER_SEQUENCE_NUMBER",
+			[]string{"1", "2", "meanwhile", "later"},
 		},
 		"before the first record, from LATEST: at the time at which it was taken": {
 			types.ShardIteratorTypeLatest, []string{"before"}, nil, "AT_TIMESTAMP", []string{"meanwhile", "later"},
@@ -401,7 +412,8 @@ func TestAnIteratorThatExpires(t *testing.T) {
 				s := newStream("a")
 				s.put("a", c.before...)
 				time.Sleep(time.Second)
-				r := begin(t, s, c.position, func(reader *shards.Reader, _ *handler) { reader.PollInterval = 10 * time.Minute })
+				r := begin(t, s, c.position,
+					func(reader *shards.Reader, _ *handler) { reader.PollInterval = 10 * time.Minute })
 				s.put("a", c.first...)
 				time.Sleep(10*time.Minute + time.Second) // reads what came first, as often as it takes
 				s.put("a", "meanwhile")
@@ -497,7 +509,8 @@ func TestFailuresAreToldAndCountedInARow(t *testing.T) {
 		s.mutex.Unlock()
 		time.Sleep(10 * time.Second)
 		r.end(t)
-		const list, take, read = "list the shards of stream activity", "begin to read shard a of stream activity", "read shard a of stream activity"
+		const list, take, read = "list the shards of stream activity", "begin to read shard a of stream activity",
+			"read shard a of stream activity"
 		assert.Equal(t, []shards.Failure{
 			{Call: list, Attempt: 1, Err: down}, {Call: list, Attempt: 2, Err: down},
 			{Call: take, Shard: "a", Attempt: 1, Err: down}, {Call: take, Shard: "a", Attempt: 2, Err: down},
@@ -537,11 +550,14 @@ func TestWhatCannotBeReadEndsTheReadingOfAllShards(t *testing.T) {
 		told    int
 		message string
 	}{
-		"listing":             {"ListShards", down, 3, "list the shards of stream activity, attempt 3: down"},
-		"beginning":           {"GetShardIterator:TRIM_HORIZON", down, 3, "begin to read shard a of stream activity, attempt 3: down"},
-		"reading":             {"GetRecords", down, 3, "read shard a of stream activity, attempt 3: down"},
-		"no stream":           {"ListShards", missing, 0, "list the shards of stream activity, attempt 1: ResourceNotFoundException"},
-		"no shard":            {"GetShardIterator:TRIM_HORIZON", missing, 0, "begin to read shard a of stream activity, attempt 1: Resource"},
+		"listing": {"ListShards", down, 3, "list the shards of stream activity, attempt 3: down"},
+		"beginning": {"GetShardIterator:TRIM_HORIZON", down, 3,
+			"begin to read shard a of stream activity, attempt 3: down"},
+		"reading": {"GetRecords", down, 3, "read shard a of stream activity, attempt 3: down"},
+		"no stream": {"ListShards", missing, 0,
+			"list the shards of stream activity, attempt 1: ResourceNotFoundException"},
+		"no shard": {"GetShardIterator:TRIM_HORIZON", missing, 0,
+			"begin to read shard a of stream activity, attempt 1: Resource"},
 		"no stream any more":  {"GetRecords", missing, 0, "read shard a of stream activity, attempt 1: Resource"},
 		"a failure in a list": {"ListShards", fmt.Errorf("wrapped: %w", missing), 0, "attempt 1: wrapped"},
 	} {
@@ -659,7 +675,8 @@ func TestAPauseFollowsAReadThatLeavesNothing(t *testing.T) {
 				s := newStream("a")
 				s.pageSize = c.page
 				s.put("a", slices.Repeat([]string{"x"}, c.records)...)
-				r := begin(t, s, types.ShardIteratorTypeTrimHorizon, func(reader *shards.Reader, _ *handler) { reader.PollInterval = c.interval })
+				r := begin(t, s, types.ShardIteratorTypeTrimHorizon,
+					func(reader *shards.Reader, _ *handler) { reader.PollInterval = c.interval })
 				assert.Equal(t, c.reads, s.count("GetRecords a"))
 				interval := c.interval
 				if interval == 0 {
@@ -690,7 +707,8 @@ func TestAPauseFollowsAnEmptyReadThatIsBehindTheLatestRecord(t *testing.T) {
 func TestTheEndOfTheContextCutsEveryPauseShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStream("a")
-		r := begin(t, s, types.ShardIteratorTypeTrimHorizon, func(reader *shards.Reader, _ *handler) { reader.PollInterval = time.Hour })
+		r := begin(t, s, types.ShardIteratorTypeTrimHorizon,
+			func(reader *shards.Reader, _ *handler) { reader.PollInterval = time.Hour })
 		r.end(t)
 		assert.Zero(t, time.Since(r.begun))
 	})

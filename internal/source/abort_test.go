@@ -87,7 +87,8 @@ func unfill(t testing.TB, pool *sql.DB) {
 
 func TestALoadThatDiesAtAnyStepIsBegunAgain(t *testing.T) {
 	rows := expected(t, shop(t, nil))
-	for name, wanted := range map[string]source.Contents{"sample": sample(nil), "dump": dumpOf(dumpText(t, shop(t, nil)))} {
+	for name, wanted := range map[string]source.Contents{"sample": sample(nil),
+		"dump": dumpOf(dumpText(t, shop(t, nil)))} {
 		t.Run(name, func(t *testing.T) {
 			pool := empty(t)
 			apply(t, pool, source.Contents{Kind: source.Empty})

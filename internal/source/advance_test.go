@@ -53,7 +53,8 @@ func TestDaysAreRefused(t *testing.T) {
 	_, err := source.New(pool).Advance(t.Context(), 1)
 	require.ErrorContains(t, err, "only a generated shop lives on (source.kind=sample), and the source is empty")
 	apply(t, pool, sample(nil))
-	for days, message := range map[int]string{0: "days is 0", -1: "days is -1", 3651: "advance 3651: allowed are 0 to 3650 days"} {
+	for days, message := range map[int]string{0: "days is 0", -1: "days is -1",
+		3651: "advance 3651: allowed are 0 to 3650 days"} {
 		_, err := source.New(pool).Advance(t.Context(), days)
 		require.ErrorContains(t, err, message)
 	}
@@ -109,8 +110,9 @@ func TestDaysKeepWhatOthersChanged(t *testing.T) {
 
 func TestDaysThatRunIntoForeignRowsAreRefusedWhole(t *testing.T) {
 	for name, statement := range map[string]string{
-		"an order's number is taken": "INSERT INTO classicmodels.orders SELECT max(orderNumber) + 1, '2005-06-01', '2005-06-09', NULL, 'In Process', NULL, min(customerNumber) FROM classicmodels.orders",
-		"customers are gone":         "DELETE FROM classicmodels.customers",
+		"an order's number is taken": "INSERT INTO classicmodels.orders SELECT max(orderNumber) + 1, '2005-06-01', " +
+			"'2005-06-09', NULL, 'In Process', NULL, min(customerNumber) FROM classicmodels.orders",
+		"customers are gone": "DELETE FROM classicmodels.customers",
 	} {
 		t.Run(name, func(t *testing.T) {
 			pool := empty(t)

@@ -55,13 +55,15 @@ func alphabetical(t testing.TB, content string) string {
 			parts[name] = "CREATE TABLE " + table
 		}
 	}
-	for insert := range strings.SplitSeq(strings.TrimSuffix(tail, "COMMIT;\nSET FOREIGN_KEY_CHECKS = 1;\n"), "INSERT INTO ") {
+	for insert := range strings.SplitSeq(strings.TrimSuffix(tail, "COMMIT;\nSET FOREIGN_KEY_CHECKS = 1;\n"),
+		"INSERT INTO ") {
 		if insert != "" {
 			name, _, _ := strings.Cut(insert, " ")
 			parts[name] += "INSERT INTO " + insert
 		}
 	}
-	for _, name := range []string{"customers", "employees", "offices", "orderdetails", "orders", "payments", "productlines", "products", "ratings"} {
+	for _, name := range []string{"customers", "employees", "offices", "orderdetails", "orders", "payments",
+		"productlines", "products", "ratings"} {
 		head += parts["`classicmodels`.`"+name+"`"]
 	}
 	return head
@@ -74,7 +76,8 @@ func TestADumpIsLoadedInAnyOrderOfItsTables(t *testing.T) {
 	_, err := writer.Write([]byte(content))
 	require.NoError(t, err)
 	require.NoError(t, writer.Close())
-	for name, form := range map[string]string{"the generator's": content, "mysqldump's": alphabetical(t, content), "packed": packed.String()} {
+	for name, form := range map[string]string{"the generator's": content, "mysqldump's": alphabetical(t, content),
+		"packed": packed.String()} {
 		t.Run(name, func(t *testing.T) {
 			pool := empty(t)
 			state := apply(t, pool, dumpOf(form))
@@ -129,18 +132,25 @@ func TestBadDumpsLeaveNothing(t *testing.T) {
 		contents source.Contents
 		message  string
 	}{
-		"cannot be opened": {source.Contents{Kind: source.Dump, DumpName: "s3://bucket/shop.sql", Dump: func(context.Context) (io.ReadCloser, error) { return nil, broken }},
+		"cannot be opened": {source.Contents{Kind: source.Dump, DumpName: "s3://bucket/shop.sql",
+			Dump: func(context.Context) (io.ReadCloser, error) { return nil, broken }},
 			"open s3://bucket/shop.sql: connection reset by S3"},
-		"breaks off": {source.Contents{Kind: source.Dump, DumpName: "s3://bucket/shop.sql", Dump: func(context.Context) (io.ReadCloser, error) {
-			return io.NopCloser(io.MultiReader(strings.NewReader(content[:len(content)/2]), iotest.ErrReader(broken))), nil
-		}}, "cannot be read: connection reset by S3"},
-		"truncated":          {dumpOf(content[:len(content)*2/3]), "the file is truncated"},
-		"truncated by lines": {dumpOf(content[:strings.LastIndex(content, "INSERT INTO `classicmodels`.`ratings`")]), "has no COMMIT: the file is truncated"},
-		"a missing table":    {dumpOf(strings.ReplaceAll(content, "`payments`", "`payed`")), "table payments: is missing"},
-		"a bad value":        {dumpOf(change("'NA')", "NULL)")), "column territory: it may not be null"},
-		"a key twice":        {dumpOf(change(office, office+"\n"+office)), "table offices: Error 1062"},
-		"a missing parent":   {dumpOf(change("\n('1',", "\n('11',")), "table employees: officeCode 1 is not in offices"},
-		"not a dump":         {dumpOf("PK\x03\x04"), "s3://bucket/shop.sql:1: the file is a zip archive"},
+		"breaks off": {source.Contents{Kind: source.Dump, DumpName: "s3://bucket/shop.sql",
+			Dump: func(context.Context) (io.ReadCloser, error) {
+				return io.NopCloser(io.MultiReader(strings.NewReader(content[:len(content)/2]),
+						iotest.ErrReader(broken))),
+					nil
+			}}, "cannot be read: connection reset by S3"},
+		"truncated": {dumpOf(content[:len(content)*2/3]), "the file is truncated"},
+		"truncated by lines": {dumpOf(content[:strings.LastIndex(content, "INSERT INTO `classicmodels`.`ratings`")]),
+			"has no COMMIT: the file is truncated"},
+		"a missing table": {dumpOf(strings.ReplaceAll(content, "`payments`", "`payed`")),
+			"table payments: is missing"},
+		"a bad value": {dumpOf(change("'NA')", "NULL)")), "column territory: it may not be null"},
+		"a key twice": {dumpOf(change(office, office+"\n"+office)), "table offices: Error 1062"},
+		"a missing parent": {dumpOf(change("\n('1',", "\n('11',")),
+			"table employees: officeCode 1 is not in offices"},
+		"not a dump": {dumpOf("PK\x03\x04"), "s3://bucket/shop.sql:1: the file is a zip archive"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := source.New(pool).Apply(t.Context(), bad.contents)

@@ -19,16 +19,21 @@ func TestQueriesAnswerAReader(t *testing.T) {
 	reader := login(t, pool, scripts.ETLReader)
 	value := func(text string) *string { return &text }
 	for statement, expected := range map[string]source.Table{
-		"SELECT 1 AS a, NULL AS b, 1.50 AS c":                               {Columns: []string{"a", "b", "c"}, Rows: [][]*string{{value("1"), nil, value("1.50")}}},
-		"-- a comment\n# another\n (SELECT 'é' AS x) ":                      {Columns: []string{"x"}, Rows: [][]*string{{value("é")}}},
-		"with q as (select x'00ff' as x) select * from q":                   {Columns: []string{"x"}, Rows: [][]*string{{value("0x00ff")}}},
-		"SELECT city FROM classicmodels.customers WHERE customerNumber = 0": {Columns: []string{"city"}, Rows: [][]*string{}},
+		"SELECT 1 AS a, NULL AS b, 1.50 AS c": {Columns: []string{"a", "b", "c"},
+			Rows: [][]*string{{value("1"), nil, value("1.50")}}},
+		"-- a comment\n# another\n (SELECT 'é' AS x) ": {Columns: []string{"x"},
+			Rows: [][]*string{{value("é")}}},
+		"with q as (select x'00ff' as x) select * from q": {Columns: []string{"x"},
+			Rows: [][]*string{{value("0x00ff")}}},
+		"SELECT city FROM classicmodels.customers WHERE customerNumber = 0": {Columns: []string{"city"},
+			Rows: [][]*string{}},
 	} {
 		table, err := source.Query(t.Context(), reader, statement)
 		require.NoError(t, err, statement)
 		assert.Equal(t, expected, table, statement)
 	}
-	for _, statement := range []string{"SHOW TABLES FROM classicmodels", "DESCRIBE classicmodels.ratings", "EXPLAIN SELECT * FROM classicmodels.ratings", "DESC classicmodels.orders"} {
+	for _, statement := range []string{"SHOW TABLES FROM classicmodels", "DESCRIBE classicmodels.ratings",
+		"EXPLAIN SELECT * FROM classicmodels.ratings", "DESC classicmodels.orders"} {
 		table, err := source.Query(t.Context(), reader, statement)
 		require.NoError(t, err, statement)
 		assert.NotEmpty(t, table.Rows, statement)
@@ -37,13 +42,15 @@ func TestQueriesAnswerAReader(t *testing.T) {
 
 func TestQueriesAreBounded(t *testing.T) {
 	pool := empty(t)
-	numbers := "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50) SELECT n.i, repeat('x', $) FROM n JOIN n AS m LIMIT %"
+	numbers := "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50) SELECT n.i, " +
+		"repeat('x', $) FROM n JOIN n AS m LIMIT %"
 	for name, test := range map[string]struct {
 		rows, width string
 		expected    int
 		truncated   bool
 	}{
-		"as many as go": {"1000", "1", 1000, false}, "one more": {"1001", "1", 1000, true}, "too wide": {"30", "100000", 10, true},
+		"as many as go": {"1000", "1", 1000, false}, "one more": {"1001", "1", 1000, true}, "too wide": {"30", "100000",
+			10, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			table, err := source.Query(
@@ -56,7 +63,8 @@ func TestQueriesAreBounded(t *testing.T) {
 	}
 	_, err := source.QueryWithin(
 		t.Context(), pool,
-		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900) SELECT sum(n.i * m.i * o.i) FROM n JOIN n AS m JOIN n AS o",
+		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900) SELECT sum(n.i * m.i * o.i) "+
+			"FROM n JOIN n AS m JOIN n AS o",
 		200*time.Millisecond,
 	)
 	require.EqualError(t, err, "query: the statement took more than 200ms")
@@ -86,7 +94,8 @@ func TestQueriesChangeNothing(t *testing.T) {
 	}
 	assert.Equal(t, before, stored(t, pool))
 	// With a login that may do everything, the transaction is what holds.
-	execute(t, pool, "CREATE FUNCTION classicmodels.lose() RETURNS int BEGIN DELETE FROM classicmodels.ratings; RETURN 1; END")
+	execute(t, pool, "CREATE FUNCTION classicmodels.lose() RETURNS int BEGIN DELETE FROM classicmodels.ratings; "+
+		"RETURN 1; END")
 	_, err := source.Query(t.Context(), pool, "SELECT classicmodels.lose()")
 	require.ErrorContains(t, err, "READ ONLY transaction")
 	assert.Equal(t, before, stored(t, pool))

@@ -239,7 +239,8 @@ func TestKindsThatAreNotLoaded(t *testing.T) {
 		"foreign":           {source.Contents{Kind: source.Foreign}, `kind "foreign"`},
 		"options":           {sample(func(o *classicmodels.Options) { o.Scale = 0.25 }), "scale 0.25"},
 		"a dump of no name": {source.Contents{Kind: source.Dump}, "name the dump"},
-		"a large sample":    {sample(func(o *classicmodels.Options) { o.Scale = 469 }), "the loader takes 3000000 (scale 468): load it by hand: deploy with source.kind=empty, write shop.sql"},
+		"a large sample": {sample(func(o *classicmodels.Options) { o.Scale = 469 }),
+			"the loader takes 3000000 (scale 468): load it by hand: deploy with source.kind=empty, write shop.sql"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := source.New(nil).Apply(t.Context(), bad.contents)
@@ -272,7 +273,8 @@ func TestForeignRowsAreNeverTouched(t *testing.T) {
 			_, err := source.New(pool).Advance(t.Context(), 1)
 			require.ErrorContains(t, err, "filled with rows that the loader did not make")
 			assert.Equal(t, tables, count(t, pool, "information_schema.tables WHERE table_schema = 'classicmodels'"))
-			assert.Equal(t, 1, count(t, login(t, pool, scripts.ETLReader), "classicmodels.productlines"), "readers are served")
+			assert.Equal(t, 1, count(t, login(t, pool, scripts.ETLReader), "classicmodels.productlines"),
+				"readers are served")
 			state, err := source.New(pool).Status(t.Context())
 			require.NoError(t, err)
 			assert.EqualValues(t, 1, state.Tables["productlines"])
@@ -340,21 +342,33 @@ func TestUsersHaveTheirRightsAndNoMore(t *testing.T) {
 	}
 	for user, rights := range map[string]struct{ allowed, refused []string }{
 		scripts.ETLReader: {
-			[]string{"SELECT count(*) FROM classicmodels.customers", "SELECT count(*) FROM classicmodels.ratings", "SELECT count(*) FROM classicmodels.orderdetails",
-				"SELECT count(*) FROM classicmodels.orders", "SELECT count(*) FROM classicmodels.products", "SELECT count(*) FROM classicmodels.productlines", "SELECT kind FROM diecast.source_load"},
-			[]string{"SELECT * FROM classicmodels.employees", "SELECT * FROM classicmodels.payments", "SELECT * FROM classicmodels.offices", "DELETE FROM classicmodels.ratings",
-				"UPDATE classicmodels.ratings SET productRating = 5", "INSERT INTO classicmodels.productlines (productLine) VALUES ('x')", "CREATE TABLE classicmodels.x (a int)",
-				"DROP TABLE classicmodels.ratings", "DELETE FROM diecast.source_load", "SELECT * FROM diecast.source_schema", "SELECT * FROM mysql.user", "CREATE USER x"},
+			[]string{"SELECT count(*) FROM classicmodels.customers", "SELECT count(*) FROM classicmodels.ratings",
+				"SELECT count(*) FROM classicmodels.orderdetails",
+				"SELECT count(*) FROM classicmodels.orders", "SELECT count(*) FROM classicmodels.products",
+				"SELECT count(*) FROM classicmodels.productlines", "SELECT kind FROM diecast.source_load"},
+			[]string{"SELECT * FROM classicmodels.employees", "SELECT * FROM classicmodels.payments",
+				"SELECT * FROM classicmodels.offices", "DELETE FROM classicmodels.ratings",
+				"UPDATE classicmodels.ratings SET productRating = 5",
+				"INSERT INTO classicmodels.productlines (productLine) VALUES ('x')",
+				"CREATE TABLE classicmodels.x (a int)",
+				"DROP TABLE classicmodels.ratings", "DELETE FROM diecast.source_load",
+				"SELECT * FROM diecast.source_schema", "SELECT * FROM mysql.user", "CREATE USER x"},
 		},
 		scripts.WebReader: {
-			[]string{"SELECT city, country FROM classicmodels.customers", "SELECT orderDate, status FROM classicmodels.orders", "SELECT count(*) FROM classicmodels.orderdetails", "SELECT productLine FROM classicmodels.products"},
-			[]string{"SELECT customerName FROM classicmodels.customers", "SELECT phone FROM classicmodels.customers", "SELECT comments FROM classicmodels.orders", "SELECT * FROM classicmodels.ratings",
-				"UPDATE classicmodels.products SET MSRP = 0", "DELETE FROM classicmodels.orders", "SELECT * FROM diecast.source_load"},
+			[]string{"SELECT city, country FROM classicmodels.customers",
+				"SELECT orderDate, status FROM classicmodels.orders", "SELECT count(*) FROM classicmodels.orderdetails",
+				"SELECT productLine FROM classicmodels.products"},
+			[]string{"SELECT customerName FROM classicmodels.customers", "SELECT phone FROM classicmodels.customers",
+				"SELECT comments FROM classicmodels.orders", "SELECT * FROM classicmodels.ratings",
+				"UPDATE classicmodels.products SET MSRP = 0", "DELETE FROM classicmodels.orders",
+				"SELECT * FROM diecast.source_load"},
 		},
 		scripts.SourceOwner: {
-			[]string{"SELECT count(*) FROM classicmodels.employees", "UPDATE classicmodels.products SET quantityInStock = 0", "CREATE TABLE classicmodels.notes (a int)",
+			[]string{"SELECT count(*) FROM classicmodels.employees",
+				"UPDATE classicmodels.products SET quantityInStock = 0", "CREATE TABLE classicmodels.notes (a int)",
 				"ALTER TABLE classicmodels.notes ADD COLUMN b int", "DROP TABLE classicmodels.notes"},
-			[]string{"DELETE FROM diecast.source_load", "SELECT * FROM mysql.user", "CREATE USER x", "CREATE DATABASE x", "GRANT SELECT ON classicmodels.* TO 'web_reader'@'%'"},
+			[]string{"DELETE FROM diecast.source_load", "SELECT * FROM mysql.user", "CREATE USER x",
+				"CREATE DATABASE x", "GRANT SELECT ON classicmodels.* TO 'web_reader'@'%'"},
 		},
 	} {
 		t.Run(user, func(t *testing.T) {
@@ -383,7 +397,8 @@ func TestTheJobsUserSeesNewColumns(t *testing.T) {
 	var columns int
 	require.NoError(t, login(t, pool, scripts.ETLReader).QueryRowContext(
 		t.Context(),
-		"SELECT count(*) FROM information_schema.columns WHERE table_schema = 'classicmodels' AND table_name = 'customers'",
+		"SELECT count(*) FROM information_schema.columns WHERE table_schema = 'classicmodels' AND table_name = "+
+			"'customers'",
 	).Scan(&columns))
 	assert.Equal(t, 14, columns)
 }

@@ -57,15 +57,17 @@ func TestRealDumpsLoadAsWhatTheyAreOf(t *testing.T) {
 			execute(t, pool, "UPDATE classicmodels.products SET productDescription = ?", text)
 			execute(t, pool, "UPDATE classicmodels.productlines SET image = ?", []byte("\x00\x01'\\\"\xff\xfe\n\r\x1a"))
 			execute(t, pool, "CREATE VIEW classicmodels.seen AS SELECT * FROM classicmodels.orders")
-			execute(t, pool, "CREATE TRIGGER classicmodels.watch BEFORE UPDATE ON classicmodels.orders FOR EACH ROW BEGIN SET NEW.status = 'x;y'; END")
+			execute(t, pool, "CREATE TRIGGER classicmodels.watch BEFORE UPDATE ON classicmodels.orders FOR EACH ROW "+
+				"BEGIN SET NEW.status = 'x;y'; END")
 			execute(t, pool, "CREATE PROCEDURE classicmodels.lose() BEGIN DELETE FROM classicmodels.ratings; END")
 			before := stored(t, pool)
 			host, port, err := net.SplitHostPort(server.Address())
 			require.NoError(t, err)
-			command := exec.CommandContext(t.Context(), filepath.Join(installation(t), "bin", "mariadb-dump"), append([]string{
-				"--no-defaults", "--host=" + host, "--port=" + port, "--user=" + server.User,
-				"--skip-ssl", "--default-character-set=utf8mb4",
-			}, arguments...)...)
+			command := exec.CommandContext(t.Context(), filepath.Join(installation(t), "bin", "mariadb-dump"),
+				append([]string{
+					"--no-defaults", "--host=" + host, "--port=" + port, "--user=" + server.User,
+					"--skip-ssl", "--default-character-set=utf8mb4",
+				}, arguments...)...)
 			command.Env = []string{"MYSQL_PWD=" + server.Password()}
 			var written, problems bytes.Buffer
 			command.Stdout, command.Stderr = &written, &problems
@@ -79,15 +81,17 @@ func TestRealDumpsLoadAsWhatTheyAreOf(t *testing.T) {
 	}
 }
 
-// secured starts a server that speaks TLS and refuses everything else, and gives a connection string for a user that trusts it.
+// secured starts a server that speaks TLS and refuses everything else, and gives a connection
+// string for a user that trusts it.
 func secured(t *testing.T) (dsn func(user, password string, encrypted bool) string) {
 	t.Helper()
 	base, folder := installation(t), t.TempDir()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	certificate := &x509.Certificate{
-		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.ParseIP("127.0.0.1")}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.ParseIP("127.0.0.1")},
+		NotBefore: time.Now().Add(-time.Hour),
+		NotAfter:  time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, certificate, certificate, key.Public(), key)
 	require.NoError(t, err)
@@ -95,7 +99,8 @@ func secured(t *testing.T) (dsn func(user, password string, encrypted bool) stri
 	require.NoError(t, err)
 	certificatePEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "server.pem"), certificatePEM, 0o600))
-	require.NoError(t, os.WriteFile(filepath.Join(folder, "key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "key.pem"),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
 
 	// The laptop's server has no TLS: the same binaries, started with it.
 	bin := filepath.Join(folder, "bin")
@@ -110,7 +115,8 @@ func secured(t *testing.T) (dsn func(user, password string, encrypted bool) stri
 			require.NoError(t, os.Symlink(filepath.Join(base, "bin", entry.Name()), filepath.Join(bin, entry.Name())))
 		}
 	}
-	script := "#!/bin/sh\nexec " + filepath.Join(base, "bin", "mariadbd") + ` "$@" --skip-disable-ssl --ssl-cert=` + filepath.Join(folder, "server.pem") +
+	script := "#!/bin/sh\nexec " + filepath.Join(base, "bin", "mariadbd") + ` "$@" --skip-disable-ssl --ssl-cert=` +
+		filepath.Join(folder, "server.pem") +
 		" --ssl-key=" + filepath.Join(folder, "key.pem") + "\n"
 	require.NoError(t, os.WriteFile(filepath.Join(bin, "mariadbd"), []byte(script), 0o755))
 	t.Setenv("DIECAST_MARIADB_BIN", bin)
@@ -123,7 +129,8 @@ func secured(t *testing.T) (dsn func(user, password string, encrypted bool) stri
 	})
 	roots := x509.NewCertPool()
 	require.True(t, roots.AppendCertsFromPEM(certificatePEM))
-	require.NoError(t, mysql.RegisterTLSConfig("secured", &tls.Config{RootCAs: roots, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS12}))
+	require.NoError(t, mysql.RegisterTLSConfig("secured", &tls.Config{RootCAs: roots, ServerName: "127.0.0.1",
+		MinVersion: tls.VersionTLS12}))
 	t.Cleanup(func() { mysql.DeregisterTLSConfig("secured") })
 	return func(user, password string, encrypted bool) string {
 		if user == "" {

@@ -11,7 +11,8 @@ import (
 
 func TestCheck(t *testing.T) {
 	for _, accepted := range []string{
-		"SELECT 1", "select(1)", "  with x AS (SELECT 1) SELECT * FROM x", "-- why\n# so\n\n((SELECT 1))", "select\t1", "SELECT",
+		"SELECT 1", "select(1)", "  with x AS (SELECT 1) SELECT * FROM x", "-- why\n# so\n\n((SELECT 1))", "select\t1",
+		"SELECT",
 	} {
 		assert.NoError(t, Check(accepted, "SELECT", "WITH"), accepted)
 	}

@@ -1,9 +1,9 @@
-// Package strictjson reads JSON that comes from outside under stated limits: every rule that a document
-// breaks is collected, so that its sender learns of all of them at once.
+// Package strictjson reads JSON that comes from outside under stated limits: every rule that a
+// document breaks is collected, so that its sender learns of all of them at once.
 //
-// It is stricter than encoding/json in what RFC 7493 (I-JSON) leaves no room for: UTF-8 only, no lone
-// surrogates, no doubled names, no numbers beyond a float64, names compared exactly. It knows nothing about
-// any particular document.
+// It is stricter than encoding/json in what RFC 7493 (I-JSON) leaves no room for: UTF-8 only, no
+// lone surrogates, no doubled names, no numbers beyond a float64, names compared exactly. It knows
+// nothing about any particular document.
 package strictjson
 
 import (
@@ -23,21 +23,23 @@ import (
 	"github.com/google/uuid"
 )
 
-// shownLength is how many characters of a refused value an error repeats. The values are customers' data:
-// enough to find the mistake, no more.
+// shownLength is how many characters of a refused value an error repeats. The values are customers'
+// data: enough to find the mistake, no more.
 const shownLength = 24
 
 // Limits bound a document before any of its fields is looked at. The zero value bounds nothing.
 type Limits struct {
 	// MaxBytes is the largest document, in bytes.
 	MaxBytes int
-	// MaxDepth is how deep objects and arrays may lie inside each other; the document itself is level 1.
+	// MaxDepth is how deep objects and arrays may lie inside each other; the document itself is
+	// level 1.
 	MaxDepth int
 }
 
 // Violation is one broken rule.
 type Violation struct {
-	// Field is the path of the value, such as browse_history[2].quantity; empty for the document as a whole.
+	// Field is the path of the value, such as browse_history[2].quantity; empty for the document as
+	// a whole.
 	Field string
 	// Value is what was found, shortened; an object or array is only named as such.
 	Value string
@@ -66,8 +68,8 @@ func (e *Error) Error() string {
 	return strings.Join(lines, "; ")
 }
 
-// Member is one name and value of an object; the value is compact JSON, its strings and numbers spelled as
-// they came.
+// Member is one name and value of an object; the value is compact JSON, its strings and numbers
+// spelled as they came.
 type Member struct {
 	Name  string
 	Value jsontext.Value
@@ -96,8 +98,8 @@ type node struct {
 	elements []*node
 }
 
-// Parse reads one JSON value. The error is an *Error with a single violation: what is not readable as a
-// whole has no fields to judge.
+// Parse reads one JSON value. The error is an *Error with a single violation: what is not readable
+// as a whole has no fields to judge.
 func Parse(data []byte, limits Limits) (*Document, error) {
 	if limits.MaxBytes > 0 && len(data) > limits.MaxBytes {
 		return nil, refusal(fmt.Sprintf("%d bytes", len(data)), fmt.Sprintf("at most %d bytes", limits.MaxBytes))
@@ -236,8 +238,8 @@ func shorten(text string) string {
 	return string([]rune(text)[:shownLength]) + "..."
 }
 
-// Field is the object's member of this name, whether present or not. On anything but an object it records a
-// violation only through the caller's Object.
+// Field is the object's member of this name, whether present or not. On anything but an object it
+// records a violation only through the caller's Object.
 func (v Value) Field(name string) Value {
 	path := name
 	if v.path != "" {
@@ -297,7 +299,8 @@ func (v Value) Text(least, most int) string {
 	return v.node.text
 }
 
-// Pattern requires a string that the expression matches; allowed describes the expression to people.
+// Pattern requires a string that the expression matches; allowed describes the expression to
+// people.
 func (v Value) Pattern(expression *regexp.Regexp, allowed string) string {
 	if v.node == nil || v.node.kind != '"' || !expression.MatchString(v.node.text) {
 		v.Refuse(allowed)
@@ -318,8 +321,8 @@ func (v Value) Number(least, most float64) float64 {
 	return v.node.number
 }
 
-// Integer requires a whole number from least to most, both at most 2^53 in size. As in JSON Schema, 2.0 and
-// 2e0 are whole.
+// Integer requires a whole number from least to most, both at most 2^53 in size. As in JSON Schema,
+// 2.0 and 2e0 are whole.
 func (v Value) Integer(least, most int64) int64 {
 	if v.node == nil || v.node.kind != '0' || math.Trunc(v.node.number) != v.node.number ||
 		v.node.number < float64(least) || v.node.number > float64(most) {
@@ -368,7 +371,8 @@ func Object(members []Member) []byte {
 		if i > 0 {
 			buffer = append(buffer, ',')
 		}
-		// A name that came from a parsed document or from our own code is valid UTF-8, the only condition.
+		// A name that came from a parsed document or from our own code is valid UTF-8, the only
+		// condition.
 		buffer, _ = jsontext.AppendQuote(buffer, member.Name)
 		buffer = append(buffer, ':')
 		buffer = append(buffer, member.Value...)
@@ -404,8 +408,8 @@ func (v Value) OneOf(allowed ...string) string {
 	return ""
 }
 
-// timePattern admits the years 2000 to 2099: a clock outside them is broken, and none of them leaves the
-// four-digit years when it is converted to UTC.
+// timePattern admits the years 2000 to 2099: a clock outside them is broken, and none of them
+// leaves the four-digit years when it is converted to UTC.
 var timePattern = regexp.MustCompile(`^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`)
 
 // Time requires an RFC 3339 time in the years 2000 to 2099, and returns it in UTC.

@@ -13,7 +13,8 @@ import (
 )
 
 func TestMembersKeepTheSpellingOfTheirValues(t *testing.T) {
-	document, err := strictjson.Parse([]byte(" { \"a\" : [ 1.50 , -0, 1E+2 ] , \"\\u0062\":\"\\u00e9<\", \"c\":{\"d\" :null} } "), strictjson.Limits{})
+	document, err := strictjson.Parse([]byte(" { \"a\" : [ 1.50 , -0, 1E+2 ] , \"\\u0062\":\"\\u00e9<\", "+
+		"\"c\":{\"d\" :null} } "), strictjson.Limits{})
 	require.NoError(t, err)
 	members := document.Root().Members()
 	require.Len(t, members, 3)
@@ -43,7 +44,8 @@ func TestParseRefusesWithTheCause(t *testing.T) {
 }
 
 func TestViolationsShowLittleOfTheValue(t *testing.T) {
-	document, err := strictjson.Parse([]byte(`{"a":"`+strings.Repeat("é", 100)+`","b":{"secret":1},"c":[1,2]}`), strictjson.Limits{})
+	document, err := strictjson.Parse([]byte(`{"a":"`+strings.Repeat("é", 100)+`","b":{"secret":1},"c":[1,2]}`),
+		strictjson.Limits{})
 	require.NoError(t, err)
 	root := document.Root()
 	root.Field("a").Integer(0, 1)
@@ -56,7 +58,8 @@ func TestViolationsShowLittleOfTheValue(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, text := range []string{`{"a":[1,{"b":"c"}],"":null}`, `[[],{},"\u0000",-0.0e-0,true,false]`, ` "x" `, `{"a":1,"\u0061":2}`} {
+	for _, text := range []string{`{"a":[1,{"b":"c"}],"":null}`, `[[],{},"\u0000",-0.0e-0,true,false]`, ` "x" `,
+		`{"a":1,"\u0061":2}`} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -47,7 +47,8 @@ type Rows struct {
 	Read        map[string]int64 `json:"read"`
 	Published   map[string]int64 `json:"published"`
 	Quarantined map[string]int64 `json:"quarantined"`
-	// DeletedMeanwhile are rows whose parents were missing because the source deleted both while the run read.
+	// DeletedMeanwhile are rows whose parents were missing because the source deleted both while
+	// the run read.
 	DeletedMeanwhile map[string]int64 `json:"deleted_meanwhile"`
 }
 
@@ -85,9 +86,10 @@ func DecodeOutcome(data []byte) (Outcome, error) {
 	}
 	root.Field("schema_version").Integer(1, 1)
 	outcome := Outcome{
-		RunID:     root.Field("run_id").Pattern(runIDPattern, runIDMeaning),
-		Status:    Status(root.Field("status").OneOf(string(Running), string(Failed), string(Succeeded))),
-		Stage:     root.Field("stage").OneOf("session", "contract", "read", "quality", "write", "manifest", "publish", "prune"),
+		RunID:  root.Field("run_id").Pattern(runIDPattern, runIDMeaning),
+		Status: Status(root.Field("status").OneOf(string(Running), string(Failed), string(Succeeded))),
+		Stage: root.Field("stage").OneOf("session", "contract", "read", "quality", "write", "manifest", "publish",
+			"prune"),
 		StartedAt: root.Field("started_at").Time(),
 		Additions: readAdditions(root.Field("additions")),
 		Seconds:   map[string]float64{},

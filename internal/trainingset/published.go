@@ -17,7 +17,8 @@ type Published struct {
 	ManifestSHA256 string `json:"manifest_sha256"`
 }
 
-// DecodePublished reads published.json. The error is a *strictjson.Error that names every violation.
+// DecodePublished reads published.json. The error is a *strictjson.Error that names every
+// violation.
 func DecodePublished(data []byte) (Published, error) {
 	document, err := strictjson.Parse(data, strictjson.Limits{MaxBytes: MaxPublishedBytes, MaxDepth: maxDepth})
 	if err != nil {

@@ -1,12 +1,13 @@
-// Package trainingset is the contract of one published run of training data: what the ETL job writes, what the
-// gate checks, and what the trainer reads.
+// Package trainingset is the contract of one published run of training data: what the ETL job
+// writes, what the gate checks, and what the trainer reads.
 //
-// A run is a folder, ratings_ml_training/<run_id>/, with the tables ratings, products and customers, where the
-// ETL job made it also the sales mart (sales, dates) and observations, and a manifest.json that names every
-// file; everything else in it begins with an underscore. published.json beside the runs names the one that
-// programs read. The catalogue's tables follow it by a file that lists the run's files (CatalogueFolder). The
-// package must not know how a run is made or what is learned from it. JSON Schemas are
-// docs/schemas/training_set_*.schema.json; golden examples are in test/contracts/.
+// A run is a folder, ratings_ml_training/<run_id>/, with the tables ratings, products and
+// customers, where the ETL job made it also the sales mart (sales, dates) and observations, and a
+// manifest.json that names every file; everything else in it begins with an underscore.
+// published.json beside the runs names the one that programs read. The catalogue's tables follow it
+// by a file that lists the run's files (CatalogueFolder). The package must not know how a run is
+// made or what is learned from it. JSON Schemas are docs/schemas/training_set_*.schema.json; golden
+// examples are in test/contracts/.
 package trainingset
 
 import (
@@ -32,7 +33,8 @@ const (
 	PublishedName = "published.json"
 	// OutcomeName is the file in a run's folder in which the ETL job tells how it went.
 	OutcomeName = "_outcome.json"
-	// QuarantinePrefix is the folder of the rows that were not published: quarantine/<run_id>/<table>/.
+	// QuarantinePrefix is the folder of the rows that were not published:
+	// quarantine/<run_id>/<table>/.
 	QuarantinePrefix = "quarantine"
 	// SymlinkName is the file in a CatalogueFolder that lists the published run's files of a table.
 	SymlinkName = "symlink.txt"
@@ -53,7 +55,8 @@ type Strategy string
 const (
 	// Replace publishes the source as it is now.
 	Replace Strategy = "replace"
-	// Latest publishes the newest rating of each customer and product over what was published and what is new.
+	// Latest publishes the newest rating of each customer and product over what was published and
+	// what is new.
 	Latest Strategy = "latest"
 	// Average publishes the mean over time of each customer's ratings of a product, as a double.
 	Average Strategy = "average"
@@ -76,7 +79,8 @@ type Manifest struct {
 	Format        Format    `json:"format"`
 	Tables        Tables    `json:"tables"`
 	Source        Source    `json:"source"`
-	// SourceSchema is the tables that were read as the source described them; nil where that is not known.
+	// SourceSchema is the tables that were read as the source described them; nil where that is not
+	// known.
 	SourceSchema []SourceTable `json:"source_schema,omitempty"`
 	// Additions are columns of those tables that the job does not know.
 	Additions []Addition `json:"additions,omitempty"`
@@ -190,8 +194,9 @@ func Columns(table string) []Column {
 // CataloguePrefix is the folder of what the catalogue's tables follow.
 const CataloguePrefix = "catalogue"
 
-// CatalogueTable is the name of a run's table in the Glue catalogue: that of the ratings is the course's. A table of
-// another format than Parquet is another table, so that none ever names files that it cannot read.
+// CatalogueTable is the name of a run's table in the Glue catalogue: that of the ratings is the
+// course's. A table of another format than Parquet is another table, so that none ever names files
+// that it cannot read.
 func CatalogueTable(table string, format Format) string {
 	name := table
 	if table == "ratings" {
@@ -203,8 +208,8 @@ func CatalogueTable(table string, format Format) string {
 	return name
 }
 
-// CatalogueFolder is where the catalogue's table looks: a folder with one file, SymlinkName, that lists the
-// published run's files, one URI a line (Hive's SymlinkTextInputFormat).
+// CatalogueFolder is where the catalogue's table looks: a folder with one file, SymlinkName, that
+// lists the published run's files, one URI a line (Hive's SymlinkTextInputFormat).
 func CatalogueFolder(table string, format Format) string {
 	return CataloguePrefix + "/" + CatalogueTable(table, format)
 }
@@ -231,7 +236,8 @@ func columns(table string, rating string) []columnRule {
 			{"dayOfMonth", integer}, {"dayOfWeek", integer}, {"revenue", revenue},
 			{"threshold", []string{"decimal(24,4)"}}, {"isSpike", []string{"boolean"}}}
 	case "observations":
-		return []columnRule{{"customerNumber", integer}, {"productCode", text}, {"ratedAt", time64}, {"productRating", integer}}
+		return []columnRule{{"customerNumber", integer}, {"productCode", text}, {"ratedAt", time64},
+			{"productRating", integer}}
 	default:
 		return []columnRule{{"customerNumber", integer}, {"city", text}, {"state", text}, {"postalCode", text},
 			{"country", text}, {"creditLimit", money}}
@@ -264,7 +270,8 @@ func Decode(data []byte) (Manifest, error) {
 		manifest.Tables.Ratings = readTable(tables, "ratings", rating, manifest.Format)
 		manifest.Tables.Products = readTable(tables, "products", rating, manifest.Format)
 		manifest.Tables.Customers = readTable(tables, "customers", rating, manifest.Format)
-		optional := map[string]**Table{"sales": &manifest.Tables.Sales, "dates": &manifest.Tables.Dates, "observations": &manifest.Tables.Observations}
+		optional := map[string]**Table{"sales": &manifest.Tables.Sales, "dates": &manifest.Tables.Dates,
+			"observations": &manifest.Tables.Observations}
 		for _, name := range TableNames() {
 			if target := optional[name]; target != nil && !tables.Field(name).Missing() {
 				table := readTable(tables, name, rating, manifest.Format)
@@ -322,7 +329,8 @@ func readAdditions(value strictjson.Value) []Addition {
 	for _, entry := range value.Elements(0, maxColumns) {
 		if entry.Object() {
 			additions = append(additions, Addition{
-				Table: entry.Field("table").Text(1, maxIdentifier), Column: entry.Field("column").Text(1, maxIdentifier),
+				Table: entry.Field("table").Text(1, maxIdentifier), Column: entry.Field("column").Text(1,
+					maxIdentifier),
 				Type: entry.Field("type").Text(1, maxType),
 			})
 		}
@@ -377,10 +385,10 @@ func readTable(tables strictjson.Value, name, rating string, format Format) Tabl
 	return table
 }
 
-// Verify reads the manifest of a run's folder and compares every file with it. A file that is listed and
-// absent, has another size or another sha256, or is there and not listed is a problem; all are reported at
-// once, in an *artifacts.Error. Names that begin with a dot or an underscore (Spark's
-// markers, such as _SUCCESS) need not be listed.
+// Verify reads the manifest of a run's folder and compares every file with it. A file that is
+// listed and absent, has another size or another sha256, or is there and not listed is a problem;
+// all are reported at once, in an *artifacts.Error. Names that begin with a dot or an underscore
+// (Spark's markers, such as _SUCCESS) need not be listed.
 func Verify(run fs.FS) (Manifest, error) {
 	data, err := fs.ReadFile(run, ManifestName)
 	if err != nil {

@@ -77,7 +77,8 @@ func TestManifestOfTheJobIsReadWhole(t *testing.T) {
 		assert.Equal(t, trainingset.Columns(name), manifest.Tables.All()[name].Columns, name)
 	}
 	assert.Len(t, manifest.SourceSchema, 1)
-	assert.Equal(t, []trainingset.Addition{{Table: "customers", Column: "loyaltyTier", Type: "varchar"}}, manifest.Additions)
+	assert.Equal(t, []trainingset.Addition{{Table: "customers", Column: "loyaltyTier", Type: "varchar"}},
+		manifest.Additions)
 }
 
 func TestTheCataloguesTableOfTheRatingsHasTheCoursesName(t *testing.T) {
@@ -142,7 +143,8 @@ func TestVerifyNamesEveryFileThatDiffers(t *testing.T) {
 	for _, problem := range refused.Problems {
 		files = append(files, problem.File)
 	}
-	assert.ElementsMatch(t, []string{"ratings/part-00000.csv", "products/part-00000.csv", "customers/part-00001.csv"}, files)
+	assert.ElementsMatch(t, []string{"ratings/part-00000.csv", "products/part-00000.csv", "customers/part-00001.csv"},
+		files)
 }
 
 func TestVerifyWithoutAManifestSaysSo(t *testing.T) {

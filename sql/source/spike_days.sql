@@ -1,12 +1,15 @@
--- Revenue and demand spikes by day: the one definition, for the sales mart, the saved queries and the pages.
+-- Revenue and demand spikes by day: the one definition, for the sales mart, the saved queries and
+-- the pages.
 --
--- Revenue of a day is the sum of quantityOrdered x priceEach over the lines of its orders, cancelled ones left out. A day is a
--- spike when its revenue lies above median + 3 x MAD of the 28 days with revenue before it, MAD being the median absolute
--- deviation from that median. The first 28 days have no threshold and are no spikes.
+-- Revenue of a day is the sum of quantityOrdered x priceEach over the lines of its orders,
+-- cancelled ones left out. A day is a spike when its revenue lies above median + 3 x MAD of the 28
+-- days with revenue before it, MAD being the median absolute deviation from that median. The first
+-- 28 days have no threshold and are no spikes.
 --
--- It is written for MySQL 8.4, MariaDB 11.4 and Spark SQL alike, which is why tables are not qualified and no engine's own
--- median is called. The median of 28 values is the mean of the 14th and the 15th; to be exact in every engine nothing is
--- divided: twoMedians is 2 x median, fourMads is 4 x MAD.
+-- It is written for MySQL 8.4, MariaDB 11.4 and Spark SQL alike, which is why tables are not
+-- qualified and no engine's own median is called. The median of 28 values is the mean of the 14th
+-- and the 15th; to be exact in every engine nothing is divided: twoMedians is 2 x median, fourMads
+-- is 4 x MAD.
 WITH daily AS (
   SELECT orders.orderDate, SUM(orderdetails.quantityOrdered * orderdetails.priceEach) AS revenue
   FROM orders

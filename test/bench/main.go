@@ -1,6 +1,6 @@
-// Command bench times the project's own commands and prints a table with the machine's description, then runs
-// the Go benchmarks of the packages named on its command line. It measures; it never judges, but for a
-// benchmark that fails: then it fails, too.
+// Command bench times the project's own commands and prints a table with the machine's description,
+// then runs the Go benchmarks of the packages named on its command line. It measures; it never
+// judges, but for a benchmark that fails: then it fails, too.
 package main
 
 import (
@@ -96,8 +96,9 @@ func benchmark(ctx context.Context, packages []string, to io.Writer) error {
 	return err
 }
 
-// failures copies the output of go test and keeps the names of the benchmarks that failed: go test itself ends with
-// exit code 0 where a benchmark fails in its second run or a later one (-count), which has no parent to tell.
+// failures copies the output of go test and keeps the names of the benchmarks that failed: go test
+// itself ends with exit code 0 where a benchmark fails in its second run or a later one (-count),
+// which has no parent to tell.
 type failures struct {
 	to    io.Writer
 	line  []byte
@@ -184,5 +185,6 @@ func machine() string {
 			memory = fmt.Sprintf("%.0f GiB", float64(kibibytes)/(1<<20))
 		}
 	}
-	return fmt.Sprintf("%s/%s, %d x %s, %s, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), model, memory, runtime.Version())
+	return fmt.Sprintf("%s/%s, %d x %s, %s, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), model, memory,
+		runtime.Version())
 }

@@ -1,5 +1,5 @@
-// Package boundaries holds the test of who may import whom. It reads the import graph with go list and knows
-// nothing of what the packages do.
+// Package boundaries holds the test of who may import whom. It reads the import graph with go list
+// and knows nothing of what the packages do.
 package boundaries
 
 import (
@@ -19,8 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// rule forbids dependencies, direct or through other packages. Patterns are import paths; one that ends in /... takes
-// in the path itself and all below it.
+// rule forbids dependencies, direct or through other packages. Patterns are import paths; one that
+// ends in /... takes in the path itself and all below it.
 type rule struct {
 	packages []string
 	// but are packages that the rule leaves alone.
@@ -41,9 +41,11 @@ var rules = []rule{{
 	not:      []string{cdk},
 	reason:   "CDK is a million lines and a Node process: without it a package builds and tests in seconds",
 }, {
-	packages: []string{"diecast/internal/...", "diecast/config", "diecast/sql", "diecast/docs/...", "diecast/training/..."},
-	not:      []string{"diecast/cmd/...", "diecast/lambda/...", "diecast/stacks", "diecast/constructs/...", "diecast/test/..."},
-	reason:   "dependencies point one way: programs and stacks use what is shared, never back",
+	packages: []string{"diecast/internal/...", "diecast/config", "diecast/sql", "diecast/docs/...",
+		"diecast/training/..."},
+	not: []string{"diecast/cmd/...", "diecast/lambda/...", "diecast/stacks", "diecast/constructs/...",
+		"diecast/test/..."},
+	reason: "dependencies point one way: programs and stacks use what is shared, never back",
 }, {
 	packages: []string{"diecast/lambda/..."},
 	not:      []string{"diecast/cmd/...", "diecast/stacks", "diecast/constructs/...", "diecast/config"},
@@ -62,7 +64,8 @@ var rules = []rule{{
 	reason:   "configuration is checked before anything is there to ask",
 }, {
 	packages: []string{"diecast", "diecast/stacks", "diecast/constructs/..."},
-	not:      []string{"github.com/aws/aws-sdk-go-v2/service/...", "github.com/jackc/...", "github.com/go-sql-driver/..."},
+	not: []string{"github.com/aws/aws-sdk-go-v2/service/...", "github.com/jackc/...",
+		"github.com/go-sql-driver/..."},
 	save: []string{
 		"github.com/aws/aws-sdk-go-v2/service/dynamodb/types", "github.com/aws/aws-sdk-go-v2/service/dynamodb/schemas",
 	},
@@ -87,7 +90,8 @@ var rules = []rule{{
 	packages: []string{"diecast/..."},
 	but: []string{
 		"diecast/internal/local/mariadb/mariadbtest", "diecast/internal/local/postgres/postgrestest",
-		"diecast/internal/local/server/servertest", "diecast/internal/models/modelstore/modelstoretest", "diecast/test/...",
+		"diecast/internal/local/server/servertest", "diecast/internal/models/modelstore/modelstoretest",
+		"diecast/test/...",
 	},
 	not:    []string{"testing", "github.com/stretchr/testify/..."},
 	reason: "a test's helper does not belong into a program",
@@ -143,14 +147,16 @@ func breaches(packages []listed, rules []rule) []string {
 	return found
 }
 
-// list asks go list. It looks at every file itself before, so that go test knows what its cached result depends on.
+// list asks go list. It looks at every file itself before, so that go test knows what its cached
+// result depends on.
 func list(t *testing.T) []listed {
 	t.Helper()
 	require.NoError(t, filepath.WalkDir("../..", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if entry.IsDir() && slices.Contains([]string{".git", ".local", "bin", "cdk.out", "node_modules"}, entry.Name()) {
+		if entry.IsDir() && slices.Contains([]string{".git", ".local", "bin", "cdk.out", "node_modules"},
+			entry.Name()) {
 			return fs.SkipDir
 		}
 		if strings.HasSuffix(path, ".go") {
@@ -158,7 +164,8 @@ func list(t *testing.T) []listed {
 		}
 		return err
 	}))
-	command := exec.Command("go", "list", "-json=ImportPath,Imports,Deps,TestGoFiles,XTestGoFiles,TestImports,XTestImports", "diecast/...")
+	command := exec.Command("go", "list",
+		"-json=ImportPath,Imports,Deps,TestGoFiles,XTestGoFiles,TestImports,XTestImports", "diecast/...")
 	command.Dir = "../.."
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
@@ -184,7 +191,8 @@ func TestDependenciesPointOneWay(t *testing.T) {
 	assert.Empty(t, breaches(packages, rules))
 	for _, r := range rules {
 		for _, pattern := range slices.Concat(r.packages, r.but) {
-			assert.True(t, slices.ContainsFunc(packages, func(p listed) bool { return under(p.ImportPath, []string{pattern}) }),
+			assert.True(t, slices.ContainsFunc(packages,
+				func(p listed) bool { return under(p.ImportPath, []string{pattern}) }),
 				"%s is in a rule and not in the module", pattern)
 		}
 	}
@@ -201,8 +209,10 @@ func TestEveryRuleCatchesItsBreach(t *testing.T) {
 			direct := listed{ImportPath: culprit, Imports: []string{example(forbidden)}}
 			assert.Len(t, breaches([]listed{direct}, []rule{r}), 1, "%s importing %s", culprit, forbidden)
 
-			middle := listed{ImportPath: "other/middle", Imports: []string{example(forbidden)}, Deps: []string{example(forbidden)}}
-			indirect := listed{ImportPath: culprit, Imports: []string{"other/middle"}, Deps: []string{"other/middle", example(forbidden)}}
+			middle := listed{ImportPath: "other/middle", Imports: []string{example(forbidden)},
+				Deps: []string{example(forbidden)}}
+			indirect := listed{ImportPath: culprit, Imports: []string{"other/middle"}, Deps: []string{"other/middle",
+				example(forbidden)}}
 			assert.Equal(t,
 				[]string{culprit + " imports other/middle, which depends on " + example(forbidden) + ": " + r.reason},
 				breaches([]listed{middle, indirect}, []rule{r}))

@@ -1,9 +1,9 @@
-// Package contracts holds the golden examples of every joint between two parts of the platform, and what
-// tests of either side need to read them.
+// Package contracts holds the golden examples of every joint between two parts of the platform, and
+// what tests of either side need to read them.
 //
-// Go and Python tests read the same files; README.md describes their form. Each case says what a document is
-// and whether it is accepted; Check holds the code and the JSON Schema of the contract to it, and Agree holds
-// the two to each other for any other document.
+// Go and Python tests read the same files; README.md describes their form. Each case says what a
+// document is and whether it is accepted; Check holds the code and the JSON Schema of the contract
+// to it, and Agree holds the two to each other for any other document.
 package contracts
 
 import (
@@ -47,7 +47,8 @@ type Suite struct {
 // Case is one document and the verdict on it.
 type Case struct {
 	Name string `json:"name"`
-	// Example names the example to start from; Set, Remove and Repeat then change it, by JSON Pointer.
+	// Example names the example to start from; Set, Remove and Repeat then change it, by JSON
+	// Pointer.
 	Example string `json:"example"`
 	// Set replaces or adds values.
 	Set map[string]json.RawMessage `json:"set"`
@@ -63,7 +64,8 @@ type Case struct {
 	// Field and Reason are those of one violation, Reason as a part of what it says is allowed.
 	Field  string `json:"field"`
 	Reason string `json:"reason"`
-	// BeyondSchema says why the JSON Schema cannot state the broken rule, and so accepts the document.
+	// BeyondSchema says why the JSON Schema cannot state the broken rule, and so accepts the
+	// document.
 	BeyondSchema string `json:"beyond_schema"`
 
 	suite *Suite
@@ -129,8 +131,8 @@ func (s *Suite) Seed(f *testing.F) {
 	}
 }
 
-// Agree fails the test where the code's verdict on a document and the schema's differ, other than by a rule
-// for which a case says that the schema cannot state it.
+// Agree fails the test where the code's verdict on a document and the schema's differ, other than
+// by a rule for which a case says that the schema cannot state it.
 func (s *Suite) Agree(t *testing.T, document []byte, err error) {
 	t.Helper()
 	schemaError := s.SchemaError(document)
@@ -227,8 +229,8 @@ func decodeNumbers(t testing.TB, text []byte) any {
 	return value
 }
 
-// change applies edit to the value at a JSON Pointer (RFC 6901) and returns the changed document; edit tells
-// whether the value stays.
+// change applies edit to the value at a JSON Pointer (RFC 6901) and returns the changed document;
+// edit tells whether the value stays.
 func change(t testing.TB, document any, pointer string, edit func(any) (any, bool)) any {
 	if pointer == "" {
 		edited, _ := edit(document)
@@ -288,8 +290,8 @@ func repeated(t testing.TB, value any, length int) any {
 	return nil
 }
 
-// Python is the interpreter with the packages of requirements.txt: DIECAST_PYTHON, or the one that `make
-// setup` installed.
+// Python is the interpreter with the packages of requirements.txt: DIECAST_PYTHON, or the one that
+// `make setup` installed.
 func Python(t testing.TB) string {
 	t.Helper()
 	servertest.Needed(t, "Python")

@@ -49,7 +49,8 @@ func startDeployed(t *testing.T, assembly string) *deployment.Deployment {
 }
 
 // ask is a query through a loader.
-func ask(t *testing.T, deployed *deployment.Deployment, loader outputs.Output, statement string) (sqlquery.Table, string) {
+func ask(t *testing.T, deployed *deployment.Deployment, loader outputs.Output, statement string) (sqlquery.Table,
+	string) {
 	t.Helper()
 	client, err := deployed.Lambda(t.Context())
 	require.NoError(t, err)
@@ -98,11 +99,14 @@ func TestBatchPath(t *testing.T) {
 	assert.Positive(t, report.RulesPassed())
 	assert.Len(t, report.Sample, 3)
 	assert.Equal(t, trainingset.Parquet, report.Format)
-	assert.Equal(t, slices.Sorted(slices.Values(trainingset.TableNames())), slices.Sorted(maps.Keys(report.Outcome.Rows.Published)))
-	for source, published := range map[string]string{"ratings": "ratings", "orderdetails": "sales", "customers": "customers"} {
+	assert.Equal(t, slices.Sorted(slices.Values(trainingset.TableNames())),
+		slices.Sorted(maps.Keys(report.Outcome.Rows.Published)))
+	for source, published := range map[string]string{"ratings": "ratings", "orderdetails": "sales",
+		"customers": "customers"} {
 		assert.Equal(t, report.Outcome.Rows.Read[source], report.Outcome.Rows.Published[published], source)
 	}
-	best, failure := ask(t, deployed, outputs.SourceLoaderFunctionName, `SELECT productLine, SUM(quantityOrdered * priceEach) AS revenue
+	best, failure := ask(t, deployed, outputs.SourceLoaderFunctionName,
+		`SELECT productLine, SUM(quantityOrdered * priceEach) AS revenue
 		FROM orderdetails JOIN orders USING (orderNumber) JOIN products USING (productCode)
 		WHERE status <> 'Cancelled' GROUP BY productLine ORDER BY revenue DESC LIMIT 1`)
 	require.Empty(t, failure)
@@ -118,7 +122,8 @@ func TestBatchPath(t *testing.T) {
 		models, failure := ask(t, deployed, outputs.VectorsLoaderFunctionName, "SELECT count(*) FROM versions")
 		require.Empty(t, failure)
 		assert.Equal(t, "1", cell(t, models, 0))
-		_, failure = ask(t, deployed, outputs.VectorsLoaderFunctionName, "WITH x AS (DELETE FROM schema_version RETURNING 1) SELECT * FROM x")
+		_, failure = ask(t, deployed, outputs.VectorsLoaderFunctionName,
+			"WITH x AS (DELETE FROM schema_version RETURNING 1) SELECT * FROM x")
 		assert.Contains(t, failure, "read-only")
 	})
 	t.Run("a run that fails tells it in the script's own words", func(t *testing.T) {
@@ -162,7 +167,8 @@ func TestTemplatesRule_batch(t *testing.T) {
 		},
 	})
 	deployed := startDeployed(t, edited)
-	for output, want := range map[outputs.Output]string{outputs.ETLJobName: "nightly", outputs.SourceDatabaseIdentifier: "shop"} {
+	for output, want := range map[outputs.Output]string{outputs.ETLJobName: "nightly",
+		outputs.SourceDatabaseIdentifier: "shop"} {
 		value, err := deployed.Value(output)
 		require.NoError(t, err)
 		assert.Equal(t, want, value)

@@ -18,11 +18,13 @@ import (
 	"diecast/internal/local/platform"
 )
 
-// BenchmarkUp is the time from nothing to a platform that takes events, with the functions built before.
+// BenchmarkUp is the time from nothing to a platform that takes events, with the functions built
+// before.
 func BenchmarkUp(b *testing.B) {
 	start(b, synthesized) // builds the functions
 	for b.Loop() {
-		running, err := platform.Start(b.Context(), platform.Options{Assembly: synthesized, Source: root, Dir: b.TempDir()})
+		running, err := platform.Start(b.Context(), platform.Options{Assembly: synthesized, Source: root,
+			Dir: b.TempDir()})
 		require.NoError(b, err)
 		b.StopTimer()
 		require.NoError(b, running.Stop(context.Background()))
@@ -30,13 +32,15 @@ func BenchmarkUp(b *testing.B) {
 	}
 }
 
-// BenchmarkPutToReadable is an event's time from put to readable by the shop, at 100 events a second.
+// BenchmarkPutToReadable is an event's time from put to readable by the shop, at 100 events a
+// second.
 func BenchmarkPutToReadable(b *testing.B) {
 	running := start(b, synthesized)
 	to := target(b, running, archive.Recommendations)
 	var readable []time.Duration
 	for b.Loop() {
-		report, err := demonstration.Run(b.Context(), to, demonstration.Options{Shop: shop(b), Events: 300, PerSecond: 100})
+		report, err := demonstration.Run(b.Context(), to, demonstration.Options{Shop: shop(b), Events: 300,
+			PerSecond: 100})
 		require.NoError(b, err)
 		readable = append(readable, report.Readable...)
 	}
@@ -45,14 +49,15 @@ func BenchmarkPutToReadable(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// BenchmarkProcessStart is the median time of 20 from the start of a function's process to its first answer: one that needs
-// nothing, and one that needs S3, SQL or another function.
+// BenchmarkProcessStart is the median time of 20 from the start of a function's process to its
+// first answer: one that needs nothing, and one that needs S3, SQL or another function.
 func BenchmarkProcessStart(b *testing.B) {
 	const starts = 20
 	running := start(b, synthesized)
 	valid := payloads(b, 1)[0]
 	for _, function := range running.Functions() {
-		for kind, payload := range map[string]string{"alone": firstCall(function.Source, []byte(`{}`)), "with-S3-and-SQL": firstCall(function.Source, valid)} {
+		for kind, payload := range map[string]string{"alone": firstCall(function.Source, []byte(`{}`)),
+			"with-S3-and-SQL": firstCall(function.Source, valid)} {
 			b.Run(strings.TrimPrefix(function.Source, "lambda/")+"/"+kind, func(b *testing.B) {
 				var cold []time.Duration
 				for b.Loop() {
@@ -91,12 +96,14 @@ func firstCall(source string, payload []byte) string {
 	case "lambda/transform":
 		return transformEvent([][]byte{payload})
 	case "lambda/deliver":
-		return fmt.Sprintf(`{"Records":[{"eventID":"shardId-000000000000:1","eventSourceARN":"arn:aws:kinesis:us-east-1:000000000000:stream/s",
+		return fmt.Sprintf(`{"Records":[{"eventID":"shardId-000000000000:1",
+			"eventSourceARN":"arn:aws:kinesis:us-east-1:000000000000:stream/s",
 			"kinesis":{"data":%q,"sequenceNumber":"1","partitionKey":"p","approximateArrivalTimestamp":%d}}]}`,
 			base64.StdEncoding.EncodeToString(payload), time.Now().Unix())
 	case "lambda/inference":
 		if valid {
-			return `{"limit":5,"events":[{"event_id":"1a7ad36a-6763-4608-9c7f-014231043a8c","customer_number":103,"city":"Nantes","country":"France","credit_limit":21000,"cart":[],"browsed":[]}]}`
+			return `{"limit":5,"events":[{"event_id":"1a7ad36a-6763-4608-9c7f-014231043a8c","customer_number":103,
+				"city":"Nantes","country":"France","credit_limit":21000,"cart":[],"browsed":[]}]}`
 		}
 		return `{"limit":0,"events":[]}`
 	}
@@ -117,12 +124,14 @@ func transformEvent(payloads [][]byte) string {
 	for i, payload := range payloads {
 		now := time.Now().UnixMilli()
 		records = append(records, record{ID: fmt.Sprint(i), Arrived: now, Data: payload, Metadata: map[string]any{
-			"shardId": "shardId-000000000000", "partitionKey": "p", "sequenceNumber": fmt.Sprint(i), "subsequenceNumber": 0, "approximateArrivalTimestamp": now,
+			"shardId": "shardId-000000000000", "partitionKey": "p", "sequenceNumber": fmt.Sprint(i),
+			"subsequenceNumber": 0, "approximateArrivalTimestamp": now,
 		}})
 	}
 	event, err := json.Marshal(map[string]any{
 		"invocationId": "i", "deliveryStreamArn": "arn:aws:firehose:us-east-1:000000000000:deliverystream/d",
-		"sourceKinesisStreamArn": "arn:aws:kinesis:us-east-1:000000000000:stream/s", "region": "us-east-1", "records": records,
+		"sourceKinesisStreamArn": "arn:aws:kinesis:us-east-1:000000000000:stream/s", "region": "us-east-1",
+		"records": records,
 	})
 	if err != nil {
 		panic(err) // maps and texts
@@ -144,8 +153,8 @@ func payloads(b *testing.B, count int) [][]byte {
 	return all
 }
 
-// BenchmarkTransform is how many events a second go through transform and inference, one batch after the other, with
-// PostgreSQL behind them.
+// BenchmarkTransform is how many events a second go through transform and inference, one batch
+// after the other, with PostgreSQL behind them.
 func BenchmarkTransform(b *testing.B) {
 	const batch = 200
 	running := start(b, synthesized)

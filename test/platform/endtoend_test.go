@@ -30,7 +30,8 @@ import (
 func TestEventsReachTheArchiveAndTheShop(t *testing.T) {
 	running := start(t, synthesized)
 	to := target(t, running, archive.Recommendations)
-	report, err := demonstration.Run(t.Context(), to, demonstration.Options{Shop: shop(t), Events: 200, BrokenShare: 0.1})
+	report, err := demonstration.Run(t.Context(), to, demonstration.Options{Shop: shop(t), Events: 200,
+		BrokenShare: 0.1})
 	require.NoError(t, err)
 
 	require.Positive(t, report.Broken)
@@ -94,7 +95,8 @@ func TestTheCoursesRoutes(t *testing.T) {
 	status, _ := call(t, running, http.MethodGet, base+"items_from_item?item_id=S10_1001&limit=5", nil, false)
 	assert.Equal(t, http.StatusForbidden, status, "an unsigned request")
 
-	status, answer := call(t, running, http.MethodPost, base+"user_embeddings", []byte(`[{"city":"Paris","country":"France","creditlimit":81200}]`), true)
+	status, answer := call(t, running, http.MethodPost, base+"user_embeddings",
+		[]byte(`[{"city":"Paris","country":"France","creditlimit":81200}]`), true)
 	require.Equal(t, http.StatusOK, status, "%s", answer)
 	var vectors []json.RawMessage
 	require.NoError(t, json.Unmarshal(answer, &vectors))
@@ -131,9 +133,11 @@ func call(t *testing.T, running *platform.Platform, method, address string, body
 	request.Header.Set("Content-Type", "application/json")
 	if signed {
 		endpoints := running.Endpoints()
-		credentials := aws.Credentials{AccessKeyID: endpoints["AWS_ACCESS_KEY_ID"], SecretAccessKey: endpoints["AWS_SECRET_ACCESS_KEY"]}
+		credentials := aws.Credentials{AccessKeyID: endpoints["AWS_ACCESS_KEY_ID"],
+			SecretAccessKey: endpoints["AWS_SECRET_ACCESS_KEY"]}
 		sum := sha256.Sum256(body)
-		require.NoError(t, signer.NewSigner().SignHTTP(ctx, credentials, request, hex.EncodeToString(sum[:]), "lambda", endpoints["AWS_REGION"], time.Now()))
+		require.NoError(t, signer.NewSigner().SignHTTP(ctx, credentials, request, hex.EncodeToString(sum[:]), "lambda",
+			endpoints["AWS_REGION"], time.Now()))
 	}
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(t, err)

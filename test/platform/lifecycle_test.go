@@ -25,11 +25,13 @@ func TestTwoRunsAtOnce(t *testing.T) {
 	first, second := start(t, synthesized), start(t, synthesized)
 	reports := make([]demonstration.Report, 2)
 	failures := make([]error, 2)
-	targets := []demonstration.Target{target(t, first, archive.Recommendations), target(t, second, archive.Recommendations)}
+	targets := []demonstration.Target{target(t, first, archive.Recommendations),
+		target(t, second, archive.Recommendations)}
 	var group sync.WaitGroup
 	for i, to := range targets {
 		group.Go(func() {
-			reports[i], failures[i] = demonstration.Run(t.Context(), to, demonstration.Options{Shop: shop(t), Events: 40})
+			reports[i], failures[i] = demonstration.Run(t.Context(), to, demonstration.Options{Shop: shop(t),
+				Events: 40})
 		})
 	}
 	group.Wait()
@@ -41,7 +43,8 @@ func TestTwoRunsAtOnce(t *testing.T) {
 	assert.NotEqual(t, first.Endpoints()["AWS_ENDPOINT_URL_KINESIS"], second.Endpoints()["AWS_ENDPOINT_URL_KINESIS"])
 }
 
-// A run leaves nothing behind, even where its process is killed and cannot clean up; the next one of its name starts.
+// A run leaves nothing behind, even where its process is killed and cannot clean up; the next one
+// of its name starts.
 func TestKilledRunLeavesNothingRunning(t *testing.T) {
 	command := filepath.Join(t.TempDir(), "diecast")
 	build := exec.Command("go", "build", "-o", command, "./cmd/diecast")
@@ -132,7 +135,8 @@ func untilGone(ctx context.Context, pid int) error {
 		if err := syscall.Kill(pid, 0); err != nil {
 			return nil
 		}
-		if state, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat"); err == nil && strings.Contains(string(state), ") Z ") {
+		if state, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat"); err == nil &&
+			strings.Contains(string(state), ") Z ") {
 			return nil
 		}
 		select {

@@ -1,5 +1,6 @@
-// Package platform proves the laptop's run end to end: the synthesized platform, on real engines, from an event on the
-// stream to the bucket and the table, and that what it does comes from the templates alone.
+// Package platform proves the laptop's run end to end: the synthesized platform, on real engines,
+// from an event on the stream to the bucket and the table, and that what it does comes from the
+// templates alone.
 package platform
 
 import (
@@ -39,7 +40,8 @@ func TestMain(m *testing.M) {
 func run(m *testing.M) int {
 	flag.Parse()
 	if testing.Short() {
-		fmt.Println("platform: every test here synthesizes the app and starts engines, which takes minutes: left out by -short")
+		fmt.Println("platform: every test here synthesizes the app and starts engines, which takes minutes: left " +
+			"out by -short")
 		return 0
 	}
 	folder, err := os.MkdirTemp("", "diecast-platform-")
@@ -56,7 +58,8 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// synthesize runs the app as the CDK CLI does, without compiling the functions for AWS: the laptop builds its own.
+// synthesize runs the app as the CDK CLI does, without compiling the functions for AWS: the laptop
+// builds its own.
 func synthesize(folder string) error {
 	app := filepath.Join(folder, "app")
 	build := exec.Command("go", "build", "-o", app, ".")
@@ -79,7 +82,8 @@ func synthesize(folder string) error {
 	}
 	synth := exec.Command(app)
 	synth.Dir = root
-	synth.Env = append(os.Environ(), "CDK_CONTEXT_JSON="+string(cdkContext), "CDK_OUTDIR="+synthesized, "CDK_VALIDATION=false")
+	synth.Env = append(os.Environ(), "CDK_CONTEXT_JSON="+string(cdkContext), "CDK_OUTDIR="+synthesized,
+		"CDK_VALIDATION=false")
 	if output, err := synth.CombinedOutput(); err != nil {
 		return fmt.Errorf("cdk synth: %w\n%s", err, output)
 	}
@@ -151,7 +155,8 @@ func target(t testing.TB, running *platform.Platform, archivePrefix string) demo
 		Kinesis: running.Kinesis(), DynamoDB: running.DynamoDB(), S3: running.S3(),
 		Stream: output(t, running, outputs.StreamName),
 		Table:  output(t, running, outputs.RecommendationsTableName),
-		Bucket: output(t, running, outputs.RecommendationsBucketName), ArchivePrefix: archivePrefix, ErrorPrefix: archive.Errors,
+		Bucket: output(t, running, outputs.RecommendationsBucketName), ArchivePrefix: archivePrefix,
+		ErrorPrefix: archive.Errors,
 	}
 }
 

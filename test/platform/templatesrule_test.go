@@ -25,7 +25,8 @@ import (
 	"diecast/internal/recommendation/row"
 )
 
-// For each type that runs, one property is changed in the template alone, and the behaviour changes with it.
+// For each type that runs, one property is changed in the template alone, and the behaviour changes
+// with it.
 func TestTemplatesRule(t *testing.T) {
 	const keep = 7777
 	edited := changed(t, map[string]func(map[string]any){
@@ -43,12 +44,14 @@ func TestTemplatesRule(t *testing.T) {
 			events["ShardCount"], events["RetentionPeriodHours"] = 3, 72
 			table := properties(t, resources, "AWS::DynamoDB::GlobalTable", "Recommendations")
 			for _, holder := range []any{table, table["Replicas"].([]any)[0]} {
-				holder.(map[string]any)["GlobalSecondaryIndexes"].([]any)[0].(map[string]any)["IndexName"] = "by-customer"
+				index := holder.(map[string]any)["GlobalSecondaryIndexes"].([]any)[0].(map[string]any)
+				index["IndexName"] = "by-customer"
 			}
 			properties(t, resources, "AWS::Lambda::Url", "Inference")["AuthType"] = "NONE"
 			properties(t, resources, "AWS::Lambda::EventSourceMapping", "Deliver")["BatchSize"] = 1
 			deliver := properties(t, resources, "AWS::Lambda::Function", "Deliver")
-			deliver["Environment"].(map[string]any)["Variables"].(map[string]any)["RECOMMENDATION_TTL_SECONDS"] = strconv.Itoa(keep)
+			variables := deliver["Environment"].(map[string]any)["Variables"].(map[string]any)
+			variables["RECOMMENDATION_TTL_SECONDS"] = strconv.Itoa(keep)
 			delivery := properties(t, resources, "AWS::KinesisFirehose::DeliveryStream", "Delivery")
 			delivery["ExtendedS3DestinationConfiguration"].(map[string]any)["Prefix"] = "elsewhere/!{timestamp:yyyy}/"
 		},
@@ -61,13 +64,15 @@ func TestTemplatesRule(t *testing.T) {
 
 	t.Run("bucket", func(t *testing.T) {
 		assert.Equal(t, "an-archive-of-another-name", to.Bucket)
-		versioning, err := running.S3().GetBucketVersioning(t.Context(), &s3.GetBucketVersioningInput{Bucket: &to.Bucket})
+		versioning, err := running.S3().GetBucketVersioning(t.Context(),
+			&s3.GetBucketVersioningInput{Bucket: &to.Bucket})
 		require.NoError(t, err)
 		assert.Equal(t, s3types.BucketVersioningStatusEnabled, versioning.Status)
 	})
 	t.Run("delivery stream", func(t *testing.T) { assert.Equal(t, events, report.Archived) })
 	t.Run("stream", func(t *testing.T) {
-		stream, err := running.Kinesis().DescribeStreamSummary(t.Context(), &kinesis.DescribeStreamSummaryInput{StreamName: &to.Stream})
+		stream, err := running.Kinesis().DescribeStreamSummary(t.Context(),
+			&kinesis.DescribeStreamSummaryInput{StreamName: &to.Stream})
 		require.NoError(t, err)
 		assert.EqualValues(t, 3, *stream.StreamDescriptionSummary.OpenShardCount)
 		assert.EqualValues(t, 72, *stream.StreamDescriptionSummary.RetentionPeriodHours)
@@ -91,7 +96,8 @@ func TestTemplatesRule(t *testing.T) {
 	})
 	t.Run("function URL", func(t *testing.T) {
 		code := report.Records[0].Items[0].ID
-		status, answer := call(t, running, http.MethodGet, output(t, running, outputs.InferenceURL)+"items_from_item?item_id="+code+"&limit=1", nil, false)
+		status, answer := call(t, running, http.MethodGet,
+			output(t, running, outputs.InferenceURL)+"items_from_item?item_id="+code+"&limit=1", nil, false)
 		assert.Equal(t, http.StatusOK, status, "%s", answer)
 	})
 	t.Run("database", func(t *testing.T) {
@@ -102,8 +108,8 @@ func TestTemplatesRule(t *testing.T) {
 	})
 }
 
-// The custom resource's property decides which model is loaded: without one there is none, and events wait as long as the
-// template's retries allow, and are then where a person finds them.
+// The custom resource's property decides which model is loaded: without one there is none, and
+// events wait as long as the template's retries allow, and are then where a person finds them.
 func TestTemplatesRule_customResourceAndRetries(t *testing.T) {
 	edited := changed(t, map[string]func(map[string]any){
 		"VectorsData": func(resources map[string]any) {
@@ -114,7 +120,9 @@ func TestTemplatesRule_customResourceAndRetries(t *testing.T) {
 			mapping["MaximumRetryAttempts"] = 0
 			mapping["BisectBatchOnFunctionError"] = false
 			delivery := properties(t, resources, "AWS::KinesisFirehose::DeliveryStream", "Delivery")
-			for _, one := range delivery["ExtendedS3DestinationConfiguration"].(map[string]any)["ProcessingConfiguration"].(map[string]any)["Processors"].([]any)[0].(map[string]any)["Parameters"].([]any) {
+			destination := delivery["ExtendedS3DestinationConfiguration"].(map[string]any)
+			processors := destination["ProcessingConfiguration"].(map[string]any)["Processors"].([]any)
+			for _, one := range processors[0].(map[string]any)["Parameters"].([]any) {
 				if parameter := one.(map[string]any); parameter["ParameterName"] == "NumberOfRetries" {
 					parameter["ParameterValue"] = "1"
 				}
@@ -124,7 +132,8 @@ func TestTemplatesRule_customResourceAndRetries(t *testing.T) {
 	running := start(t, edited)
 	assert.Empty(t, output(t, running, outputs.ModelVersion))
 	to := target(t, running, archive.Recommendations)
-	report, err := demonstration.Run(t.Context(), to, demonstration.Options{Shop: shop(t), Events: 20, Patience: waitForErrors})
+	report, err := demonstration.Run(t.Context(), to, demonstration.Options{Shop: shop(t), Events: 20,
+		Patience: waitForErrors})
 	require.Error(t, err, "nothing can be recommended without a model")
 	assert.Zero(t, report.Archived)
 	assert.Equal(t, 20, report.Refused, "every event is in the error output after its one retry: nothing is lost")
@@ -142,15 +151,16 @@ func keys(t *testing.T, running *platform.Platform, bucket, prefix string) []str
 	return all
 }
 
-// What the laptop cannot run is named, all of it, before anything starts: what the assembly knows, and what only the engines'
-// side does.
+// What the laptop cannot run is named, all of it, before anything starts: what the assembly knows,
+// and what only the engines' side does.
 func TestUnknownResourcesStopTheRunBeforeItStarts(t *testing.T) {
 	edited := changed(t, map[string]func(map[string]any){
 		"Vectors": func(resources map[string]any) {
 			properties(t, resources, "AWS::RDS::DBInstance", "Database")["Engine"] = "oracle-ee"
 		},
 		"Streaming": func(resources map[string]any) {
-			resources["Satellite"] = map[string]any{"Type": "AWS::GroundStation::Config", "Properties": map[string]any{}}
+			resources["Satellite"] = map[string]any{"Type": "AWS::GroundStation::Config",
+				"Properties": map[string]any{}}
 			properties(t, resources, "AWS::Kinesis::Stream", "Events")["ShardCount"] = map[string]any{"Fn::Guess": "3"}
 		},
 	})
@@ -170,9 +180,11 @@ func TestUnknownResourcesStopTheRunBeforeItStarts(t *testing.T) {
 func TestEnginesStartOnDemand(t *testing.T) {
 	folder := t.TempDir()
 	for name, text := range map[string]string{
-		"manifest.json": `{"version":"54.0.0","artifacts":{"A":{"type":"aws:cloudformation:stack","environment":"aws://unknown-account/unknown-region",
+		"manifest.json": `{"version":"54.0.0","artifacts":{"A":{"type":"aws:cloudformation:stack",
+			"environment":"aws://unknown-account/unknown-region",
 			"properties":{"templateFile":"A.json","stackName":"alone"}}}}`,
-		"A.json": `{"Resources":{"S":{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":2}}},"Outputs":{"Name":{"Value":{"Ref":"S"}}}}`,
+		"A.json": `{"Resources":{"S":{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":2}}},
+			"Outputs":{"Name":{"Value":{"Ref":"S"}}}}`,
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600))
 	}
@@ -180,9 +192,11 @@ func TestEnginesStartOnDemand(t *testing.T) {
 	outputs, err := running.Outputs()
 	require.NoError(t, err)
 	name := outputs["alone"]["Name"]
-	stream, err := running.Kinesis().DescribeStreamSummary(t.Context(), &kinesis.DescribeStreamSummaryInput{StreamName: &name})
+	stream, err := running.Kinesis().DescribeStreamSummary(t.Context(),
+		&kinesis.DescribeStreamSummaryInput{StreamName: &name})
 	require.NoError(t, err)
 	assert.EqualValues(t, 2, *stream.StreamDescriptionSummary.OpenShardCount)
-	assert.ElementsMatch(t, []string{"AWS_ENDPOINT_URL_KINESIS", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"}, slices.Collect(maps.Keys(running.Endpoints())))
+	assert.ElementsMatch(t, []string{"AWS_ENDPOINT_URL_KINESIS", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
+		"AWS_REGION"}, slices.Collect(maps.Keys(running.Endpoints())))
 	assert.Len(t, descendants(t, os.Getpid()), 2, "kinesalite, and the ps that looks")
 }

@@ -37,7 +37,8 @@ func TestApp_badConfigurationEndsInOneMessage(t *testing.T) {
 	assert.Equal(t, 1, exit.ExitCode())
 	message := stderr.String()
 	assert.Contains(t, message, "diecast: 5 configuration problems:")
-	for _, want := range []string{"profile=lavish", "network.cider", "did you mean network.cidr?", "network.cidr=10.0.0.0/28", "streaming.shards=none", "vectors.storageGiB=1"} {
+	for _, want := range []string{"profile=lavish", "network.cider", "did you mean network.cidr?",
+		"network.cidr=10.0.0.0/28", "streaming.shards=none", "vectors.storageGiB=1"} {
 		assert.Contains(t, message, want)
 	}
 	assert.NotContains(t, message, "a-flag")

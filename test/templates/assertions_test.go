@@ -24,7 +24,8 @@ var statefulIDs = []string{
 	"Vectors/DatabaseInstanceAA8A5FDE (AWS::RDS::DBInstance)",
 }
 
-var statefulTypes = []string{"AWS::S3::Bucket", "AWS::Kinesis::Stream", "AWS::DynamoDB::GlobalTable", "AWS::RDS::DBInstance"}
+var statefulTypes = []string{"AWS::S3::Bucket", "AWS::Kinesis::Stream", "AWS::DynamoDB::GlobalTable",
+	"AWS::RDS::DBInstance"}
 
 func TestStatefulResources_keepTheirLogicalIDs(t *testing.T) {
 	for _, profile := range profiles {
@@ -61,7 +62,8 @@ func TestData_goesOnlyWithBothKeys(t *testing.T) {
 				} else {
 					assert.Contains(t, []string{"Retain", "Snapshot"}, r.DeletionPolicy, id)
 				}
-				assert.Equal(t, r.DeletionPolicy, r.UpdateReplace, "%s: replacing it must not lose more than deleting it", id)
+				assert.Equal(t, r.DeletionPolicy, r.UpdateReplace,
+					"%s: replacing it must not lose more than deleting it", id)
 			}
 			emptied := built.count("Custom::S3AutoDeleteObjects")
 			assert.Equal(t, combination.goes, emptied > 0, "buckets are emptied only with both keys")
@@ -107,7 +109,8 @@ func TestNetwork_hasTwoZonesAndGatewayEndpoints(t *testing.T) {
 		switch r.Type {
 		case "AWS::EC2::Subnet":
 			zones[string(compact(r.Properties["AvailabilityZone"]))]++
-			assert.NotEqual(t, true, r.Properties["MapPublicIpOnLaunch"], "no subnet hands out public addresses by itself")
+			assert.NotEqual(t, true, r.Properties["MapPublicIpOnLaunch"],
+				"no subnet hands out public addresses by itself")
 		case "AWS::EC2::VPCEndpoint":
 			if r.Properties["VpcEndpointType"] == "Gateway" {
 				gateways = append(gateways, string(compact(r.Properties["ServiceName"])))
@@ -172,7 +175,8 @@ func TestSecurityGroups_databaseAdmitsItsClientsOnly(t *testing.T) {
 			continue
 		}
 		stack, _, _ := strings.Cut(id, "/")
-		for group, port := range map[string]int{"Vectors/DatabaseSecurityGroup": 5432, "Batch/SourceSecurityGroup": 3306} {
+		for group, port := range map[string]int{"Vectors/DatabaseSecurityGroup": 5432,
+			"Batch/SourceSecurityGroup": 3306} {
 			if strings.HasPrefix(built.target(stack, r.Properties["GroupId"]), group) {
 				assert.EqualValues(t, port, r.Properties["FromPort"], id)
 				assert.EqualValues(t, port, r.Properties["ToPort"], id)
@@ -181,13 +185,15 @@ func TestSecurityGroups_databaseAdmitsItsClientsOnly(t *testing.T) {
 			}
 		}
 	}
-	assert.ElementsMatch(t, []string{"Streaming/Inference", "Vectors/Loader"}, admitted["Vectors/DatabaseSecurityGroup"])
+	assert.ElementsMatch(t, []string{"Streaming/Inference", "Vectors/Loader"},
+		admitted["Vectors/DatabaseSecurityGroup"])
 	assert.ElementsMatch(t, []string{"Batch/Etl", "Batch/Loader"}, admitted["Batch/SourceSecurityGroup"])
 }
 
 func TestStreaming_consumerNeverBlocksAShard(t *testing.T) {
 	for _, profile := range profiles {
-		mapping := one(t, synth(t, "profile="+profile).templates["Streaming"], "AWS::Lambda::EventSourceMapping").Properties
+		mapping := one(t, synth(t, "profile="+profile).templates["Streaming"],
+			"AWS::Lambda::EventSourceMapping").Properties
 		assert.Equal(t, true, mapping["BisectBatchOnFunctionError"])
 		assert.Equal(t, []any{"ReportBatchItemFailures"}, mapping["FunctionResponseTypes"])
 		assert.EqualValues(t, 5, mapping["MaximumRetryAttempts"])

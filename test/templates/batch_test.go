@@ -20,7 +20,8 @@ import (
 )
 
 // dumped is the batch path with everything that a profile leaves at its default.
-var dumped = []string{"profile=lean", "etl.format=csv", "source.kind=dump", "source.dumpUri=s3://my-bucket/dumps/shop.sql",
+var dumped = []string{"profile=lean", "etl.format=csv", "source.kind=dump",
+	"source.dumpUri=s3://my-bucket/dumps/shop.sql",
 	"source.owner=Ada Lovelace <ada@example.com>"}
 
 func etlJob(t *testing.T, settings ...string) (job resource, arguments map[string]any) {
@@ -30,8 +31,10 @@ func etlJob(t *testing.T, settings ...string) (job resource, arguments map[strin
 	return job, arguments
 }
 
-// ofGlue are the arguments of a job that mean something to Glue (developer guide, "Using job parameters in AWS Glue jobs").
-var ofGlue = []string{"--job-language", "--job-bookmark-option", "--custom-logGroup-prefix", "--extra-jars", "--user-jars-first"}
+// ofGlue are the arguments of a job that mean something to Glue (developer guide, "Using job
+// parameters in AWS Glue jobs").
+var ofGlue = []string{"--job-language", "--job-bookmark-option", "--custom-logGroup-prefix", "--extra-jars",
+	"--user-jars-first"}
 
 // parameters are the arguments of the script's own parser.
 func parameters(script string) []string {
@@ -42,8 +45,8 @@ func parameters(script string) []string {
 	return names
 }
 
-// TestBatch_argumentsAreTheScriptsParameters: a misspelt argument would be left alone by the script, which then runs
-// with a default.
+// TestBatch_argumentsAreTheScriptsParameters: a misspelt argument would be left alone by the
+// script, which then runs with a default.
 func TestBatch_argumentsAreTheScriptsParameters(t *testing.T) {
 	script, err := os.ReadFile("../../glue-scripts/ratings_etl.py")
 	require.NoError(t, err)
@@ -72,7 +75,8 @@ func TestBatch_argumentsFollowTheConfiguration(t *testing.T) {
 		assert.Equal(t, want, arguments[name], name)
 	}
 	assert.NotContains(t, arguments, "--source-owner", "nobody is named in lean")
-	assert.NotContains(t, arguments, "--enable-glue-datacatalog", "there is no endpoint of Glue in the VPC: calls would hang")
+	assert.NotContains(t, arguments, "--enable-glue-datacatalog",
+		"there is no endpoint of Glue in the VPC: calls would hang")
 
 	_, arguments = etlJob(t, dumped...)
 	for name, want := range map[string]string{
@@ -92,24 +96,29 @@ func TestBatch_jobIsBounded(t *testing.T) {
 		for property, want := range map[string]any{
 			"GlueVersion": "5.1", "WorkerType": "G.1X", "NumberOfWorkers": 2.0, "Timeout": 15.0, "MaxRetries": 0.0,
 			"JobRunQueuingEnabled": false,
-			"ExecutionClass":       map[bool]string{true: "FLEX", false: "STANDARD"}[profile == "lean" || profile == "standard"],
-			"ExecutionProperty":    map[string]any{"MaxConcurrentRuns": 1.0},
+			"ExecutionClass": map[bool]string{true: "FLEX", false: "STANDARD"}[profile == "lean" ||
+				profile == "standard"],
+			"ExecutionProperty": map[string]any{"MaxConcurrentRuns": 1.0},
 		} {
 			assert.Equal(t, want, job.Properties[property], "%s %s", profile, property)
 		}
 		assert.Equal(t, "glueetl", job.Properties["Command"].(map[string]any)["Name"])
-		assert.Contains(t, string(compact(job.DependsOn)), "EtlRoleDefaultPolicy", "Glue takes the role as it is when a run starts")
+		assert.Contains(t, string(compact(job.DependsOn)), "EtlRoleDefaultPolicy",
+			"Glue takes the role as it is when a run starts")
 		assert.Equal(t, "glue-scripts/ratings_etl.py", job.Metadata["diecast:source"])
 	}
 }
 
-// TestBatch_connectionHoldsNoLoginAndNamesItsSubnetsZone: a zone that is not the subnet's lets every run fail.
+// TestBatch_connectionHoldsNoLoginAndNamesItsSubnetsZone: a zone that is not the subnet's lets
+// every run fail.
 func TestBatch_connectionHoldsNoLoginAndNamesItsSubnetsZone(t *testing.T) {
 	for _, profile := range profiles {
 		built := synth(t, "profile="+profile)
-		input := one(t, built.templates["Batch"], "AWS::Glue::Connection").Properties["ConnectionInput"].(map[string]any)
+		input := one(t, built.templates["Batch"],
+			"AWS::Glue::Connection").Properties["ConnectionInput"].(map[string]any)
 		assert.Equal(t, "NETWORK", input["ConnectionType"])
-		assert.ElementsMatch(t, []string{"ConnectionType", "Description", "PhysicalConnectionRequirements"}, slices.Collect(maps.Keys(input)))
+		assert.ElementsMatch(t, []string{"ConnectionType", "Description", "PhysicalConnectionRequirements"},
+			slices.Collect(maps.Keys(input)))
 		place := input["PhysicalConnectionRequirements"].(map[string]any)
 		subnet := built.target("Batch", place["SubnetId"])
 		assert.Contains(t, subnet, "ApplicationSubnet", "the database's ACL admits those only")
@@ -123,7 +132,8 @@ func TestBatch_jobReachesItselfTheSourceAndS3(t *testing.T) {
 	var in, out []string
 	for id, r := range built.templates["Batch"].Resources {
 		group := func(property string) string {
-			found, _, _ := strings.Cut(strings.TrimPrefix(built.target("Batch", r.Properties[property]), "Batch/"), "SecurityGroup")
+			found, _, _ := strings.Cut(strings.TrimPrefix(built.target("Batch", r.Properties[property]), "Batch/"),
+				"SecurityGroup")
 			return found
 		}
 		ports := fmt.Sprintf(" %v-%v", r.Properties["FromPort"], r.Properties["ToPort"])
@@ -143,13 +153,15 @@ func TestBatch_jobReachesItselfTheSourceAndS3(t *testing.T) {
 	assert.ElementsMatch(t, []string{"Etl 0-65535", "Source 3306-3306"}, out)
 }
 
-// TestBatch_rolesAllowThisAndNoMore: action, and what it is about, of every statement of job and loader.
+// TestBatch_rolesAllowThisAndNoMore: action, and what it is about, of every statement of job and
+// loader.
 func TestBatch_rolesAllowThisAndNoMore(t *testing.T) {
 	job := allowed(synth(t, "profile=lean"), "Batch", "EtlRole")
 	assert.ElementsMatch(t, []string{
 		"FindConnection glue:GetConnection", "LookAtVpc ec2:DescribeNetworkInterfaces ec2:DescribeRouteTables " +
 			"ec2:DescribeSecurityGroups ec2:DescribeSubnets ec2:DescribeVpcAttribute ec2:DescribeVpcEndpoints",
-		"AttachToVpc ec2:CreateNetworkInterface", "DetachFromVpc ec2:CreateTags ec2:DeleteNetworkInterface ec2:DeleteTags",
+		"AttachToVpc ec2:CreateNetworkInterface",
+		"DetachFromVpc ec2:CreateTags ec2:DeleteNetworkInterface ec2:DeleteTags",
 		"ReadAsset s3:GetObject", "ReadAsset2 s3:GetObject", "ReadAsset3 s3:GetObject",
 		"WriteOwnLog logs:CreateLogStream logs:PutLogEvents", "WriteOwnLog2 logs:CreateLogStream logs:PutLogEvents",
 		"OpenOwnLog logs:CreateLogGroup", " rds-db:connect /etl_reader", "ListLake s3:ListBucket",
@@ -160,12 +172,15 @@ func TestBatch_rolesAllowThisAndNoMore(t *testing.T) {
 	loader := allowed(synth(t, "profile=lean"), "Batch", "LoaderRole")
 	assert.NotContains(t, strings.Join(loader, "\n"), "s3:", "it reads a dump only where there is one")
 	assert.Subset(t, loader, []string{"ReadMasterSecret secretsmanager:GetSecretValue", " rds-db:connect /etl_reader"})
-	assert.Contains(t, allowed(synth(t, dumped...), "Batch", "LoaderRole"), "ReadDump s3:GetObject :s3:::my-bucket/dumps/shop.sql")
+	assert.Contains(t, allowed(synth(t, dumped...), "Batch", "LoaderRole"),
+		"ReadDump s3:GetObject :s3:::my-bucket/dumps/shop.sql")
 }
 
-// allowed lists the statements of a role's policy: name, actions, and the end of a resource that is named by text.
+// allowed lists the statements of a role's policy: name, actions, and the end of a resource that is
+// named by text.
 func allowed(a assembly, stack, prefix string) []string {
-	ending := regexp.MustCompile(`"((?::s3:::my-bucket)?/(?:etl_reader|ratings_ml_training\*|quarantine\*|catalogue\*|dumps/shop\.sql))"`)
+	ending := regexp.MustCompile(
+		`"((?::s3:::my-bucket)?/(?:etl_reader|ratings_ml_training\*|quarantine\*|catalogue\*|dumps/shop\.sql))"`)
 	var all []string
 	for id, r := range a.templates[stack].Resources {
 		if r.Type != "AWS::IAM::Policy" || !strings.HasPrefix(id, prefix) {
@@ -185,8 +200,8 @@ func allowed(a assembly, stack, prefix string) []string {
 	return all
 }
 
-// TestBatch_failedRunReachesTheAlarmTopic: rule, target and the topic's policy must agree, and only a failure that nobody
-// hears of would say that they do not.
+// TestBatch_failedRunReachesTheAlarmTopic: rule, target and the topic's policy must agree, and only
+// a failure that nobody hears of would say that they do not.
 func TestBatch_failedRunReachesTheAlarmTopic(t *testing.T) {
 	for _, settings := range [][]string{{"profile=lean"}, {"profile=prod", "name=shop-two"}} {
 		built := synth(t, settings...)
@@ -199,12 +214,14 @@ func TestBatch_failedRunReachesTheAlarmTopic(t *testing.T) {
 		job := built.target("Batch", detail["jobName"].([]any)[0])
 		assert.Contains(t, job, "EtlJob")
 		target := rule["Targets"].([]any)[0].(map[string]any)
-		assert.NotContains(t, string(compact(target)), "$.detail.message", "a quote in it spoils the text, and nobody is told")
+		assert.NotContains(t, string(compact(target)), "$.detail.message",
+			"a quote in it spoils the text, and nobody is told")
 		topic := built.target("Batch", target["Arn"])
 		assert.Contains(t, topic, "AlarmsTopic")
 
 		var admitted []map[string]any
-		for _, s := range statements(one(t, built.templates["Network"], "AWS::SNS::TopicPolicy").Properties["PolicyDocument"]) {
+		for _, s := range statements(one(t, built.templates["Network"],
+			"AWS::SNS::TopicPolicy").Properties["PolicyDocument"]) {
 			if strings.Contains(string(compact(s["Principal"])), "events.amazonaws.com") {
 				admitted = append(admitted, s)
 			}
@@ -218,10 +235,11 @@ func TestBatch_failedRunReachesTheAlarmTopic(t *testing.T) {
 	}
 }
 
-// TestLake_tablesAreTheContracts ties the catalogue to what a run writes: names, columns, types and the place that the
-// job's lists are put to.
+// TestLake_tablesAreTheContracts ties the catalogue to what a run writes: names, columns, types and
+// the place that the job's lists are put to.
 func TestLake_tablesAreTheContracts(t *testing.T) {
-	for format, settings := range map[trainingset.Format][]string{trainingset.Parquet: {"profile=lean"}, trainingset.CSV: dumped} {
+	for format, settings := range map[trainingset.Format][]string{trainingset.Parquet: {"profile=lean"},
+		trainingset.CSV: dumped} {
 		var found []string
 		for _, r := range synth(t, settings...).templates["Batch"].Resources {
 			if r.Type != "AWS::Glue::Table" {
@@ -238,12 +256,14 @@ func TestLake_tablesAreTheContracts(t *testing.T) {
 				}
 			}
 			require.NotEmpty(t, table, "%s is no table of a run", name)
-			assert.Contains(t, string(compact(storage["Location"])), `"/`+trainingset.CatalogueFolder(table, format)+`/"`)
+			assert.Contains(t, string(compact(storage["Location"])), `"/`+trainingset.CatalogueFolder(table,
+				format)+`/"`)
 			assert.Equal(t, "org.apache.hadoop.hive.ql.io.SymlinkTextInputFormat", storage["InputFormat"])
 			assert.Equal(t, "EXTERNAL_TABLE", input["TableType"])
 			serde := storage["SerdeInfo"].(map[string]any)["SerializationLibrary"]
 			assert.Equal(t, format == trainingset.CSV, strings.HasSuffix(serde.(string), "OpenCSVSerde"))
-			assert.Equal(t, format == trainingset.CSV, input["Parameters"].(map[string]any)["skip.header.line.count"] == "1")
+			assert.Equal(t, format == trainingset.CSV,
+				input["Parameters"].(map[string]any)["skip.header.line.count"] == "1")
 			var want []any
 			for _, column := range trainingset.Columns(table) {
 				kind := column.Type
@@ -255,7 +275,8 @@ func TestLake_tablesAreTheContracts(t *testing.T) {
 			assert.Equal(t, want, storage["Columns"], name)
 		}
 		assert.Len(t, found, len(trainingset.TableNames()))
-		assert.Equal(t, format == trainingset.Parquet, slices.Contains(found, "ratings_ml_training"), "the course's name, in its format")
+		assert.Equal(t, format == trainingset.Parquet, slices.Contains(found, "ratings_ml_training"),
+			"the course's name, in its format")
 	}
 }
 
@@ -315,12 +336,14 @@ func TestBatch_databaseTellsItsErrorsAndSlowQueries(t *testing.T) {
 	}
 }
 
-// engineVersions reads cfn-lint's lists of engine versions: for each engine those that one of its files names.
+// engineVersions reads cfn-lint's lists of engine versions: for each engine those that one of its
+// files names.
 func engineVersions(t *testing.T, file string) map[string][]string {
 	t.Helper()
 	python, err := installed.Python()
 	require.NoError(t, err)
-	found, err := filepath.Glob(filepath.Join(filepath.Dir(python), "..", "lib", "python*", "site-packages", "cfnlint", "data",
+	found, err := filepath.Glob(filepath.Join(filepath.Dir(python), "..", "lib", "python*", "site-packages", "cfnlint",
+		"data",
 		"schemas", "extensions", "aws_rds_dbinstance", file))
 	require.NoError(t, err)
 	require.Len(t, found, 1)
@@ -344,13 +367,14 @@ func engineVersions(t *testing.T, file string) map[string][]string {
 			require.NoError(t, json.Unmarshal(rule.Then, &then))
 		}
 		engine := when.Properties.Engine.Const
-		versions[engine] = slices.Concat(versions[engine], when.Properties.EngineVersion.Enum, then.Properties.EngineVersion.Enum)
+		versions[engine] = slices.Concat(versions[engine], when.Properties.EngineVersion.Enum,
+			then.Properties.EngineVersion.Enum)
 	}
 	return versions
 }
 
-// TestDatabases_runVersionsThatRDSStillCreates: RDS stops creating a minor version long before it stops running it, and
-// then only a new deployment fails.
+// TestDatabases_runVersionsThatRDSStillCreates: RDS stops creating a minor version long before it
+// stops running it, and then only a new deployment fails.
 func TestDatabases_runVersionsThatRDSStillCreates(t *testing.T) {
 	deprecated, known := engineVersions(t, "engine_version_deprecated.json"), engineVersions(t, "engine_version.json")
 	assert.Contains(t, deprecated["mysql"], "8.4.3", "the list is read as it is meant")

@@ -132,7 +132,8 @@ type otherValue struct {
 }
 
 var (
-	unprotected  = []string{"data.removal=destroy", "vectors.deletionProtection=false", "source.deletionProtection=false"}
+	unprotected = []string{"data.removal=destroy", "vectors.deletionProtection=false",
+		"source.deletionProtection=false"}
 	largeAccount = []string{"capacity.accountConcurrency=1000"}
 )
 
@@ -160,22 +161,23 @@ var otherValues = map[string]otherValue{
 	"source.seed":                  {values: []string{"2"}},
 	"source.dumpUri": {values: []string{"s3://my-bucket/another.sql"},
 		with: []string{"source.kind=dump", "source.dumpUri=s3://my-bucket/one.sql"}},
-	"source.owner":                     {values: []string{"Ada Lovelace"}},
-	"source.instanceClass":             {values: []string{"db.t4g.medium", "db.m7g.xlarge"}},
-	"source.storageGiB":                {values: []string{"200"}},
-	"source.multiAz":                   {values: []string{"true", "false"}},
-	"source.backupRetentionDays":       {values: []string{"0", "21"}},
-	"source.deletionProtection":        {values: []string{"true", "false"}},
-	"etl.flex":                         {values: []string{"true", "false"}},
-	"etl.timeoutMinutes":               {values: []string{"30"}},
-	"etl.format":                       {values: []string{"csv"}},
-	"etl.maxQuarantined":               {values: []string{"0.05"}},
-	"etl.connections":                  {values: []string{"2"}},
-	"etl.keepRuns":                     {values: []string{"7"}},
-	"etl.quarantineRetentionDays":      {values: []string{"3"}},
-	"etl.scanLimitMiB":                 {values: []string{"100"}},
-	"streaming.mode":                   {values: []string{"provisioned", "on-demand"}, with: largeAccount},
-	"streaming.shards":                 {values: []string{"2", "4", "5"}, with: append([]string{"streaming.mode=provisioned"}, largeAccount...)},
+	"source.owner":                {values: []string{"Ada Lovelace"}},
+	"source.instanceClass":        {values: []string{"db.t4g.medium", "db.m7g.xlarge"}},
+	"source.storageGiB":           {values: []string{"200"}},
+	"source.multiAz":              {values: []string{"true", "false"}},
+	"source.backupRetentionDays":  {values: []string{"0", "21"}},
+	"source.deletionProtection":   {values: []string{"true", "false"}},
+	"etl.flex":                    {values: []string{"true", "false"}},
+	"etl.timeoutMinutes":          {values: []string{"30"}},
+	"etl.format":                  {values: []string{"csv"}},
+	"etl.maxQuarantined":          {values: []string{"0.05"}},
+	"etl.connections":             {values: []string{"2"}},
+	"etl.keepRuns":                {values: []string{"7"}},
+	"etl.quarantineRetentionDays": {values: []string{"3"}},
+	"etl.scanLimitMiB":            {values: []string{"100"}},
+	"streaming.mode":              {values: []string{"provisioned", "on-demand"}, with: largeAccount},
+	"streaming.shards": {values: []string{"2", "4", "5"},
+		with: append([]string{"streaming.mode=provisioned"}, largeAccount...)},
 	"streaming.retentionHours":         {values: []string{"48"}},
 	"streaming.bufferMiB":              {values: []string{"32"}},
 	"streaming.bufferSeconds":          {values: []string{"120"}},
@@ -191,10 +193,11 @@ var otherValues = map[string]otherValue{
 	"streaming.recommendationTtlHours": {values: []string{"48"}},
 	"streaming.pointInTimeRecovery":    {values: []string{"true", "false"}},
 	"inference.memoryMiB":              {values: []string{"768"}},
-	"inference.reservedConcurrency":    {values: []string{"0", "60"}, with: append([]string{"vectors.instanceClass=db.m7g.large"}, largeAccount...)},
-	"functions.logRetentionDays":       {values: []string{"14"}},
-	"capacity.eventsPerSecond":         {values: []string{"20"}},
-	"capacity.accountConcurrency":      {values: []string{"2000"}},
+	"inference.reservedConcurrency": {values: []string{"0", "60"},
+		with: append([]string{"vectors.instanceClass=db.m7g.large"}, largeAccount...)},
+	"functions.logRetentionDays":  {values: []string{"14"}},
+	"capacity.eventsPerSecond":    {values: []string{"20"}},
+	"capacity.accountConcurrency": {values: []string{"2000"}},
 }
 
 // unchangeable are the obstacles that single keys meet, by rule; every other
@@ -342,7 +345,8 @@ func TestProfiles_breachIsCaught(t *testing.T) {
 		}, rollout.KeepExports},
 		"an import comes before its export": {func(from, to rollout.Platform) {
 			environment := propertiesOf(to, "Streaming", "AWS::Lambda::Function")["Environment"].(map[string]any)
-			environment["Variables"].(map[string]any)["PLANTED"] = map[string]any{"Fn::ImportValue": "diecast-Network:Planted"}
+			variables := environment["Variables"].(map[string]any)
+			variables["PLANTED"] = map[string]any{"Fn::ImportValue": "diecast-Network:Planted"}
 		}, rollout.ExportFirst},
 		"what is exported is replaced": {func(_, to rollout.Platform) {
 			propertiesOf(to, "Network", "AWS::EC2::VPC")["CidrBlock"] = "10.99.0.0/16"

@@ -59,35 +59,44 @@ type parts struct {
 func newParts() parts {
 	stack := newStack()
 	return parts{
-		stack:   stack,
-		network: privatenetwork.New(stack, "Network", privatenetwork.Props{CIDR: netip.MustParsePrefix("10.0.0.0/16"), FlowLogRetention: week}),
-		topic:   alarmtopic.New(stack, "Alarms", alarmtopic.Props{}),
+		stack: stack,
+		network: privatenetwork.New(stack, "Network", privatenetwork.Props{CIDR: netip.MustParsePrefix("10.0.0.0/16"),
+			FlowLogRetention: week}),
+		topic: alarmtopic.New(stack, "Alarms", alarmtopic.Props{}),
 	}
 }
 
 func (p parts) function(id string) *golambda.Function {
-	return golambda.New(p.stack, id, golambda.Props{Source: "lambda/transform", LogRetention: week, AlarmTopic: p.topic.Topic()})
+	return golambda.New(p.stack, id, golambda.Props{Source: "lambda/transform", LogRetention: week,
+		AlarmTopic: p.topic.Topic()})
 }
 
 func (p parts) database() database.Props {
 	return database.Props{
-		Engine: database.PostgreSQL("18.3"), VPC: p.network.VPC(), Subnets: p.network.DatabaseSubnets(), Name: "vectors",
+		Engine: database.PostgreSQL("18.3"), VPC: p.network.VPC(), Subnets: p.network.DatabaseSubnets(),
+		Name:       "vectors",
 		MasterUser: "postgres", InstanceClass: "db.t4g.micro", StorageGiB: 20, MaxConnections: 80, BackupRetention: day,
-		Reasons: database.Reasons{DefaultPort: "usual port", SingleZone: "one zone is enough", Deletable: "may be deleted"},
+		Reasons: database.Reasons{DefaultPort: "usual port", SingleZone: "one zone is enough",
+			Deletable: "may be deleted"},
 	}
 }
 
 func (p parts) delivery(id string) deliverystream.Props {
 	return deliverystream.Props{
-		Source: eventstream.New(p.stack, id+"Source", eventstream.Props{Shards: 1}), Processor: p.function(id + "Processor"),
-		Bucket: securebucket.New(p.stack, id+"Bucket", securebucket.Props{}), Prefix: "records/", ErrorPrefix: "errors/",
-		BufferSize: 5, BufferInterval: time.Minute, ProcessorBufferBytes: 1 << 19, ProcessorBufferInterval: time.Second, LogRetention: week,
+		Source:    eventstream.New(p.stack, id+"Source", eventstream.Props{Shards: 1}),
+		Processor: p.function(id + "Processor"),
+		Bucket:    securebucket.New(p.stack, id+"Bucket", securebucket.Props{}), Prefix: "records/",
+		ErrorPrefix: "errors/",
+		BufferSize:  5, BufferInterval: time.Minute, ProcessorBufferBytes: 1 << 19,
+		ProcessorBufferInterval: time.Second,
+		LogRetention:            week,
 	}
 }
 
 func (p parts) consumer(id string) streamconsumer.Props {
 	return streamconsumer.Props{
-		Stream: eventstream.New(p.stack, id+"Stream", eventstream.Props{Shards: 1}), Function: p.function(id + "Function"),
+		Stream:    eventstream.New(p.stack, id+"Stream", eventstream.Props{Shards: 1}),
+		Function:  p.function(id + "Function"),
 		Failures:  securebucket.New(p.stack, id+"Failures", securebucket.Props{}),
 		BatchSize: 100, RetryAttempts: 5, MaxRecordAge: 15 * time.Minute,
 	}
@@ -140,10 +149,17 @@ func TestConstructs_refuseBadProps(t *testing.T) {
 		build func()
 		want  string
 	}{
-		"alarm without description": {func() { alarm.New(stack, nil, alarm.Rule{ID: "Bad"}) }, "alarm: Bad has no description"},
-		"alarm that cannot breach": {func() { alarm.New(stack, nil, alarm.Rule{ID: "Bad", Description: "d", Periods: 1, Breaching: 2}) },
+		"alarm without description": {func() { alarm.New(stack, nil, alarm.Rule{ID: "Bad"}) },
+			"alarm: Bad has no description"},
+		"alarm that cannot breach": {func() {
+			alarm.New(stack, nil, alarm.Rule{ID: "Bad", Description: "d", Periods: 1,
+				Breaching: 2})
+		},
 			"alarm: Bad must breach within its periods, got 2 of 1; raise Periods"},
-		"exception for a whole IAM rule": {func() { nag.Accept(p.topic.Topic(), nag.Exception{Rule: "AwsSolutions-IAM5", Reason: "r"}) },
+		"exception for a whole IAM rule": {func() {
+			nag.Accept(p.topic.Topic(), nag.Exception{Rule: "AwsSolutions-IAM5",
+				Reason: "r"})
+		},
 			"needs AppliesTo, got none; name each granular finding"},
 		"bucket that expires by the hour": {func() {
 			securebucket.New(stack, "Bad", securebucket.Props{Expiries: []securebucket.Expiry{{After: time.Hour}}})
@@ -153,88 +169,155 @@ func TestConstructs_refuseBadProps(t *testing.T) {
 			securebucket.New(stack, "Bad", securebucket.Props{Expiries: []securebucket.Expiry{{Prefix: "x/"}}})
 		},
 			`securebucket: an expiry must be at least one day, got 0 for prefix "x/"`},
-		"bucket without versions to expire": {func() { securebucket.New(stack, "Bad", securebucket.Props{NoncurrentExpiry: day}) },
+		"bucket without versions to expire": {func() {
+			securebucket.New(stack, "Bad",
+				securebucket.Props{NoncurrentExpiry: day})
+		},
 			"securebucket: NoncurrentExpiry needs a versioned bucket, got 24h0m0s"},
 		"network too small": {func() {
-			privatenetwork.New(stack, "Bad", privatenetwork.Props{CIDR: netip.MustParsePrefix("10.0.0.0/24"), FlowLogRetention: week})
+			privatenetwork.New(stack, "Bad", privatenetwork.Props{CIDR: netip.MustParsePrefix("10.0.0.0/24"),
+				FlowLogRetention: week})
 		}, "privatenetwork: CIDR must be an IPv4 range from /16 to /22, got 10.0.0.0/24"},
 		"network with three gateways": {func() {
-			privatenetwork.New(stack, "Bad", privatenetwork.Props{CIDR: netip.MustParsePrefix("10.0.0.0/16"), NATGateways: 3, FlowLogRetention: week})
+			privatenetwork.New(stack, "Bad", privatenetwork.Props{CIDR: netip.MustParsePrefix("10.0.0.0/16"),
+				NATGateways: 3, FlowLogRetention: week})
 		}, "privatenetwork: NATGateways must be 1 to 2, got 3"},
 		"network without retention": {func() {
 			privatenetwork.New(stack, "Bad", privatenetwork.Props{CIDR: netip.MustParsePrefix("10.0.0.0/16")})
 		},
 			"privatenetwork: FlowLogRetention is required"},
 		"network with a port named twice": {func() {
-			privatenetwork.New(stack, "Bad", privatenetwork.Props{CIDR: netip.MustParsePrefix("10.0.0.0/16"), DatabasePorts: []int{3306, 3306}, FlowLogRetention: week})
+			privatenetwork.New(stack, "Bad", privatenetwork.Props{CIDR: netip.MustParsePrefix("10.0.0.0/16"),
+				DatabasePorts: []int{3306, 3306}, FlowLogRetention: week})
 		}, "privatenetwork: DatabasePorts must be different ports from 1 to 65535, got [3306 3306]"},
 		"network with ten ports": {func() {
-			privatenetwork.New(stack, "Bad", privatenetwork.Props{CIDR: netip.MustParsePrefix("10.0.0.0/16"), DatabasePorts: make([]int, 10), FlowLogRetention: week})
+			privatenetwork.New(stack, "Bad", privatenetwork.Props{CIDR: netip.MustParsePrefix("10.0.0.0/16"),
+				DatabasePorts: make([]int, 10), FlowLogRetention: week})
 		}, "privatenetwork: DatabasePorts must be at most 9, got 10"},
-		"role for nobody": {func() { role.New(stack, "Bad", role.Props{}) }, "role: Service is required, got none for Bad"},
+		"role for nobody": {func() { role.New(stack, "Bad", role.Props{}) },
+			"role: Service is required, got none for Bad"},
 		"function without source": {func() { golambda.New(stack, "Bad", golambda.Props{LogRetention: week}) },
 			`golambda: Source must be a folder directly below lambda, got ""`},
-		"function without retention": {func() { golambda.New(stack, "Bad", golambda.Props{Source: "lambda/transform"}) },
+		"function without retention": {func() {
+			golambda.New(stack, "Bad",
+				golambda.Props{Source: "lambda/transform"})
+		},
 			"golambda: LogRetention is required"},
 		"function with little memory": {func() {
 			golambda.New(stack, "Bad", golambda.Props{Source: "lambda/transform", MemoryMiB: 64, LogRetention: week})
 		},
 			"golambda: MemoryMiB must be 128 to 10240, got 64"},
 		"function that runs an hour": {func() {
-			golambda.New(stack, "Bad", golambda.Props{Source: "lambda/transform", Timeout: time.Hour, LogRetention: week})
+			golambda.New(stack, "Bad", golambda.Props{Source: "lambda/transform", Timeout: time.Hour,
+				LogRetention: week})
 		}, "golambda: Timeout must be whole seconds from 1s to 15m, got 1h0m0s"},
 		"function with a password": {func() {
 			golambda.New(stack, "Bad", golambda.Props{Source: "lambda/transform", LogRetention: week,
 				Environment: map[string]*string{"DATABASE_PASSWORD": jsii.String("x")}})
 		}, "golambda: no secret belongs in the environment, got DATABASE_PASSWORD"},
-		"database without engine":      {with(func(p *database.Props) { p.Engine = database.Engine{} }), "database: Engine is required"},
-		"database of any version":      {with(func(p *database.Props) { p.Engine = database.PostgreSQL("18") }), `database: a version of PostgreSQL must match ^(\d+)\.\d+$, got "18"`},
-		"database of a major version":  {with(func(p *database.Props) { p.Engine = database.MySQL("8.4") }), `database: a version of MySQL must match ^(\d+\.\d+)\.\d+$, got "8.4"`},
-		"database without a reason":    {with(func(p *database.Props) { p.Reasons.SingleZone = "" }), "database: Reasons must say why AwsSolutions-RDS3 is accepted for vectors, got none"},
-		"database without name":        {with(func(p *database.Props) { p.Name = "" }), "database: Name and MasterUser are required"},
-		"database of no class":         {with(func(p *database.Props) { p.InstanceClass = "t4g.micro" }), `database: InstanceClass must begin with db., got "t4g.micro"`},
-		"database on a small disk":     {with(func(p *database.Props) { p.StorageGiB = 5 }), "database: StorageGiB must be 20 to 16384, got 5"},
-		"database with old backups":    {with(func(p *database.Props) { p.BackupRetention = 36 * day }), "database: BackupRetention must be whole days from 0 to 35"},
-		"database without connections": {with(func(p *database.Props) { p.MaxConnections = 0 }), "database: MaxConnections is required, got 0"},
-		"database at odds with itself": {with(func(p *database.Props) { p.Destroy, p.DeletionProtection = true, true }), "database: Destroy and DeletionProtection exclude each other"},
-		"database without TLS":         {with(func(p *database.Props) { p.Parameters = map[string]string{"rds.force_ssl": "0"} }), "database: parameter rds.force_ssl belongs to the engine"},
+		"database without engine": {with(func(p *database.Props) { p.Engine = database.Engine{} }),
+			"database: Engine is required"},
+		"database of any version": {with(func(p *database.Props) { p.Engine = database.PostgreSQL("18") }),
+			`database: a version of PostgreSQL must match ^(\d+)\.\d+$, got "18"`},
+		"database of a major version": {with(func(p *database.Props) { p.Engine = database.MySQL("8.4") }),
+			`database: a version of MySQL must match ^(\d+\.\d+)\.\d+$, got "8.4"`},
+		"database without a reason": {with(func(p *database.Props) { p.Reasons.SingleZone = "" }),
+			"database: Reasons must say why AwsSolutions-RDS3 is accepted for vectors, got none"},
+		"database without name": {with(func(p *database.Props) { p.Name = "" }),
+			"database: Name and MasterUser are required"},
+		"database of no class": {with(func(p *database.Props) { p.InstanceClass = "t4g.micro" }),
+			`database: InstanceClass must begin with db., got "t4g.micro"`},
+		"database on a small disk": {with(func(p *database.Props) { p.StorageGiB = 5 }),
+			"database: StorageGiB must be 20 to 16384, got 5"},
+		"database with old backups": {with(func(p *database.Props) { p.BackupRetention = 36 * day }),
+			"database: BackupRetention must be whole days from 0 to 35"},
+		"database without connections": {with(func(p *database.Props) { p.MaxConnections = 0 }),
+			"database: MaxConnections is required, got 0"},
+		"database at odds with itself": {with(func(p *database.Props) { p.Destroy, p.DeletionProtection = true, true }),
+			"database: Destroy and DeletionProtection exclude each other"},
+		"database without TLS": {
+			with(func(p *database.Props) { p.Parameters = map[string]string{"rds.force_ssl": "0"} }),
+			"database: parameter rds.force_ssl belongs to the engine",
+		},
 		"MySQL without TLS": {with(func(p *database.Props) {
 			p.Engine = database.MySQL("8.4.9")
 			p.Parameters = map[string]string{"require_secure_transport": "OFF"}
 		}), "database: parameter require_secure_transport belongs to the engine"},
-		"database that logs for ever": {with(func(p *database.Props) { p.Logs = []string{"error"} }), "database: LogRetention is required with Logs, got none for error"},
-		"lake with a quoted name":     {lakeOf(func(p *datalake.Props) { p.Database = "my-lake" }), `datalake: Database must be lower-case letters, digits and underscores, got "my-lake"`},
-		"lake without workgroup":      {lakeOf(func(p *datalake.Props) { p.Workgroup = "" }), "datalake: Workgroup must be 1 to 128"},
-		"lake of no format":           {lakeOf(func(p *datalake.Props) { p.Format = "orc" }), `datalake: Format must be parquet or csv, got "orc"`},
-		"lake that scans nothing":     {lakeOf(func(p *datalake.Props) { p.ScanLimitBytes = 1 << 20 }), "datalake: ScanLimitBytes must be at least 10000000, got 1048576"},
-		"lake with a shouting table":  {lakeOf(func(p *datalake.Props) { p.Tables[0].Name = "Sales" }), "datalake: a table needs a lower-case Name"},
-		"lake with a shared folder":   {lakeOf(func(p *datalake.Props) { p.Tables[1].Folder = "lists/one" }), "datalake: tables need folders of their own, got lists/one for one and two"},
-		"lake with one name twice":    {lakeOf(func(p *datalake.Props) { p.Tables[1].Name = "one" }), "datalake: tables need names of their own, got [one]"},
-		"job without script":          {jobOf(func(p *sparkjob.Props) { p.Source = "glue-scripts/none.py" }), `sparkjob: Source must be a Python file below the module's root, got "glue-scripts/none.py"`},
-		"job without its jar":         {jobOf(func(p *sparkjob.Props) { p.Jars = []string{"/nowhere/driver.jar"} }), "sparkjob: Jars must be there, got \"/nowhere/driver.jar\"; run `make setup`"},
-		"job without its file":        {jobOf(func(p *sparkjob.Props) { p.Files = map[string]string{"--ca": "none.pem"} }), `sparkjob: Files must be below the module's root, got "none.pem" for --ca`},
-		"job with a bare argument":    {jobOf(func(p *sparkjob.Props) { p.Arguments = map[string]*string{"format": jsii.String("csv")} }), `sparkjob: Arguments must begin with --`},
-		"job without end":             {jobOf(func(p *sparkjob.Props) { p.Timeout = 0 }), "sparkjob: Timeout must be whole minutes, got 0s"},
-		"job that logs for ever":      {jobOf(func(p *sparkjob.Props) { p.LogRetention = "" }), "sparkjob: LogRetention is required"},
-		"job that fails unheard":      {jobOf(func(p *sparkjob.Props) { p.FailureRule = "rule" }), "sparkjob: FailureTopic and FailureRule belong together"},
+		"database that logs for ever": {with(func(p *database.Props) { p.Logs = []string{"error"} }),
+			"database: LogRetention is required with Logs, got none for error"},
+		"lake with a quoted name": {lakeOf(func(p *datalake.Props) { p.Database = "my-lake" }),
+			`datalake: Database must be lower-case letters, digits and underscores, got "my-lake"`},
+		"lake without workgroup": {lakeOf(func(p *datalake.Props) { p.Workgroup = "" }),
+			"datalake: Workgroup must be 1 to 128"},
+		"lake of no format": {lakeOf(func(p *datalake.Props) { p.Format = "orc" }),
+			`datalake: Format must be parquet or csv, got "orc"`},
+		"lake that scans nothing": {lakeOf(func(p *datalake.Props) { p.ScanLimitBytes = 1 << 20 }),
+			"datalake: ScanLimitBytes must be at least 10000000, got 1048576"},
+		"lake with a shouting table": {lakeOf(func(p *datalake.Props) { p.Tables[0].Name = "Sales" }),
+			"datalake: a table needs a lower-case Name"},
+		"lake with a shared folder": {lakeOf(func(p *datalake.Props) { p.Tables[1].Folder = "lists/one" }),
+			"datalake: tables need folders of their own, got lists/one for one and two"},
+		"lake with one name twice": {lakeOf(func(p *datalake.Props) { p.Tables[1].Name = "one" }),
+			"datalake: tables need names of their own, got [one]"},
+		"job without script": {jobOf(func(p *sparkjob.Props) { p.Source = "glue-scripts/none.py" }),
+			`sparkjob: Source must be a Python file below the module's root, got "glue-scripts/none.py"`},
+		"job without its jar": {jobOf(func(p *sparkjob.Props) { p.Jars = []string{"/nowhere/driver.jar"} }),
+			"sparkjob: Jars must be there, got \"/nowhere/driver.jar\"; run `make setup`"},
+		"job without its file": {jobOf(func(p *sparkjob.Props) { p.Files = map[string]string{"--ca": "none.pem"} }),
+			`sparkjob: Files must be below the module's root, got "none.pem" for --ca`},
+		"job with a bare argument": {
+			jobOf(func(p *sparkjob.Props) { p.Arguments = map[string]*string{"format": jsii.String("csv")} }),
+			`sparkjob: Arguments must begin with --`,
+		},
+		"job without end": {jobOf(func(p *sparkjob.Props) { p.Timeout = 0 }),
+			"sparkjob: Timeout must be whole minutes, got 0s"},
+		"job that logs for ever": {jobOf(func(p *sparkjob.Props) { p.LogRetention = "" }),
+			"sparkjob: LogRetention is required"},
+		"job that fails unheard": {jobOf(func(p *sparkjob.Props) { p.FailureRule = "rule" }),
+			"sparkjob: FailureTopic and FailureRule belong together"},
 		"table at odds with itself": {func() {
 			recommendationtable.New(stack, "Bad", recommendationtable.Props{Destroy: true, DeletionProtection: true})
 		}, "recommendationtable: Destroy and DeletionProtection exclude each other"},
-		"stream without shards":         {func() { eventstream.New(stack, "Bad", eventstream.Props{}) }, "eventstream: Shards must be at least 1, got 0; or choose OnDemand"},
-		"on-demand stream with shards":  {func() { eventstream.New(stack, "Bad", eventstream.Props{OnDemand: true, Shards: 2}) }, "eventstream: an on-demand stream has no shard count, got 2"},
-		"stream that forgets":           {func() { eventstream.New(stack, "Bad", eventstream.Props{Shards: 1, Retention: time.Hour}) }, "eventstream: Retention must be whole hours from 24h to 8760h, got 1h0m0s"},
-		"delivery without a slash":      {deliver(func(p *deliverystream.Props) { p.Prefix = "records" }), `deliverystream: a prefix must end in a slash and not begin with one, got "records"`},
-		"delivery with a huge buffer":   {deliver(func(p *deliverystream.Props) { p.BufferSize = 129 }), "deliverystream: the S3 buffer must be 1 to 128 MiB"},
-		"delivery that overwhelms":      {deliver(func(p *deliverystream.Props) { p.ProcessorBufferBytes = 4 << 20 }), "deliverystream: the processor's buffer must be 0.2 to 3 MiB"},
-		"delivery that logs for ever":   {deliver(func(p *deliverystream.Props) { p.LogRetention = "" }), "deliverystream: LogRetention is required"},
-		"consumer of empty batches":     {consume(func(p *streamconsumer.Props) { p.BatchSize = 0 }), "streamconsumer: BatchSize must be 1 to 10000, got 0"},
-		"consumer that waits":           {consume(func(p *streamconsumer.Props) { p.BatchWindow = time.Hour }), "streamconsumer: BatchWindow must be 0 to 300 whole seconds"},
-		"consumer that is too parallel": {consume(func(p *streamconsumer.Props) { p.Parallelization = 11 }), "streamconsumer: Parallelization must be 1 to 10, got 11"},
-		"consumer that never gives up":  {consume(func(p *streamconsumer.Props) { p.RetryAttempts = -1 }), "streamconsumer: RetryAttempts must be 0 to 10000, got -1"},
-		"consumer that never forgets":   {consume(func(p *streamconsumer.Props) { p.MaxRecordAge = 0 }), "streamconsumer: MaxRecordAge must be 60s to 7 days"},
-		"load without loader":           {func() { dataload.New(stack, "Bad", dataload.Props{Timeout: time.Minute, LogRetention: week}) }, "dataload: Loader is required"},
-		"load without time":             {func() { dataload.New(stack, "Bad", dataload.Props{Loader: loader, LogRetention: week}) }, "dataload: Timeout must be whole seconds from 1s to 1h, got 0s"},
-		"load that logs for ever":       {func() { dataload.New(stack, "Bad", dataload.Props{Loader: loader, Timeout: time.Minute}) }, "dataload: LogRetention is required"},
+		"stream without shards": {func() { eventstream.New(stack, "Bad", eventstream.Props{}) },
+			"eventstream: Shards must be at least 1, got 0; or choose OnDemand"},
+		"on-demand stream with shards": {func() {
+			eventstream.New(stack, "Bad", eventstream.Props{OnDemand: true,
+				Shards: 2})
+		}, "eventstream: an on-demand stream has no shard count, got 2"},
+		"stream that forgets": {func() {
+			eventstream.New(stack, "Bad", eventstream.Props{Shards: 1,
+				Retention: time.Hour})
+		}, "eventstream: Retention must be whole hours from 24h to 8760h, got 1h0m0s"},
+		"delivery without a slash": {deliver(func(p *deliverystream.Props) { p.Prefix = "records" }),
+			`deliverystream: a prefix must end in a slash and not begin with one, got "records"`},
+		"delivery with a huge buffer": {deliver(func(p *deliverystream.Props) { p.BufferSize = 129 }),
+			"deliverystream: the S3 buffer must be 1 to 128 MiB"},
+		"delivery that overwhelms": {deliver(func(p *deliverystream.Props) { p.ProcessorBufferBytes = 4 << 20 }),
+			"deliverystream: the processor's buffer must be 0.2 to 3 MiB"},
+		"delivery that logs for ever": {deliver(func(p *deliverystream.Props) { p.LogRetention = "" }),
+			"deliverystream: LogRetention is required"},
+		"consumer of empty batches": {consume(func(p *streamconsumer.Props) { p.BatchSize = 0 }),
+			"streamconsumer: BatchSize must be 1 to 10000, got 0"},
+		"consumer that waits": {consume(func(p *streamconsumer.Props) { p.BatchWindow = time.Hour }),
+			"streamconsumer: BatchWindow must be 0 to 300 whole seconds"},
+		"consumer that is too parallel": {consume(func(p *streamconsumer.Props) { p.Parallelization = 11 }),
+			"streamconsumer: Parallelization must be 1 to 10, got 11"},
+		"consumer that never gives up": {consume(func(p *streamconsumer.Props) { p.RetryAttempts = -1 }),
+			"streamconsumer: RetryAttempts must be 0 to 10000, got -1"},
+		"consumer that never forgets": {consume(func(p *streamconsumer.Props) { p.MaxRecordAge = 0 }),
+			"streamconsumer: MaxRecordAge must be 60s to 7 days"},
+		"load without loader": {func() {
+			dataload.New(stack, "Bad", dataload.Props{Timeout: time.Minute,
+				LogRetention: week})
+		}, "dataload: Loader is required"},
+		"load without time": {func() {
+			dataload.New(stack, "Bad", dataload.Props{Loader: loader,
+				LogRetention: week})
+		}, "dataload: Timeout must be whole seconds from 1s to 1h, got 0s"},
+		"load that logs for ever": {func() {
+			dataload.New(stack, "Bad", dataload.Props{Loader: loader,
+				Timeout: time.Minute})
+		}, "dataload: LogRetention is required"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -268,8 +351,10 @@ func TestAlarms_withoutTopicShowInTheConsoleOnly(t *testing.T) {
 // TestAlarms_missingData: an alarm may tell of what has stopped.
 func TestAlarms_missingData(t *testing.T) {
 	stack := newStack()
-	metric := awscloudwatch.NewMetric(&awscloudwatch.MetricProps{Namespace: jsii.String("Test"), MetricName: jsii.String("Runs")})
-	for id, missing := range map[string]alarm.MissingData{"Fine": alarm.MissingIsFine, "Breaches": alarm.MissingBreaches, "Keeps": alarm.MissingKeepsState} {
+	metric := awscloudwatch.NewMetric(&awscloudwatch.MetricProps{Namespace: jsii.String("Test"),
+		MetricName: jsii.String("Runs")})
+	for id, missing := range map[string]alarm.MissingData{"Fine": alarm.MissingIsFine,
+		"Breaches": alarm.MissingBreaches, "Keeps": alarm.MissingKeepsState} {
 		alarm.New(stack, nil, alarm.Rule{ID: id, Description: id, Metric: metric, Missing: missing})
 	}
 	template := assertions.Template_FromStack(stack, nil)
@@ -286,7 +371,8 @@ func TestNetwork_openHTTPSReachesEndpointsOnly(t *testing.T) {
 	p.network.NewSecurityGroup(p.stack, "Client", "Client: to AWS", p.network.OpenHTTPS)
 	template := assertions.Template_FromStack(p.stack, nil)
 	template.ResourceCountIs(jsii.String("AWS::EC2::SecurityGroupIngress"), jsii.Number(1))
-	template.HasResourceProperties(jsii.String("AWS::EC2::SecurityGroupIngress"), map[string]any{"FromPort": 443, "ToPort": 443})
+	template.HasResourceProperties(jsii.String("AWS::EC2::SecurityGroupIngress"), map[string]any{"FromPort": 443,
+		"ToPort": 443})
 }
 
 // TestBuild_isReproducible compiles the functions in two directories and compares the bytes: an
@@ -309,7 +395,8 @@ func TestBuild_isReproducible(t *testing.T) {
 	require.NotEmpty(t, first)
 	assert.ElementsMatch(t, slices.Collect(maps.Keys(first)), slices.Collect(maps.Keys(second)))
 	for name, one := range first {
-		assert.True(t, bytes.Equal(one, second[name]), "%s built twice differs: %d and %d bytes", name, len(one), len(second[name]))
+		assert.True(t, bytes.Equal(one, second[name]), "%s built twice differs: %d and %d bytes", name, len(one),
+			len(second[name]))
 		executable, err := elf.NewFile(bytes.NewReader(one))
 		require.NoError(t, err)
 		assert.Equal(t, elf.EM_AARCH64, executable.Machine)

@@ -195,7 +195,8 @@ func TestDatabases_whatIsCutOffIsCaught(t *testing.T) {
 		}, "opens 5432 to 5431, not 5432"},
 		"the ACL of one zone": {func(_ string, r resource) {
 			queries := r.Type == "AWS::EC2::NetworkAclEntry" && r.Properties["Egress"] == false
-			if queries && r.Properties["CidrBlock"] == "10.42.96.0/19" && strings.Contains(string(compact(r.Properties)), "5432") {
+			if queries && r.Properties["CidrBlock"] == "10.42.96.0/19" &&
+				strings.Contains(string(compact(r.Properties)), "5432") {
 				r.Properties["RuleAction"] = "deny"
 			}
 		}, "refuses port 5432 from Network/NetworkVpcApplicationSubnet2"},

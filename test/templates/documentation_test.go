@@ -38,7 +38,8 @@ func TestAlarms_areDocumented(t *testing.T) {
 		for _, one := range synth(t, "profile="+profile).templates {
 			for _, r := range one.Resources {
 				if r.Type == "AWS::CloudWatch::Alarm" {
-					built[fmt.Sprintf("| %s | %s | %s |", one.Stack, strings.Join(metricsOf(r), ", "), r.Properties["AlarmDescription"])] = true
+					built[fmt.Sprintf("| %s | %s | %s |", one.Stack, strings.Join(metricsOf(r), ", "),
+						r.Properties["AlarmDescription"])] = true
 				}
 			}
 		}

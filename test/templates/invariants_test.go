@@ -30,7 +30,8 @@ var invariants = []invariant{
 				return ""
 			}
 			block, _ := r.Properties["PublicAccessBlockConfiguration"].(map[string]any)
-			for _, setting := range []string{"BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"} {
+			for _, setting := range []string{"BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls",
+				"RestrictPublicBuckets"} {
 				if block[setting] != true {
 					return setting + " is not true"
 				}
@@ -41,7 +42,8 @@ var invariants = []invariant{
 	}, {
 		name: "buckets and topics are reached over TLS only",
 		breach: func(a assembly, id string, r resource) string {
-			policies := map[string]string{"AWS::S3::Bucket": "AWS::S3::BucketPolicy", "AWS::SNS::Topic": "AWS::SNS::TopicPolicy"}
+			policies := map[string]string{"AWS::S3::Bucket": "AWS::S3::BucketPolicy",
+				"AWS::SNS::Topic": "AWS::SNS::TopicPolicy"}
 			policy, ok := policies[r.Type]
 			if !ok {
 				return ""
@@ -52,7 +54,8 @@ var invariants = []invariant{
 					continue
 				}
 				for _, s := range statements(other.Properties["PolicyDocument"]) {
-					if s["Effect"] == "Deny" && strings.Contains(string(compact(s["Condition"])), `"aws:SecureTransport":"false"`) {
+					if s["Effect"] == "Deny" && strings.Contains(string(compact(s["Condition"])),
+						`"aws:SecureTransport":"false"`) {
 						return ""
 					}
 				}
@@ -100,7 +103,8 @@ var invariants = []invariant{
 			}
 			return ""
 		},
-		broken: `{"Type":"AWS::EC2::SecurityGroup","Properties":{"SecurityGroupIngress":[{"CidrIp":"0.0.0.0/0","IpProtocol":"tcp"}]}}`,
+		broken: `{"Type":"AWS::EC2::SecurityGroup","Properties":{"SecurityGroupIngress":[{"CidrIp":"0.0.0.0/0",
+			"IpProtocol":"tcp"}]}}`,
 	}, {
 		name: "no policy allows * or service:*",
 		breach: func(_ assembly, _ string, r resource) string {
@@ -113,7 +117,8 @@ var invariants = []invariant{
 			}
 			return ""
 		},
-		broken: `{"Type":"AWS::IAM::Policy","Properties":{"PolicyDocument":{"Statement":[{"Effect":"Allow","Action":["s3:GetObject","s3:*"]}]}}}`,
+		broken: `{"Type":"AWS::IAM::Policy","Properties":{"PolicyDocument":{"Statement":[{"Effect":"Allow",
+			"Action":["s3:GetObject","s3:*"]}]}}}`,
 	}, {
 		name: "statements of a policy have names of their own",
 		breach: func(_ assembly, _ string, r resource) string {
@@ -126,7 +131,8 @@ var invariants = []invariant{
 			}
 			return ""
 		},
-		broken: `{"Type":"AWS::IAM::Policy","Properties":{"PolicyDocument":{"Statement":[{"Sid":"A","Action":"s3:GetObject"},{"Sid":"A","Action":"s3:PutObject"}]}}}`,
+		broken: `{"Type":"AWS::IAM::Policy","Properties":{"PolicyDocument":{"Statement":[{"Sid":"A",
+			"Action":"s3:GetObject"},{"Sid":"A","Action":"s3:PutObject"}]}}}`,
 	}, {
 		name: "no secret literal",
 		breach: func(_ assembly, _ string, r resource) string {
@@ -143,7 +149,8 @@ var invariants = []invariant{
 			if r.Type != "AWS::Lambda::Function" || cdkOwn(r) {
 				return ""
 			}
-			if r.Properties["Runtime"] != "provided.al2023" || string(compact(r.Properties["Architectures"])) != `["arm64"]` {
+			if r.Properties["Runtime"] != "provided.al2023" ||
+				string(compact(r.Properties["Architectures"])) != `["arm64"]` {
 				return fmt.Sprintf("runs %v on %s", r.Properties["Runtime"], compact(r.Properties["Architectures"]))
 			}
 			return ""
@@ -179,9 +186,11 @@ var invariants = []invariant{
 	}, {
 		name: "nothing but stacks has a physical name",
 		breach: func(_ assembly, _ string, r resource) string {
-			for _, property := range []string{"BucketName", "FunctionName", "RoleName", "TableName", "TopicName", "LogGroupName",
+			for _, property := range []string{"BucketName", "FunctionName", "RoleName", "TableName", "TopicName",
+				"LogGroupName",
 				"DBInstanceIdentifier", "DeliveryStreamName", "GroupName", "AlarmName"} {
-				if _, literal := r.Properties[property].(string); literal && r.Type != "AWS::EC2::SecurityGroupIngress" {
+				if _, literal := r.Properties[property].(string); literal &&
+					r.Type != "AWS::EC2::SecurityGroupIngress" {
 					return property + " is fixed: a second platform in the account would collide"
 				}
 			}
@@ -199,7 +208,8 @@ var invariants = []invariant{
 			}
 			return ""
 		},
-		broken: `{"Type":"AWS::IAM::Policy","Properties":{"PolicyDocument":{"Statement":[{"Resource":"arn:aws:s3:::bucket"}]}}}`,
+		broken: `{"Type":"AWS::IAM::Policy",
+			"Properties":{"PolicyDocument":{"Statement":[{"Resource":"arn:aws:s3:::bucket"}]}}}`,
 	}, {
 		name: "alarms tell the topic, both ways",
 		breach: func(_ assembly, _ string, r resource) string {
@@ -243,7 +253,8 @@ var invariants = []invariant{
 		breach: func(_ assembly, _ string, r resource) string {
 			const disabled = "open-source-rds-extended-support-disabled"
 			if r.Type == "AWS::RDS::DBInstance" && r.Properties["EngineLifecycleSupport"] != disabled {
-				return fmt.Sprintf("EngineLifecycleSupport is %v: past its end of life the engine costs many times the instance",
+				return fmt.Sprintf("EngineLifecycleSupport is %v: past its end of life the engine costs many times "+
+					"the instance",
 					r.Properties["EngineLifecycleSupport"])
 			}
 			return ""
@@ -283,7 +294,8 @@ func TestInvariants_breachIsCaught(t *testing.T) {
 			var broken resource
 			require.NoError(t, json.Unmarshal([]byte(rule.broken), &broken))
 			const id = "Stack/DatabaseBroken"
-			a := assembly{templates: map[string]template{"Stack": {Resources: map[string]resource{"DatabaseBroken": broken}}}}
+			resources := map[string]resource{"DatabaseBroken": broken}
+			a := assembly{templates: map[string]template{"Stack": {Resources: resources}}}
 			assert.NotEmpty(t, rule.breach(a, id, broken))
 		})
 	}
@@ -300,7 +312,8 @@ func cdkOwn(r resource) bool {
 // taggable are the types of ours that take tags as a list.
 var taggable = []string{"AWS::S3::Bucket", "AWS::Kinesis::Stream", "AWS::RDS::DBInstance", "AWS::Lambda::Function",
 	"AWS::EC2::VPC", "AWS::EC2::Subnet", "AWS::EC2::SecurityGroup", "AWS::Logs::LogGroup", "AWS::IAM::Role",
-	"AWS::SNS::Topic", "AWS::Athena::WorkGroup", "AWS::Events::Rule", "AWS::KinesisFirehose::DeliveryStream", "AWS::CloudWatch::Alarm", "AWS::DynamoDB::GlobalTable"}
+	"AWS::SNS::Topic", "AWS::Athena::WorkGroup", "AWS::Events::Rule", "AWS::KinesisFirehose::DeliveryStream",
+	"AWS::CloudWatch::Alarm", "AWS::DynamoDB::GlobalTable"}
 
 // knownMetrics are the metrics that alarms may watch, as the services' user
 // guides name them.
@@ -308,7 +321,8 @@ var knownMetrics = []string{
 	"AWS/Kinesis/WriteProvisionedThroughputExceeded",
 	"AWS/Firehose/DeliveryToS3.DataFreshness", "AWS/Firehose/DeliveryToS3.Success",
 	"AWS/Firehose/ExecuteProcessing.Success", "AWS/Firehose/ThrottledGetRecords",
-	"AWS/Lambda/Errors", "AWS/Lambda/Invocations", "AWS/Lambda/Throttles", "AWS/Lambda/Duration", "AWS/Lambda/IteratorAge",
+	"AWS/Lambda/Errors", "AWS/Lambda/Invocations", "AWS/Lambda/Throttles", "AWS/Lambda/Duration",
+	"AWS/Lambda/IteratorAge",
 	"AWS/RDS/FreeableMemory", "AWS/RDS/FreeStorageSpace", "AWS/RDS/CPUCreditBalance", "AWS/RDS/DatabaseConnections",
 	"AWS/DynamoDB/WriteThrottleEvents",
 }
@@ -367,7 +381,8 @@ func literalSecret(value any, path string) string {
 	switch v := value.(type) {
 	case map[string]any:
 		for key, inner := range v {
-			if text, ok := inner.(string); ok && secretName.MatchString(key) && !slices.Contains([]string{"HttpTokens", "ServiceToken"}, key) {
+			if text, ok := inner.(string); ok && secretName.MatchString(key) &&
+				!slices.Contains([]string{"HttpTokens", "ServiceToken"}, key) {
 				return fmt.Sprintf("%s.%s is the literal %q", path, key, text)
 			}
 			if found := literalSecret(inner, path+"."+key); found != "" {

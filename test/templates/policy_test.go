@@ -20,7 +20,8 @@ var variants = [][]string{
 	{"profile=lean", "network.sessionManager=true", "network.endpointPerZone=true"},
 	{"profile=lean", "data.removal=destroy", "data.destroy=true"},
 	dumped,
-	{"profile=lean", "streaming.mode=on-demand", "capacity.accountConcurrency=1000", "alarms.email=someone@example.com", "data.accessLogs=true"},
+	{"profile=lean", "streaming.mode=on-demand", "capacity.accountConcurrency=1000", "alarms.email=someone@example.com",
+		"data.accessLogs=true"},
 }
 
 func everyConfiguration() [][]string {
@@ -50,7 +51,8 @@ func TestNag_acceptedFindingsAreCountedAndExplained(t *testing.T) {
 			for id, r := range synth(t, "profile="+profile).all {
 				for _, accepted := range acceptedIn(t, r) {
 					count++
-					assert.Greater(t, len(accepted.Reason), 40, "%s: %s needs a reason that convinces a stranger", id, accepted.ID)
+					assert.Greater(t, len(accepted.Reason), 40, "%s: %s needs a reason that convinces a stranger", id,
+						accepted.ID)
 					if accepted.ID == "AwsSolutions-IAM4" || accepted.ID == "AwsSolutions-IAM5" {
 						assert.NotEmpty(t, accepted.AppliesTo, "%s: %s must name what it applies to", id, accepted.ID)
 					}
@@ -98,7 +100,8 @@ func TestCfnLint_noFinding(t *testing.T) {
 
 func TestCfnLint_findingIsCaught(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "broken.template.json")
-	require.NoError(t, os.WriteFile(file, []byte(`{"Resources":{"Queue":{"Type":"AWS::SQS::Queue","Properties":{"DelaySecond":1}}}}`), 0o600))
+	require.NoError(t, os.WriteFile(file,
+		[]byte(`{"Resources":{"Queue":{"Type":"AWS::SQS::Queue","Properties":{"DelaySecond":1}}}}`), 0o600))
 	output, err := cfnLint(file)
 	assert.Error(t, err)
 	assert.Contains(t, string(output), "DelaySecond")

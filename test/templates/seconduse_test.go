@@ -204,7 +204,8 @@ func TestConstructs_secondUse(t *testing.T) {
 				"Queries come on PostgreSQL's port.", "The store is rebuilt from artifacts.",
 				"The store is rebuilt when it is gone.", "The store is a copy of artifacts.",
 			}},
-			"shop": {"mysql 8.4.9", "3306", `"require_secure_transport":"ON"`, []string{"Queries come on MySQL's port."}},
+			"shop": {"mysql 8.4.9", "3306", `"require_secure_transport":"ON"`,
+				[]string{"Queries come on MySQL's port."}},
 		}
 		for id, r := range built.all {
 			if r.Type != "AWS::RDS::DBInstance" {

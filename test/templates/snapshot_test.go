@@ -39,7 +39,8 @@ func TestSnapshots(t *testing.T) {
 					fmt.Printf("%s/%s\n%s", profile, stack, changes)
 				}
 				if !accept.Updating(t) && changes != "" {
-					t.Errorf("%s is not the template that was reviewed; `make accept` accepts this:\n%s", stack, changes)
+					t.Errorf("%s is not the template that was reviewed; `make accept` accepts this:\n%s", stack,
+						changes)
 					return
 				}
 				accept.File(t, filepath.Join(folder, name), files[name])

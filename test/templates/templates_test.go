@@ -133,8 +133,8 @@ func cdkContext(t *testing.T) map[string]any {
 	return settings.Context
 }
 
-// uploaded are the names of plain files of this repository, which follow their content. Snapshots leave the content out: it
-// is reviewed where it stands.
+// uploaded are the names of plain files of this repository, which follow their content. Snapshots
+// leave the content out: it is reviewed where it stands.
 var uploaded = regexp.MustCompile(`\b[0-9a-f]{64}(\.(?:py|jar|pem))\b`)
 
 func read(t *testing.T, dir string) assembly {

@@ -1,5 +1,5 @@
-// Package shipped holds the model that Diecast is deployed with: trained by `make train` on the generated
-// sample at scale 1, and replaced by the first model that the user trains.
+// Package shipped holds the model that Diecast is deployed with: trained by `make train` on the
+// generated sample at scale 1, and replaced by the first model that the user trains.
 //
 // It must not know how a model is verified, loaded or evaluated.
 package shipped
@@ -26,7 +26,8 @@ func Model() (folder fs.FS, version string, err error) {
 		return nil, "", fmt.Errorf("reading the shipped models: %w", err)
 	}
 	if len(entries) != 1 || !entries[0].IsDir() {
-		return nil, "", fmt.Errorf("training/artifacts/models holds %d entries, want the folder of one model: run `make train`", len(entries))
+		return nil, "", fmt.Errorf("training/artifacts/models holds %d entries, want the folder of one model: run "+
+			"`make train`", len(entries))
 	}
 	version = entries[0].Name()
 	folder, err = fs.Sub(files, models.Folder(version))

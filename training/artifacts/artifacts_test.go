@@ -31,7 +31,8 @@ func TestShippedModelIsOfTheSampleAtScaleOne(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, model.Items, 110)
 	assert.Len(t, model.Users, 122)
-	for _, metric := range []string{"holdout_concordance_towers", "holdout_concordance_popularity", "holdout_concordance_random"} {
+	for _, metric := range []string{"holdout_concordance_towers", "holdout_concordance_popularity",
+		"holdout_concordance_random"} {
 		assert.Contains(t, model.Manifest.Metrics, metric, "no claim of quality without its baselines")
 	}
 	assert.Positive(t, model.Manifest.Metrics["holdout_gain_over_popularity_low"])
@@ -51,7 +52,8 @@ func TestShippedFilesAreSmall(t *testing.T) {
 	assert.Less(t, total, int64(1<<20), "everyone who clones the repository downloads them")
 }
 
-// The popularity ranking answers when nothing else can: a product that is gone would be recommended for ever.
+// The popularity ranking answers when nothing else can: a product that is gone would be recommended
+// for ever.
 func TestShippedRankingIsOfShippedProducts(t *testing.T) {
 	folder, _, err := shipped.Model()
 	require.NoError(t, err)

@@ -57,7 +57,8 @@ func TestShippedTowersGiveTheirGoldenVectors(t *testing.T) {
 			require.Len(t, vectors, len(tower.values)*models.Dimension)
 			for i, value := range tower.values {
 				for j, want := range value.Output {
-					assert.InDelta(t, want, vectors[i*models.Dimension+j], golden.Tolerance, "%v, element %d", value.Input, j)
+					assert.InDelta(t, want, vectors[i*models.Dimension+j], golden.Tolerance, "%v, element %d",
+						value.Input, j)
 				}
 			}
 		})

@@ -1,4 +1,5 @@
-"""What several tests share: one set with a strong planted signal, and what is trained on it, made once."""
+"""What several tests share: one set with a strong planted signal, and what is trained on it, made
+once."""
 
 from __future__ import annotations
 

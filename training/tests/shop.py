@@ -101,10 +101,11 @@ class Shop:
 
 
 def plant(strength: float, seed: int = 7, customers: int = 60, products: int = 48) -> Shop:
-    """A shop in which each country likes half of the lines and dislikes the others, each line equally often.
+    """A shop in which each country likes half of the lines and dislikes the others, each line
+    equally often.
 
-    A rating is 3 plus or minus 1.5 by that liking, times strength, and noise of deviation 1; at 0 it is noise
-    alone. The last customer has no ratings, the last product none either.
+    A rating is 3 plus or minus 1.5 by that liking, times strength, and noise of deviation 1; at 0
+    it is noise alone. The last customer has no ratings, the last product none either.
     """
     generator = np.random.default_rng(seed)
     lines = ["Classic Cars", "Planes", "Ships", "Trains"]
@@ -173,7 +174,8 @@ def described_file(path: Path) -> dict[str, Any]:
 
 
 def rewrite(folder: Path, path: str, content: bytes) -> None:
-    """Replaces a file and what the manifest says of its bytes, so that only its content can be at fault."""
+    """Replaces a file and what the manifest says of its bytes, so that only its content can be at
+    fault."""
     (folder / path).write_bytes(content)
     manifest = json.loads((folder / "manifest.json").read_text())
     for table in manifest["tables"].values():

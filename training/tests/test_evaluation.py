@@ -51,7 +51,8 @@ def test_concordance_counts_ordered_pairs_within_each_customer(data: dataset.Dat
         data.ratings.user,
         data.ratings.item,
     )
-    # Customer 1: a above b rightly, a and c tie, b and c are equal; customer 2: b above a, wrongly ordered.
+    # Customer 1: a above b rightly, a and c tie, b and c are equal; customer 2: b above a, wrongly
+    # ordered.
     result = evaluation.concordance(ratings, np.array([0.9, 0.8, 0.1, 0.9, 0.2]))
     np.testing.assert_array_equal(result.right, [1.5, 0])
     np.testing.assert_array_equal(result.pairs, [2, 1])

@@ -1,4 +1,5 @@
-"""The manifest's contract, on the golden examples that the Go reader is held to, and the files behind it."""
+"""The manifest's contract, on the golden examples that the Go reader is held to, and the files
+behind it."""
 
 from __future__ import annotations
 

@@ -59,11 +59,12 @@ func TestOutputsAreNamedHereOnly(t *testing.T) {
 }
 
 func TestAnOutputNamedElsewhereIsFound(t *testing.T) {
-	assert.Equal(t, []string{`cmd/diecast/local.go: "StreamName" is Streaming.StreamName: use the constant`}, strays(map[string][]string{
-		"cmd/diecast/local.go":                   {"StreamName", "stream"},
-		"internal/assembly/streaming.go":         {"DeliveryStreamName"},
-		"internal/deployment/outputs/outputs.go": {"StreamName"},
-	}))
+	assert.Equal(t, []string{`cmd/diecast/local.go: "StreamName" is Streaming.StreamName: use the constant`},
+		strays(map[string][]string{
+			"cmd/diecast/local.go":                   {"StreamName", "stream"},
+			"internal/assembly/streaming.go":         {"DeliveryStreamName"},
+			"internal/deployment/outputs/outputs.go": {"StreamName"},
+		}))
 }
 
 // strays are the literals by file that name an output and are not its declaration.
@@ -93,7 +94,8 @@ func stringLiterals(module fs.FS) (map[string][]string, error) {
 			return err
 		}
 		if entry.IsDir() {
-			if name := entry.Name(); name != "." && (strings.HasPrefix(name, ".") || name == "node_modules" || name == "cdk.out") {
+			if name := entry.Name(); name != "." && (strings.HasPrefix(name, ".") || name == "node_modules" ||
+				name == "cdk.out") {
 				return fs.SkipDir
 			}
 			return nil
@@ -130,8 +132,9 @@ func TestStackIsNamedAfterItsPlatform(t *testing.T) {
 
 func TestFileIsReadBack(t *testing.T) {
 	for name, file := range map[string]File{
-		"AWS":          {Stacks: map[string]map[string]string{"diecast-Network": {"VpcId": "vpc-1"}}},
-		"this machine": {Stacks: map[string]map[string]string{"diecast-Network": {}}, Endpoints: Endpoints{Region: "us-east-1"}},
+		"AWS": {Stacks: map[string]map[string]string{"diecast-Network": {"VpcId": "vpc-1"}}},
+		"this machine": {Stacks: map[string]map[string]string{"diecast-Network": {}},
+			Endpoints: Endpoints{Region: "us-east-1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			data, err := file.Encode()
@@ -142,7 +145,8 @@ func TestFileIsReadBack(t *testing.T) {
 			assert.Equal(t, file, read)
 		})
 	}
-	data, err := File{Stacks: map[string]map[string]string{"a-Network": {"VpcId": "v"}}, Endpoints: Endpoints{Region: "r"}}.Encode()
+	data, err := File{Stacks: map[string]map[string]string{"a-Network": {"VpcId": "v"}},
+		Endpoints: Endpoints{Region: "r"}}.Encode()
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"a-Network":{"VpcId":"v"},"endpoints":{"AWS_REGION":"r"}}`, string(data))
 }

@@ -1,5 +1,5 @@
-// Package awsapi runs a server of AWS APIs on this machine, and points the SDK's clients at it: it has
-// an account, a region and credentials. It knows nothing of what a server serves.
+// Package awsapi runs a server of AWS APIs on this machine, and points the SDK's clients at it: it
+// has an account, a region and credentials. It knows nothing of what a server serves.
 package awsapi
 
 import (
@@ -22,8 +22,8 @@ const (
 
 // Options of a server. The zero value is a server on a free port with a temporary folder.
 type Options struct {
-	// Dir keeps the log and the process id, for this server alone. What an earlier server of the same
-	// folder left running is killed. Default: a temporary folder that Stop removes.
+	// Dir keeps the log and the process id, for this server alone. What an earlier server of the
+	// same folder left running is killed. Default: a temporary folder that Stop removes.
 	Dir string
 	// Fresh empties the folder first.
 	Fresh bool
@@ -31,8 +31,8 @@ type Options struct {
 	Port int
 	// Account and Region stand in the ARNs. Defaults: DefaultAccount and DefaultRegion.
 	Account, Region string
-	// Credentials that Config carries; no engine checks them. Default: a fixed pair that is good for
-	// nothing.
+	// Credentials that Config carries; no engine checks them. Default: a fixed pair that is good
+	// for nothing.
 	Credentials aws.CredentialsProvider
 }
 
@@ -62,15 +62,17 @@ func Start(ctx context.Context, options Options, prepare func(Options) (Program,
 	if err != nil {
 		return nil, err
 	}
-	started, err := server.Start(ctx, server.Options{Dir: options.Dir, Fresh: options.Fresh, Port: options.Port}, server.Program{
-		Name: program.Name,
-		Command: func(place server.Place) process.Command {
-			return process.Command{
-				Path: program.Path, Arguments: slices.Concat(program.Arguments, []string{strconv.Itoa(place.Port), place.PortFile()}),
-				Environment: slices.Concat([]string{"TMPDIR=" + place.Dir, "TZ=UTC"}, program.Environment),
-			}
-		},
-	})
+	started, err := server.Start(ctx, server.Options{Dir: options.Dir, Fresh: options.Fresh, Port: options.Port},
+		server.Program{
+			Name: program.Name,
+			Command: func(place server.Place) process.Command {
+				return process.Command{
+					Path: program.Path, Arguments: slices.Concat(program.Arguments, []string{strconv.Itoa(place.Port),
+						place.PortFile()}),
+					Environment: slices.Concat([]string{"TMPDIR=" + place.Dir, "TZ=UTC"}, program.Environment),
+				}
+			},
+		})
 	if err != nil {
 		return nil, err
 	}
@@ -95,5 +97,6 @@ func (s *Server) Endpoint() string { return "http://" + s.Address() }
 
 // Config points a client of the SDK at the server.
 func (s *Server) Config() aws.Config {
-	return aws.Config{Region: s.options.Region, Credentials: s.options.Credentials, BaseEndpoint: aws.String(s.Endpoint())}
+	return aws.Config{Region: s.options.Region, Credentials: s.options.Credentials,
+		BaseEndpoint: aws.String(s.Endpoint())}
 }

@@ -32,7 +32,8 @@ func node(t *testing.T, source string) func(awsapi.Options) (awsapi.Program, err
 	modules := t.TempDir()
 	folder := filepath.Join(modules, "sample")
 	require.NoError(t, os.Mkdir(folder, 0o700))
-	require.NoError(t, os.WriteFile(filepath.Join(folder, "package.json"), []byte(`{"name":"sample","main":"index.js"}`), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "package.json"),
+		[]byte(`{"name":"sample","main":"index.js"}`), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "index.js"), []byte(source), 0o600))
 	t.Setenv("DIECAST_NODE_MODULES", modules)
 	return func(awsapi.Options) (awsapi.Program, error) {
@@ -42,7 +43,8 @@ func node(t *testing.T, source string) func(awsapi.Options) (awsapi.Program, err
 	}
 }
 
-const sample = `module.exports = (settings) => require('http').createServer((request, response) => response.end(said + settings.text))`
+const sample = `module.exports = (settings) => require('http').createServer((request,
+	response) => response.end(said + settings.text))`
 
 func start(t *testing.T, options awsapi.Options, source string) *awsapi.Server {
 	server, err := awsapi.Start(within(t), options, node(t, source))
@@ -65,7 +67,8 @@ func TestAnNPMPackageIsServedWithItsSettings(t *testing.T) {
 func TestServerKeepsTheContractOfAnEngine(t *testing.T) {
 	program := node(t, sample)
 	folder := func(t testing.TB) string { return t.TempDir() }
-	servertest.Contract(t, "Node.js", folder, func(ctx context.Context, options server.Options) (servertest.Engine, error) {
+	servertest.Contract(t, "Node.js", folder, func(ctx context.Context, options server.Options) (servertest.Engine,
+		error) {
 		return awsapi.Start(ctx, awsapi.Options{Dir: options.Dir, Fresh: options.Fresh, Port: options.Port}, program)
 	})
 }
@@ -116,7 +119,8 @@ func TestAClientThatHangsUpDoesNotEndTheServer(t *testing.T) {
 }
 
 func TestWhatTheProgramThrowsEndsIt(t *testing.T) {
-	server := start(t, awsapi.Options{}, `module.exports = () => require('http').createServer(() => { throw new Error('no luck') })`)
+	server := start(t, awsapi.Options{},
+		`module.exports = () => require('http').createServer(() => { throw new Error('no luck') })`)
 	if response, err := http.Get(server.Endpoint()); err == nil {
 		require.NoError(t, response.Body.Close())
 	}

@@ -43,8 +43,8 @@ func Node(name string, serve Package) (Program, error) {
 	}, nil
 }
 
-// NodeInstalled is the error of a machine without Node.js or without the npm package; nil where both
-// are there.
+// NodeInstalled is the error of a machine without Node.js or without the npm package; nil where
+// both are there.
 func NodeInstalled(name string) error {
 	_, err := installed.Node()
 	_, errPackage := installed.NodePackage(name)

@@ -63,7 +63,8 @@ func (l *lake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-const outcome = `{"schema_version":1,"run_id":"%s","status":"published","stage":"prune","started_at":"2026-11-28T15:00:00Z",
+const outcome = `{"schema_version":1,"run_id":"%s","status":"published","stage":"prune",
+	"started_at":"2026-11-28T15:00:00Z",
 	"finished_at":"2026-11-28T15:00:01Z","rules":[
 	{"table":"ratings","rule":"unique","column":"c","expected":"unique","found":"","rows":0,"passed":true},
 	{"table":"ratings","rule":"range","column":"r","expected":"1 to 5","found":"6","rows":9,"passed":false}],
@@ -98,8 +99,10 @@ func (l *lake) write(run string) {
 	}
 	sales := table("sales")
 	manifest, _ := trainingset.Manifest{
-		SchemaVersion: 1, RunID: run, CreatedAt: time.Date(2026, 11, 28, 15, 0, 0, 0, time.UTC), Strategy: trainingset.Replace, Format: trainingset.CSV,
-		Tables: trainingset.Tables{Ratings: table("ratings"), Products: table("products"), Customers: table("customers"), Sales: &sales},
+		SchemaVersion: 1, RunID: run, CreatedAt: time.Date(2026, 11, 28, 15, 0, 0, 0, time.UTC),
+		Strategy: trainingset.Replace, Format: trainingset.CSV,
+		Tables: trainingset.Tables{Ratings: table("ratings"), Products: table("products"),
+			Customers: table("customers"), Sales: &sales},
 		Source: trainingset.Source{Kind: "generated"},
 	}.Encode()
 	l.objects[folder+trainingset.ManifestName] = string(manifest)
@@ -147,10 +150,12 @@ func TestRunBatch_readsWhatTheRunPublished(t *testing.T) {
 
 func TestRunBatch_tellsHowARunFailed(t *testing.T) {
 	for _, state := range []string{"FAILED", "TIMEOUT", "STOPPED"} {
-		_, err := RunBatch(t.Context(), batchTarget(t, &lake{states: []string{state}, message: "no ratings"}), func(string) {})
+		_, err := RunBatch(t.Context(), batchTarget(t, &lake{states: []string{state}, message: "no ratings"}),
+			func(string) {})
 		require.EqualError(t, err, "job etl, run jr_1: "+state+": no ratings")
 	}
-	_, err := RunBatch(t.Context(), batchTarget(t, &lake{states: []string{"SUCCEEDED"}, publish: "another"}), func(string) {})
+	_, err := RunBatch(t.Context(), batchTarget(t, &lake{states: []string{"SUCCEEDED"}, publish: "another"}),
+		func(string) {})
 	require.ErrorContains(t, err, "published.json names the run another")
 }
 

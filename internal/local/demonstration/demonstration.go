@@ -1,6 +1,6 @@
-// Package demonstration sends a shop's activity through a deployed platform and accounts for every event:
-// where it ended, how long that took, and what was recommended. It sees the platform as the shop does, by its
-// stream, its table and its bucket, and does not know where that runs.
+// Package demonstration sends a shop's activity through a deployed platform and accounts for every
+// event: where it ended, how long that took, and what was recommended. It sees the platform as the
+// shop does, by its stream, its table and its bucket, and does not know where that runs.
 package demonstration
 
 import (
@@ -77,7 +77,8 @@ type Report struct {
 	Degraded int
 	// Refused records in the error output.
 	Refused int
-	// Readable is how long each delivered event took from put to readable by the shop; Stored to its object in the archive.
+	// Readable is how long each delivered event took from put to readable by the shop; Stored to
+	// its object in the archive.
 	Readable, Stored []time.Duration
 	// Records are the archived ones in the order in which their events were sent.
 	Records []recommendation.Record
@@ -106,8 +107,8 @@ type run struct {
 	report    Report
 }
 
-// Run sends the events and waits until each is accounted for. The error of an incomplete run says what is missing; the
-// report is valid even so.
+// Run sends the events and waits until each is accounted for. The error of an incomplete run says
+// what is missing; the report is valid even so.
 func Run(ctx context.Context, target Target, options Options) (Report, error) {
 	if options.Events < 1 || options.Events > 100_000 {
 		return Report{}, fmt.Errorf("events is %d: 1 to 100,000 are allowed", options.Events)
@@ -216,7 +217,8 @@ func (r *run) expect(event classicmodels.Event) error {
 func (r *run) put(ctx context.Context, batch []types.PutRecordsRequestEntry) error {
 	for len(batch) > 0 {
 		r.stamp(batch)
-		answer, err := r.target.Kinesis.PutRecords(ctx, &kinesis.PutRecordsInput{StreamName: &r.target.Stream, Records: batch})
+		answer, err := r.target.Kinesis.PutRecords(ctx, &kinesis.PutRecordsInput{StreamName: &r.target.Stream,
+			Records: batch})
 		if err != nil {
 			return err
 		}
@@ -278,7 +280,8 @@ func (r *run) missing() error {
 	if r.report.Archived == valid && r.report.Delivered == valid && r.report.Refused == r.report.Broken {
 		return nil
 	}
-	return fmt.Errorf("of %d valid events %d are archived and %d delivered; of %d broken ones %d are in the error output",
+	return fmt.Errorf("of %d valid events %d are archived and %d delivered; of %d broken ones %d are in the error "+
+		"output",
 		valid, r.report.Archived, r.report.Delivered, r.report.Broken, r.report.Refused)
 }
 

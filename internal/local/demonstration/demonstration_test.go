@@ -34,7 +34,8 @@ func TestMissing_saysWhatIsNotAccountedFor(t *testing.T) {
 	r := run{report: Report{Sent: 10, Broken: 2, Archived: 8, Delivered: 8, Refused: 2}}
 	assert.NoError(t, r.missing())
 	r.report.Delivered = 7
-	assert.EqualError(t, r.missing(), "of 8 valid events 8 are archived and 7 delivered; of 2 broken ones 2 are in the error output")
+	assert.EqualError(t, r.missing(),
+		"of 8 valid events 8 are archived and 7 delivered; of 2 broken ones 2 are in the error output")
 }
 
 func TestRun_refusesSenselessNumbers(t *testing.T) {
@@ -73,7 +74,8 @@ func TestTargetOf_isTheDeploymentsStreamTableAndBucket(t *testing.T) {
 	}
 	target, err := TargetOf(t.Context(), outputsOf(t, names, endpoints))
 	require.NoError(t, err)
-	assert.Equal(t, []string{"the " + outputs.StreamName.Name, "the " + outputs.RecommendationsTableName.Name, "the " + outputs.RecommendationsBucketName.Name},
+	assert.Equal(t, []string{"the " + outputs.StreamName.Name, "the " + outputs.RecommendationsTableName.Name,
+		"the " + outputs.RecommendationsBucketName.Name},
 		[]string{target.Stream, target.Table, target.Bucket})
 	assert.Equal(t, []string{"recommendations/", "errors/"}, []string{target.ArchivePrefix, target.ErrorPrefix})
 	assert.NotNil(t, target.Kinesis)
@@ -83,7 +85,8 @@ func TestTargetOf_isTheDeploymentsStreamTableAndBucket(t *testing.T) {
 
 func TestTargetOf_namesAllThatIsMissing(t *testing.T) {
 	_, err := TargetOf(t.Context(), outputsOf(t, nil, outputs.Endpoints{}))
-	for _, missing := range []string{outputs.StreamName.Name, outputs.RecommendationsTableName.Name, outputs.RecommendationsBucketName.Name,
+	for _, missing := range []string{outputs.StreamName.Name, outputs.RecommendationsTableName.Name,
+		outputs.RecommendationsBucketName.Name,
 		"AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_S3"} {
 		assert.ErrorContains(t, err, missing)
 	}

@@ -40,7 +40,8 @@ func (r *run) watchTable(ctx context.Context) error {
 
 func (r *run) readTable(ctx context.Context) error {
 	pages := dynamodb.NewScanPaginator(r.target.DynamoDB, &dynamodb.ScanInput{
-		TableName: &r.target.Table, ProjectionExpression: aws.String(row.SessionID + ", " + row.EventTime), ConsistentRead: aws.Bool(true),
+		TableName: &r.target.Table, ProjectionExpression: aws.String(row.SessionID + ", " + row.EventTime),
+		ConsistentRead: aws.Bool(true),
 	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
@@ -57,7 +58,8 @@ func (r *run) readTable(ctx context.Context) error {
 	return nil
 }
 
-// reached counts the events of a session up to that of its row: they were readable, or overtaken by a newer one.
+// reached counts the events of a session up to that of its row: they were readable, or overtaken by
+// a newer one.
 func (r *run) reached(item map[string]tabletypes.AttributeValue, now time.Time) error {
 	session, upTo, err := row.ReadPosition(item)
 	if err != nil {

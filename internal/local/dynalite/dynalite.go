@@ -1,5 +1,6 @@
-// Package dynalite runs dynalite on this machine in the place of DynamoDB, on 127.0.0.1 and in memory: what is stored is gone
-// when the server ends. dynalite has no transactions, and it never removes an item whose time to live is over.
+// Package dynalite runs dynalite on this machine in the place of DynamoDB, on 127.0.0.1 and in
+// memory: what is stored is gone when the server ends. dynalite has no transactions, and it never
+// removes an item whose time to live is over.
 //
 // dynalite is an npm package that `make setup` installs. The package knows nothing of the items.
 package dynalite
@@ -25,12 +26,12 @@ type Options = awsapi.Options
 // Server is a running dynalite.
 type Server struct{ *awsapi.Server }
 
-// Installed is the error, an installed.ErrNotInstalled, of a machine without dynalite or Node.js; nil
-// where both are there.
+// Installed is the error, an installed.ErrNotInstalled, of a machine without dynalite or Node.js;
+// nil where both are there.
 func Installed(context.Context) error { return awsapi.NodeInstalled(npmPackage) }
 
-// Start starts dynalite and returns once it listens. It fails with installed.ErrNotInstalled where the
-// package or Node.js is missing. The context bounds the start only.
+// Start starts dynalite and returns once it listens. It fails with installed.ErrNotInstalled where
+// the package or Node.js is missing. The context bounds the start only.
 func Start(ctx context.Context, options Options) (*Server, error) {
 	server, err := awsapi.Start(ctx, options, func(options Options) (awsapi.Program, error) {
 		return awsapi.Node(npmPackage, awsapi.Package{

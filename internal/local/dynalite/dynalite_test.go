@@ -23,7 +23,8 @@ func number(value string) types.AttributeValue { return &types.AttributeValueMem
 
 func TestServerKeepsTheContractOfAnEngine(t *testing.T) {
 	folder := func(t testing.TB) string { return t.TempDir() }
-	servertest.Contract(t, "dynalite", folder, func(ctx context.Context, options server.Options) (servertest.Engine, error) {
+	servertest.Contract(t, "dynalite", folder, func(ctx context.Context, options server.Options) (servertest.Engine,
+		error) {
 		return dynalite.Start(ctx, dynalite.Options{Dir: options.Dir, Fresh: options.Fresh, Port: options.Port})
 	})
 }
@@ -53,12 +54,14 @@ func TestTableWithIndexKeepsConditionalWrites(t *testing.T) {
 		}},
 	}))
 	var taken *types.ResourceInUseException
-	require.ErrorAs(t, server.CreateTable(ctx, dynalite.Table{Name: "latest", Key: dynalite.Key{Partition: session}}), &taken)
+	require.ErrorAs(t, server.CreateTable(ctx, dynalite.Table{Name: "latest", Key: dynalite.Key{Partition: session}}),
+		&taken)
 
 	client := server.Client()
 	put := &dynamodb.PutItemInput{
 		TableName: aws.String("latest"), ConditionExpression: aws.String("attribute_not_exists(session_id)"),
-		Item: map[string]types.AttributeValue{"session_id": text("s-1"), "customer_number": number("103"), "city": text("Nantes"), "hidden": text("x")},
+		Item: map[string]types.AttributeValue{"session_id": text("s-1"), "customer_number": number("103"),
+			"city": text("Nantes"), "hidden": text("x")},
 	}
 	_, err = client.PutItem(ctx, put)
 	require.NoError(t, err)
@@ -67,7 +70,8 @@ func TestTableWithIndexKeepsConditionalWrites(t *testing.T) {
 	require.ErrorAs(t, err, &refused)
 
 	found, err := client.Query(ctx, &dynamodb.QueryInput{
-		TableName: aws.String("latest"), IndexName: aws.String("by_customer"), KeyConditionExpression: aws.String("customer_number = :c"),
+		TableName: aws.String("latest"), IndexName: aws.String("by_customer"),
+		KeyConditionExpression:    aws.String("customer_number = :c"),
 		ExpressionAttributeValues: map[string]types.AttributeValue{":c": number("103")},
 	})
 	require.NoError(t, err)

@@ -33,15 +33,17 @@ type Index struct {
 	Include    []string
 }
 
-// Table is billed on request, as far as dynalite bills. It has no time to live: dynalite cannot set one. DynamoDB deletes
-// expired items within days only, so whoever reads must look at the time anyway.
+// Table is billed on request, as far as dynalite bills. It has no time to live: dynalite cannot set
+// one. DynamoDB deletes expired items within days only, so whoever reads must look at the time
+// anyway.
 type Table struct {
 	Name    string
 	Key     Key
 	Indexes []Index
 }
 
-// CreateTable makes a table with its indexes and waits until it is ACTIVE. A table of that name must not be there.
+// CreateTable makes a table with its indexes and waits until it is ACTIVE. A table of that name
+// must not be there.
 func (s *Server) CreateTable(ctx context.Context, table Table) error {
 	input := &dynamodb.CreateTableInput{
 		TableName: aws.String(table.Name), KeySchema: table.Key.schema(), BillingMode: types.BillingModePayPerRequest,
@@ -66,7 +68,8 @@ func (s *Server) CreateTable(ctx context.Context, table Table) error {
 	waiter := dynamodb.NewTableExistsWaiter(client, func(options *dynamodb.TableExistsWaiterOptions) {
 		options.MinDelay, options.MaxDelay = 10*time.Millisecond, time.Second
 	})
-	if err := waiter.Wait(ctx, &dynamodb.DescribeTableInput{TableName: aws.String(table.Name)}, activeWithin); err != nil {
+	if err := waiter.Wait(ctx, &dynamodb.DescribeTableInput{TableName: aws.String(table.Name)},
+		activeWithin); err != nil {
 		return fmt.Errorf("wait for table %s: %w", table.Name, err)
 	}
 	return nil
@@ -75,7 +78,8 @@ func (s *Server) CreateTable(ctx context.Context, table Table) error {
 func (k Key) schema() []types.KeySchemaElement {
 	schema := []types.KeySchemaElement{{AttributeName: aws.String(k.Partition.Name), KeyType: types.KeyTypeHash}}
 	if k.Sort.Name != "" {
-		schema = append(schema, types.KeySchemaElement{AttributeName: aws.String(k.Sort.Name), KeyType: types.KeyTypeRange})
+		schema = append(schema, types.KeySchemaElement{AttributeName: aws.String(k.Sort.Name),
+			KeyType: types.KeyTypeRange})
 	}
 	return schema
 }
@@ -93,7 +97,8 @@ func definitions(keys []Key) []types.AttributeDefinition {
 			if attribute.Type == "" {
 				attribute.Type = types.ScalarAttributeTypeS
 			}
-			all = append(all, types.AttributeDefinition{AttributeName: aws.String(attribute.Name), AttributeType: attribute.Type})
+			all = append(all, types.AttributeDefinition{AttributeName: aws.String(attribute.Name),
+				AttributeType: attribute.Type})
 		}
 	}
 	return all

@@ -37,7 +37,8 @@ func (s *shard) handle(ctx context.Context, records []record) {
 		answer, err := p.options.Invoker.Invoke(context.WithoutCancel(ctx), p.function, payload(b.records))
 		if err != nil {
 			p.counts.throttled.Add(1)
-			p.options.Logger.Warn("cannot invoke the function; trying again", slog.String("function", p.function), slog.Any("error", err))
+			p.options.Logger.Warn("cannot invoke the function; trying again", slog.String("function", p.function),
+				slog.Any("error", err))
 			p.pause(ctx, unable)
 			unable++
 			continue
@@ -101,7 +102,8 @@ func (s *shard) handled(b batch, answer Answer) int {
 	return index
 }
 
-// expired is how many records, from the first on, are too old. A shard's records arrive in their order.
+// expired is how many records, from the first on, are too old. A shard's records arrive in their
+// order.
 func (s *shard) expired(records []record) int {
 	limit := s.poller.mapping.MaxRecordAge
 	if limit == 0 {

@@ -54,7 +54,8 @@ func (p *Poller) newRecord(shard string, r types.Record) record {
 			SchemaVersion: "1.0", PartitionKey: *r.PartitionKey, SequenceNumber: *r.SequenceNumber, Data: data,
 			Arrival: float64(arrived.UnixMilli()) / 1000,
 		},
-		EventSource: "aws:kinesis", EventVersion: "1.0", EventID: shard + ":" + *r.SequenceNumber, EventName: "aws:kinesis:record",
+		EventSource: "aws:kinesis", EventVersion: "1.0", EventID: shard + ":" + *r.SequenceNumber,
+		EventName:         "aws:kinesis:record",
 		InvokeIdentityARN: p.mapping.RoleARN, Region: p.region, EventSourceARN: p.mapping.StreamARN,
 	})
 	if err != nil {
@@ -76,9 +77,9 @@ func payload(records []record) []byte {
 	return encoded
 }
 
-// firstFailure is the index of the first record that the function did not handle: of the lowest sequence number that it
-// reports; 0 where the report cannot be understood, for then the whole batch failed; len(records) where all are handled. The
-// reason says what is wrong with the report.
+// firstFailure is the index of the first record that the function did not handle: of the lowest
+// sequence number that it reports; 0 where the report cannot be understood, for then the whole
+// batch failed; len(records) where all are handled. The reason says what is wrong with the report.
 //
 // An answer that is no object, or has no batchItemFailures, or none in them, reports nothing.
 func firstFailure(answer []byte, records []record) (index int, reason error) {
@@ -103,7 +104,8 @@ func firstFailure(answer []byte, records []record) (index int, reason error) {
 		}
 		position, known := positions[*failure.ItemIdentifier]
 		if !known {
-			return 0, fmt.Errorf("batchItemFailures names %q, which is no sequence number of the batch", *failure.ItemIdentifier)
+			return 0, fmt.Errorf("batchItemFailures names %q, which is no sequence number of the batch",
+				*failure.ItemIdentifier)
 		}
 		index = min(index, position)
 	}

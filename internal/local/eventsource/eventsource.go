@@ -1,10 +1,11 @@
-// Package eventsource feeds a Kinesis stream to a function as Lambda's event source mapping does: in batches, with retries,
-// bisection, partial batch responses, a limit of age, and a bucket for what was given up. Order is kept for each partition
-// key. The package knows nothing of the records, nor of how the function is run.
+// Package eventsource feeds a Kinesis stream to a function as Lambda's event source mapping does:
+// in batches, with retries, bisection, partial batch responses, a limit of age, and a bucket for
+// what was given up. Order is kept for each partition key. The package knows nothing of the
+// records, nor of how the function is run.
 //
-// Contract: "Lambda Developer Guide", chapter "Using Lambda with Kinesis": "Polling and batching streams", "Configuring
-// partial batch response with Kinesis Data Streams and Lambda", "Retain discarded batch records for a Kinesis Data Streams
-// event source in Lambda".
+// Contract: "Lambda Developer Guide", chapter "Using Lambda with Kinesis": "Polling and batching
+// streams", "Configuring partial batch response with Kinesis Data Streams and Lambda", "Retain
+// discarded batch records for a Kinesis Data Streams event source in Lambda".
 package eventsource
 
 import (
@@ -23,8 +24,9 @@ import (
 	"diecast/internal/shards"
 )
 
-// Invoker runs the function. An error means that the function did not run, as when it is throttled: that is tried again and
-// uses up no retry. A function that ran and failed is an Answer with FunctionError.
+// Invoker runs the function. An error means that the function did not run, as when it is throttled:
+// that is tried again and uses up no retry. A function that ran and failed is an Answer with
+// FunctionError.
 type Invoker interface {
 	Invoke(ctx context.Context, function string, payload []byte) (Answer, error)
 }
@@ -72,7 +74,8 @@ const (
 type Mapping struct {
 	// UUID of the mapping; part of the failure records' keys.
 	UUID string
-	// StreamARN and FunctionARN stand in the events and failure records; their last parts are the names.
+	// StreamARN and FunctionARN stand in the events and failure records; their last parts are the
+	// names.
 	StreamARN, FunctionARN string
 	// RoleARN is the function's role, which the events name.
 	RoleARN string
@@ -80,11 +83,14 @@ type Mapping struct {
 	StartingPosition types.ShardIteratorType
 	// BatchSize is the most records in an invocation, 1 to MaxBatchSize. Default DefaultBatchSize.
 	BatchSize int
-	// BatchWindow is how long a batch waits to fill, 0 to MaxBatchWindow. Default: a batch is what has arrived.
+	// BatchWindow is how long a batch waits to fill, 0 to MaxBatchWindow. Default: a batch is what
+	// has arrived.
 	BatchWindow time.Duration
-	// Parallelization is how many batches of a shard are handled at a time, 1 to MaxParallelization. Default 1.
+	// Parallelization is how many batches of a shard are handled at a time, 1 to
+	// MaxParallelization. Default 1.
 	Parallelization int
-	// RetryAttempts is how often a failed batch is tried again: 0 to MaxRetryAttempts, or EndlessRetries.
+	// RetryAttempts is how often a failed batch is tried again: 0 to MaxRetryAttempts, or
+	// EndlessRetries.
 	RetryAttempts int
 	// MaxRecordAge gives up what arrived longer ago. Default: no limit.
 	MaxRecordAge time.Duration
@@ -127,7 +133,8 @@ type counts struct{ delivered, discarded, invocations, failed, throttled atomic.
 type Stats struct {
 	// Delivered are records that the function handled, Discarded those that were given up.
 	Delivered, Discarded int64
-	// Invocations ran, Failed of them with an error or with failed items. Throttled are attempts that ran nothing.
+	// Invocations ran, Failed of them with an error or with failed items. Throttled are attempts
+	// that ran nothing.
 	Invocations, Failed, Throttled int64
 }
 
@@ -152,7 +159,8 @@ func New(mapping Mapping, options Options) (*Poller, error) {
 			problems = append(problems, fmt.Errorf(format, values...))
 		}
 	}
-	// arn:partition:kinesis:region:account:stream/name and arn:partition:lambda:region:account:function:name
+	// arn:partition:kinesis:region:account:stream/name and
+	// arn:partition:lambda:region:account:function:name
 	stream, function := strings.Split(mapping.StreamARN, ":"), strings.Split(mapping.FunctionARN, ":")
 	if len(stream) == 6 && stream[2] == "kinesis" && strings.HasPrefix(stream[5], "stream/") {
 		p.region, p.stream = stream[3], strings.TrimPrefix(stream[5], "stream/")
@@ -163,43 +171,51 @@ func New(mapping Mapping, options Options) (*Poller, error) {
 	refuse(p.stream == "", "StreamARN %q is no ARN of a Kinesis stream", mapping.StreamARN)
 	refuse(p.function == "", "FunctionARN %q is no ARN of a function", mapping.FunctionARN)
 	refuse(mapping.UUID == "", "UUID is empty: it is part of the failure records' keys")
-	refuse(mapping.StartingPosition != types.ShardIteratorTypeTrimHorizon && mapping.StartingPosition != types.ShardIteratorTypeLatest,
+	refuse(mapping.StartingPosition != types.ShardIteratorTypeTrimHorizon &&
+		mapping.StartingPosition != types.ShardIteratorTypeLatest,
 		"StartingPosition %q: TRIM_HORIZON and LATEST are allowed", mapping.StartingPosition)
-	refuse(mapping.BatchSize < 1 || mapping.BatchSize > MaxBatchSize, "BatchSize %d: 1 to %d is allowed", mapping.BatchSize, MaxBatchSize)
-	refuse(mapping.BatchWindow < 0 || mapping.BatchWindow > MaxBatchWindow, "BatchWindow %s: 0 to %s is allowed", mapping.BatchWindow, MaxBatchWindow)
+	refuse(mapping.BatchSize < 1 || mapping.BatchSize > MaxBatchSize, "BatchSize %d: 1 to %d is allowed",
+		mapping.BatchSize, MaxBatchSize)
+	refuse(mapping.BatchWindow < 0 || mapping.BatchWindow > MaxBatchWindow, "BatchWindow %s: 0 to %s is allowed",
+		mapping.BatchWindow, MaxBatchWindow)
 	refuse(mapping.Parallelization < 1 || mapping.Parallelization > MaxParallelization,
 		"Parallelization %d: 1 to %d is allowed", mapping.Parallelization, MaxParallelization)
 	refuse(mapping.RetryAttempts < EndlessRetries || mapping.RetryAttempts > MaxRetryAttempts,
-		"RetryAttempts %d: 0 to %d, or %d for no limit, is allowed", mapping.RetryAttempts, MaxRetryAttempts, EndlessRetries)
+		"RetryAttempts %d: 0 to %d, or %d for no limit, is allowed", mapping.RetryAttempts, MaxRetryAttempts,
+		EndlessRetries)
 	refuse(mapping.MaxRecordAge < 0 || mapping.MaxRecordAge > MaxRecordAge,
 		"MaxRecordAge %s: up to %s, or 0 for no limit, is allowed", mapping.MaxRecordAge, MaxRecordAge)
 	refuse(options.Stream == nil, "no Stream is given")
 	refuse(options.Invoker == nil, "no Invoker is given")
-	refuse(mapping.FailureBucket != "" && options.Bucket == nil, "FailureBucket %q needs a Bucket", mapping.FailureBucket)
+	refuse(mapping.FailureBucket != "" && options.Bucket == nil, "FailureBucket %q needs a Bucket",
+		mapping.FailureBucket)
 	if err := errors.Join(problems...); err != nil {
 		return nil, fmt.Errorf("event source mapping: %w", err)
 	}
 	return p, nil
 }
 
-// Ready is closed when every shard that the stream had at the start is being read: what is put after that is seen from
-// LATEST, too.
+// Ready is closed when every shard that the stream had at the start is being read: what is put
+// after that is seen from LATEST, too.
 func (p *Poller) Ready() <-chan struct{} { return p.ready }
 
 // Stats may be asked for at any time.
 func (p *Poller) Stats() Stats {
 	return Stats{
-		Delivered: p.counts.delivered.Load(), Discarded: p.counts.discarded.Load(), Invocations: p.counts.invocations.Load(),
-		Failed: p.counts.failed.Load(), Throttled: p.counts.throttled.Load(),
+		Delivered: p.counts.delivered.Load(), Discarded: p.counts.discarded.Load(),
+		Invocations: p.counts.invocations.Load(),
+		Failed:      p.counts.failed.Load(), Throttled: p.counts.throttled.Load(),
 	}
 }
 
-// Run reads and invokes until the context ends, and returns nil then: no invocation is begun any more, those under way are
-// waited for, and what they leave undone stays in the stream. An error says that the stream cannot be read.
+// Run reads and invokes until the context ends, and returns nil then: no invocation is begun any
+// more, those under way are waited for, and what they leave undone stays in the stream. An error
+// says that the stream cannot be read.
 func (p *Poller) Run(ctx context.Context) error {
 	reading := false
 	return shards.Reader{
-		Stream: p.options.Stream, Name: p.stream, Position: p.mapping.StartingPosition, PollInterval: p.options.PollInterval,
+		Stream: p.options.Stream, Name: p.stream, Position: p.mapping.StartingPosition,
+		PollInterval: p.options.PollInterval,
 		Open: func(ctx context.Context, id string) shards.Handler {
 			reading = true
 			return p.openShard(ctx, id)
@@ -216,7 +232,8 @@ func (p *Poller) Run(ctx context.Context) error {
 	}.Run(ctx)
 }
 
-// pause waits before the attempt after this one, longer each time; it returns false when the context has ended.
+// pause waits before the attempt after this one, longer each time; it returns false when the
+// context has ended.
 func (p *Poller) pause(ctx context.Context, attempt int) bool {
 	timer := time.NewTimer(min(p.options.Backoff<<min(attempt, 20), maxBackoff))
 	defer timer.Stop()

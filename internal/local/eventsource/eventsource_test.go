@@ -27,7 +27,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests run in testing/synctest's bubbles: time stands still while anything works, and jumps when all wait.
+// The tests run in testing/synctest's bubbles: time stands still while anything works, and jumps
+// when all wait.
 
 type fakeStream struct {
 	listShards       func(*kinesis.ListShardsInput) (*kinesis.ListShardsOutput, error)
@@ -35,15 +36,18 @@ type fakeStream struct {
 	getRecords       func(*kinesis.GetRecordsInput) (*kinesis.GetRecordsOutput, error)
 }
 
-func (f fakeStream) ListShards(_ context.Context, in *kinesis.ListShardsInput, _ ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error) {
+func (f fakeStream) ListShards(_ context.Context, in *kinesis.ListShardsInput,
+	_ ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error) {
 	return f.listShards(in)
 }
 
-func (f fakeStream) GetShardIterator(_ context.Context, in *kinesis.GetShardIteratorInput, _ ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error) {
+func (f fakeStream) GetShardIterator(_ context.Context, in *kinesis.GetShardIteratorInput,
+	_ ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error) {
 	return f.getShardIterator(in)
 }
 
-func (f fakeStream) GetRecords(_ context.Context, in *kinesis.GetRecordsInput, _ ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error) {
+func (f fakeStream) GetRecords(_ context.Context, in *kinesis.GetRecordsInput,
+	_ ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error) {
 	return f.getRecords(in)
 }
 
@@ -51,11 +55,13 @@ type fakeBucket struct {
 	putObject func(*s3.PutObjectInput) error
 }
 
-func (f fakeBucket) PutObject(_ context.Context, in *s3.PutObjectInput, _ ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
+func (f fakeBucket) PutObject(_ context.Context, in *s3.PutObjectInput, _ ...func(*s3.Options)) (*s3.PutObjectOutput,
+	error) {
 	return &s3.PutObjectOutput{}, f.putObject(in)
 }
 
-// memory is a stream in memory. Sequence numbers are counted over all shards, iterators are shard/index.
+// memory is a stream in memory. Sequence numbers are counted over all shards, iterators are
+// shard/index.
 type memory struct {
 	mu     sync.Mutex
 	shards []types.Shard
@@ -67,7 +73,8 @@ type memory struct {
 const shardZero = "shardId-000000000000"
 
 func newMemory() *memory {
-	return &memory{shards: []types.Shard{{ShardId: aws.String(shardZero)}}, data: map[string][]types.Record{}, closed: map[string]bool{}}
+	return &memory{shards: []types.Shard{{ShardId: aws.String(shardZero)}}, data: map[string][]types.Record{},
+		closed: map[string]bool{}}
 }
 
 // put returns the sequence number.
@@ -77,7 +84,8 @@ func (m *memory) put(shard, key, data string) string {
 	sequence := strconv.Itoa(m.next)
 	m.next++
 	m.data[shard] = append(m.data[shard], types.Record{
-		PartitionKey: &key, SequenceNumber: &sequence, Data: []byte(data), ApproximateArrivalTimestamp: aws.Time(time.Now()),
+		PartitionKey: &key, SequenceNumber: &sequence, Data: []byte(data),
+		ApproximateArrivalTimestamp: aws.Time(time.Now()),
 	})
 	return sequence
 }
@@ -107,9 +115,11 @@ func (m *memory) fake() fakeStream {
 			case types.ShardIteratorTypeLatest:
 				index = len(records)
 			case types.ShardIteratorTypeAfterSequenceNumber:
-				index = 1 + slices.IndexFunc(records, func(r types.Record) bool { return *r.SequenceNumber == *in.StartingSequenceNumber })
+				index = 1 + slices.IndexFunc(records,
+					func(r types.Record) bool { return *r.SequenceNumber == *in.StartingSequenceNumber })
 			}
-			return &kinesis.GetShardIteratorOutput{ShardIterator: aws.String(*in.ShardId + "/" + strconv.Itoa(index))}, nil
+			return &kinesis.GetShardIteratorOutput{ShardIterator: aws.String(*in.ShardId + "/" + strconv.Itoa(index))},
+				nil
 		},
 		getRecords: func(in *kinesis.GetRecordsInput) (*kinesis.GetRecordsOutput, error) {
 			m.mu.Lock()
@@ -158,7 +168,8 @@ type function func(sequences []string) (Answer, error)
 func launch(t testing.TB, stream *memory, handler function, adapt ...func(*Mapping, *Options)) *platform {
 	p := &platform{t: t, stream: stream, ended: make(chan error, 1)}
 	mapping := Mapping{
-		UUID: mappingUUID, StreamARN: streamARN, FunctionARN: functionARN, RoleARN: "arn:aws:iam::000000000000:role/deliver",
+		UUID: mappingUUID, StreamARN: streamARN, FunctionARN: functionARN,
+		RoleARN:          "arn:aws:iam::000000000000:role/deliver",
 		StartingPosition: types.ShardIteratorTypeTrimHorizon, FailureBucket: "failures", RetryAttempts: 2,
 	}
 	options := Options{Stream: stream.fake(), Logger: quiet()}
@@ -242,18 +253,23 @@ func numbers(from, to int) []string {
 
 func TestEvent_isLambdasToTheByte(t *testing.T) {
 	p, err := New(Mapping{
-		UUID: mappingUUID, StreamARN: streamARN, FunctionARN: functionARN, RoleARN: "arn:aws:iam::000000000000:role/deliver",
+		UUID: mappingUUID, StreamARN: streamARN, FunctionARN: functionARN,
+		RoleARN:          "arn:aws:iam::000000000000:role/deliver",
 		StartingPosition: types.ShardIteratorTypeLatest,
 	}, Options{Stream: fakeStream{}, Invoker: InvokerFunc(nil)})
 	require.NoError(t, err)
 	r := p.newRecord(shardZero, types.Record{
-		PartitionKey: aws.String("session-1"), SequenceNumber: aws.String("49590338271490256608559692538361571095921575989136588898"),
-		Data: []byte("Hello, this is a test."), ApproximateArrivalTimestamp: aws.Time(time.UnixMilli(1545084650987)),
+		PartitionKey:                aws.String("session-1"),
+		SequenceNumber:              aws.String("49590338271490256608559692538361571095921575989136588898"),
+		Data:                        []byte("Hello, this is a test."),
+		ApproximateArrivalTimestamp: aws.Time(time.UnixMilli(1545084650987)),
 	})
 	assert.Equal(t, `{"Records":[{"kinesis":{"kinesisSchemaVersion":"1.0","partitionKey":"session-1",`+
-		`"sequenceNumber":"49590338271490256608559692538361571095921575989136588898","data":"SGVsbG8sIHRoaXMgaXMgYSB0ZXN0Lg==",`+
+		`"sequenceNumber":"49590338271490256608559692538361571095921575989136588898",
+			"data":"SGVsbG8sIHRoaXMgaXMgYSB0ZXN0Lg==",`+
 		`"approximateArrivalTimestamp":1545084650.987},"eventSource":"aws:kinesis","eventVersion":"1.0",`+
-		`"eventID":"shardId-000000000000:49590338271490256608559692538361571095921575989136588898","eventName":"aws:kinesis:record",`+
+		`"eventID":"shardId-000000000000:49590338271490256608559692538361571095921575989136588898",
+			"eventName":"aws:kinesis:record",`+
 		`"invokeIdentityArn":"arn:aws:iam::000000000000:role/deliver","awsRegion":"eu-central-1",`+
 		`"eventSourceARN":"arn:aws:kinesis:eu-central-1:000000000000:stream/activity"}]}`, string(payload([]record{r})))
 	empty := p.newRecord(shardZero, types.Record{PartitionKey: aws.String("k"), SequenceNumber: aws.String("1")})
@@ -282,11 +298,13 @@ func TestRetries_whatIsInvokedAndWhatIsGivenUp(t *testing.T) {
 		discarded, fail int64
 	}{
 		"whole batch": {
-			handler: whole, calls: [][]string{numbers(0, 7), numbers(0, 7), numbers(0, 7)}, given: numbers(0, 7), fail: 3,
+			handler: whole, calls: [][]string{numbers(0, 7), numbers(0, 7), numbers(0, 7)}, given: numbers(0, 7),
+			fail: 3,
 		},
 		"bisect": {
 			handler: whole, bisect: true,
-			calls: [][]string{numbers(0, 7), numbers(0, 3), numbers(0, 1), numbers(2, 3), {"2"}, {"3"}, {"3"}, {"3"}, numbers(4, 7)},
+			calls: [][]string{numbers(0, 7), numbers(0, 3), numbers(0, 1), numbers(2, 3), {"2"}, {"3"}, {"3"}, {"3"},
+				numbers(4, 7)},
 			given: []string{"3"}, fail: 6,
 		},
 		"report": {
@@ -295,7 +313,8 @@ func TestRetries_whatIsInvokedAndWhatIsGivenUp(t *testing.T) {
 		},
 		"report and bisect": {
 			handler: items, bisect: true, report: true,
-			calls: [][]string{numbers(0, 7), numbers(3, 7), numbers(3, 5), numbers(3, 4), {"3"}, {"3"}, {"3"}, {"4"}, {"5"}, numbers(6, 7)},
+			calls: [][]string{numbers(0, 7), numbers(3, 7), numbers(3, 5), numbers(3, 4), {"3"}, {"3"}, {"3"}, {"4"},
+				{"5"}, numbers(6, 7)},
 			given: []string{"3"}, fail: 7,
 		},
 		"a report is not read where it is not asked for": {handler: items, calls: [][]string{numbers(0, 7)}},
@@ -307,7 +326,10 @@ func TestRetries_whatIsInvokedAndWhatIsGivenUp(t *testing.T) {
 				for n := range 8 {
 					stream.put(shardZero, "k"+strconv.Itoa(n), "x")
 				}
-				p := launch(t, stream, c.handler, func(m *Mapping, _ *Options) { m.BisectOnError, m.ReportItemFailures = c.bisect, c.report })
+				p := launch(t, stream, c.handler, func(m *Mapping, _ *Options) {
+					m.BisectOnError,
+						m.ReportItemFailures = c.bisect, c.report
+				})
 				p.settle(time.Minute)
 				assert.Equal(t, c.calls, p.calls)
 				var given []string
@@ -317,7 +339,8 @@ func TestRetries_whatIsInvokedAndWhatIsGivenUp(t *testing.T) {
 				}
 				assert.Equal(t, c.given, given)
 				assert.Equal(t, Stats{
-					Delivered: int64(8 - len(c.given)), Discarded: int64(len(c.given)), Invocations: int64(len(c.calls)), Failed: c.fail,
+					Delivered: int64(8 - len(c.given)), Discarded: int64(len(c.given)),
+					Invocations: int64(len(c.calls)), Failed: c.fail,
 				}, p.poller.Stats())
 			})
 		})
@@ -403,7 +426,8 @@ func FuzzFirstFailure(f *testing.F) {
 		if index < 0 || index > len(records) || reason != nil && index != 0 {
 			t.Fatalf("index %d, reason %v", index, reason)
 		}
-		if index < len(records) && !bytes.Contains(answer, []byte(`atchItemFailures`)) && !bytes.Contains(answer, []byte(`\`)) {
+		if index < len(records) && !bytes.Contains(answer, []byte(`atchItemFailures`)) &&
+			!bytes.Contains(answer, []byte(`\`)) {
 			t.Fatalf("a failure was read from an answer without a report")
 		}
 	})
@@ -426,7 +450,8 @@ func TestBatches_sizeAndWindow(t *testing.T) {
 			stream := newMemory()
 			begun := time.Now()
 			var at []time.Duration
-			p := launch(t, stream, func([]string) (Answer, error) { at = append(at, time.Since(begun)); return fine(nil) },
+			p := launch(t, stream,
+				func([]string) (Answer, error) { at = append(at, time.Since(begun)); return fine(nil) },
 				func(m *Mapping, _ *Options) { m.BatchWindow = 2 * time.Second })
 			for range 5 {
 				stream.put(shardZero, "k", "x")
@@ -538,7 +563,8 @@ func TestFailureRecord_isLambdas(t *testing.T) {
 		})
 		p.settle(time.Minute)
 		require.NotEmpty(t, body, "it is tried until the bucket takes it")
-		assert.Regexp(t, `^aws/lambda/`+mappingUUID+`/shardId-000000000000/2000/01/01/2000-01-01T00\.00\.01-[0-9a-f-]{36}$`, key)
+		assert.Regexp(t,
+			`^aws/lambda/`+mappingUUID+`/shardId-000000000000/2000/01/01/2000-01-01T00\.00\.01-[0-9a-f-]{36}$`, key)
 		var record map[string]any
 		require.NoError(t, json.Unmarshal(body, &record))
 		whole, isText := record["payload"].(string)
@@ -547,13 +573,17 @@ func TestFailureRecord_isLambdas(t *testing.T) {
 		delete(record, "payload")
 		assert.Equal(t, map[string]any{
 			"requestContext": map[string]any{
-				"requestId": "r", "functionArn": functionARN, "condition": "RetryAttemptsExhausted", "approximateInvokeCount": 2.0,
+				"requestId": "r", "functionArn": functionARN, "condition": "RetryAttemptsExhausted",
+				"approximateInvokeCount": 2.0,
 			},
-			"responseContext": map[string]any{"statusCode": 200.0, "executedVersion": "$LATEST", "functionError": "Unhandled"},
-			"version":         "1.0", "timestamp": "2000-01-01T00:00:01.600Z",
+			"responseContext": map[string]any{"statusCode": 200.0, "executedVersion": "$LATEST",
+				"functionError": "Unhandled"},
+			"version": "1.0", "timestamp": "2000-01-01T00:00:01.600Z",
 			"KinesisBatchInfo": map[string]any{
-				"shardId": shardZero, "startSequenceNumber": "0", "endSequenceNumber": "1", "batchSize": 2.0, "streamArn": streamARN,
-				"approximateArrivalOfFirstRecord": "2000-01-01T00:00:00.000Z", "approximateArrivalOfLastRecord": "2000-01-01T00:00:01.500Z",
+				"shardId": shardZero, "startSequenceNumber": "0", "endSequenceNumber": "1", "batchSize": 2.0,
+				"streamArn":                       streamARN,
+				"approximateArrivalOfFirstRecord": "2000-01-01T00:00:00.000Z",
+				"approximateArrivalOfLastRecord":  "2000-01-01T00:00:01.500Z",
 			},
 		}, record)
 	})
@@ -737,7 +767,8 @@ func TestShutdown_waitsForWhatIsUnderWayAndBeginsNothing(t *testing.T) {
 			stream.put(shardZero, "k", "x")
 		}
 		done := false
-		p := launch(t, stream, func([]string) (Answer, error) { time.Sleep(30 * time.Second); done = true; return failed(), nil },
+		p := launch(t, stream,
+			func([]string) (Answer, error) { time.Sleep(30 * time.Second); done = true; return failed(), nil },
 			func(m *Mapping, _ *Options) { m.BatchSize = 10 })
 		time.Sleep(time.Second)
 		p.cancel()
@@ -754,7 +785,8 @@ func TestShutdown_waitsForWhatIsUnderWayAndBeginsNothing(t *testing.T) {
 	})
 }
 
-// Whatever fails, each record is handled or kept, none is lost, and a key's records are handled in their order.
+// Whatever fails, each record is handled or kept, none is lost, and a key's records are handled in
+// their order.
 func TestProperty_nothingIsLostAndOrderIsKept(t *testing.T) {
 	for seed := range uint64(60) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
@@ -794,7 +826,8 @@ func checkProperty(t *testing.T, seed uint64) {
 	}
 	roll := func(sides int) int { mu.Lock(); defer mu.Unlock(); return dice.IntN(sides) }
 	mapping := Mapping{
-		BatchSize: 1 + dice.IntN(30), BatchWindow: time.Duration(dice.IntN(3)) * time.Second, Parallelization: 1 + dice.IntN(5),
+		BatchSize: 1 + dice.IntN(30), BatchWindow: time.Duration(dice.IntN(3)) * time.Second, Parallelization: 1 +
+			dice.IntN(5),
 		RetryAttempts: dice.IntN(5), BisectOnError: dice.IntN(2) == 0, ReportItemFailures: dice.IntN(2) == 0,
 	}
 	if dice.IntN(3) == 0 {
@@ -822,8 +855,10 @@ func checkProperty(t *testing.T, seed uint64) {
 		}
 		return failed(), nil
 	}, func(m *Mapping, o *Options) {
-		m.BatchSize, m.BatchWindow, m.Parallelization, m.RetryAttempts = mapping.BatchSize, mapping.BatchWindow, mapping.Parallelization, mapping.RetryAttempts
-		m.BisectOnError, m.ReportItemFailures, m.MaxRecordAge = mapping.BisectOnError, mapping.ReportItemFailures, mapping.MaxRecordAge
+		m.BatchSize, m.BatchWindow, m.Parallelization, m.RetryAttempts = mapping.BatchSize, mapping.BatchWindow,
+			mapping.Parallelization, mapping.RetryAttempts
+		m.BisectOnError, m.ReportItemFailures, m.MaxRecordAge = mapping.BisectOnError, mapping.ReportItemFailures,
+			mapping.MaxRecordAge
 		o.Bucket = fakeBucket{putObject: func(in *s3.PutObjectInput) error {
 			if roll(4) == 0 {
 				return errors.New("slow down")
@@ -859,12 +894,16 @@ func checkProperty(t *testing.T, seed uint64) {
 
 func TestNew_refusesNamingEveryProblem(t *testing.T) {
 	_, err := New(Mapping{
-		StreamARN: "activity", FunctionARN: "arn:aws:lambda:eu-central-1:000000000000:layer:x", StartingPosition: "AT_TIMESTAMP", BatchSize: 20_000,
-		BatchWindow: time.Hour, Parallelization: 11, RetryAttempts: -2, MaxRecordAge: 8 * 24 * time.Hour, FailureBucket: "failures",
+		StreamARN: "activity", FunctionARN: "arn:aws:lambda:eu-central-1:000000000000:layer:x",
+		StartingPosition: "AT_TIMESTAMP", BatchSize: 20_000,
+		BatchWindow: time.Hour, Parallelization: 11, RetryAttempts: -2, MaxRecordAge: 8 * 24 * time.Hour,
+		FailureBucket: "failures",
 	}, Options{})
 	for _, part := range []string{
-		`StreamARN "activity"`, "FunctionARN", "UUID", "AT_TIMESTAMP", "BatchSize 20000", "BatchWindow 1h0m0s", "Parallelization 11",
-		"RetryAttempts -2", "MaxRecordAge 192h0m0s", "no Stream", "no Invoker", `FailureBucket "failures" needs a Bucket`,
+		`StreamARN "activity"`, "FunctionARN", "UUID", "AT_TIMESTAMP", "BatchSize 20000", "BatchWindow 1h0m0s",
+		"Parallelization 11",
+		"RetryAttempts -2", "MaxRecordAge 192h0m0s", "no Stream", "no Invoker",
+		`FailureBucket "failures" needs a Bucket`,
 	} {
 		require.ErrorContains(t, err, part)
 	}

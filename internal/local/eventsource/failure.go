@@ -22,8 +22,8 @@ const (
 // milliseconds is the form of time in a failure record.
 const milliseconds = "2006-01-02T15:04:05.000Z"
 
-// failureRecord is what Lambda puts into an S3 on-failure destination (Lambda Developer Guide, "Retain discarded batch
-// records for a Kinesis Data Streams event source in Lambda").
+// failureRecord is what Lambda puts into an S3 on-failure destination (Lambda Developer Guide,
+// "Retain discarded batch records for a Kinesis Data Streams event source in Lambda").
 type failureRecord struct {
 	RequestContext struct {
 		RequestID              string `json:"requestId"`
@@ -31,7 +31,8 @@ type failureRecord struct {
 		Condition              string `json:"condition"`
 		ApproximateInvokeCount int    `json:"approximateInvokeCount"`
 	} `json:"requestContext"`
-	// ResponseContext is left out where the function never ran; the guide does not tell what stands there then.
+	// ResponseContext is left out where the function never ran; the guide does not tell what stands
+	// there then.
 	ResponseContext  *responseContext `json:"responseContext,omitempty"`
 	Version          string           `json:"version"`
 	Timestamp        string           `json:"timestamp"`
@@ -56,7 +57,8 @@ type responseContext struct {
 
 func (s *shard) failureRecord(b batch, condition string, now time.Time) failureRecord {
 	first, last := b.records[0], b.records[len(b.records)-1]
-	record := failureRecord{Version: "1.0", Timestamp: now.UTC().Format(milliseconds), Payload: string(payload(b.records))}
+	record := failureRecord{Version: "1.0", Timestamp: now.UTC().Format(milliseconds),
+		Payload: string(payload(b.records))}
 	record.RequestContext.RequestID = uuid.NewString()
 	if b.answer != nil {
 		record.RequestContext.RequestID = b.answer.RequestID
@@ -76,16 +78,19 @@ func (s *shard) failureRecord(b batch, condition string, now time.Time) failureR
 	return record
 }
 
-// failureKey is aws/lambda/<mapping>/<shard>/yyyy/MM/dd/yyyy-MM-ddTHH.mm.ss-<uuid>, of the same chapter.
+// failureKey is aws/lambda/<mapping>/<shard>/yyyy/MM/dd/yyyy-MM-ddTHH.mm.ss-<uuid>, of the same
+// chapter.
 func (s *shard) failureKey(now time.Time) string {
-	return fmt.Sprintf("aws/lambda/%s/%s/%s-%s", s.poller.mapping.UUID, s.id, now.UTC().Format("2006/01/02/2006-01-02T15.04.05"), uuid.NewString())
+	return fmt.Sprintf("aws/lambda/%s/%s/%s-%s", s.poller.mapping.UUID, s.id,
+		now.UTC().Format("2006/01/02/2006-01-02T15.04.05"), uuid.NewString())
 }
 
-// discard gives a batch up: it is kept in the bucket, however often that must be tried. It returns false when the context
-// ended before that; the records are still in the stream then.
+// discard gives a batch up: it is kept in the bucket, however often that must be tried. It returns
+// false when the context ended before that; the records are still in the stream then.
 func (s *shard) discard(ctx context.Context, b batch, condition string) bool {
 	p := s.poller
-	logger := p.options.Logger.With(slog.String("function", p.function), slog.String("shard", s.id), slog.String("condition", condition),
+	logger := p.options.Logger.With(slog.String("function", p.function), slog.String("shard", s.id),
+		slog.String("condition", condition),
 		slog.Int("records", len(b.records)), slog.String("first", b.records[0].sequence))
 	if p.mapping.FailureBucket == "" {
 		logger.Error("records are lost: the mapping has no destination for failures")
@@ -101,7 +106,8 @@ func (s *shard) discard(ctx context.Context, b batch, condition string) bool {
 	for attempt := 0; ; attempt++ {
 		put, cancel := context.WithTimeout(context.WithoutCancel(ctx), putTimeout)
 		_, err := p.options.Bucket.PutObject(put, &s3.PutObjectInput{
-			Bucket: &p.mapping.FailureBucket, Key: &key, Body: bytes.NewReader(body), ContentType: aws.String("application/json"),
+			Bucket: &p.mapping.FailureBucket, Key: &key, Body: bytes.NewReader(body),
+			ContentType: aws.String("application/json"),
 		})
 		cancel()
 		if err == nil {
@@ -109,7 +115,8 @@ func (s *shard) discard(ctx context.Context, b batch, condition string) bool {
 			p.counts.discarded.Add(int64(len(b.records)))
 			return true
 		}
-		logger.Error("cannot keep given-up records; trying again", slog.String("bucket", p.mapping.FailureBucket), slog.Any("error", err))
+		logger.Error("cannot keep given-up records; trying again", slog.String("bucket", p.mapping.FailureBucket),
+			slog.Any("error", err))
 		if !p.pause(ctx, attempt) {
 			return false
 		}

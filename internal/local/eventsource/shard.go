@@ -9,11 +9,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 )
 
-// laneReads is how many reads a lane holds before the shard's reader waits for it; one is at most 10 MB.
+// laneReads is how many reads a lane holds before the shard's reader waits for it; one is at most
+// 10 MB.
 const laneReads = 2
 
-// shard is handled by as many lanes as the mapping has parallelization: records of one partition key
-// always take the same lane, and a lane handles one batch at a time.
+// shard is handled by as many lanes as the mapping has parallelization: records of one partition
+// key always take the same lane, and a lane handles one batch at a time.
 type shard struct {
 	poller *Poller
 	ctx    context.Context // no invocation is begun after its end
@@ -78,8 +79,9 @@ func (s *shard) lane(ctx context.Context, reads <-chan []record) {
 	}
 }
 
-// collect returns the next batch, an empty one when the records or the context have ended: what has arrived, or what arrives
-// within the window after the first, up to the batch's size and the size of an event.
+// collect returns the next batch, an empty one when the records or the context have ended: what has
+// arrived, or what arrives within the window after the first, up to the batch's size and the size
+// of an event.
 func (s *shard) collect(ctx context.Context, reads <-chan []record, waiting *[]record) []record {
 	mapping := s.poller.mapping
 	if len(*waiting) == 0 {

@@ -28,7 +28,8 @@ type eventRecord struct {
 	Source   sourceMetadata `json:"kinesisRecordMetadata"`
 }
 
-// sourceMetadata says where a record lies in the stream. The subsequence number is that within an aggregated record, 0 here.
+// sourceMetadata says where a record lies in the stream. The subsequence number is that within an
+// aggregated record, 0 here.
 type sourceMetadata struct {
 	SequenceNumber    string `json:"sequenceNumber"`
 	SubsequenceNumber int64  `json:"subsequenceNumber"`
@@ -44,7 +45,8 @@ func (r record) forEvent() eventRecord {
 	}
 	return eventRecord{
 		RecordID: r.id(), Arrival: r.arrival.UnixMilli(), Data: data,
-		Source: sourceMetadata{SequenceNumber: r.sequence, PartitionKey: r.partitionKey, ShardID: r.shard, Arrival: r.arrival.UnixMilli()},
+		Source: sourceMetadata{SequenceNumber: r.sequence, PartitionKey: r.partitionKey, ShardID: r.shard,
+			Arrival: r.arrival.UnixMilli()},
 	}
 }
 
@@ -94,7 +96,8 @@ const (
 	codeInvokeFailed     = "Lambda.InternalServerError"
 )
 
-// invokeCodes are the error codes of Lambda's Invoke that have a code of their own in the error output.
+// invokeCodes are the error codes of Lambda's Invoke that have a code of their own in the error
+// output.
 var invokeCodes = map[string]string{
 	"TooManyRequestsException":  "Lambda.InvokeLimitExceeded",
 	"ResourceNotFoundException": "Lambda.ResourceNotFound",
@@ -102,13 +105,15 @@ var invokeCodes = map[string]string{
 }
 
 var (
-	missingID        = failure{codeMissing, "the processor's answer lacks this record's id; it must hold every id of the request exactly once"}
+	missingID = failure{codeMissing,
+		"the processor's answer lacks this record's id; it must hold every id of the request exactly once"}
 	missingData      = failure{codeMissing, "the processor's answer is Ok for this record but has no data"}
 	doubledID        = failure{codeDoubled, "the processor's answer holds this record's id more than once"}
 	statusFailed     = failure{codeProcessingFailed, "the processor's answer is ProcessingFailed for this record"}
 	unknownResult    = failure{codeMalformed, "the result of this record is none of Ok, Dropped and ProcessingFailed"}
 	undecodableData  = failure{codeMalformed, "the data of this record are not base64"}
-	unreadableAnswer = failure{codeMalformed, "the processor's answer is not a JSON object with a list of records that have recordId, result and data"}
+	unreadableAnswer = failure{codeMalformed,
+		"the processor's answer is not a JSON object with a list of records that have recordId, result and data"}
 )
 
 // answered is one record of the processor's answer.
@@ -121,7 +126,8 @@ type answered struct {
 // answer of the processor, by record id.
 type answer map[string][]answered
 
-// decodeAnswer reads an answer as JSON with names compared exactly; names that are not known are ignored.
+// decodeAnswer reads an answer as JSON with names compared exactly; names that are not known are
+// ignored.
 func decodeAnswer(payload []byte) (answer, error) {
 	var document struct {
 		Records *[]*answered `json:"records"`
@@ -165,7 +171,8 @@ func (r answered) verdict() (result, []byte, failure) {
 		return failed, nil, unknownResult
 	}
 	if r.Data == nil || *r.Data == "" {
-		// Nothing to deliver is not the same as Dropped: delivered, the record would be lost without a trace.
+		// Nothing to deliver is not the same as Dropped: delivered, the record would be lost
+		// without a trace.
 		return failed, nil, missingData
 	}
 	data, err := base64.StdEncoding.Strict().DecodeString(*r.Data)
@@ -190,7 +197,8 @@ func (a answer) strangers(records []record) int {
 	return count
 }
 
-// errorLine is one line of the error output, as delivery streams write it; internal/erroroutput reads it.
+// errorLine is one line of the error output, as delivery streams write it; internal/erroroutput
+// reads it.
 type errorLine struct {
 	RawData       []byte `json:"rawData"`
 	ErrorCode     string `json:"errorCode"`

@@ -19,7 +19,8 @@ import (
 func TestEventHasTheDocumentedShape(t *testing.T) {
 	p := &Pump{config: config()}
 	arrival := time.UnixMilli(1772357400250)
-	wire, err := p.request([]record{{shard: "shardId-000000000000", sequence: "4951", partitionKey: "s-1", arrival: arrival, data: []byte("payload")}})
+	wire, err := p.request([]record{{shard: "shardId-000000000000", sequence: "4951", partitionKey: "s-1",
+		arrival: arrival, data: []byte("payload")}})
 	require.NoError(t, err)
 	var decoded map[string]any
 	require.NoError(t, json.Unmarshal(wire, &decoded))
@@ -31,7 +32,8 @@ func TestEventHasTheDocumentedShape(t *testing.T) {
 		"deliveryStreamArn": "arn:aws:firehose:us-east-1:000000000000:deliverystream/archive",
 		"sourceKinesisStreamArn": "arn:aws:kinesis:us-east-1:000000000000:stream/activity", "region": "us-east-1",
 		"records": [{"recordId": "4951000000", "approximateArrivalTimestamp": 1772357400250, "data": "cGF5bG9hZA==",
-			"kinesisRecordMetadata": {"shardId": "shardId-000000000000", "partitionKey": "s-1", "sequenceNumber": "4951",
+			"kinesisRecordMetadata": {"shardId": "shardId-000000000000", "partitionKey": "s-1",
+			"sequenceNumber": "4951",
 				"subsequenceNumber": 0, "approximateArrivalTimestamp": 1772357400250}}]}`, string(shape))
 }
 
@@ -59,48 +61,72 @@ func TestAnswers(t *testing.T) {
 			return reply{[]replied{accepted(e.Records[2]), accepted(e.Records[0]), accepted(e.Records[1])}}
 		}},
 		{name: "Dropped, with and without data", delivered: "<b>", dropped: 2, answer: func(e event) any {
-			return reply{[]replied{{e.Records[0].RecordID, "Dropped", nil}, accepted(e.Records[1]), {e.Records[2].RecordID, "Dropped", "AA=="}}}
+			return reply{[]replied{{e.Records[0].RecordID, "Dropped", nil}, accepted(e.Records[1]),
+				{e.Records[2].RecordID, "Dropped", "AA=="}}}
 		}},
-		{name: "ProcessingFailed", delivered: "<a><c>", codes: map[string]string{"b": "Lambda.ProcessingFailedStatus"}, answer: func(e event) any {
-			return reply{[]replied{accepted(e.Records[0]), {e.Records[1].RecordID, "ProcessingFailed", encoded([]byte("x"))}, accepted(e.Records[2])}}
+		{name: "ProcessingFailed", delivered: "<a><c>", codes: map[string]string{"b": "Lambda.ProcessingFailedStatus"},
+			answer: func(e event) any {
+				return reply{[]replied{accepted(e.Records[0]), {e.Records[1].RecordID, "ProcessingFailed",
+					encoded([]byte("x"))}, accepted(e.Records[2])}}
+			}},
+		{name: "missing id", delivered: "<a><c>", codes: map[string]string{"b": "Lambda.MissingRecordId"},
+			answer: func(e event) any {
+				return reply{[]replied{accepted(e.Records[0]), accepted(e.Records[2])}}
+			}},
+		{name: "doubled id", delivered: "<a><c>", codes: map[string]string{"b": "Lambda.DuplicatedRecordId"},
+			answer: func(e event) any {
+				return reply{[]replied{accepted(e.Records[0]), accepted(e.Records[1]), accepted(e.Records[2]),
+					accepted(e.Records[1])}}
+			}},
+		{name: "unknown id", delivered: "<a><c>", codes: map[string]string{"b": "Lambda.MissingRecordId"}, strangers: 1,
+			answer: func(e event) any {
+				e.Records[1].RecordID = "stranger"
+				return reply{[]replied{accepted(e.Records[0]), accepted(e.Records[1]), accepted(e.Records[2])}}
+			}},
+		{name: "Ok without data", delivered: "<b>", codes: map[string]string{"a": "Lambda.MissingRecordId",
+			"c": "Lambda.MissingRecordId"}, answer: func(e event) any {
+			return reply{[]replied{{e.Records[0].RecordID, "Ok", nil}, accepted(e.Records[1]),
+				{e.Records[2].RecordID, "Ok", ""}}}
 		}},
-		{name: "missing id", delivered: "<a><c>", codes: map[string]string{"b": "Lambda.MissingRecordId"}, answer: func(e event) any {
-			return reply{[]replied{accepted(e.Records[0]), accepted(e.Records[2])}}
+		{name: "unknown result", delivered: "<a>", codes: map[string]string{"b": "Lambda.JsonProcessingException",
+			"c": "Lambda.JsonProcessingException"}, answer: func(e event) any {
+			return reply{[]replied{accepted(e.Records[0]), {e.Records[1].RecordID, "ok", "AA=="},
+				{e.Records[2].RecordID, "", "AA=="}}}
 		}},
-		{name: "doubled id", delivered: "<a><c>", codes: map[string]string{"b": "Lambda.DuplicatedRecordId"}, answer: func(e event) any {
-			return reply{[]replied{accepted(e.Records[0]), accepted(e.Records[1]), accepted(e.Records[2]), accepted(e.Records[1])}}
-		}},
-		{name: "unknown id", delivered: "<a><c>", codes: map[string]string{"b": "Lambda.MissingRecordId"}, strangers: 1, answer: func(e event) any {
-			e.Records[1].RecordID = "stranger"
-			return reply{[]replied{accepted(e.Records[0]), accepted(e.Records[1]), accepted(e.Records[2])}}
-		}},
-		{name: "Ok without data", delivered: "<b>", codes: map[string]string{"a": "Lambda.MissingRecordId", "c": "Lambda.MissingRecordId"}, answer: func(e event) any {
-			return reply{[]replied{{e.Records[0].RecordID, "Ok", nil}, accepted(e.Records[1]), {e.Records[2].RecordID, "Ok", ""}}}
-		}},
-		{name: "unknown result", delivered: "<a>", codes: map[string]string{"b": "Lambda.JsonProcessingException", "c": "Lambda.JsonProcessingException"}, answer: func(e event) any {
-			return reply{[]replied{accepted(e.Records[0]), {e.Records[1].RecordID, "ok", "AA=="}, {e.Records[2].RecordID, "", "AA=="}}}
-		}},
-		{name: "data that are not base64", delivered: "<a><c>", codes: map[string]string{"b": "Lambda.JsonProcessingException"}, answer: func(e event) any {
-			return reply{[]replied{accepted(e.Records[0]), {e.Records[1].RecordID, "Ok", "%"}, accepted(e.Records[2])}}
-		}},
-		{name: "data that are only nearly base64", delivered: "<a>", codes: map[string]string{"b": "Lambda.JsonProcessingException", "c": "Lambda.JsonProcessingException"}, answer: func(e event) any {
-			return reply{[]replied{accepted(e.Records[0]), {e.Records[1].RecordID, "Ok", "YR=="}, {e.Records[2].RecordID, "Ok", "Y\nQ=="}}}
-		}},
-		{name: "no records", codes: allCodes("Lambda.MissingRecordId"), answer: func(event) any { return `{"records":[]}` }},
-		{name: "not JSON", codes: allCodes("Lambda.JsonProcessingException"), answer: func(event) any { return `{"records":[` }},
-		{name: "another document", codes: allCodes("Lambda.JsonProcessingException"), answer: func(event) any { return `{}` }},
+		{name: "data that are not base64", delivered: "<a><c>",
+			codes: map[string]string{"b": "Lambda.JsonProcessingException"}, answer: func(e event) any {
+				return reply{[]replied{accepted(e.Records[0]), {e.Records[1].RecordID, "Ok", "%"},
+					accepted(e.Records[2])}}
+			}},
+		{name: "data that are only nearly base64", delivered: "<a>",
+			codes: map[string]string{"b": "Lambda.JsonProcessingException", "c": "Lambda.JsonProcessingException"},
+			answer: func(e event) any {
+				return reply{[]replied{accepted(e.Records[0]), {e.Records[1].RecordID, "Ok", "YR=="},
+					{e.Records[2].RecordID, "Ok", "Y\nQ=="}}}
+			}},
+		{name: "no records", codes: allCodes("Lambda.MissingRecordId"),
+			answer: func(event) any { return `{"records":[]}` }},
+		{name: "not JSON", codes: allCodes("Lambda.JsonProcessingException"),
+			answer: func(event) any { return `{"records":[` }},
+		{name: "another document", codes: allCodes("Lambda.JsonProcessingException"),
+			answer: func(event) any { return `{}` }},
 		{name: "null", codes: allCodes("Lambda.JsonProcessingException"), answer: func(event) any { return `null` }},
 		{name: "nothing", codes: allCodes("Lambda.JsonProcessingException"), answer: func(event) any { return `` }},
-		{name: "a null record", codes: allCodes("Lambda.JsonProcessingException"), answer: func(event) any { return `{"records":[null]}` }},
+		{name: "a null record", codes: allCodes("Lambda.JsonProcessingException"),
+			answer: func(event) any { return `{"records":[null]}` }},
 		{name: "a number as data", codes: allCodes("Lambda.JsonProcessingException"), answer: func(e event) any {
 			return reply{[]replied{accepted(e.Records[0]), {e.Records[1].RecordID, "Ok", 5}, accepted(e.Records[2])}}
 		}},
-		{name: "names in another case", codes: allCodes("Lambda.JsonProcessingException"), answer: func(event) any { return `{"Records":[]}` }},
+		{name: "names in another case", codes: allCodes("Lambda.JsonProcessingException"),
+			answer: func(event) any { return `{"Records":[]}` }},
 	}
 	for _, test := range cases {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f, s := pump(t, config(), func(_ context.Context, _ int, e event) (any, string, error) { return test.answer(e), "", nil }, "a", "b", "c")
+				f, s := pump(t, config(), func(_ context.Context, _ int, e event) (any, string,
+					error) {
+					return test.answer(e), "", nil
+				}, "a", "b", "c")
 				assert.Equal(t, 1, s.Invocations, "what an answer says is final")
 				assert.Equal(t, test.delivered, f.store.delivered())
 				assert.Equal(t, test.dropped, s.Dropped)
@@ -292,7 +318,10 @@ func TestTheStatedFlagShortensIntervals(t *testing.T) {
 func TestALineOfTheErrorOutputHoldsTheLargestRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		largest := strings.Repeat("x", 1000<<10)
-		f, _ := pump(t, config(), func(context.Context, int, event) (any, string, error) { return "", "Unhandled", nil }, largest)
+		f, _ := pump(t, config(), func(context.Context, int, event) (any, string, error) {
+			return "", "Unhandled",
+				nil
+		}, largest)
 		entries := f.store.refused(t)
 		require.Len(t, entries, 1)
 		assert.Equal(t, largest, string(entries[0].Payload))
@@ -303,9 +332,12 @@ func TestTheErrorOutputIsWrittenAsSeen(t *testing.T) {
 	p := &Pump{config: config()}
 	at := time.UnixMilli(1772357400250)
 	line, err := p.errorLine(outcome{
-		record: record{data: []byte("payload"), arrival: at}, failure: failure{"Lambda.FunctionError", "why"}, attempts: 4, ended: at.Add(time.Minute),
+		record: record{data: []byte("payload"), arrival: at}, failure: failure{"Lambda.FunctionError", "why"},
+		attempts: 4, ended: at.Add(time.Minute),
 	})
 	require.NoError(t, err)
-	assert.Equal(t, `{"rawData":"cGF5bG9hZA==","errorCode":"Lambda.FunctionError","errorMessage":"why","attemptsMade":4,`+
-		`"arrivalTimestamp":1772357400250,"attemptEndingTimestamp":1772357460250,"lambdaARN":"`+functionARN+`"}`+"\n", string(line))
+	assert.Equal(t, `{"rawData":"cGF5bG9hZA==","errorCode":"Lambda.FunctionError","errorMessage":"why","attemptsMade":4,
+		`+
+		`"arrivalTimestamp":1772357400250,"attemptEndingTimestamp":1772357460250,"lambdaARN":"`+functionARN+`"}`+"\n",
+		string(line))
 }

@@ -24,8 +24,8 @@ type object struct {
 	due       <-chan time.Time
 }
 
-// deliver gathers outcomes into objects and writes them until the outcomes end or the context does. The error says that an
-// object could not be written.
+// deliver gathers outcomes into objects and writes them until the outcomes end or the context does.
+// The error says that an object could not be written.
 func (p *Pump) deliver(ctx context.Context, outcomes <-chan []outcome) error {
 	data := &object{prefix: p.prefix, extension: p.config.FileExtension}
 	refused := &object{prefix: p.errorPrefix}
@@ -61,7 +61,8 @@ func (p *Pump) deliver(ctx context.Context, outcomes <-chan []outcome) error {
 	}
 }
 
-// add puts an outcome where it belongs, and writes the object that is full then. Records are concatenated as they are.
+// add puts an outcome where it belongs, and writes the object that is full then. Records are
+// concatenated as they are.
 func (p *Pump) add(ctx context.Context, o outcome, data, refused *object) error {
 	into, content := data, o.output
 	switch o.result {
@@ -90,7 +91,8 @@ func (p *Pump) add(ctx context.Context, o outcome, data, refused *object) error 
 	return p.put(ctx, into)
 }
 
-// put writes an object and empties it. Every attempt writes the same key: one that only seemed to fail is written over.
+// put writes an object and empties it. Every attempt writes the same key: one that only seemed to
+// fail is written over.
 func (p *Pump) put(ctx context.Context, o *object) error {
 	if len(o.outcomes) == 0 {
 		return nil
@@ -99,7 +101,8 @@ func (p *Pump) put(ctx context.Context, o *object) error {
 	for attempts := 1; ; attempts++ {
 		attempt, cancel := context.WithTimeout(ctx, putTimeout)
 		_, err := p.store.PutObject(attempt, &s3.PutObjectInput{
-			Bucket: aws.String(p.config.Bucket), Key: aws.String(key), Body: bytes.NewReader(o.body.Bytes()), ContentLength: aws.Int64(int64(o.body.Len())),
+			Bucket: aws.String(p.config.Bucket), Key: aws.String(key), Body: bytes.NewReader(o.body.Bytes()),
+			ContentLength: aws.Int64(int64(o.body.Len())),
 		})
 		cancel()
 		if err == nil {
@@ -109,7 +112,8 @@ func (p *Pump) put(ctx context.Context, o *object) error {
 			return fmt.Errorf("write s3://%s/%s: %w", p.config.Bucket, key, context.Cause(ctx))
 		}
 		if attempts >= p.config.Attempts {
-			return fmt.Errorf("write s3://%s/%s with %d records, %d attempts: %w", p.config.Bucket, key, len(o.outcomes), attempts, err)
+			return fmt.Errorf("write s3://%s/%s with %d records, %d attempts: %w", p.config.Bucket, key,
+				len(o.outcomes), attempts, err)
 		}
 		p.statistics.count(func(s *Statistics) { s.DeliveryRetries++ })
 		if err := p.pause(ctx, attempts); err != nil {
@@ -121,9 +125,11 @@ func (p *Pump) put(ctx context.Context, o *object) error {
 	return nil
 }
 
-// key is prefix, stream, version, time in UTC and a UUID ("Configure Amazon S3 object name format"). The time is that of the
-// oldest record, as in the prefix. Only delivered objects have the extension.
+// key is prefix, stream, version, time in UTC and a UUID ("Configure Amazon S3 object name
+// format"). The time is that of the oldest record, as in the prefix. Only delivered objects have
+// the extension.
 func (p *Pump) key(o *object) string {
 	at := o.oldest.UTC().Format("2006-01-02-15-04-05")
-	return fmt.Sprintf("%s%s-%d-%s-%s%s", o.prefix.evaluate(o.oldest), p.config.Name, p.config.Version, at, uuid.NewString(), o.extension)
+	return fmt.Sprintf("%s%s-%d-%s-%s%s", o.prefix.evaluate(o.oldest), p.config.Name, p.config.Version, at,
+		uuid.NewString(), o.extension)
 }

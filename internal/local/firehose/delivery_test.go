@@ -25,7 +25,8 @@ func TestObjectsEndBySizeOfTheProcessedRecordsOrByInterval(t *testing.T) {
 		{"by size", Buffer{Bytes: 6, Interval: time.Minute}, []string{"<a><b>", "<c><d>"}, 0},
 		{"by size, a record is never cut", Buffer{Bytes: 4, Interval: time.Minute}, []string{"<a><b>", "<c><d>"}, 0},
 		{"by interval", Buffer{Bytes: 100, Interval: 7 * time.Second}, []string{"<a><b><c><d>"}, 7 * time.Second},
-		{"the rest by interval", Buffer{Bytes: 9, Interval: 7 * time.Second}, []string{"<a><b><c>", "<d>"}, 7 * time.Second},
+		{"the rest by interval", Buffer{Bytes: 9, Interval: 7 * time.Second}, []string{"<a><b><c>", "<d>"},
+			7 * time.Second},
 		{"at once", Buffer{Bytes: 100}, []string{"<a><b><c><d>"}, 0},
 	}
 	for _, test := range cases {
@@ -47,9 +48,11 @@ func TestTheErrorOutputHasABufferOfItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := config()
 		c.Buffer = Buffer{Bytes: 300, Interval: time.Minute} // more than one line of the error output, less than two
-		f, s := pump(t, c, func(context.Context, int, event) (any, string, error) { return `{"records":[]}`, "", nil }, "a", "b", "c", "d")
+		f, s := pump(t, c, func(context.Context, int, event) (any, string, error) { return `{"records":[]}`, "", nil },
+			"a", "b", "c", "d")
 		assert.Len(t, f.store.under("errors/"), 4)
-		assert.Equal(t, Statistics{Failed: 4, ErrorObjects: 4}, Statistics{Failed: s.Failed, ErrorObjects: s.ErrorObjects, Objects: s.Objects})
+		assert.Equal(t, Statistics{Failed: 4, ErrorObjects: 4}, Statistics{Failed: s.Failed,
+			ErrorObjects: s.ErrorObjects, Objects: s.Objects})
 		assert.Equal(t, map[string]int{"Lambda.MissingRecordId": 4}, s.FailedByCode)
 	})
 }
@@ -60,7 +63,10 @@ func TestTheErrorOutputIsWrittenAfterTheInterval(t *testing.T) {
 		c.Processor.Buffer.Interval = 0
 		source := newStream(1)
 		source.put(0, "a")
-		f := start(t, c, source, func(context.Context, int, event) (any, string, error) { return `{"records":[]}`, "", nil }, &store{})
+		f := start(t, c, source, func(context.Context, int, event) (any, string, error) {
+			return `{"records":[]}`, "",
+				nil
+		}, &store{})
 		time.Sleep(c.Buffer.Interval - time.Nanosecond)
 		synctest.Wait()
 		assert.Empty(t, f.store.objects())
@@ -78,7 +84,8 @@ func TestAnObjectIsNamedAfterItsOldestRecordInWhateverOrderTheyCome(t *testing.T
 	into := &object{prefix: p.prefix}
 	for _, hour := range []int{5, 3, 4} {
 		arrival := time.Date(2026, 3, 1, hour, 0, 0, 0, time.UTC)
-		require.NoError(t, p.add(t.Context(), outcome{record: record{arrival: arrival}, output: []byte("x")}, into, nil))
+		require.NoError(t, p.add(t.Context(), outcome{record: record{arrival: arrival}, output: []byte("x")}, into,
+			nil))
 	}
 	require.NoError(t, p.put(t.Context(), into))
 	assert.Contains(t, bucket.keys[0], "data/2026/03/01/03/archive-1-2026-03-01-03-00-00-")
@@ -102,7 +109,8 @@ func TestObjectNames(t *testing.T) {
 		keys := slices.Sorted(slices.Values(f.store.objects()))
 		require.Len(t, keys, 2)
 		const uuid = `[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`
-		assert.Regexp(t, `^data/2000/01/01/00/archive-7-2000-01-01-00-59-59-`+uuid+`\.jsonl$`, keys[0], "by the oldest record, in UTC")
+		assert.Regexp(t, `^data/2000/01/01/00/archive-7-2000-01-01-00-59-59-`+uuid+`\.jsonl$`, keys[0],
+			"by the oldest record, in UTC")
 		assert.Regexp(t, `^errors/processing-failed/archive-7-2000-01-01-01-00-00-`+uuid+`$`, keys[1])
 	})
 }
@@ -238,7 +246,8 @@ func TestShardsThatComeOfOthersAreReadAfterThem(t *testing.T) {
 			reshard := func() {
 				source.mutex.Lock()
 				// The child is listed before its parents.
-				source.shards = append([]*shard{{id: "child", parents: []string{source.shards[0].id, source.shards[1].id}}}, source.shards...)
+				source.shards = append([]*shard{{id: "child", parents: []string{source.shards[0].id,
+					source.shards[1].id}}}, source.shards...)
 				source.shards[1].closed, source.shards[2].closed = true, true
 				source.mutex.Unlock()
 				source.put(0, "c1", "c2")
@@ -332,8 +341,10 @@ func TestAConfigurationIsRefusedWithAllItsProblems(t *testing.T) {
 		Processor: &Processor{Buffer: Buffer{Interval: -1}, Retries: 301, Timeout: time.Hour},
 	}, nil, nil, nil)
 	for _, problem := range []string{
-		"Name is empty", "SourceStream is empty", "Bucket is empty", "Buffer.Bytes is 0", "Buffer.Interval is 1h0m0s", "PollInterval is -1ns",
-		"Attempts is -1", "Processor.Buffer.Bytes is 0", "Processor.Buffer.Interval is -1ns", "Processor.FunctionARN is empty",
+		"Name is empty", "SourceStream is empty", "Bucket is empty", "Buffer.Bytes is 0", "Buffer.Interval is 1h0m0s",
+		"PollInterval is -1ns",
+		"Attempts is -1", "Processor.Buffer.Bytes is 0", "Processor.Buffer.Interval is -1ns",
+		"Processor.FunctionARN is empty",
 		"Processor.Retries is 301", "Processor.Timeout is 1h0m0s", "ErrorPrefix: it is empty",
 	} {
 		assert.ErrorContains(t, err, problem)
@@ -354,7 +365,8 @@ func TestLatenciesAreThoseOfTheStages(t *testing.T) {
 		time.Sleep(time.Minute)
 		l := f.end(t).Latency
 		for stage, want := range map[*Latency]time.Duration{
-			&l.Source: time.Second, &l.Buffer: 2 * time.Second, &l.Process: 3 * time.Second, &l.Delivery: 5 * time.Second, &l.Total: 11 * time.Second,
+			&l.Source: time.Second, &l.Buffer: 2 * time.Second, &l.Process: 3 * time.Second,
+			&l.Delivery: 5 * time.Second, &l.Total: 11 * time.Second,
 		} {
 			assert.Equal(t, Latency{Count: 1, Mean: want, P50: want, P99: want, Max: want}, *stage)
 		}
@@ -370,7 +382,8 @@ func TestQuantilesAreWithinTheStatedError(t *testing.T) {
 	l := h.latency()
 	assert.Equal(t, 1001, l.Count)
 	assert.Equal(t, time.Second, l.Max)
-	for quantile, want := range map[time.Duration]time.Duration{l.P50: 500 * time.Millisecond, l.P99: 990 * time.Millisecond} {
+	for quantile, want := range map[time.Duration]time.Duration{l.P50: 500 * time.Millisecond,
+		l.P99: 990 * time.Millisecond} {
 		assert.GreaterOrEqual(t, quantile, want)
 		assert.LessOrEqual(t, float64(quantile), 1.091*float64(want))
 	}

@@ -26,7 +26,8 @@ import (
 // shardSize is the most records that stream gives at once.
 const shardSize = 10
 
-// stream is a Kinesis stream in memory. Sequence numbers count from 1 in each shard, behind the shard's number.
+// stream is a Kinesis stream in memory. Sequence numbers count from 1 in each shard, behind the
+// shard's number.
 type stream struct {
 	mutex    sync.Mutex
 	shards   []*shard
@@ -64,7 +65,8 @@ func (s *stream) find(id string) *shard {
 	return s.shards[slices.IndexFunc(s.shards, func(each *shard) bool { return each.id == id })]
 }
 
-func (s *stream) ListShards(ctx context.Context, input *kinesis.ListShardsInput, _ ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error) {
+func (s *stream) ListShards(ctx context.Context, input *kinesis.ListShardsInput,
+	_ ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	// One shard a page.
@@ -84,7 +86,8 @@ func (s *stream) ListShards(ctx context.Context, input *kinesis.ListShardsInput,
 	return output, ctx.Err()
 }
 
-func (s *stream) GetShardIterator(ctx context.Context, input *kinesis.GetShardIteratorInput, _ ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error) {
+func (s *stream) GetShardIterator(ctx context.Context, input *kinesis.GetShardIteratorInput,
+	_ ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	at, each := 0, s.find(*input.ShardId)
@@ -92,12 +95,14 @@ func (s *stream) GetShardIterator(ctx context.Context, input *kinesis.GetShardIt
 	case types.ShardIteratorTypeLatest:
 		at = len(each.records)
 	case types.ShardIteratorTypeAfterSequenceNumber:
-		at = 1 + slices.IndexFunc(each.records, func(r types.Record) bool { return *r.SequenceNumber == *input.StartingSequenceNumber })
+		at = 1 + slices.IndexFunc(each.records,
+			func(r types.Record) bool { return *r.SequenceNumber == *input.StartingSequenceNumber })
 	}
 	return &kinesis.GetShardIteratorOutput{ShardIterator: aws.String(fmt.Sprintf("%s:%d", each.id, at))}, ctx.Err()
 }
 
-func (s *stream) GetRecords(ctx context.Context, input *kinesis.GetRecordsInput, _ ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error) {
+func (s *stream) GetRecords(ctx context.Context, input *kinesis.GetRecordsInput,
+	_ ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	if len(s.failures) > 0 {
@@ -111,7 +116,8 @@ func (s *stream) GetRecords(ctx context.Context, input *kinesis.GetRecordsInput,
 	from, _ := strconv.Atoi(position)
 	each := s.find(id)
 	to := min(from+shardSize, len(each.records))
-	output := &kinesis.GetRecordsOutput{Records: each.records[from:to], MillisBehindLatest: aws.Int64(int64(len(each.records) - to))}
+	output := &kinesis.GetRecordsOutput{Records: each.records[from:to],
+		MillisBehindLatest: aws.Int64(int64(len(each.records) - to))}
 	if !each.closed || to < len(each.records) {
 		output.NextShardIterator = aws.String(fmt.Sprintf("%s:%d", id, to))
 	}
@@ -180,7 +186,8 @@ type store struct {
 	calls    int
 }
 
-func (s *store) PutObject(ctx context.Context, input *s3.PutObjectInput, _ ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
+func (s *store) PutObject(ctx context.Context, input *s3.PutObjectInput, _ ...func(*s3.Options)) (*s3.PutObjectOutput,
+	error) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.calls++
@@ -241,15 +248,19 @@ const functionARN = "arn:aws:lambda:us-east-1:000000000000:function:transform"
 func config() Config {
 	return Config{
 		Name: "archive", ARN: "arn:aws:firehose:us-east-1:000000000000:deliverystream/archive", Region: "us-east-1",
-		SourceStream: "activity", SourceARN: "arn:aws:kinesis:us-east-1:000000000000:stream/activity", FromTrimHorizon: true,
-		Processor: &Processor{FunctionARN: functionARN, Buffer: Buffer{Bytes: 1 << 20, Interval: time.Second}, Retries: 3},
-		Bucket:    "lake", Buffer: Buffer{Bytes: 1 << 20, Interval: 10 * time.Second},
-		Prefix: "data/!{timestamp:yyyy/MM/dd/HH}/", ErrorPrefix: "errors/!{firehose:error-output-type}/", FileExtension: ".jsonl",
-		PollInterval: time.Second, // the bubble's clock is fast, but not for nothing
+		SourceStream: "activity", SourceARN: "arn:aws:kinesis:us-east-1:000000000000:stream/activity",
+		FromTrimHorizon: true,
+		Processor: &Processor{FunctionARN: functionARN, Buffer: Buffer{Bytes: 1 << 20, Interval: time.Second},
+			Retries: 3},
+		Bucket: "lake", Buffer: Buffer{Bytes: 1 << 20, Interval: 10 * time.Second},
+		Prefix: "data/!{timestamp:yyyy/MM/dd/HH}/", ErrorPrefix: "errors/!{firehose:error-output-type}/",
+		FileExtension: ".jsonl",
+		PollInterval:  time.Second, // the bubble's clock is fast, but not for nothing
 	}
 }
 
-// fixture is a pump whose neighbours are in memory, inside a synctest bubble: its clock stands still while anything works.
+// fixture is a pump whose neighbours are in memory, inside a synctest bubble: its clock stands
+// still while anything works.
 type fixture struct {
 	*Pump
 	stream  *stream

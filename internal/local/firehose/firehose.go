@@ -1,10 +1,12 @@
-// Package firehose does on this machine what Amazon Data Firehose does with a Kinesis stream as its source, a Lambda function
-// as its processor and a bucket as its destination: it reads every shard, gives batches to the processor, and writes objects.
-// Each record that it reads ends in exactly one place: delivered, dropped by the processor and counted, or in the error output.
+// Package firehose does on this machine what Amazon Data Firehose does with a Kinesis stream as its
+// source, a Lambda function as its processor and a bucket as its destination: it reads every shard,
+// gives batches to the processor, and writes objects. Each record that it reads ends in exactly one
+// place: delivered, dropped by the processor and counted, or in the error output.
 //
-// The contract is that of the "Amazon Data Firehose Developer Guide", chapters "Transform source data", "Handle failure in data
-// transformation", "Configure Amazon S3 object name format" and "Understand custom prefixes for Amazon S3 objects", and of what
-// delivery streams were seen to do where it is silent. Records of the Kinesis Producer Library are not taken apart. The package
+// The contract is that of the "Amazon Data Firehose Developer Guide", chapters "Transform source
+// data", "Handle failure in data transformation", "Configure Amazon S3 object name format" and
+// "Understand custom prefixes for Amazon S3 objects", and of what delivery streams were seen to do
+// where it is silent. Records of the Kinesis Producer Library are not taken apart. The package
 // knows nothing of templates, of what the records mean, or of what runs the function.
 package firehose
 
@@ -22,7 +24,8 @@ import (
 	"diecast/internal/shards"
 )
 
-// Limits of the service ("Amazon Data Firehose Quota", "Lambda quotas") and what goes beyond the contract.
+// Limits of the service ("Amazon Data Firehose Quota", "Lambda quotas") and what goes beyond the
+// contract.
 const (
 	// MaxPayload bounds a request to the processor and its answer, in bytes.
 	MaxPayload = quotas.LambdaPayload
@@ -33,15 +36,16 @@ const (
 	maxRetryDelay     = 5 * time.Second
 	// DefaultShutdownTimeout bounds the flush at the end.
 	DefaultShutdownTimeout = 30 * time.Second
-	// DefaultAttempts bounds the calls for one object or one read of a shard. With the default delays they take half a minute.
+	// DefaultAttempts bounds the calls for one object or one read of a shard. With the default
+	// delays they take half a minute.
 	DefaultAttempts = 12
 
 	maxBufferInterval = 900 * time.Second
 	maxRetries        = 300
 )
 
-// Buffer gathers records until it has Bytes of them or until Interval has passed since the first, whichever comes first. With
-// an Interval of 0 nothing waits for more.
+// Buffer gathers records until it has Bytes of them or until Interval has passed since the first,
+// whichever comes first. With an Interval of 0 nothing waits for more.
 type Buffer struct {
 	Bytes    int
 	Interval time.Duration
@@ -50,10 +54,11 @@ type Buffer struct {
 // Processor is the function that transforms the records.
 type Processor struct {
 	FunctionARN string
-	// Buffer counts the records as they are in the stream, 0.2 to 3 MB on AWS. A batch of more than one record stays below
-	// MaxPayload even where the buffer allows more.
+	// Buffer counts the records as they are in the stream, 0.2 to 3 MB on AWS. A batch of more than
+	// one record stays below MaxPayload even where the buffer allows more.
 	Buffer Buffer
-	// Retries is how often a batch is tried again after a function error, a throttle or a time-out. Firehose's default is 3.
+	// Retries is how often a batch is tried again after a function error, a throttle or a time-out.
+	// Firehose's default is 3.
 	Retries int
 	// Timeout of one invocation. Default MaxTimeout.
 	Timeout time.Duration
@@ -67,24 +72,27 @@ type Config struct {
 	Version int
 	// SourceStream is the name of the Kinesis stream, SourceARN its ARN.
 	SourceStream, SourceARN string
-	// FromTrimHorizon reads all that is in the stream. Default: what is put after Ready, as Firehose does.
+	// FromTrimHorizon reads all that is in the stream. Default: what is put after Ready, as
+	// Firehose does.
 	FromTrimHorizon bool
 	// Processor is nil where the records are delivered as they are.
 	Processor *Processor
 	// Bucket takes the objects.
 	Bucket string
-	// Buffer counts the processed records. The error output has its own, of the same size and interval.
+	// Buffer counts the processed records. The error output has its own, of the same size and
+	// interval.
 	Buffer Buffer
-	// Prefix begins the keys of delivered objects, ErrorPrefix of those with what failed. Expressions !{timestamp:...},
-	// !{firehose:random-string} and, in ErrorPrefix, !{firehose:error-output-type} are evaluated. A prefix without an
-	// expression is continued by yyyy/MM/dd/HH/, that of the errors by processing-failed/yyyy/MM/dd/HH/, and the default of
+	// Prefix begins the keys of delivered objects, ErrorPrefix of those with what failed.
+	// Expressions !{timestamp:...}, !{firehose:random-string} and, in ErrorPrefix,
+	// !{firehose:error-output-type} are evaluated. A prefix without an expression is continued by
+	// yyyy/MM/dd/HH/, that of the errors by processing-failed/yyyy/MM/dd/HH/, and the default of
 	// ErrorPrefix is Prefix.
 	Prefix, ErrorPrefix string
 	// FileExtension ends the keys of delivered objects, such as .jsonl.
 	FileExtension string
 
-	// MaxInterval shortens the intervals of both buffers to at most this, so that a demonstration need not wait for minutes.
-	// Default: the intervals hold as they are.
+	// MaxInterval shortens the intervals of both buffers to at most this, so that a demonstration
+	// need not wait for minutes. Default: the intervals hold as they are.
 	MaxInterval time.Duration
 	// PollInterval is the pause before a shard that had no more to give is read again. Default
 	// shards.DefaultPollInterval.
@@ -95,8 +103,8 @@ type Config struct {
 	ShutdownTimeout time.Duration
 }
 
-// Invoker runs the processor. It must return when the context ends. A function error is what Lambda's Invoke tells in the header
-// X-Amz-Function-Error; the error is that of the call itself.
+// Invoker runs the processor. It must return when the context ends. A function error is what
+// Lambda's Invoke tells in the header X-Amz-Function-Error; the error is that of the call itself.
 type Invoker interface {
 	Invoke(ctx context.Context, functionARN string, payload []byte) (answer []byte, functionError string, err error)
 }
@@ -118,7 +126,8 @@ type Pump struct {
 	statistics  recorder
 }
 
-// New checks the configuration; the error tells all that is wrong with it. The invoker may be nil where there is no processor.
+// New checks the configuration; the error tells all that is wrong with it. The invoker may be nil
+// where there is no processor.
 func New(config Config, stream shards.Stream, invoker Invoker, store Store) (*Pump, error) {
 	config = config.withDefaults()
 	p := &Pump{config: config, stream: stream, invoker: invoker, store: store, ready: make(chan struct{})}
@@ -188,7 +197,8 @@ func (c Config) problems() (problems []error) {
 	for _, positive := range []struct {
 		name  string
 		value time.Duration
-	}{{"MaxInterval", c.MaxInterval}, {"PollInterval", c.PollInterval}, {"RetryDelay", c.RetryDelay}, {"ShutdownTimeout", c.ShutdownTimeout}} {
+	}{{"MaxInterval", c.MaxInterval}, {"PollInterval", c.PollInterval}, {"RetryDelay", c.RetryDelay},
+		{"ShutdownTimeout", c.ShutdownTimeout}} {
 		if positive.value < 0 {
 			refuse("%s is %s, must not be negative", positive.name, positive.value)
 		}
@@ -212,16 +222,18 @@ func (c Config) problems() (problems []error) {
 	return problems
 }
 
-// Ready is closed when every shard is being read: without FromTrimHorizon, what is put earlier is not delivered.
+// Ready is closed when every shard is being read: without FromTrimHorizon, what is put earlier is
+// not delivered.
 func (p *Pump) Ready() <-chan struct{} { return p.ready }
 
 // errShutdown ends the flush.
 var errShutdown = errors.New("the records that were read could not be flushed within the shutdown time-out")
 
-// Run pumps until the context ends; then it reads no more, flushes its buffers, and returns nil. It ends early, after flushing
-// what it can, with the error of a stream that cannot be read or of a bucket that cannot be written to after Attempts calls.
-// Where an error leaves records neither delivered nor in the error output it tells how many: they are still in the stream.
-// A Pump runs once.
+// Run pumps until the context ends; then it reads no more, flushes its buffers, and returns nil. It
+// ends early, after flushing what it can, with the error of a stream that cannot be read or of a
+// bucket that cannot be written to after Attempts calls. Where an error leaves records neither
+// delivered nor in the error output it tells how many: they are still in the stream. A Pump runs
+// once.
 func (p *Pump) Run(ctx context.Context) error {
 	reading, stopReading := context.WithCancel(ctx)
 	defer stopReading()
@@ -254,7 +266,8 @@ func (p *Pump) Run(ctx context.Context) error {
 	}
 	err = fmt.Errorf("delivery stream %s: %w", p.config.Name, err)
 	if pending > 0 {
-		err = fmt.Errorf("%w (%d records were read and neither delivered nor put into the error output; they are still in stream %s)", err, pending, p.config.SourceStream)
+		err = fmt.Errorf("%w (%d records were read and neither delivered nor put into the error output; they are "+
+			"still in stream %s)", err, pending, p.config.SourceStream)
 	}
 	return err
 }
@@ -280,8 +293,8 @@ func newRecord(shard string, from types.Record, now time.Time) record {
 	return r
 }
 
-// id is unique in the stream: sequence numbers are in their shard, and carry its number. Six digits for a record within an
-// aggregated one follow; there are none here.
+// id is unique in the stream: sequence numbers are in their shard, and carry its number. Six digits
+// for a record within an aggregated one follow; there are none here.
 func (r record) id() string { return r.sequence + "000000" }
 
 // outcome of one record.
@@ -304,7 +317,8 @@ const (
 	failed
 )
 
-// pause waits before the attempt after so many; it returns early, with its cause, when the context ends.
+// pause waits before the attempt after so many; it returns early, with its cause, when the context
+// ends.
 func (p *Pump) pause(ctx context.Context, attempts int) error {
 	delay := maxRetryDelay
 	if shift := attempts - 1; shift < 16 {

@@ -60,9 +60,11 @@ func TestRecordsReachABucketCompleteAndExact(t *testing.T) {
 	require.NoError(t, services.CreateBucket(ctx, moto.Bucket{Name: "lake"}))
 
 	pump, err := firehose.New(firehose.Config{
-		Name: "archive", SourceStream: "activity", SourceARN: arn, Bucket: "lake", Prefix: "data/", FileExtension: ".txt",
-		Processor: &firehose.Processor{FunctionARN: "transform", Buffer: firehose.Buffer{Bytes: 2000, Interval: 10 * time.Millisecond}, Retries: 3},
-		Buffer:    firehose.Buffer{Bytes: 1000, Interval: 10 * time.Millisecond}, PollInterval: 10 * time.Millisecond,
+		Name: "archive", SourceStream: "activity", SourceARN: arn, Bucket: "lake", Prefix: "data/",
+		FileExtension: ".txt",
+		Processor: &firehose.Processor{FunctionARN: "transform", Buffer: firehose.Buffer{Bytes: 2000,
+			Interval: 10 * time.Millisecond}, Retries: 3},
+		Buffer: firehose.Buffer{Bytes: 1000, Interval: 10 * time.Millisecond}, PollInterval: 10 * time.Millisecond,
 	}, streams.Client(), upperCase{}, services.S3())
 	require.NoError(t, err)
 	running, stop := context.WithCancel(ctx)
@@ -79,13 +81,16 @@ func TestRecordsReachABucketCompleteAndExact(t *testing.T) {
 	want := make([]string, count)
 	for i := range batch {
 		payload := fmt.Sprintf("record %03d é", i)
-		batch[i] = types.PutRecordsRequestEntry{Data: []byte(payload), PartitionKey: aws.String(fmt.Sprintf("session-%d", i%50))}
+		batch[i] = types.PutRecordsRequestEntry{Data: []byte(payload),
+			PartitionKey: aws.String(fmt.Sprintf("session-%d", i%50))}
 		want[i] = strings.ToUpper(payload)
 	}
-	put, err := streams.Client().PutRecords(ctx, &kinesis.PutRecordsInput{StreamName: aws.String("activity"), Records: batch})
+	put, err := streams.Client().PutRecords(ctx, &kinesis.PutRecordsInput{StreamName: aws.String("activity"),
+		Records: batch})
 	require.NoError(t, err)
 	require.Zero(t, aws.ToInt32(put.FailedRecordCount))
-	require.Eventually(t, func() bool { return pump.Statistics().Delivered == count }, 30*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return pump.Statistics().Delivered == count }, 30*time.Second,
+		5*time.Millisecond)
 	stop()
 	require.NoError(t, <-ended)
 

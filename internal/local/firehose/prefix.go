@@ -14,8 +14,8 @@ const processingFailed = "processing-failed"
 const (
 	byHour         = "!{timestamp:yyyy/MM/dd/HH}/"
 	errorTypeValue = "error-output-type"
-	// maxExpression bounds a prefix as it is written, in bytes (API reference, ExtendedS3DestinationConfiguration), maxPrefix
-	// an evaluated one, in characters.
+	// maxExpression bounds a prefix as it is written, in bytes (API reference,
+	// ExtendedS3DestinationConfiguration), maxPrefix an evaluated one, in characters.
 	maxExpression = 1024
 	maxPrefix     = 512
 	// randomLength is that of !{firehose:random-string}, in characters.
@@ -46,11 +46,13 @@ func parsePrefix(text string) (prefix, error) {
 	return parse(text, false)
 }
 
-// parseErrorPrefix parses the prefix of the error output, or the default that comes from the other prefix.
+// parseErrorPrefix parses the prefix of the error output, or the default that comes from the other
+// prefix.
 func parseErrorPrefix(text, dataPrefix string) (prefix, error) {
 	if text == "" {
 		if strings.Contains(dataPrefix, "!{") {
-			return nil, errors.New("it is empty, which is not allowed when Prefix has an expression: write one with !{firehose:error-output-type}")
+			return nil, errors.New("it is empty, which is not allowed when Prefix has an expression: write one with " +
+				"!{firehose:error-output-type}")
 		}
 		text = dataPrefix
 	}
@@ -58,7 +60,8 @@ func parseErrorPrefix(text, dataPrefix string) (prefix, error) {
 		text += "!{firehose:" + errorTypeValue + "}/" + byHour
 	}
 	if !strings.Contains(text, "!{firehose:"+errorTypeValue+"}") {
-		return nil, fmt.Errorf("%q has expressions but not !{firehose:error-output-type}, which it must have then", text)
+		return nil, fmt.Errorf("%q has expressions but not !{firehose:error-output-type}, which it must have then",
+			text)
 	}
 	return parse(text, true)
 }
@@ -120,11 +123,12 @@ func parseExpression(body string, forErrors bool) (expression, error) {
 	}
 }
 
-// timestampFields are those letters of java.time.format.DateTimeFormatter that are supported, with Go's layout for them.
+// timestampFields are those letters of java.time.format.DateTimeFormatter that are supported, with
+// Go's layout for them.
 var timestampFields = map[string]string{"yyyy": "2006", "MM": "01", "dd": "02", "HH": "15", "mm": "04", "ss": "05"}
 
-// parseTimestamp reads a pattern of DateTimeFormatter: letters are fields, text in single quotes and everything else but
-// brackets, braces and # stands for itself, two single quotes are one.
+// parseTimestamp reads a pattern of DateTimeFormatter: letters are fields, text in single quotes
+// and everything else but brackets, braces and # stands for itself, two single quotes are one.
 func parseTimestamp(pattern string) (expression, error) {
 	var parts prefix
 	if pattern == "" {
@@ -146,7 +150,8 @@ func parseTimestamp(pattern string) (expression, error) {
 			}
 			layout, supported := timestampFields[rest[:length]]
 			if !supported {
-				return nil, fmt.Errorf("pattern letters %s are not supported: use yyyy, MM, dd, HH, mm, ss, or text in single quotes", rest[:length])
+				return nil, fmt.Errorf("pattern letters %s are not supported: use yyyy, MM, dd, HH, mm, ss, or text "+
+					"in single quotes", rest[:length])
 			}
 			parts, rest = append(parts, func(at time.Time) string { return at.Format(layout) }), rest[length:]
 		case strings.IndexByte("[]{}#", character) >= 0:

@@ -36,7 +36,8 @@ func TestErrorPrefixes(t *testing.T) {
 	cases := []struct {
 		name, errorPrefix, prefix, want string
 	}{
-		{"with the type", "errors/!{firehose:error-output-type}/!{timestamp:yyyy}/", "", "errors/processing-failed/2026/"},
+		{"with the type", "errors/!{firehose:error-output-type}/!{timestamp:yyyy}/", "",
+			"errors/processing-failed/2026/"},
 		{"none", "", "lake/", "lake/processing-failed/2026/03/01/22/"},
 		{"neither", "", "", "processing-failed/2026/03/01/22/"},
 		{"without an expression", "errors/", "!{timestamp:yyyy}/", "errors/processing-failed/2026/03/01/22/"},
@@ -92,7 +93,8 @@ func TestPrefixesThatAreRefused(t *testing.T) {
 }
 
 func FuzzPrefix(f *testing.F) {
-	for _, seed := range []string{"", "lake/", "!{timestamp:yyyy-MM-dd'T'HH:mm:ss}/", "!{timestamp:'it''s'}", "!{firehose:random-string}", "!{timestamp:", "!{a:b}", "!{timestamp:[}", "é!{timestamp:'é'}"} {
+	for _, seed := range []string{"", "lake/", "!{timestamp:yyyy-MM-dd'T'HH:mm:ss}/", "!{timestamp:'it''s'}",
+		"!{firehose:random-string}", "!{timestamp:", "!{a:b}", "!{timestamp:[}", "é!{timestamp:'é'}"} {
 		f.Add(seed, int64(1772357400))
 	}
 	f.Fuzz(func(t *testing.T, text string, seconds int64) {

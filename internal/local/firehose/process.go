@@ -12,8 +12,8 @@ import (
 // maxMessage bounds an error's text in the error output, in bytes.
 const maxMessage = 1024
 
-// process gathers the records of one shard into batches, invokes the processor and passes the outcomes on, in the records'
-// order, until the records end or the context does.
+// process gathers the records of one shard into batches, invokes the processor and passes the
+// outcomes on, in the records' order, until the records end or the context does.
 func (p *Pump) process(ctx context.Context, records <-chan []record, outcomes chan<- []outcome) error {
 	if p.config.Processor == nil {
 		return p.passThrough(ctx, records, outcomes)
@@ -89,8 +89,8 @@ func send[T any](ctx context.Context, to chan<- T, value T) error {
 	}
 }
 
-// transform invokes the processor for a batch until it answers or the retries are used up. The error is that of the context;
-// then nothing is known of the records.
+// transform invokes the processor for a batch until it answers or the retries are used up. The
+// error is that of the context; then nothing is known of the records.
 func (p *Pump) transform(ctx context.Context, batch []record) ([]outcome, error) {
 	started := time.Now()
 	for attempts := 1; ; attempts++ {
@@ -102,7 +102,10 @@ func (p *Pump) transform(ctx context.Context, batch []record) ([]outcome, error)
 			return p.judge(batch, payload, attempts, started), nil
 		}
 		if attempts > p.config.Processor.Retries {
-			return settle(batch, attempts, started, func(record) (result, []byte, failure) { return failed, nil, *reason }), nil
+			return settle(batch, attempts, started, func(record) (result, []byte, failure) {
+				return failed, nil,
+					*reason
+			}), nil
 		}
 		p.statistics.count(func(s *Statistics) { s.Retries++ })
 		if err := p.pause(ctx, attempts); err != nil {
@@ -111,7 +114,8 @@ func (p *Pump) transform(ctx context.Context, batch []record) ([]outcome, error)
 	}
 }
 
-// invoke is one attempt. A failure is one that Firehose tries again; the error is that of the context.
+// invoke is one attempt. A failure is one that Firehose tries again; the error is that of the
+// context.
 func (p *Pump) invoke(ctx context.Context, batch []record) ([]byte, *failure, error) {
 	request, err := p.request(batch)
 	if err != nil {
@@ -125,11 +129,13 @@ func (p *Pump) invoke(ctx context.Context, batch []record) ([]byte, *failure, er
 	case ctx.Err() != nil:
 		return nil, nil, context.Cause(ctx)
 	case attempt.Err() != nil:
-		return nil, &failure{codeTimedOut, "the processor did not answer within " + p.config.Processor.Timeout.String()}, nil
+		return nil, &failure{codeTimedOut, "the processor did not answer within " +
+			p.config.Processor.Timeout.String()}, nil
 	case err != nil:
 		return nil, invokeFailure(err), nil
 	case functionError != "":
-		return nil, &failure{codeFunctionError, "the processor was invoked and ended in an error: " + shortened(functionError)}, nil
+		return nil, &failure{codeFunctionError, "the processor was invoked and ended in an error: " +
+			shortened(functionError)}, nil
 	case len(payload) > MaxPayload:
 		// Lambda itself refuses such an answer, as an error of the function.
 		return nil, &failure{codeFunctionError, "the processor's answer is larger than 6 MB"}, nil
@@ -156,7 +162,10 @@ func shortened(text string) string {
 func (p *Pump) judge(batch []record, payload []byte, attempts int, started time.Time) []outcome {
 	answer, err := decodeAnswer(payload)
 	if err != nil {
-		return settle(batch, attempts, started, func(record) (result, []byte, failure) { return failed, nil, unreadableAnswer })
+		return settle(batch, attempts, started, func(record) (result, []byte, failure) {
+			return failed, nil,
+				unreadableAnswer
+		})
 	}
 	if strangers := answer.strangers(batch); strangers > 0 {
 		p.statistics.count(func(s *Statistics) { s.UnknownRecordIDs += strangers })

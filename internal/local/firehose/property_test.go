@@ -15,7 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// unruly is a processor that answers rightly, wrongly, too late, too much or not at all, by chance. It notes what it dropped.
+// unruly is a processor that answers rightly, wrongly, too late, too much or not at all, by chance.
+// It notes what it dropped.
 func unruly(random *rand.Rand, drops map[string]bool) processor {
 	return func(ctx context.Context, call int, e event) (any, string, error) {
 		time.Sleep(time.Duration(random.IntN(1000)) * time.Millisecond)
@@ -30,7 +31,8 @@ func unruly(random *rand.Rand, drops map[string]bool) processor {
 		case 3:
 			return strings.Repeat(" ", MaxPayload+1), "", nil
 		case 4:
-			return []string{"", "null", "[]", "{", `{"records":{}}`, `{"records":[{}]}`, `{"records":[null]}`}[random.IntN(7)], "", nil
+			return []string{"", "null", "[]", "{", `{"records":{}}`, `{"records":[{}]}`,
+				`{"records":[null]}`}[random.IntN(7)], "", nil
 		}
 		var all reply
 		var dropping []string
@@ -62,7 +64,10 @@ func unruly(random *rand.Rand, drops map[string]bool) processor {
 				all.Records = append(all.Records, answered)
 			}
 		}
-		random.Shuffle(len(all.Records), func(i, j int) { all.Records[i], all.Records[j] = all.Records[j], all.Records[i] })
+		random.Shuffle(len(all.Records), func(i, j int) {
+			all.Records[i], all.Records[j] = all.Records[j],
+				all.Records[i]
+		})
 		for _, payload := range dropping {
 			drops[payload] = true
 		}
@@ -70,8 +75,9 @@ func unruly(random *rand.Rand, drops map[string]bool) processor {
 	}
 }
 
-// TestEachRecordEndsInOnePlace is what the package is for: delivered, dropped or in the error output, whatever the processor
-// does, while the bucket and the stream fail now and then and the pump is stopped at any time.
+// TestEachRecordEndsInOnePlace is what the package is for: delivered, dropped or in the error
+// output, whatever the processor does, while the bucket and the stream fail now and then and the
+// pump is stopped at any time.
 func TestEachRecordEndsInOnePlace(t *testing.T) {
 	for seed := range uint64(150) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -80,7 +86,8 @@ func TestEachRecordEndsInOnePlace(t *testing.T) {
 				c := config()
 				c.ShutdownTimeout = 24 * time.Hour
 				c.Processor.Retries, c.Processor.Timeout = random.IntN(3), 3*time.Second
-				c.Processor.Buffer = Buffer{Bytes: 1 + random.IntN(60), Interval: time.Duration(random.IntN(5)) * time.Second}
+				c.Processor.Buffer = Buffer{Bytes: 1 + random.IntN(60),
+					Interval: time.Duration(random.IntN(5)) * time.Second}
 				c.Buffer = Buffer{Bytes: 1 + random.IntN(600), Interval: time.Duration(random.IntN(5)) * time.Second}
 				bucket := &store{failures: random.IntN(DefaultAttempts - 1)}
 				// One shard: the chances of two would depend on which of them is faster.
@@ -103,7 +110,10 @@ func TestEachRecordEndsInOnePlace(t *testing.T) {
 				for payload := range drops {
 					places[payload]++
 				}
-				for _, payload := range strings.FieldsFunc(bucket.delivered(), func(r rune) bool { return r == '<' || r == '>' }) {
+				for _, payload := range strings.FieldsFunc(bucket.delivered(), func(r rune) bool {
+					return r == '<' ||
+						r == '>'
+				}) {
 					places[payload]++
 				}
 				require.Len(t, drops, s.Dropped)
@@ -124,11 +134,14 @@ func TestEachRecordEndsInOnePlace(t *testing.T) {
 func FuzzAnswer(f *testing.F) {
 	for _, seed := range []string{
 		`{"records":[{"recordId":"1000000","result":"Ok","data":"YQ=="},{"recordId":"2000000","result":"Dropped"}]}`,
-		`{"records":[{"recordId":"1000000","result":"ProcessingFailed","data":"YQ=="},{"recordId":"1000000","result":"Ok","data":"YQ=="}]}`,
+		`{"records":[{"recordId":"1000000","result":"ProcessingFailed","data":"YQ=="},{"recordId":"1000000",
+			"result":"Ok","data":"YQ=="}]}`,
 		`{"records":[{"recordId":"3000000","result":"Ok","data":"Y Q=="},{"recordId":"2000000","result":"Ok"}]}`,
-		`{"records":[{"recordId":"1000000","result":"Ok","data":"YR=="},{"recordId":"2000000","result":"Ok","data":"Y\nQ=="}]}`,
+		`{"records":[{"recordId":"1000000","result":"Ok","data":"YR=="},{"recordId":"2000000","result":"Ok",
+			"data":"Y\nQ=="}]}`,
 		`{"records":[{"recordId":"1000000","result":"Ok","data":"YQ==","metadata":{"partitionKeys":{"a":"b"}}}]}`,
-		`{"records":null}`, `{"records":[null]}`, `[]`, `null`, ``, `{"Records":[]}`, `{"records":[],"records":[]}`, "\xff",
+		`{"records":null}`, `{"records":[null]}`, `[]`, `null`, ``, `{"Records":[]}`, `{"records":[],"records":[]}`,
+		"\xff",
 	} {
 		f.Add([]byte(seed))
 	}

@@ -10,8 +10,8 @@ import (
 	"diecast/internal/shards"
 )
 
-// source reads every shard until the reading context ends or the stream cannot be read; each shard has
-// a processor of its own, which works until it has passed on what was read.
+// source reads every shard until the reading context ends or the stream cannot be read; each shard
+// has a processor of its own, which works until it has passed on what was read.
 func (p *Pump) source(reading, working context.Context, outcomes chan<- []outcome) error {
 	position := types.ShardIteratorTypeLatest
 	if p.config.FromTrimHorizon {
@@ -48,7 +48,8 @@ type sourceShard struct {
 }
 
 func (p *Pump) openShard(working context.Context, id string, outcomes chan<- []outcome) *sourceShard {
-	s := &sourceShard{pump: p, working: working, id: id, records: make(chan []record, 1), processed: make(chan error, 1)}
+	s := &sourceShard{pump: p, working: working, id: id, records: make(chan []record, 1),
+		processed: make(chan error, 1)}
 	go func() { s.processed <- p.process(working, s.records, outcomes) }()
 	return s
 }

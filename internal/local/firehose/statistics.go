@@ -14,7 +14,8 @@ type Statistics struct {
 	Invocations, Retries int
 	// UnknownRecordIDs are answers for records that were not asked for.
 	UnknownRecordIDs int
-	// Delivered, Dropped by the processor and Failed, which are in the error output: the three places where a record ends.
+	// Delivered, Dropped by the processor and Failed, which are in the error output: the three
+	// places where a record ends.
 	Delivered, Dropped, Failed int
 	// FailedByCode are the failed ones by their error code.
 	FailedByCode map[string]int
@@ -33,8 +34,8 @@ func (s Statistics) Pending() int { return s.Read - s.Delivered - s.Dropped - s.
 
 // Latencies of the stages that a record passes, in their order; Total is from arrival to delivery.
 type Latencies struct {
-	// Source is from arrival in the stream to the read, Buffer to the first invocation, Process to the processor's answer,
-	// Delivery to the written object.
+	// Source is from arrival in the stream to the read, Buffer to the first invocation, Process to
+	// the processor's answer, Delivery to the written object.
 	Source, Buffer, Process, Delivery, Total Latency
 }
 
@@ -112,12 +113,14 @@ func (r *recorder) snapshot() Statistics {
 	s := r.statistics
 	s.FailedByCode = maps.Clone(s.FailedByCode)
 	s.Latency = Latencies{
-		Source: r.source.latency(), Buffer: r.buffer.latency(), Process: r.process.latency(), Delivery: r.delivery.latency(), Total: r.total.latency(),
+		Source: r.source.latency(), Buffer: r.buffer.latency(), Process: r.process.latency(),
+		Delivery: r.delivery.latency(), Total: r.total.latency(),
 	}
 	return s
 }
 
-// histogram counts durations in buckets that grow by an eighth of a doubling, from shortest to about two hours.
+// histogram counts durations in buckets that grow by an eighth of a doubling, from shortest to
+// about two hours.
 type histogram struct {
 	buckets  [buckets]int
 	count    int
@@ -146,7 +149,8 @@ func (h *histogram) latency() Latency {
 	if h.count == 0 {
 		return Latency{}
 	}
-	return Latency{Count: h.count, Mean: h.sum / time.Duration(h.count), P50: h.quantile(0.5), P99: h.quantile(0.99), Max: h.max}
+	return Latency{Count: h.count, Mean: h.sum / time.Duration(h.count), P50: h.quantile(0.5), P99: h.quantile(0.99),
+		Max: h.max}
 }
 
 // quantile is the upper end of the bucket that holds it.

@@ -127,15 +127,18 @@ func TestRun_hasItsArgumentsAndEnvironmentAndNothingElse(t *testing.T) {
 	t.Setenv("LEAKED", "yes")
 	host, client := start(t, options(t))
 	add(t, host, `echo "$@"; env; pwd; cat "$SPARK_CONF_DIR/spark-defaults.conf"`, func(j *Job) {
-		j.Arguments = map[string]string{"--bucket": "lake", "--rows": "1", "--conf": "spark.a=b c --conf spark.driver.memory=2g"}
+		j.Arguments = map[string]string{"--bucket": "lake", "--rows": "1",
+			"--conf": "spark.a=b c --conf spark.driver.memory=2g"}
 		j.Environment = map[string]string{"DATABASE_TLS": "off", s3Endpoint: "http://elsewhere"}
 	})
 	id := begin(t, client, map[string]string{"--rows": "2", "--more": "two words"})
 	run := ended(t, host, client, id)
 	assert.Equal(t, types.JobRunStateSucceeded, run.JobRunState)
-	assert.Equal(t, map[string]string{"--rows": "2", "--more": "two words"}, run.Arguments, "as Glue, what the run was given")
+	assert.Equal(t, map[string]string{"--rows": "2", "--more": "two words"}, run.Arguments,
+		"as Glue, what the run was given")
 	text := log(t, host, id)
-	assert.Contains(t, text, "--JOB_NAME etl --JOB_ID etl --JOB_RUN_ID "+id+" --bucket lake --more two words --rows 2\n")
+	assert.Contains(t, text,
+		"--JOB_NAME etl --JOB_ID etl --JOB_RUN_ID "+id+" --bucket lake --more two words --rows 2\n")
 	for _, line := range []string{
 		"DATABASE_TLS=off", "AWS_ENDPOINT_URL_S3=http://127.0.0.1:1", "AWS_REGION=eu-test-1", "AWS_ACCESS_KEY_ID=key",
 		"AWS_SECRET_ACCESS_KEY=secret", "AWS_EC2_METADATA_DISABLED=true", "SPARK_LOCAL_IP=127.0.0.1",
@@ -390,7 +393,8 @@ func TestAPI_refuses(t *testing.T) {
 func TestAPI_speaksJSON11(t *testing.T) {
 	install(t)
 	host, _ := start(t, options(t))
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, host.Endpoint(), strings.NewReader(`{"JobName":"none"}`))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, host.Endpoint(),
+		strings.NewReader(`{"JobName":"none"}`))
 	require.NoError(t, err)
 	request.Header.Set("X-Amz-Target", "AWSGlue.StartJobRun")
 	answer, err := http.DefaultClient.Do(request)
@@ -435,7 +439,8 @@ func TestAdd_namesEveryProblem(t *testing.T) {
 	host, _ := start(t, options(t))
 	err := host.Add(Job{Script: "nowhere.py", Arguments: map[string]string{"--conf": "master=local"}})
 	for _, want := range []string{
-		"a name of 0 characters", "time-out 0s", "0 concurrent runs", `argument --conf has "master=local"`, "there is no script nowhere.py",
+		"a name of 0 characters", "time-out 0s", "0 concurrent runs", `argument --conf has "master=local"`,
+		"there is no script nowhere.py",
 	} {
 		require.ErrorContains(t, err, want)
 	}
@@ -457,7 +462,8 @@ func TestInstalled_namesWhatIsMissing(t *testing.T) {
 	assert.NotContains(t, err.Error(), "boto3 is")
 
 	require.NoError(t, os.RemoveAll(filepath.Join(cache, "python-glue")))
-	require.ErrorContains(t, Installed(t.Context()), "the Python environment of the jobs is not installed: run `make setup`")
+	require.ErrorContains(t, Installed(t.Context()),
+		"the Python environment of the jobs is not installed: run `make setup`")
 }
 
 func TestJava_isTheMachinesOwnOrTheOneThatWasBrought(t *testing.T) {
@@ -468,8 +474,10 @@ func TestJava_isTheMachinesOwnOrTheOneThatWasBrought(t *testing.T) {
 		write(t, filepath.Join(os.Getenv("JAVA_HOME"), "release"), "JAVA_VERSION=\""+version+"\"\n", 0o600)
 		found, err := find(t.Context())
 		require.NoError(t, err)
-		assert.Equal(t, map[bool]string{true: os.Getenv("JAVA_HOME"), false: "/java/java-runtime"}[own], found.java, version)
+		assert.Equal(t, map[bool]string{true: os.Getenv("JAVA_HOME"), false: "/java/java-runtime"}[own], found.java,
+			version)
 	}
-	write(t, filepath.Join(cache, "python-glue", "bin", "python"), "#!/bin/sh\nprintf 'pyspark=p\\nboto3=b\\n'\n", 0o700)
+	write(t, filepath.Join(cache, "python-glue", "bin", "python"), "#!/bin/sh\nprintf 'pyspark=p\\nboto3=b\\n'\n",
+		0o700)
 	require.ErrorContains(t, Installed(t.Context()), "Java 17 is not installed: run `make setup`")
 }

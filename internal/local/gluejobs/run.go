@@ -114,7 +114,8 @@ func (h *Host) execute(ctx context.Context, r *run, of Job, arguments map[string
 	return failed, fmt.Sprintf("%v; its log: %s", err, log)
 }
 
-func (h *Host) launch(ctx context.Context, r *run, of Job, arguments map[string]string, folder, log string) (err error) {
+func (h *Host) launch(ctx context.Context, r *run, of Job, arguments map[string]string, folder,
+	log string) (err error) {
 	scratch := filepath.Join(folder, "scratch")
 	if err := os.MkdirAll(scratch, 0o700); err != nil {
 		return err

@@ -139,7 +139,8 @@ func settings(arguments map[string]string) (map[string]string, error) {
 	for part := range strings.SplitSeq(text, confArgument+" ") {
 		name, value, isSetting := strings.Cut(strings.TrimSpace(part), "=")
 		if !isSetting || !strings.HasPrefix(name, "spark.") || strings.ContainsAny(name+value, "\n\r") {
-			return nil, fmt.Errorf("argument %s has %q: a Spark setting, such as spark.sql.shuffle.partitions=2, is allowed",
+			return nil, fmt.Errorf("argument %s has %q: a Spark setting, such as spark.sql.shuffle.partitions=2, is "+
+				"allowed",
 				confArgument, strings.TrimSpace(part))
 		}
 		found[name] = value

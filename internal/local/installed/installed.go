@@ -1,5 +1,6 @@
-// Package installed finds what the laptop's engines and tools were installed as: the folder of `make setup`, and in it the
-// interpreter and packages that several of them need. It knows nothing of what they are for.
+// Package installed finds what the laptop's engines and tools were installed as: the folder of
+// `make setup`, and in it the interpreter and packages that several of them need. It knows nothing
+// of what they are for.
 package installed
 
 import (
@@ -13,14 +14,15 @@ import (
 // ErrNotInstalled is in the error of every engine and tool that is missing on this machine.
 var ErrNotInstalled = errors.New("not installed")
 
-// Missing is the error, an ErrNotInstalled, of something that `make setup` installs; where says where it was looked for.
+// Missing is the error, an ErrNotInstalled, of something that `make setup` installs; where says
+// where it was looked for.
 func Missing(what, where string) error {
 	return fmt.Errorf("%s is %w: run `make setup` (%s)", what, ErrNotInstalled, where)
 }
 
-// Folder is DIECAST_CACHE, by default diecast in XDG_CACHE_HOME, by default .cache in the home folder. That default is the
-// same on every system: the Makefile cannot ask Go for the place that a system prefers. It fails where the home folder is
-// needed and unknown. The folder need not exist.
+// Folder is DIECAST_CACHE, by default diecast in XDG_CACHE_HOME, by default .cache in the home
+// folder. That default is the same on every system: the Makefile cannot ask Go for the place that a
+// system prefers. It fails where the home folder is needed and unknown. The folder need not exist.
 func Folder() (string, error) {
 	if folder := os.Getenv("DIECAST_CACHE"); folder != "" {
 		return folder, nil
@@ -35,8 +37,8 @@ func Folder() (string, error) {
 	return filepath.Join(home, ".cache", "diecast"), nil
 }
 
-// Python is the interpreter with the packages of requirements.txt: DIECAST_PYTHON, by default python/bin/python in Folder.
-// The error is ErrNotInstalled where there is none.
+// Python is the interpreter with the packages of requirements.txt: DIECAST_PYTHON, by default
+// python/bin/python in Folder. The error is ErrNotInstalled where there is none.
 func Python() (string, error) {
 	python := os.Getenv("DIECAST_PYTHON")
 	if python == "" {
@@ -56,13 +58,15 @@ func Python() (string, error) {
 func Node() (string, error) {
 	node, err := exec.LookPath("node")
 	if err != nil {
-		return "", fmt.Errorf("%s is %w: install version 20 or later and put `node` in PATH: %w", "Node.js", ErrNotInstalled, err)
+		return "", fmt.Errorf("%s is %w: install version 20 or later and put `node` in PATH: %w", "Node.js",
+			ErrNotInstalled, err)
 	}
 	return filepath.Abs(node)
 }
 
-// NodePackage is the folder of an npm package: in DIECAST_NODE_MODULES, by default in node_modules beside the nearest go.mod
-// above the working directory. The error is ErrNotInstalled where it is missing.
+// NodePackage is the folder of an npm package: in DIECAST_NODE_MODULES, by default in node_modules
+// beside the nearest go.mod above the working directory. The error is ErrNotInstalled where it is
+// missing.
 func NodePackage(name string) (string, error) {
 	modules, err := nodeModules()
 	if err != nil {
@@ -89,7 +93,8 @@ func nodeModules() (string, error) {
 			return filepath.Join(folder, "node_modules"), nil
 		}
 		if folder == filepath.Dir(folder) {
-			return "", fmt.Errorf("no go.mod above %s: start there, or name the folder of npm packages in %s", start, variable)
+			return "", fmt.Errorf("no go.mod above %s: start there, or name the folder of npm packages in %s", start,
+				variable)
 		}
 	}
 }

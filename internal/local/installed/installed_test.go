@@ -41,10 +41,13 @@ func TestMissingPartsAreNamedWithTheRemedy(t *testing.T) {
 		find      func() (string, error)
 		parts     []string
 	}{
-		"npm package": {map[string]string{"DIECAST_NODE_MODULES": nowhere}, func() (string, error) { return NodePackage("kinesalite") },
+		"npm package": {map[string]string{"DIECAST_NODE_MODULES": nowhere},
+			func() (string, error) { return NodePackage("kinesalite") },
 			[]string{"kinesalite", "make setup", nowhere}},
-		"Node.js":                    {map[string]string{"PATH": nowhere}, Node, []string{"Node.js", "version 20", "PATH"}},
-		"Python":                     {map[string]string{"DIECAST_PYTHON": "", "DIECAST_CACHE": nowhere}, Python, []string{"Python", "make setup", nowhere}},
+		"Node.js": {map[string]string{"PATH": nowhere}, Node, []string{"Node.js", "version 20",
+			"PATH"}},
+		"Python": {map[string]string{"DIECAST_PYTHON": "", "DIECAST_CACHE": nowhere}, Python,
+			[]string{"Python", "make setup", nowhere}},
 		"a folder is no interpreter": {map[string]string{"DIECAST_PYTHON": nowhere}, Python, []string{nowhere}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,7 +2,8 @@
 // 127.0.0.1 and in memory: what is stored is gone when the server ends. kinesalite knows streams by
 // name, not by ARN alone, and has no enhanced fan-out.
 //
-// kinesalite is an npm package that `make setup` installs. The package knows nothing of the records.
+// kinesalite is an npm package that `make setup` installs. The package knows nothing of the
+// records.
 package kinesalite
 
 import (
@@ -20,8 +21,8 @@ import (
 const (
 	// MaxShards bounds the shards of all streams of a server.
 	MaxShards = 1000
-	// DefaultRetention is that of a stream for which nothing else is asked, and the shortest; MaxRetention
-	// is the longest (Kinesis API Reference, IncreaseStreamRetentionPeriod).
+	// DefaultRetention is that of a stream for which nothing else is asked, and the shortest;
+	// MaxRetention is the longest (Kinesis API Reference, IncreaseStreamRetentionPeriod).
 	DefaultRetention = 24 * time.Hour
 	MaxRetention     = 8760 * time.Hour
 
@@ -43,13 +44,14 @@ type Server struct{ *awsapi.Server }
 // nil where both are there.
 func Installed(context.Context) error { return awsapi.NodeInstalled(npmPackage) }
 
-// Start starts kinesalite and returns once it listens. It fails with installed.ErrNotInstalled where
-// the package or Node.js is missing. The context bounds the start only.
+// Start starts kinesalite and returns once it listens. It fails with installed.ErrNotInstalled
+// where the package or Node.js is missing. The context bounds the start only.
 func Start(ctx context.Context, options Options) (*Server, error) {
 	server, err := awsapi.Start(ctx, options, func(options Options) (awsapi.Program, error) {
 		return awsapi.Node(npmPackage, awsapi.Package{
-			Prelude:     mend,
-			Settings:    map[string]any{"createStreamMs": 0, "deleteStreamMs": 0, "updateStreamMs": 0, "shardLimit": MaxShards},
+			Prelude: mend,
+			Settings: map[string]any{"createStreamMs": 0, "deleteStreamMs": 0, "updateStreamMs": 0,
+				"shardLimit": MaxShards},
 			Environment: []string{"AWS_ACCOUNT_ID=" + options.Account, "AWS_REGION=" + options.Region},
 		})
 	})

@@ -54,7 +54,8 @@ func clock(t *testing.T) (ahead func(time.Duration)) {
 	for _, part := range []string{"actions", "db", "validations"} {
 		require.NoError(t, os.Symlink(filepath.Join(real, part), filepath.Join(folder, part)))
 	}
-	require.NoError(t, os.WriteFile(filepath.Join(folder, "package.json"), []byte(`{"name":"kinesalite","main":"index.js"}`), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "package.json"),
+		[]byte(`{"name":"kinesalite","main":"index.js"}`), 0o600))
 	script := `const now = Date.now
 Date.now = () => now() + Number(require('fs').readFileSync(` + strconv.Quote(file) + `))
 module.exports = require(` + strconv.Quote(real) + `)`
@@ -74,7 +75,8 @@ func put(t *testing.T, client *kinesis.Client, payload string) {
 func iterator(t *testing.T, client *kinesis.Client, from types.ShardIteratorType, at *time.Time) *string {
 	t.Helper()
 	output, err := client.GetShardIterator(within(t), &kinesis.GetShardIteratorInput{
-		StreamName: aws.String(stream), ShardId: aws.String("shardId-000000000000"), ShardIteratorType: from, Timestamp: at,
+		StreamName: aws.String(stream), ShardId: aws.String("shardId-000000000000"), ShardIteratorType: from,
+		Timestamp: at,
 	})
 	require.NoError(t, err)
 	return output.ShardIterator
@@ -92,7 +94,8 @@ func read(t *testing.T, client *kinesis.Client, from *string) (payloads []string
 
 func TestServerKeepsTheContractOfAnEngine(t *testing.T) {
 	folder := func(t testing.TB) string { return t.TempDir() }
-	servertest.Contract(t, "kinesalite", folder, func(ctx context.Context, options server.Options) (servertest.Engine, error) {
+	servertest.Contract(t, "kinesalite", folder, func(ctx context.Context, options server.Options) (servertest.Engine,
+		error) {
 		return kinesalite.Start(ctx, kinesalite.Options{Dir: options.Dir, Fresh: options.Fresh, Port: options.Port})
 	})
 }
@@ -120,7 +123,8 @@ func TestStreamKeepsWhatIsPut(t *testing.T) {
 	put(t, client, "payload")
 	for _, shard := range shards.Shards {
 		output, err := client.GetShardIterator(within(t), &kinesis.GetShardIteratorInput{
-			StreamName: aws.String(stream), ShardId: shard.ShardId, ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
+			StreamName: aws.String(stream), ShardId: shard.ShardId,
+			ShardIteratorType: types.ShardIteratorTypeTrimHorizon,
 		})
 		require.NoError(t, err)
 		records, err := client.GetRecords(within(t), &kinesis.GetRecordsInput{ShardIterator: output.ShardIterator})
@@ -144,27 +148,32 @@ func TestRecordsAreGoneAfterTheRetention(t *testing.T) {
 			_, err := server.CreateStream(within(t), kinesalite.Stream{Name: stream, Shards: 1, Retention: c.asked})
 			require.NoError(t, err)
 			client := server.Client()
-			described, err := client.DescribeStreamSummary(within(t), &kinesis.DescribeStreamSummaryInput{StreamName: aws.String(stream)})
+			described, err := client.DescribeStreamSummary(within(t),
+				&kinesis.DescribeStreamSummaryInput{StreamName: aws.String(stream)})
 			require.NoError(t, err)
 			assert.EqualValues(t, c.kept/time.Hour, *described.StreamDescriptionSummary.RetentionPeriodHours)
 
 			put(t, client, "old")
 			ahead(c.kept - time.Minute)
-			assert.Equal(t, []string{"old"}, read(t, client, iterator(t, client, types.ShardIteratorTypeTrimHorizon, nil)))
+			assert.Equal(t, []string{"old"}, read(t, client, iterator(t, client, types.ShardIteratorTypeTrimHorizon,
+				nil)))
 			put(t, client, "new")
 			ahead(c.kept + time.Minute)
-			assert.Equal(t, []string{"new"}, read(t, client, iterator(t, client, types.ShardIteratorTypeTrimHorizon, nil)))
+			assert.Equal(t, []string{"new"}, read(t, client, iterator(t, client, types.ShardIteratorTypeTrimHorizon,
+				nil)))
 		})
 	}
 }
 
 func TestARetentionThatKinesisDoesNotHaveIsRefused(t *testing.T) {
 	server := start(t, kinesalite.Options{})
-	for _, retention := range []time.Duration{time.Hour, 24*time.Hour + time.Minute, 8761 * time.Hour, -24 * time.Hour} {
+	for _, retention := range []time.Duration{time.Hour, 24*time.Hour + time.Minute, 8761 * time.Hour,
+		-24 * time.Hour} {
 		_, err := server.CreateStream(within(t), kinesalite.Stream{Name: stream, Shards: 1, Retention: retention})
 		require.ErrorContains(t, err, "retention "+retention.String())
 	}
-	_, err := server.CreateStream(within(t), kinesalite.Stream{Name: stream, Shards: 1, Retention: kinesalite.MaxRetention})
+	_, err := server.CreateStream(within(t), kinesalite.Stream{Name: stream, Shards: 1,
+		Retention: kinesalite.MaxRetention})
 	require.NoError(t, err, "what was refused made no stream")
 }
 
@@ -184,7 +193,8 @@ func TestAnIteratorAtATimestamp(t *testing.T) {
 	put(t, client, "b")
 	assert.Equal(t, []string{"b"}, read(t, client, later), "no record is as late: the next to come")
 	put(t, client, "c")
-	assert.Equal(t, []string{"b", "c"}, read(t, client, iterator(t, client, types.ShardIteratorTypeAtTimestamp, &after)))
+	assert.Equal(t, []string{"b", "c"}, read(t, client, iterator(t, client, types.ShardIteratorTypeAtTimestamp,
+		&after)))
 
 	future := time.Now().Add(time.Hour)
 	_, err = client.GetShardIterator(within(t), &kinesis.GetShardIteratorInput{
@@ -206,7 +216,8 @@ type suspended struct {
 	woken chan struct{}
 }
 
-func (s suspended) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, options ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error) {
+func (s suspended) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput,
+	options ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error) {
 	select {
 	case <-s.woken:
 		return s.Client.GetRecords(ctx, in, options...)

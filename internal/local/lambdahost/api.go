@@ -16,13 +16,14 @@ func (h *Host) api() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /2015-03-31/functions/{function}/invocations", h.invokeRequest)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		respondError(w, http.StatusNotFound, "UnknownOperationException", fmt.Sprintf("%s %s is not known here: only Invoke is", r.Method, r.URL.Path))
+		respondError(w, http.StatusNotFound, "UnknownOperationException",
+			fmt.Sprintf("%s %s is not known here: only Invoke is", r.Method, r.URL.Path))
 	})
 	return mux
 }
 
-// invokeRequest is https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html without LogType, ClientContext and
-// versions.
+// invokeRequest is https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html without LogType,
+// ClientContext and versions.
 func (h *Host) invokeRequest(w http.ResponseWriter, r *http.Request) {
 	body, err := readAll(r)
 	if err != nil {
@@ -76,7 +77,8 @@ func (h *Host) invokeRequest(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// functionName takes the three forms of a name: name, account:function:name, and the ARN, each with $LATEST or no qualifier.
+// functionName takes the three forms of a name: name, account:function:name, and the ARN, each with
+// $LATEST or no qualifier.
 func (h *Host) functionName(text, qualifier string) (string, error) {
 	name := text
 	for _, prefix := range []string{h.ARN(""), h.options.Account + ":function:", "function:"} {

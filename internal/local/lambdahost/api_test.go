@@ -39,7 +39,8 @@ func TestAPI_invokeByEveryFormOfTheName(t *testing.T) {
 	add(t, h)
 	for _, name := range []string{
 		"specimen", "specimen:$LATEST", "000000000000:function:specimen", "function:specimen",
-		"arn:aws:lambda:eu-central-1:000000000000:function:specimen", "arn:aws:lambda:eu-central-1:000000000000:function:specimen:$LATEST",
+		"arn:aws:lambda:eu-central-1:000000000000:function:specimen",
+		"arn:aws:lambda:eu-central-1:000000000000:function:specimen:$LATEST",
 	} {
 		t.Run(name, func(t *testing.T) {
 			output, err := client(h, runCredentials).Invoke(t.Context(), &lambda.InvokeInput{
@@ -71,7 +72,8 @@ func TestAPI_eventAndDryRun(t *testing.T) {
 	add(t, h)
 	url, arrived, open := gate(t)
 	output, err := client(h, runCredentials).Invoke(t.Context(), &lambda.InvokeInput{
-		FunctionName: aws.String("specimen"), InvocationType: types.InvocationTypeEvent, Payload: fmt.Appendf(nil, `{"do":"call","text":%q}`, url),
+		FunctionName: aws.String("specimen"), InvocationType: types.InvocationTypeEvent,
+		Payload: fmt.Appendf(nil, `{"do":"call","text":%q}`, url),
 	})
 	require.NoError(t, err)
 	assert.Equal(t, int32(202), output.StatusCode)
@@ -80,7 +82,8 @@ func TestAPI_eventAndDryRun(t *testing.T) {
 	open()
 
 	output, err = client(h, runCredentials).Invoke(t.Context(), &lambda.InvokeInput{
-		FunctionName: aws.String("specimen"), InvocationType: types.InvocationTypeDryRun, Payload: []byte(`{"do":"exit","size":1}`),
+		FunctionName: aws.String("specimen"), InvocationType: types.InvocationTypeDryRun,
+		Payload: []byte(`{"do":"exit","size":1}`),
 	})
 	require.NoError(t, err)
 	assert.Equal(t, int32(204), output.StatusCode)
@@ -106,18 +109,28 @@ func TestAPI_refuses(t *testing.T) {
 		status  int
 		code    string
 	}{
-		"unknown function":  {lambda.InvokeInput{FunctionName: aws.String("nobody")}, runCredentials, 404, "ResourceNotFoundException"},
-		"unknown version":   {lambda.InvokeInput{FunctionName: aws.String("specimen"), Qualifier: aws.String("7")}, runCredentials, 404, "ResourceNotFoundException"},
-		"another account":   {lambda.InvokeInput{FunctionName: aws.String("arn:aws:lambda:eu-central-1:111111111111:function:specimen")}, runCredentials, 404, "ResourceNotFoundException"},
-		"concurrency taken": {lambda.InvokeInput{FunctionName: aws.String("specimen")}, runCredentials, 429, "TooManyRequestsException"},
-		"no JSON":           {lambda.InvokeInput{FunctionName: aws.String("specimen"), Payload: []byte("{")}, runCredentials, 400, "InvalidRequestContentException"},
-		"unknown type":      {lambda.InvokeInput{FunctionName: aws.String("specimen"), InvocationType: "Later"}, runCredentials, 400, "InvalidParameterValueException"},
+		"unknown function": {lambda.InvokeInput{FunctionName: aws.String("nobody")}, runCredentials, 404,
+			"ResourceNotFoundException"},
+		"unknown version": {lambda.InvokeInput{FunctionName: aws.String("specimen"), Qualifier: aws.String("7")},
+			runCredentials, 404, "ResourceNotFoundException"},
+		"another account": {lambda.InvokeInput{
+			FunctionName: aws.String("arn:aws:lambda:eu-central-1:111111111111:function:specimen"),
+		}, runCredentials, 404, "ResourceNotFoundException"},
+		"concurrency taken": {lambda.InvokeInput{FunctionName: aws.String("specimen")}, runCredentials, 429,
+			"TooManyRequestsException"},
+		"no JSON": {lambda.InvokeInput{FunctionName: aws.String("specimen"), Payload: []byte("{")},
+			runCredentials, 400, "InvalidRequestContentException"},
+		"unknown type": {lambda.InvokeInput{FunctionName: aws.String("specimen"), InvocationType: "Later"},
+			runCredentials, 400, "InvalidParameterValueException"},
 		"too large": {
-			lambda.InvokeInput{FunctionName: aws.String("specimen"), Payload: bytes.Repeat([]byte("1"), MaxPayload+1)}, runCredentials, 413,
+			lambda.InvokeInput{FunctionName: aws.String("specimen"), Payload: bytes.Repeat([]byte("1"), MaxPayload+1)},
+			runCredentials, 413,
 			"RequestEntityTooLargeException",
 		},
-		"wrong secret": {lambda.InvokeInput{FunctionName: aws.String("specimen")}, other, 403, "InvalidSignatureException"},
-		"unknown key":  {lambda.InvokeInput{FunctionName: aws.String("specimen")}, stranger, 403, "UnrecognizedClientException"},
+		"wrong secret": {lambda.InvokeInput{FunctionName: aws.String("specimen")}, other, 403,
+			"InvalidSignatureException"},
+		"unknown key": {lambda.InvokeInput{FunctionName: aws.String("specimen")}, stranger, 403,
+			"UnrecognizedClientException"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -137,11 +150,13 @@ func TestAPI_refuses(t *testing.T) {
 		require.ErrorAs(t, err, &missing)
 		assert.Contains(t, *missing.Message, "arn:aws:lambda:eu-central-1:000000000000:function:nobody")
 		var throttled *types.TooManyRequestsException
-		_, err = client(h, runCredentials).Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String("specimen")})
+		_, err = client(h, runCredentials).Invoke(t.Context(),
+			&lambda.InvokeInput{FunctionName: aws.String("specimen")})
 		require.ErrorAs(t, err, &throttled)
 	})
 	t.Run("another operation", func(t *testing.T) {
-		_, err := client(h, runCredentials).GetFunction(t.Context(), &lambda.GetFunctionInput{FunctionName: aws.String("specimen")})
+		_, err := client(h, runCredentials).GetFunction(t.Context(),
+			&lambda.GetFunctionInput{FunctionName: aws.String("specimen")})
 		require.ErrorContains(t, err, "only Invoke is")
 	})
 	open()
@@ -157,7 +172,8 @@ func signed(t testing.TB, method, url, contentType, body string, at time.Time) *
 		request.Header.Set("Content-Type", contentType)
 	}
 	sum := sha256.Sum256([]byte(body))
-	require.NoError(t, v4.NewSigner().SignHTTP(t.Context(), runCredentials, request, hex.EncodeToString(sum[:]), "lambda", region, at))
+	require.NoError(t, v4.NewSigner().SignHTTP(t.Context(), runCredentials, request, hex.EncodeToString(sum[:]),
+		"lambda", region, at))
 	return request
 }
 
@@ -182,7 +198,8 @@ func TestURL_requestOfPayloadFormat2(t *testing.T) {
 	h := start(t)
 	add(t, h)
 	url := addURL(t, h, IAM)
-	request := signed(t, http.MethodPost, url+"items/a%20b%2Fc?limit=5&tag=x&tag=y+z", "application/json; charset=utf-8", `{"ü":1}`, time.Now())
+	request := signed(t, http.MethodPost, url+"items/a%20b%2Fc?limit=5&tag=x&tag=y+z",
+		"application/json; charset=utf-8", `{"ü":1}`, time.Now())
 	request.URL.RawQuery = "tag=y+z&limit=5&tag=x" // the same to a signature, but not to the function
 	request.Header.Set("Cookie", "a=1; b=2")
 	request.Header.Add("X-Two", "1")
@@ -276,7 +293,8 @@ func TestURL_answers(t *testing.T) {
 	open()
 	require.NoError(t, <-busy)
 
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, bytes.NewReader(make([]byte, MaxPayload+1)))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url,
+		bytes.NewReader(make([]byte, MaxPayload+1)))
 	require.NoError(t, err)
 	response, _ = send(t, request)
 	assert.Equal(t, 413, response.StatusCode)
@@ -300,24 +318,29 @@ func TestURL_signatures(t *testing.T) {
 		status  int
 		message string
 	}{
-		"as signed":                {func(*http.Request) {}, 200, ""},
-		"another unsigned header":  {func(r *http.Request) { r.Header.Set("X-Later", "1") }, 200, ""},
-		"unsigned":                 {func(r *http.Request) { r.Header.Del("Authorization") }, 403, "Forbidden"},
-		"another body":             {func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader(`[[]]`)) }, 403, wrong},
-		"another path":             {func(r *http.Request) { r.URL.Path = "/other" }, 403, wrong},
-		"another query":            {func(r *http.Request) { r.URL.RawQuery = "limit=50" }, 403, wrong},
-		"another method":           {func(r *http.Request) { r.Method = http.MethodPut }, 403, wrong},
-		"another signed header":    {func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, 403, wrong},
-		"another token":            {func(r *http.Request) { r.Header.Set("X-Amz-Security-Token", "x") }, 403, errUnknownKey.message},
-		"no token":                 {func(r *http.Request) { r.Header.Del("X-Amz-Security-Token") }, 403, errUnknownKey.message},
-		"signature cut":            {authorization("Signature=", "Signature=0"), 403, wrong},
-		"another key":              {authorization("AKIALOCAL", "AKIASTRANGER"), 403, errUnknownKey.message},
-		"another service":          {authorization("/lambda/", "/s3/"), 403, errScope.message},
-		"another region":           {authorization("eu-central-1", "us-east-1"), 403, errScope.message},
-		"another algorithm":        {authorization("AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256"), 403, errIncomplete.message},
-		"host not signed":          {authorization(";host", ""), 403, errIncomplete.message},
-		"no date":                  {func(r *http.Request) { r.Header.Del("X-Amz-Date") }, 403, errIncomplete.message},
-		"nonsense":                 {func(r *http.Request) { r.Header.Set("Authorization", "AWS4-HMAC-SHA256 ,,=") }, 403, errIncomplete.message},
+		"as signed":               {func(*http.Request) {}, 200, ""},
+		"another unsigned header": {func(r *http.Request) { r.Header.Set("X-Later", "1") }, 200, ""},
+		"unsigned":                {func(r *http.Request) { r.Header.Del("Authorization") }, 403, "Forbidden"},
+		"another body": {func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader(`[[]]`)) }, 403,
+			wrong},
+		"another path":          {func(r *http.Request) { r.URL.Path = "/other" }, 403, wrong},
+		"another query":         {func(r *http.Request) { r.URL.RawQuery = "limit=50" }, 403, wrong},
+		"another method":        {func(r *http.Request) { r.Method = http.MethodPut }, 403, wrong},
+		"another signed header": {func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, 403, wrong},
+		"another token": {func(r *http.Request) { r.Header.Set("X-Amz-Security-Token", "x") }, 403,
+			errUnknownKey.message},
+		"no token": {func(r *http.Request) { r.Header.Del("X-Amz-Security-Token") }, 403,
+			errUnknownKey.message},
+		"signature cut":   {authorization("Signature=", "Signature=0"), 403, wrong},
+		"another key":     {authorization("AKIALOCAL", "AKIASTRANGER"), 403, errUnknownKey.message},
+		"another service": {authorization("/lambda/", "/s3/"), 403, errScope.message},
+		"another region":  {authorization("eu-central-1", "us-east-1"), 403, errScope.message},
+		"another algorithm": {authorization("AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256"), 403,
+			errIncomplete.message},
+		"host not signed": {authorization(";host", ""), 403, errIncomplete.message},
+		"no date":         {func(r *http.Request) { r.Header.Del("X-Amz-Date") }, 403, errIncomplete.message},
+		"nonsense": {func(r *http.Request) { r.Header.Set("Authorization", "AWS4-HMAC-SHA256 ,,=") },
+			403, errIncomplete.message},
 		"basic authentication":     {func(r *http.Request) { r.SetBasicAuth("a", "b") }, 403, errIncomplete.message},
 		"no signature":             {authorization("Signature=", "S="), 403, errIncomplete.message},
 		"credential without scope": {authorization("/lambda/aws4_request", ""), 403, errIncomplete.message},
@@ -334,14 +357,16 @@ func TestURL_signatures(t *testing.T) {
 			}
 		})
 	}
-	for name, at := range map[string]time.Time{"old": time.Now().Add(-6 * time.Minute), "of the future": time.Now().Add(6 * time.Minute)} {
+	for name, at := range map[string]time.Time{"old": time.Now().Add(-6 * time.Minute),
+		"of the future": time.Now().Add(6 * time.Minute)} {
 		t.Run(name, func(t *testing.T) {
 			_, body := send(t, signed(t, http.MethodGet, url, "", "", at))
 			assert.Contains(t, body, errExpired.message)
 		})
 	}
 	t.Run("GET without a body", func(t *testing.T) {
-		response, body := send(t, signed(t, http.MethodGet, url+"items_from_item?item_id=S10_1678&limit=5", "", "", time.Now()))
+		response, body := send(t, signed(t, http.MethodGet, url+"items_from_item?item_id=S10_1678&limit=5", "", "",
+			time.Now()))
 		assert.Equal(t, http.StatusOK, response.StatusCode, body)
 	})
 }
@@ -359,7 +384,8 @@ func TestAddURL_refuses(t *testing.T) {
 }
 
 func FuzzVerify(f *testing.F) {
-	f.Add("AWS4-HMAC-SHA256 Credential=AKIALOCAL/20260101/eu-central-1/lambda/aws4_request, SignedHeaders=host;x-amz-date, Signature=0", "20260101T000000Z", "/")
+	f.Add("AWS4-HMAC-SHA256 Credential=AKIALOCAL/20260101/eu-central-1/lambda/aws4_request, "+
+		"SignedHeaders=host;x-amz-date, Signature=0", "20260101T000000Z", "/")
 	f.Add("AWS4-HMAC-SHA256 Credential=////, SignedHeaders=;;, Signature=", "", "/%zz")
 	f.Add("Basic x", "x", "/a?b=c")
 	v := verifier{credentials: runCredentials, region: region}

@@ -30,8 +30,9 @@ type build struct {
 	done bool
 }
 
-// Build compiles the Go command in a folder for this machine, the way the deployed function is compiled, and returns the
-// executable. A source that was built by this host is not built again. The error carries the compiler's own words.
+// Build compiles the Go command in a folder for this machine, the way the deployed function is
+// compiled, and returns the executable. A source that was built by this host is not built again.
+// The error carries the compiler's own words.
 func (h *Host) Build(ctx context.Context, source string) (executable string, err error) {
 	source, err = filepath.Abs(source)
 	if err != nil {
@@ -86,8 +87,9 @@ func compile(ctx context.Context, source, executable string) error {
 	err = process.Run(ctx, process.Command{
 		Path: compiler,
 		// Leaves out the net/rpc mode that only the retired go1.x runtime used.
-		Arguments: []string{"build", "-trimpath", "-buildvcs=false", "-mod=readonly", "-tags", "lambda.norpc", "-o", executable, "."},
-		Dir:       source, Output: &output,
+		Arguments: []string{"build", "-trimpath", "-buildvcs=false", "-mod=readonly", "-tags", "lambda.norpc", "-o",
+			executable, "."},
+		Dir: source, Output: &output,
 		Environment: append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOOS=", "GOARCH=", "PWD="+source),
 	})
 	if err != nil {

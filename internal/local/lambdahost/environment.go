@@ -8,11 +8,13 @@ import (
 	"strconv"
 )
 
-// reservedVariables cannot be set by a template (Lambda Developer Guide, "Defined runtime environment variables").
+// reservedVariables cannot be set by a template (Lambda Developer Guide, "Defined runtime
+// environment variables").
 var reservedVariables = []string{
 	"_HANDLER", "_X_AMZN_TRACE_ID", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_EXECUTION_ENV", "AWS_LAMBDA_FUNCTION_NAME",
 	"AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_INITIALIZATION_TYPE",
-	"AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
+	"AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID",
+	"AWS_SECRET_ACCESS_KEY",
 	"AWS_SESSION_TOKEN", "AWS_LAMBDA_RUNTIME_API", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR",
 }
 
@@ -31,7 +33,8 @@ func (h *Host) environment(f Function, instance, runtimeAPI, scratch string) []s
 	maps.Copy(variables, map[string]string{
 		"_HANDLER": bootstrap, "LAMBDA_TASK_ROOT": filepath.Dir(f.Executable),
 		"AWS_REGION": h.options.Region, "AWS_DEFAULT_REGION": h.options.Region,
-		"AWS_ACCESS_KEY_ID": h.options.Credentials.AccessKeyID, "AWS_SECRET_ACCESS_KEY": h.options.Credentials.SecretAccessKey,
+		"AWS_ACCESS_KEY_ID":        h.options.Credentials.AccessKeyID,
+		"AWS_SECRET_ACCESS_KEY":    h.options.Credentials.SecretAccessKey,
 		"AWS_LAMBDA_FUNCTION_NAME": f.Name, "AWS_LAMBDA_FUNCTION_VERSION": latest,
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.Itoa(f.MemoryMiB), "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
 		"AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/" + f.Name, "AWS_LAMBDA_LOG_STREAM_NAME": instance,

@@ -39,11 +39,13 @@ type Result struct {
 	// Payload is the function's JSON answer, or, where FunctionError is set, the error as
 	// {"errorMessage", "errorType", "stackTrace"}.
 	Payload []byte
-	// FunctionError is empty, or Unhandled: the function returned an error, panicked, ended, or was killed at its time-out.
+	// FunctionError is empty, or Unhandled: the function returned an error, panicked, ended, or was
+	// killed at its time-out.
 	FunctionError string
 	// Duration is how long the handler took.
 	Duration time.Duration
-	// ColdStart is the time from the start of a new process to its first answer; 0 where the process was warm.
+	// ColdStart is the time from the start of a new process to its first answer; 0 where the
+	// process was warm.
 	ColdStart time.Duration
 }
 
@@ -60,7 +62,8 @@ type function struct {
 }
 
 func newFunction(h *Host, definition Function) *function {
-	return &function{host: h, definition: definition, arn: h.ARN(definition.Name), slots: make(chan struct{}, definition.Concurrency)}
+	return &function{host: h, definition: definition, arn: h.ARN(definition.Name),
+		slots: make(chan struct{}, definition.Concurrency)}
 }
 
 // invocation is one event for one process.
@@ -77,9 +80,10 @@ type outcome struct {
 	byHost        bool // the function itself could not say it
 }
 
-// Invoke runs a function and waits for its answer. The errors of no process having taken up the invocation are ErrNotFound,
-// ErrThrottled, ErrTooLarge, ErrInvalidPayload and ErrStopped; a function that failed is a Result. An empty payload counts as
-// {}. When the context ends, Invoke returns and the function runs on, as on AWS when the caller hangs up.
+// Invoke runs a function and waits for its answer. The errors of no process having taken up the
+// invocation are ErrNotFound, ErrThrottled, ErrTooLarge, ErrInvalidPayload and ErrStopped; a
+// function that failed is a Result. An empty payload counts as {}. When the context ends, Invoke
+// returns and the function runs on, as on AWS when the caller hangs up.
 func (h *Host) Invoke(ctx context.Context, name string, payload []byte) (Result, error) {
 	f, payload, err := h.admit(name, payload, MaxPayload)
 	if err != nil {
@@ -94,8 +98,9 @@ func (h *Host) Invoke(ctx context.Context, name string, payload []byte) (Result,
 	return f.invoke(ctx, uuid.NewString(), payload)
 }
 
-// InvokeEvent queues an asynchronous invocation and returns its request id. A function's error is tried again as
-// the option RetryEventsAfter says. The errors are those of Invoke; ErrThrottled means that MaxQueuedEvents are under way.
+// InvokeEvent queues an asynchronous invocation and returns its request id. A function's error is
+// tried again as the option RetryEventsAfter says. The errors are those of Invoke; ErrThrottled
+// means that MaxQueuedEvents are under way.
 func (h *Host) InvokeEvent(name string, payload []byte) (requestID string, err error) {
 	f, payload, err := h.admit(name, payload, MaxEventPayload)
 	if err != nil {
@@ -115,7 +120,8 @@ func (h *Host) InvokeEvent(name string, payload []byte) (requestID string, err e
 	return requestID, nil
 }
 
-// admit finds the function and looks at the payload. What it admits is work that the host waits for: the caller ends it.
+// admit finds the function and looks at the payload. What it admits is work that the host waits
+// for: the caller ends it.
 func (h *Host) admit(name string, payload []byte, limit int) (*function, []byte, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -215,7 +221,8 @@ func (f *function) run(id string, payload []byte) (Result, error) {
 	return result, nil
 }
 
-// await returns what became of an invocation that the process has taken, and keeps the process for the next one.
+// await returns what became of an invocation that the process has taken, and keeps the process for
+// the next one.
 func (f *function) await(i *instance, v *invocation) outcome {
 	timeout := time.NewTimer(f.definition.Timeout)
 	defer timeout.Stop()
@@ -258,7 +265,8 @@ func (f *function) drain(ctx context.Context) error {
 		select {
 		case f.slots <- struct{}{}:
 		case <-ctx.Done():
-			return fmt.Errorf("stop %s: an invocation still ran and was killed: %w", f.definition.Name, context.Cause(ctx))
+			return fmt.Errorf("stop %s: an invocation still ran and was killed: %w", f.definition.Name,
+				context.Cause(ctx))
 		}
 	}
 	return nil
@@ -283,5 +291,6 @@ func timedOut(id string, after time.Duration) outcome {
 // newTrace is the value of an X-Ray header that asks for no sampling.
 func newTrace() string {
 	root, parent := uuid.New(), uuid.New()
-	return fmt.Sprintf("Root=1-%08x-%x;Parent=%x;Sampled=0", time.Now().Unix(), slices.Concat(root[:6], root[10:]), parent[8:])
+	return fmt.Sprintf("Root=1-%08x-%x;Parent=%x;Sampled=0", time.Now().Unix(), slices.Concat(root[:6], root[10:]),
+		parent[8:])
 }

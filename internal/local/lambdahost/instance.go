@@ -20,8 +20,8 @@ import (
 	"diecast/internal/local/process"
 )
 
-// instance is one process of a function, with the Runtime API that it alone speaks to: the API's requests do not tell who
-// asks, so every process has a port of its own.
+// instance is one process of a function, with the Runtime API that it alone speaks to: the API's
+// requests do not tell who asks, so every process has a port of its own.
 type instance struct {
 	function *function
 	process  *process.Process
@@ -129,7 +129,8 @@ func (i *instance) ended(id string) outcome {
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-			return failure("Runtime.ExitError", "RequestId: %s Error: Runtime exited with error: signal: %s", id, status.Signal())
+			return failure("Runtime.ExitError", "RequestId: %s Error: Runtime exited with error: signal: %s", id,
+				status.Signal())
 		}
 	}
 	return failure("Runtime.ExitError", "RequestId: %s Error: Runtime exited with error: %s", id, err)
@@ -172,7 +173,8 @@ func (i *instance) next(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
 		header.Set("Content-Type", "application/json")
 		header.Set("Lambda-Runtime-Aws-Request-Id", v.id)
-		header.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(time.Now().Add(i.function.definition.Timeout).UnixMilli(), 10))
+		header.Set("Lambda-Runtime-Deadline-Ms",
+			strconv.FormatInt(time.Now().Add(i.function.definition.Timeout).UnixMilli(), 10))
 		header.Set("Lambda-Runtime-Invoked-Function-Arn", i.function.arn)
 		header.Set("Lambda-Runtime-Trace-Id", v.trace)
 		_, _ = w.Write(v.payload) // a process that does not read it will end or time out
@@ -221,7 +223,8 @@ func (i *instance) failInit(w http.ResponseWriter, r *http.Request) {
 	accept(w)
 }
 
-// settle keeps the answer to the current invocation until the process asks for the next one; else it refuses the request.
+// settle keeps the answer to the current invocation until the process asks for the next one; else
+// it refuses the request.
 func (i *instance) settle(w http.ResponseWriter, r *http.Request, o outcome) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -233,7 +236,8 @@ func (i *instance) settle(w http.ResponseWriter, r *http.Request, o outcome) boo
 	return true
 }
 
-// errorFrom reads {"errorMessage", "errorType", "stackTrace"}; a body that is no JSON becomes the message.
+// errorFrom reads {"errorMessage", "errorType", "stackTrace"}; a body that is no JSON becomes the
+// message.
 func errorFrom(r *http.Request) (outcome, error) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, MaxPayload))
 	if err != nil {

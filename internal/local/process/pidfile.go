@@ -31,10 +31,12 @@ func (p *Process) writePIDFile() error {
 	return os.Rename(fresh, p.command.PIDFile)
 }
 
-// CleanUp kills the processes, each with its group, that the PID files (PIDFilePattern) of a folder name and that still run,
-// and removes the files. It returns the process ids that it killed. A folder that does not exist is clean.
+// CleanUp kills the processes, each with its group, that the PID files (PIDFilePattern) of a folder
+// name and that still run, and removes the files. It returns the process ids that it killed. A
+// folder that does not exist is clean.
 //
-// A process whose start time is another than the file's is not the one that was meant and is left alone.
+// A process whose start time is another than the file's is not the one that was meant and is left
+// alone.
 func CleanUp(folder string) ([]int, error) {
 	files, err := filepath.Glob(filepath.Join(folder, PIDFilePattern))
 	if err != nil {
@@ -80,7 +82,8 @@ func cleanUp(file string) (killed int, err error) {
 		}
 		killed = pid
 	}
-	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) { // whoever waits for the process removes it, too
+	// whoever waits for the process removes it, too
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return killed, err
 	}
 	return killed, nil

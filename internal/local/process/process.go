@@ -1,9 +1,11 @@
-// Package process runs the child processes of the laptop's engines, so that none outlives the process that started it.
+// Package process runs the child processes of the laptop's engines, so that none outlives the
+// process that started it.
 //
-// A child leads a process group of its own; whatever it started dies with it. On Linux the kernel kills the child when its
-// parent dies, however that dies (prctl(2), PR_SET_PDEATHSIG). Elsewhere, and for what a killed child left behind, there is
-// the PID file: CleanUp, called before the next start, ends what such a file still names. The package knows nothing of what
-// the processes are for.
+// A child leads a process group of its own; whatever it started dies with it. On Linux the kernel
+// kills the child when its parent dies, however that dies (prctl(2), PR_SET_PDEATHSIG). Elsewhere,
+// and for what a killed child left behind, there is the PID file: CleanUp, called before the next
+// start, ends what such a file still names. The package knows nothing of what the processes are
+// for.
 package process
 
 import (
@@ -27,7 +29,8 @@ const (
 	DefaultGrace = 5 * time.Second
 	// pollEvery is how often WaitReady asks.
 	pollEvery = 10 * time.Millisecond
-	// outputDelay is how long a dead child's output is still read when a process that left its group holds it open.
+	// outputDelay is how long a dead child's output is still read when a process that left its
+	// group holds it open.
 	outputDelay = time.Second
 )
 
@@ -39,21 +42,24 @@ type Command struct {
 	Arguments []string
 	// Dir is the child's working directory. Default: the caller's.
 	Dir string
-	// Environment is the child's whole environment, as NAME=value. Default: empty; nothing is inherited.
+	// Environment is the child's whole environment, as NAME=value. Default: empty; nothing is
+	// inherited.
 	Environment []string
-	// Output takes what the child writes to its standard output and error. An *os.File is given to the child as it is, so
-	// that writing costs the caller nothing. Default: thrown away.
+	// Output takes what the child writes to its standard output and error. An *os.File is given to
+	// the child as it is, so that writing costs the caller nothing. Default: thrown away.
 	Output io.Writer
 	// Credential is the user to run as. Default: the caller.
 	Credential *syscall.Credential
 	// StopSignal asks the child to end. Default SIGTERM.
 	StopSignal syscall.Signal
-	// DeathSignal is what the kernel sends the child when its parent dies (Linux only), for a server that cleans up after
-	// itself in no time. Default SIGKILL.
+	// DeathSignal is what the kernel sends the child when its parent dies (Linux only), for a
+	// server that cleans up after itself in no time. Default SIGKILL.
 	DeathSignal syscall.Signal
-	// Grace is how long Stop waits after StopSignal before it kills the group. Default DefaultGrace.
+	// Grace is how long Stop waits after StopSignal before it kills the group. Default
+	// DefaultGrace.
 	Grace time.Duration
-	// PIDFile, where given, names the running child for CleanUp; it is removed when the child has ended.
+	// PIDFile, where given, names the running child for CleanUp; it is removed when the child has
+	// ended.
 	PIDFile string
 }
 
@@ -87,7 +93,8 @@ func Start(command Command) (*Process, error) {
 	p := &Process{command: command, exited: make(chan struct{})}
 	started := make(chan error, 1)
 	go func() {
-		// The kernel ties the child to the thread that started it, not to the process: keep that thread as long as the child.
+		// The kernel ties the child to the thread that started it, not to the process: keep that
+		// thread as long as the child.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := child.Start()
@@ -116,8 +123,8 @@ func Start(command Command) (*Process, error) {
 	return p, nil
 }
 
-// Run runs the child to its end. When the context ends first, the child and all that it started are killed. The error says
-// how the child ended, as os/exec does.
+// Run runs the child to its end. When the context ends first, the child and all that it started are
+// killed. The error says how the child ended, as os/exec does.
 func Run(ctx context.Context, command Command) error {
 	p, err := Start(command)
 	if err != nil {
@@ -145,10 +152,12 @@ func (p *Process) Err() error {
 	return p.err
 }
 
-// WaitReady asks again and again whether the child serves until the probe returns nil. It fails when the child ends, and when
-// the context ends, with the last answer of the probe; the child is left as it is.
+// WaitReady asks again and again whether the child serves until the probe returns nil. It fails
+// when the child ends, and when the context ends, with the last answer of the probe; the child is
+// left as it is.
 func (p *Process) WaitReady(ctx context.Context, probe func(context.Context) error) error {
-	// A stranger on the same port may accept and stay silent, so a probe under way ends when the child has ended.
+	// A stranger on the same port may accept and stay silent, so a probe under way ends when the
+	// child has ended.
 	attempts, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -188,8 +197,8 @@ func (p *Process) ending() error {
 	return p.err
 }
 
-// Stop asks the child to end and waits until it has. After the grace period, or at the context's end where that is earlier,
-// it kills the group, and says so. Stopping twice does nothing.
+// Stop asks the child to end and waits until it has. After the grace period, or at the context's
+// end where that is earlier, it kills the group, and says so. Stopping twice does nothing.
 func (p *Process) Stop(ctx context.Context) error {
 	select {
 	case <-p.exited:
@@ -197,7 +206,8 @@ func (p *Process) Stop(ctx context.Context) error {
 	default:
 	}
 	_ = syscall.Kill(p.pid, p.command.StopSignal) // fails only where the child has just ended
-	grace, cancel := context.WithTimeoutCause(ctx, p.command.Grace, fmt.Errorf("the grace period of %s is over", p.command.Grace))
+	grace, cancel := context.WithTimeoutCause(ctx, p.command.Grace, fmt.Errorf("the grace period of %s is over",
+		p.command.Grace))
 	defer cancel()
 	select {
 	case <-p.exited:
@@ -205,7 +215,8 @@ func (p *Process) Stop(ctx context.Context) error {
 	case <-grace.Done():
 		p.Kill()
 		<-p.exited
-		return fmt.Errorf("%s (process %d) was killed, it did not stop in time: %w", filepath.Base(p.command.Path), p.pid, context.Cause(grace))
+		return fmt.Errorf("%s (process %d) was killed, it did not stop in time: %w", filepath.Base(p.command.Path),
+			p.pid, context.Cause(grace))
 	}
 }
 
@@ -223,8 +234,8 @@ func (p *Process) killGroup() { _ = syscall.Kill(-p.pid, syscall.SIGKILL) } // f
 // Loopback is the address that every engine of the laptop listens on.
 const Loopback = "127.0.0.1"
 
-// FreePort is a TCP port of the loopback address on which nobody listens now. Somebody may take it before the child does, so
-// a start that fails for that reason is tried again with another.
+// FreePort is a TCP port of the loopback address on which nobody listens now. Somebody may take it
+// before the child does, so a start that fails for that reason is tried again with another.
 func FreePort() (int, error) {
 	listener, err := net.Listen("tcp", net.JoinHostPort(Loopback, "0"))
 	if err != nil {
@@ -234,8 +245,8 @@ func FreePort() (int, error) {
 	return port, listener.Close()
 }
 
-// Tail is the end of a log file on one line, for an error message: at most length bytes. Where the file cannot be read it
-// says why.
+// Tail is the end of a log file on one line, for an error message: at most length bytes. Where the
+// file cannot be read it says why.
 func Tail(path string, length int) string {
 	log, err := os.ReadFile(path)
 	if err != nil {

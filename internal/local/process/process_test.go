@@ -22,8 +22,8 @@ import (
 
 const shell = "/bin/sh"
 
-// parentScript makes the test binary a parent that runs the script as its child, with its own standard output, and waits to
-// be killed; parentSignal=INT gives the child that death signal.
+// parentScript makes the test binary a parent that runs the script as its child, with its own
+// standard output, and waits to be killed; parentSignal=INT gives the child that death signal.
 const (
 	parentScript = "DIECAST_TEST_PARENT_SCRIPT"
 	parentSignal = "DIECAST_TEST_PARENT_SIGNAL"
@@ -51,7 +51,8 @@ func sh(script string) Command {
 	return Command{Path: shell, Arguments: []string{"-c", script}, Environment: plain}
 }
 
-// lines gives the child's output to the test; reading returns io.EOF when nobody holds it open any more.
+// lines gives the child's output to the test; reading returns io.EOF when nobody holds it open any
+// more.
 func lines(t *testing.T, command Command) (*Process, func() string, *os.File) {
 	t.Helper()
 	reader, writer, err := os.Pipe()
@@ -241,7 +242,8 @@ func TestCleanUp_killsWhatAFileStillNames(t *testing.T) {
 
 	// Somebody else's process that got the number of an old file.
 	stranger, _, _ := lines(t, sh("exec sleep 3600"))
-	require.NoError(t, os.WriteFile(filepath.Join(folder, "old.pid"), fmt.Appendf(nil, "%d\nanother start\n", stranger.PID()), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "old.pid"), fmt.Appendf(nil, "%d\nanother start\n",
+		stranger.PID()), 0o600))
 
 	killed, err := CleanUp(folder)
 	require.NoError(t, err)
@@ -259,7 +261,8 @@ func TestCleanUp_killsWhatAFileStillNames(t *testing.T) {
 }
 
 func TestCleanUp_refusesWhatIsNoPIDFile(t *testing.T) {
-	for name, content := range map[string]string{"text": "hello", "everybody": "-1\nx", "init": "1\nx", "group of the caller": "0\nx"} {
+	for name, content := range map[string]string{"text": "hello", "everybody": "-1\nx", "init": "1\nx",
+		"group of the caller": "0\nx"} {
 		t.Run(name, func(t *testing.T) {
 			folder := t.TempDir()
 			require.NoError(t, os.WriteFile(filepath.Join(folder, "a.pid"), []byte(content), 0o600))

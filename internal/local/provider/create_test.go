@@ -190,7 +190,8 @@ func TestDatabase(t *testing.T) {
 	})
 	t.Run("one that logs in by a secret goes without TLS", func(t *testing.T) {
 		given := map[string]string{
-			"DATABASE_HOST": "h", "DATABASE_AUTH": "secret", "DATABASE_SECRET_ARN": "arn", "DATABASE_TLS": "verify-full",
+			"DATABASE_HOST": "h", "DATABASE_AUTH": "secret", "DATABASE_SECRET_ARN": "arn",
+			"DATABASE_TLS": "verify-full",
 		}
 		changed, err := databaseEnvironment(t.Context(), run, given)
 		require.NoError(t, err)
@@ -199,7 +200,8 @@ func TestDatabase(t *testing.T) {
 		}, changed)
 		assert.Equal(t, "verify-full", given["DATABASE_TLS"], "the template's own stays as it is")
 	})
-	byIAM := map[string]string{"DATABASE_HOST": "h", "DATABASE_PORT": "5433", "DATABASE_USER": "reader", "DATABASE_AUTH": "iam"}
+	byIAM := map[string]string{"DATABASE_HOST": "h", "DATABASE_PORT": "5433", "DATABASE_USER": "reader",
+		"DATABASE_AUTH": "iam"}
 	t.Run("one that logs in by IAM gets a password, the same for all of its user", func(t *testing.T) {
 		changed, err := databaseEnvironment(t.Context(), run, byIAM)
 		require.NoError(t, err)
@@ -252,8 +254,8 @@ func TestDatabase(t *testing.T) {
 	})
 }
 
-// The administrator makes databases and users and gives them rights, and is no superuser; a user gets a
-// password before or after the loader has made them.
+// The administrator makes databases and users and gives them rights, and is no superuser; a user
+// gets a password before or after the loader has made them.
 func TestMariaDB(t *testing.T) {
 	run := start(t, engine.Moto)
 	creation := create(t, run, "AWS::RDS::DBInstance", "D", &assembly.Database{
@@ -281,7 +283,8 @@ func TestMariaDB(t *testing.T) {
 		_, err := administrator.ExecContext(t.Context(), statement)
 		require.NoError(t, err, statement)
 	}
-	for _, statement := range []string{"SHUTDOWN", "SET GLOBAL read_only = 1", "SELECT * FROM t INTO OUTFILE '/tmp/t'"} {
+	for _, statement := range []string{"SHUTDOWN", "SET GLOBAL read_only = 1",
+		"SELECT * FROM t INTO OUTFILE '/tmp/t'"} {
 		_, err := administrator.ExecContext(t.Context(), statement)
 		require.ErrorContains(t, err, "Access denied", statement)
 	}
@@ -314,7 +317,8 @@ func TestJob(t *testing.T) {
 	require.NoError(t, err)
 	var told *gluetypes.JobRun
 	require.Eventually(t, func() bool {
-		answer, err := jobs.GetJobRun(t.Context(), &glue.GetJobRunInput{JobName: &creation.Ref, RunId: started.JobRunId})
+		answer, err := jobs.GetJobRun(t.Context(), &glue.GetJobRunInput{JobName: &creation.Ref,
+			RunId: started.JobRunId})
 		if err == nil {
 			told = answer.JobRun
 		}

@@ -91,7 +91,8 @@ const (
 
 func jobOf(source, more string) string {
 	return `{"Type":"AWS::Glue::Job","Metadata":{"diecast:source":"` + source + `"},"Properties":{
-		"GlueVersion":"5.1","Role":"r","Command":{"Name":"glueetl","ScriptLocation":"s3://assets/abc.zip"}` + more + `}}`
+		"GlueVersion":"5.1","Role":"r","Command":{"Name":"glueetl","ScriptLocation":"s3://assets/abc.zip"}` + more +
+		`}}`
 }
 
 func databaseOf(engine string) string {
@@ -211,7 +212,8 @@ func TestCheck_refusesBeforeAnythingStarts(t *testing.T) {
 			"A/X Metadata: runs glue-scripts, and there is no file",
 		},
 		"a Spark setting that is none": {
-			alone(jobOf("glue-scripts/ratings_etl.py", `,"DefaultArguments":{"--conf":"spark.a=1 --conf spark.b=c d"}`)),
+			alone(jobOf("glue-scripts/ratings_etl.py",
+				`,"DefaultArguments":{"--conf":"spark.a=1 --conf spark.b=c d"}`)),
 			alone(jobOf("glue-scripts/ratings_etl.py", `,"DefaultArguments":{"--conf":"spark.a=1 --conf b=2"}`)),
 			`A/X Properties: argument --conf has "b=2"`,
 		},

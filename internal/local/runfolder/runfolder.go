@@ -1,5 +1,6 @@
-// Package runfolder keeps the laptop's runs apart: each has a folder, and at most one process that works in it. The lock is
-// the kernel's, so that it ends with the process, however that ends. The package knows nothing of what a run does.
+// Package runfolder keeps the laptop's runs apart: each has a folder, and at most one process that
+// works in it. The lock is the kernel's, so that it ends with the process, however that ends. The
+// package knows nothing of what a run does.
 package runfolder
 
 import (
@@ -30,10 +31,12 @@ type RunningError struct {
 }
 
 func (e *RunningError) Error() string {
-	return fmt.Sprintf("%s is in use by process %d: stop it with `diecast local down`, or choose another --run", e.Path, e.PID)
+	return fmt.Sprintf("%s is in use by process %d: stop it with `diecast local down`, or choose another --run", e.Path,
+		e.PID)
 }
 
-// Open makes the folder where it does not exist and locks it. The error of one that is in use is a *RunningError.
+// Open makes the folder where it does not exist and locks it. The error of one that is in use is a
+// *RunningError.
 func Open(path string) (*Folder, error) {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, err

@@ -35,9 +35,9 @@ const (
 
 // Options of a server. The zero value is a server on a free port with a temporary folder.
 type Options struct {
-	// Dir keeps data, password, log and process id, for this server alone. What an earlier server of
-	// the same folder left running is killed; what it stored is found again. Default: a temporary
-	// folder that Stop removes.
+	// Dir keeps data, password, log and process id, for this server alone. What an earlier server
+	// of the same folder left running is killed; what it stored is found again. Default: a
+	// temporary folder that Stop removes.
 	Dir string
 	// Fresh removes what an earlier server of the same folder stored.
 	Fresh bool
@@ -54,10 +54,11 @@ type Program struct {
 	// Mode of the server's folder. Default 0700.
 	Mode fs.FileMode
 	// Initialise fills the data folder, which is not there, for a server that takes Place.Password.
-	// It is called until it has succeeded once for a folder. Default: there is nothing to fill, and no
-	// password. Place.Port is not chosen yet.
+	// It is called until it has succeeded once for a folder. Default: there is nothing to fill, and
+	// no password. Place.Port is not chosen yet.
 	Initialise func(context.Context, Place) error
-	// Command is the server's process. Output and PIDFile are set for it, and Dir where it is empty.
+	// Command is the server's process. Output and PIDFile are set for it, and Dir where it is
+	// empty.
 	Command func(Place) process.Command
 	// Ready asks whether the server answers. A stranger on the same port must not be taken for it.
 	// Default: the program writes its port into Place.PortFile, in one step, once it listens; where
@@ -254,7 +255,8 @@ func (s *Server) watch() {
 		if ending == nil {
 			ending = errors.New("exit status 0")
 		}
-		s.err = fmt.Errorf("%s on %s ended by itself: %w; its log: %s", s.program.Name, s.place.Address(), ending, s.tail())
+		s.err = fmt.Errorf("%s on %s ended by itself: %w; its log: %s", s.program.Name, s.place.Address(), ending,
+			s.tail())
 	}
 	close(s.exited)
 }

@@ -23,7 +23,8 @@ import (
 	"diecast/internal/local/server/servertest"
 )
 
-// role makes the test binary a server with the arguments PORT [PORT_FILE]; mode says how it behaves.
+// role makes the test binary a server with the arguments PORT [PORT_FILE]; mode says how it
+// behaves.
 const (
 	role = "DIECAST_TEST_SERVER"
 	mode = "DIECAST_TEST_MODE"
@@ -66,7 +67,8 @@ func serve() {
 	}
 	if len(os.Args) > 2 {
 		port := strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
-		if err := errors.Join(os.WriteFile(os.Args[2]+".new", []byte(port), 0o600), os.Rename(os.Args[2]+".new", os.Args[2])); err != nil {
+		if err := errors.Join(os.WriteFile(os.Args[2]+".new", []byte(port), 0o600), os.Rename(os.Args[2]+".new",
+			os.Args[2])); err != nil {
 			fmt.Println(err)
 			os.Exit(1)
 		}
@@ -136,11 +138,13 @@ func start(t *testing.T, options server.Options, program server.Program) *server
 
 func TestServersKeepTheContract(t *testing.T) {
 	folder := func(t testing.TB) string { return t.TempDir() }
-	for name, program := range map[string]server.Program{"announcing its port": announcing(""), "told its port": told("")} {
+	for name, program := range map[string]server.Program{"announcing its port": announcing(""),
+		"told its port": told("")} {
 		t.Run(name, func(t *testing.T) {
-			servertest.Contract(t, "processes of its own", folder, func(ctx context.Context, options server.Options) (servertest.Engine, error) {
-				return server.Start(ctx, options, program)
-			})
+			servertest.Contract(t, "processes of its own", folder,
+				func(ctx context.Context, options server.Options) (servertest.Engine, error) {
+					return server.Start(ctx, options, program)
+				})
 		})
 	}
 }

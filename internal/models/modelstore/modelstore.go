@@ -1,6 +1,6 @@
-// Package modelstore reads models from the ml-artifacts bucket and writes them there, each in its folder, see
-// models.Folder. It checks every file that it hands out against the manifest, and the manifest against the
-// version. It does not know what the files are for.
+// Package modelstore reads models from the ml-artifacts bucket and writes them there, each in its
+// folder, see models.Folder. It checks every file that it hands out against the manifest, and the
+// manifest against the version. It does not know what the files are for.
 package modelstore
 
 import (
@@ -41,8 +41,8 @@ type Bucket struct {
 	Name   string
 }
 
-// Upload copies a model's folder into the bucket, the manifest last: a model without one is not there yet. Doing it again
-// writes the same objects.
+// Upload copies a model's folder into the bucket, the manifest last: a model without one is not
+// there yet. Doing it again writes the same objects.
 func (b Bucket) Upload(ctx context.Context, client Putter, version string, folder fs.FS) error {
 	data, err := fs.ReadFile(folder, artifacts.ManifestName)
 	if err != nil {
@@ -58,7 +58,8 @@ func (b Bucket) Upload(ctx context.Context, client Putter, version string, folde
 			return err
 		}
 		key := models.Key(version, name)
-		if _, err := client.PutObject(ctx, &s3.PutObjectInput{Bucket: &b.Name, Key: &key, Body: bytes.NewReader(data)}); err != nil {
+		if _, err := client.PutObject(ctx, &s3.PutObjectInput{Bucket: &b.Name, Key: &key,
+			Body: bytes.NewReader(data)}); err != nil {
 			return fmt.Errorf("%s: %w", b.address(version, name), err)
 		}
 	}
@@ -76,8 +77,9 @@ func (b Bucket) Manifest(ctx context.Context, version string) (artifacts.Manifes
 		return artifacts.Manifest{}, fmt.Errorf("%s: %w", b.address(version, artifacts.ManifestName), err)
 	}
 	if files := artifacts.Version(manifest.Files); manifest.ModelVersion != version || files != version {
-		return artifacts.Manifest{}, fmt.Errorf("%s: model_version is %s and its files' hashes give %s, want %s for both",
-			b.address(version, artifacts.ManifestName), manifest.ModelVersion, files, version)
+		return artifacts.Manifest{},
+			fmt.Errorf("%s: model_version is %s and its files' hashes give %s, want %s for both",
+				b.address(version, artifacts.ManifestName), manifest.ModelVersion, files, version)
 	}
 	return manifest, nil
 }
@@ -93,13 +95,14 @@ func (b Bucket) File(ctx context.Context, manifest artifacts.Manifest, name stri
 		return nil, err
 	}
 	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != listed.SHA256 {
-		return nil, fmt.Errorf("%s: sha256 is %x, the manifest says %s", b.address(manifest.ModelVersion, name), sum, listed.SHA256)
+		return nil, fmt.Errorf("%s: sha256 is %x, the manifest says %s", b.address(manifest.ModelVersion, name), sum,
+			listed.SHA256)
 	}
 	return data, nil
 }
 
-// Download copies a whole model into an empty folder, for artifacts.Verify. Files that the manifest does not list stay where
-// they are.
+// Download copies a whole model into an empty folder, for artifacts.Verify. Files that the manifest
+// does not list stay where they are.
 func (b Bucket) Download(ctx context.Context, version, folder string) error {
 	manifest, err := b.Manifest(ctx, version)
 	if err != nil {

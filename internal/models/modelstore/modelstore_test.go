@@ -99,7 +99,8 @@ type recording struct {
 	refused string
 }
 
-func (r *recording) PutObject(ctx context.Context, input *s3.PutObjectInput, options ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
+func (r *recording) PutObject(ctx context.Context, input *s3.PutObjectInput,
+	options ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
 	if *input.Key == r.refused {
 		return nil, errors.New("service unavailable")
 	}
@@ -126,7 +127,8 @@ func TestUploadedModelIsDownloaded(t *testing.T) {
 	objects := &recording{Objects: modelstoretest.New()}
 	require.NoError(t, objects.Bucket().Upload(t.Context(), objects, version, folder))
 	assert.Equal(t, []string{
-		models.Key(version, artifacts.ItemEmbeddings), models.Key(version, artifacts.UserEmbeddings), models.Key(version, artifacts.ManifestName),
+		models.Key(version, artifacts.ItemEmbeddings), models.Key(version, artifacts.UserEmbeddings),
+		models.Key(version, artifacts.ManifestName),
 	}, objects.keys, "the manifest comes last")
 	require.NoError(t, objects.Bucket().Download(t.Context(), version, t.TempDir()))
 }
@@ -135,15 +137,18 @@ func TestUploadStopsAtTheFirstFailure(t *testing.T) {
 	folder, version := complete(t)
 	objects := &recording{Objects: modelstoretest.New(), refused: models.Key(version, artifacts.UserEmbeddings)}
 	err := objects.Bucket().Upload(t.Context(), objects, version, folder)
-	require.ErrorContains(t, err, "s3://artifacts/models/"+version+"/embeddings/user_embeddings.csv: service unavailable")
+	require.ErrorContains(t, err,
+		"s3://artifacts/models/"+version+"/embeddings/user_embeddings.csv: service unavailable")
 	_, err = objects.Bucket().Manifest(t.Context(), version)
 	require.ErrorContains(t, err, "does not exist", "half a model is none")
 }
 
 func TestUploadRefusesAFolderThatIsNoModel(t *testing.T) {
 	for name, change := range map[string]func(fstest.MapFS){
-		"no manifest":       func(folder fstest.MapFS) { delete(folder, artifacts.ManifestName) },
-		"a broken one":      func(folder fstest.MapFS) { folder[artifacts.ManifestName] = &fstest.MapFile{Data: []byte("{}")} },
+		"no manifest": func(folder fstest.MapFS) { delete(folder, artifacts.ManifestName) },
+		"a broken one": func(folder fstest.MapFS) {
+			folder[artifacts.ManifestName] = &fstest.MapFile{Data: []byte("{}")}
+		},
 		"a file that lacks": func(folder fstest.MapFS) { delete(folder, artifacts.ItemEmbeddings) },
 	} {
 		t.Run(name, func(t *testing.T) {

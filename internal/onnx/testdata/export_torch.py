@@ -1,4 +1,5 @@
-"""Writes the models in testdata/torch with PyTorch's two exporters, and ONNX Runtime's answers beside them.
+"""Writes the models in testdata/torch with PyTorch's two exporters, and ONNX Runtime's answers
+beside them.
 
 Run with the trainer's environment plus onnxscript 0.7.2:  python export_torch.py
 """
@@ -73,7 +74,8 @@ class TwoTower(nn.Module):
 
 
 class Attention(nn.Module):
-    """A weighted mean over a fixed history: softmax, matrix products of stacks, transposition, reshaping."""
+    """A weighted mean over a fixed history: softmax, matrix products of stacks, transposition,
+    reshaping."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -162,7 +164,8 @@ def export(
 
 
 def without_traces(model: bytes) -> bytes:
-    """The model without metadata: the exporter notes Python stack traces there, with the machine's paths."""
+    """The model without metadata: the exporter notes Python stack traces there, with the machine's
+    paths."""
     loaded = onnx.load_from_string(model)
     graph = loaded.graph
     for part in [

@@ -1,4 +1,5 @@
-"""The oracle that the Go tests question: ONNX's node tests, and ONNX Runtime on models drawn at random.
+"""The oracle that the Go tests question: ONNX's node tests, and ONNX Runtime on models drawn at
+random.
 
 Every line of the answer is a case as tensors.py writes it.
 """
@@ -74,7 +75,8 @@ def valid(model: onnx.ModelProto) -> bool:
 
 
 def unknown_types(model: onnx.ModelProto, inputs: dict[str, Array], outputs: dict[str, Array]) -> bool:
-    """Whether a value has a type that is not exchanged, or none at all (an omitted optional, a sequence)."""
+    """Whether a value has a type that is not exchanged, or none at all (an omitted optional, a
+    sequence)."""
     for value in [*inputs.values(), *outputs.values()]:
         if not isinstance(value, np.ndarray):
             return True
@@ -101,7 +103,8 @@ def named(values: Iterable[onnx.ValueInfoProto], data: Iterable[Any]) -> dict[st
 
 
 def node_cases(operators: set[str]) -> Iterator[str]:
-    """The ONNX project's node tests of the listed operators, in every supported opset that allows them."""
+    """The ONNX project's node tests of the listed operators, in every supported opset that allows
+    them."""
     from onnx.backend.test.case.node import collect_testcases
 
     for case in collect_testcases():
@@ -163,7 +166,8 @@ def build(
 
 
 def draw_tower(rng: Generator) -> tuple[bytes, dict[str, Array]]:
-    """A tower: one-hot texts, standardised numbers, two layers, unit length in one of three spellings."""
+    """A tower: one-hot texts, standardised numbers, two layers, unit length in one of three
+    spellings."""
     opset = int(rng.integers(13, 22))
     batch = int(rng.integers(1, 9))
     nodes, inputs, parts, initializers = [], [], [], []
@@ -433,7 +437,8 @@ def draw_node(rng: Generator) -> tuple[bytes, dict[str, Array]]:
             axes = [int(a) for a in rng.permutation(len(shape))[: rng.integers(1, len(shape) + 1)]]
             settle_integers([int(v) for v in rng.integers(-6, 7, size=len(axes))])
             steps = [int(v) for v in rng.choice([-3, -2, -1, 1, 2, 3], size=len(axes))]
-            # The specification's "to the end" is the greatest integer forwards and the least one backwards.
+            # The specification's "to the end" is the greatest integer forwards and the least one
+            # backwards.
             ends = [-(2**63) if step < 0 else 2**63 - 1 for step in steps]
             settle_integers([end if rng.random() < 0.3 else int(rng.integers(-6, 7)) for end in ends])
             settle_integers(axes)
@@ -516,7 +521,8 @@ def draw_node(rng: Generator) -> tuple[bytes, dict[str, Array]]:
 
 
 def random_cases(seed: int, count: int) -> Iterator[str]:
-    """Towers and nodes drawn from the seed, then one set of fitted pipelines, with ONNX Runtime's answers."""
+    """Towers and nodes drawn from the seed, then one set of fitted pipelines, with ONNX Runtime's
+    answers."""
     rng = np.random.default_rng(seed)
     for i in range(count):
         model, inputs = draw_tower(rng) if i % 4 == 0 else draw_node(rng)

@@ -1,4 +1,5 @@
-"""scikit-learn pipelines of the supported kinds, fitted on random tables and converted by skl2onnx."""
+"""scikit-learn pipelines of the supported kinds, fitted on random tables and converted by
+skl2onnx."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The line of JSON in which the Python oracle and the Go tests exchange models, inputs and outputs."""
+"""The line of JSON in which the Python oracle and the Go tests exchange models, inputs and
+outputs."""
 
 from __future__ import annotations
 

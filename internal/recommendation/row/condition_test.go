@@ -41,18 +41,22 @@ func startDynamoDB(t *testing.T) *dynamodb.Client {
 		return err == nil && connection.Close() == nil
 	}, 30*time.Second, 20*time.Millisecond, "the emulator does not answer: run `make setup`")
 	client := dynamodb.New(dynamodb.Options{
-		Region: "us-east-1", BaseEndpoint: aws.String("http://" + address.String()), Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""),
+		Region: "us-east-1", BaseEndpoint: aws.String("http://" + address.String()),
+		Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""),
 	})
 	_, err = client.CreateTable(t.Context(), &dynamodb.CreateTableInput{
 		TableName: aws.String("recommendations"), BillingMode: types.BillingModePayPerRequest,
-		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String(SessionID), AttributeType: types.ScalarAttributeTypeS}},
-		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String(SessionID), KeyType: types.KeyTypeHash}},
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String(SessionID),
+			AttributeType: types.ScalarAttributeTypeS}},
+		KeySchema: []types.KeySchemaElement{{AttributeName: aws.String(SessionID),
+			KeyType: types.KeyTypeHash}},
 	})
 	require.NoError(t, err)
 	return client
 }
 
-// The condition says the same as recommendation.Record.Supersedes, and so a row never goes back in event time.
+// The condition says the same as recommendation.Record.Supersedes, and so a row never goes back in
+// event time.
 func TestConditionAgreesWithSupersedes(t *testing.T) {
 	client := startDynamoDB(t)
 	random := rand.New(rand.NewPCG(4, 2))
@@ -60,12 +64,15 @@ func TestConditionAgreesWithSupersedes(t *testing.T) {
 	replaced, kept := 0, 0
 	for round := range 150 {
 		event, err := activity.Decode(fmt.Appendf(nil,
-			`{"session_id":"a","customer_number":%d,"city":"Nantes","country":"France","credit_limit":21000}`, random.IntN(4)))
+			`{"session_id":"a","customer_number":%d,"city":"Nantes","country":"France","credit_limit":21000}`,
+			random.IntN(4)))
 		require.NoError(t, err)
 		// Few times and few identities, so that equal ones meet.
-		from := activity.FromStream("activity", "shard", fmt.Sprint(random.IntN(3)), at.Add(time.Duration(random.IntN(2+round/15))*time.Second))
+		from := activity.FromStream("activity", "shard", fmt.Sprint(random.IntN(3)),
+			at.Add(time.Duration(random.IntN(2+round/15))*time.Second))
 		record := recommendation.Record{
-			Event: event.Identify(from), Items: []recommendation.Item{}, ModelVersion: "0123456789ab", Degraded: random.IntN(2) == 0,
+			Event: event.Identify(from), Items: []recommendation.Item{}, ModelVersion: "0123456789ab",
+			Degraded:      random.IntN(2) == 0,
 			RecommendedAt: at.Add(time.Duration(round) * time.Millisecond),
 		}
 		_, err = client.PutItem(t.Context(), &dynamodb.PutItemInput{
@@ -82,7 +89,8 @@ func TestConditionAgreesWithSupersedes(t *testing.T) {
 			kept++
 		}
 		output, err := client.GetItem(t.Context(), &dynamodb.GetItemInput{
-			TableName: aws.String("recommendations"), Key: map[string]types.AttributeValue{SessionID: &types.AttributeValueMemberS{Value: "a"}},
+			TableName: aws.String("recommendations"),
+			Key:       map[string]types.AttributeValue{SessionID: &types.AttributeValueMemberS{Value: "a"}},
 		})
 		require.NoError(t, err)
 		stored, err := ReadRecord(output.Item)

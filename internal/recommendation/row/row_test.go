@@ -16,12 +16,14 @@ var at = time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)
 
 func example(t *testing.T) recommendation.Record {
 	t.Helper()
-	event, err := activity.Decode([]byte(`{"session_id":"a","customer_number":4,"city":"Nantes","country":"France","credit_limit":21000}`))
+	event, err := activity.Decode([]byte(`{"session_id":"a","customer_number":4,"city":"Nantes","country":"France",
+		"credit_limit":21000}`))
 	require.NoError(t, err)
 	return recommendation.Record{
 		// In another zone, so that the row's UTC is not the event's own spelling.
 		Event: event.Identify(activity.FromStream("activity", "shard", "1", at.In(time.FixedZone("east", 3600)))),
-		Items: []recommendation.Item{{ID: "S10_1678", Score: 0.5}}, ModelVersion: "0123456789ab", Degraded: true, RecommendedAt: at,
+		Items: []recommendation.Item{{ID: "S10_1678", Score: 0.5}}, ModelVersion: "0123456789ab", Degraded: true,
+		RecommendedAt: at,
 	}
 }
 
@@ -62,12 +64,14 @@ func TestRowsOfAnotherFormAreRefused(t *testing.T) {
 		item    map[string]types.AttributeValue
 		message string
 	}{
-		"no session": {map[string]types.AttributeValue{"event_time": text("2026-03-01T09:30:00.000000000Z")}, "without the text session_id"},
-		"no time":    {map[string]types.AttributeValue{"session_id": text("a")}, "without the text event_time"},
+		"no session": {map[string]types.AttributeValue{"event_time": text("2026-03-01T09:30:00.000000000Z")},
+			"without the text session_id"},
+		"no time": {map[string]types.AttributeValue{"session_id": text("a")}, "without the text event_time"},
 		"a number for a time": {map[string]types.AttributeValue{
 			"session_id": text("a"), "event_time": &types.AttributeValueMemberN{Value: "1"},
 		}, "without the text event_time"},
-		"a time of another form": {map[string]types.AttributeValue{"session_id": text("a"), "event_time": text("yesterday")}, "event_time: "},
+		"a time of another form": {map[string]types.AttributeValue{"session_id": text("a"),
+			"event_time": text("yesterday")}, "event_time: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := ReadPosition(test.item)

@@ -44,7 +44,8 @@ func TestRows_areTheSameInEitherFormat(t *testing.T) {
 		rows, err := read(t, kind, columns, file(t, kind))
 		require.NoError(t, err)
 		assert.Equal(t, [][]string{
-			{"1", "-7", "S10_1", "81.35", "-0.05", "12345678901234567890.1234", "1969-12-31", "2004-11-24 23:59:59", "true", "2.5"},
+			{"1", "-7", "S10_1", "81.35", "-0.05", "12345678901234567890.1234", "1969-12-31", "2004-11-24 23:59:59",
+				"true", "2.5"},
 			{"2", "", "", "", "100000000000000000.00", "", "", "", "false", ""},
 		}, rows, kind)
 	}

@@ -18,7 +18,8 @@ import (
 const (
 	// writers bounds the rows that are written at the same time.
 	writers = 8
-	// answerMargin is kept of the function's time to report what was not delivered: a time-out reports nothing.
+	// answerMargin is kept of the function's time to report what was not delivered: a time-out
+	// reports nothing.
 	answerMargin = time.Second
 )
 
@@ -41,9 +42,9 @@ type arrival struct {
 	position int
 }
 
-// Handle writes the latest record of every session in the batch. Events that break the contract are counted and passed over:
-// the archive's error output keeps them. When something else fails it reports the first event that was not delivered, from
-// which on the mapping tries again.
+// Handle writes the latest record of every session in the batch. Events that break the contract are
+// counted and passed over: the archive's error output keeps them. When something else fails it
+// reports the first event that was not delivered, from which on the mapping tries again.
 func (h Handler) Handle(ctx context.Context, batch events.KinesisEvent) (events.KinesisEventResponse, error) {
 	if deadline, limited := ctx.Deadline(); limited {
 		var cancel context.CancelFunc
@@ -89,7 +90,8 @@ func decode(record events.KinesisEventRecord) (activity.Event, error) {
 	})
 }
 
-// deliver returns the position of the first event that was not delivered; past the end of the batch when all were.
+// deliver returns the position of the first event that was not delivered; past the end of the batch
+// when all were.
 func (h Handler) deliver(ctx context.Context, accepted []arrival, counts metrics.Counts) int {
 	const none = int(^uint(0) >> 1)
 	if len(accepted) == 0 {
@@ -121,7 +123,8 @@ func (h Handler) deliver(ctx context.Context, accepted []arrival, counts metrics
 	undelivered := none
 	for i, row := range rows {
 		if errs[i] != nil {
-			h.Logger.ErrorContext(ctx, "session not delivered", slog.Int("events", len(row.members)), slog.Any("error", errs[i]))
+			h.Logger.ErrorContext(ctx, "session not delivered", slog.Int("events", len(row.members)),
+				slog.Any("error", errs[i]))
 			counts[metrics.Failed] += len(row.members)
 			undelivered = min(undelivered, accepted[row.members[0]].position)
 			continue
@@ -142,7 +145,8 @@ type sessionRow struct {
 	members []int
 }
 
-// latest folds the records of each session into the one that supersedes the others: the rest would be overwritten at once.
+// latest folds the records of each session into the one that supersedes the others: the rest would
+// be overwritten at once.
 func latest(records []recommendation.Record) []sessionRow {
 	var rows []sessionRow
 	position := map[string]int{}

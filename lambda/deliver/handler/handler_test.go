@@ -46,7 +46,8 @@ func answers(events []activity.Event) ([]recommendation.Record, error) {
 // putter answers PutItem in the test's own process.
 type putter func(context.Context, *dynamodb.PutItemInput) error
 
-func (p putter) PutItem(ctx context.Context, input *dynamodb.PutItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
+func (p putter) PutItem(ctx context.Context, input *dynamodb.PutItemInput,
+	_ ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
 	return &dynamodb.PutItemOutput{}, p(ctx, input)
 }
 
@@ -83,7 +84,8 @@ func newHandler(recommender Recommender, put putter) recorded {
 }
 
 func payload(session string, customer int) string {
-	return fmt.Sprintf(`{"session_id":%q,"customer_number":%d,"city":"Nantes","country":"France","credit_limit":21000}`, session, customer)
+	return fmt.Sprintf(`{"session_id":%q,"customer_number":%d,"city":"Nantes","country":"France","credit_limit":21000}`,
+		session, customer)
 }
 
 func batch(payloads ...string) events.KinesisEvent {
@@ -163,7 +165,10 @@ func TestBadEventsAreCountedAndPassedOver(t *testing.T) {
 
 func TestFailureOfTheRecommenderIsRetriedFromTheFirstGoodEvent(t *testing.T) {
 	var table puts
-	handler := newHandler(recommending(func([]activity.Event) ([]recommendation.Record, error) { return nil, errors.New("no active model") }), table.put)
+	handler := newHandler(recommending(func([]activity.Event) ([]recommendation.Record, error) {
+		return nil,
+			errors.New("no active model")
+	}), table.put)
 	response, err := handler.Handle(t.Context(), batch("{", payload("a", 1), payload("b", 1)))
 	require.NoError(t, err)
 	assert.Equal(t, []string{"seq-1"}, failures(response))
@@ -180,7 +185,8 @@ func TestFailureOfOneSessionIsRetriedFromItsFirstEvent(t *testing.T) {
 		}
 		return table.put(ctx, input)
 	})
-	response, err := handler.Handle(t.Context(), batch(payload("a", 2), payload("b", 2), payload("c", 2), payload("b", 4)))
+	response, err := handler.Handle(t.Context(), batch(payload("a", 2), payload("b", 2), payload("c", 2),
+		payload("b", 4)))
 	require.NoError(t, err)
 	assert.Equal(t, []string{"seq-1"}, failures(response))
 	assert.Equal(t, 2, table.count, "the other sessions are delivered")
@@ -218,14 +224,15 @@ func TestEmptyBatchAnswersAnEmptyList(t *testing.T) {
 	assert.JSONEq(t, `{"batchItemFailures":[]}`, string(wire))
 }
 
-// Batches may arrive in any order and more than once: the fold and the row's condition together always end with the record
-// that supersedes all others.
+// Batches may arrive in any order and more than once: the fold and the row's condition together
+// always end with the record that supersedes all others.
 func TestFoldKeepsTheRecordThatSupersedesAllOthers(t *testing.T) {
 	var all []activity.Event
 	for i := range 6 {
 		event, err := activity.Decode([]byte(payload("a", i)))
 		require.NoError(t, err)
-		all = append(all, event.Identify(activity.FromStream("activity", "shard", fmt.Sprint(i), at.Add(time.Duration(i/2)*time.Second))))
+		all = append(all, event.Identify(activity.FromStream("activity", "shard", fmt.Sprint(i),
+			at.Add(time.Duration(i/2)*time.Second))))
 	}
 	records, err := answers(all)
 	require.NoError(t, err)

@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	// searchTime bounds one question to the store, logging in included; then the most popular products answer.
+	// searchTime bounds one question to the store, logging in included; then the most popular
+	// products answer.
 	searchTime = 3 * time.Second
 	// reloads bounds how often one request follows a store that moves on.
 	reloads = 3
@@ -36,8 +37,9 @@ type Engine struct {
 	model *model
 }
 
-// Recommend answers a batch with one model, in one statement. When the store cannot be asked and a model is in memory, the
-// most popular products answer; without one it is an error that a later try may not meet.
+// Recommend answers a batch with one model, in one statement. When the store cannot be asked and a
+// model is in memory, the most popular products answer; without one it is an error that a later try
+// may not meet.
 func (e *Engine) Recommend(ctx context.Context, request inference.BatchRequest) (inference.BatchAnswer, error) {
 	var answer inference.BatchAnswer
 	err := e.withModel(ctx, func(current *model) error {
@@ -49,20 +51,23 @@ func (e *Engine) Recommend(ctx context.Context, request inference.BatchRequest) 
 		return answer, nil
 	}
 	if current := e.loaded(); current != nil && ctx.Err() == nil && !errors.Is(err, embeddings.ErrNoActiveModel) {
-		e.Logger.ErrorContext(ctx, "the most popular products answer", slog.Int("events", len(request.Events)), slog.Any("error", err))
+		e.Logger.ErrorContext(ctx, "the most popular products answer", slog.Int("events", len(request.Events)),
+			slog.Any("error", err))
 		return current.mostPopular(request), nil
 	}
 	return inference.BatchAnswer{}, err
 }
 
-func (e *Engine) recommend(ctx context.Context, current *model, request inference.BatchRequest) (inference.BatchAnswer, error) {
+func (e *Engine) recommend(ctx context.Context, current *model, request inference.BatchRequest) (inference.BatchAnswer,
+	error) {
 	ctx, cancel := context.WithTimeout(ctx, searchTime)
 	defer cancel()
 	vectors, err := e.userVectors(ctx, current, request.Events)
 	if err != nil {
 		return inference.BatchAnswer{}, err
 	}
-	query := embeddings.Query{Version: current.version(), ItemsPerUser: request.Limit, ItemsPerProduct: request.SimilarLimit}
+	query := embeddings.Query{Version: current.version(), ItemsPerUser: request.Limit,
+		ItemsPerProduct: request.SimilarLimit}
 	var asked []int // position in the request of each user in the query
 	for i, event := range request.Events {
 		if vectors[i] != nil {
@@ -88,13 +93,16 @@ func (e *Engine) recommend(ctx context.Context, current *model, request inferenc
 	return answer, nil
 }
 
-// userVectors are those of the tower, or, without one, those that the store has. A user without a vector gets nil.
-func (e *Engine) userVectors(ctx context.Context, current *model, events []inference.BatchEvent) ([]embeddings.Vector, error) {
+// userVectors are those of the tower, or, without one, those that the store has. A user without a
+// vector gets nil.
+func (e *Engine) userVectors(ctx context.Context, current *model, events []inference.BatchEvent) ([]embeddings.Vector,
+	error) {
 	if current.tower != nil {
 		features := make([]activity.Features, len(events))
 		for i, event := range events {
 			features[i] = activity.Features{
-				City: activity.Normalise(event.City), Country: activity.Normalise(event.Country), CreditLimit: event.CreditLimit,
+				City: activity.Normalise(event.City), Country: activity.Normalise(event.Country),
+				CreditLimit: event.CreditLimit,
 			}
 		}
 		return current.tower.Embed(features)
@@ -119,12 +127,14 @@ func (e *Engine) UserEmbeddings(ctx context.Context, customers []inference.Custo
 	features := make([]activity.Features, len(customers))
 	for i, customer := range customers {
 		features[i] = activity.Features{
-			City: activity.Normalise(customer.City), Country: activity.Normalise(customer.Country), CreditLimit: customer.CreditLimit,
+			City: activity.Normalise(customer.City), Country: activity.Normalise(customer.Country),
+			CreditLimit: customer.CreditLimit,
 		}
 	}
 	vectors := make([][]float32, len(customers))
 	err := e.withModel(ctx, func(current *model) error {
-		// Nothing is asked of the store here, so that the tower is the active model's is asked by itself.
+		// Nothing is asked of the store here, so that the tower is the active model's is asked by
+		// itself.
 		active, err := e.Store.Active(ctx)
 		if err != nil {
 			return err
@@ -154,7 +164,8 @@ func (e *Engine) ItemsFromUser(ctx context.Context, vector []float32, limit int)
 }
 
 // ItemsFromItem are the items nearest to an item; known tells whether the model has that.
-func (e *Engine) ItemsFromItem(ctx context.Context, code string, limit int) (similar []recommendation.Neighbour, known bool, err error) {
+func (e *Engine) ItemsFromItem(ctx context.Context, code string, limit int) (similar []recommendation.Neighbour,
+	known bool, err error) {
 	found, err := e.nearest(ctx, embeddings.Query{Products: []string{code}, ItemsPerProduct: limit})
 	if err != nil {
 		return nil, false, err
@@ -174,7 +185,8 @@ func (e *Engine) nearest(ctx context.Context, query embeddings.Query) (embedding
 	return found, err
 }
 
-// withModel runs a question with the model in memory, and again with a fresh one where the store has moved on.
+// withModel runs a question with the model in memory, and again with a fresh one where the store
+// has moved on.
 func (e *Engine) withModel(ctx context.Context, ask func(*model) error) error {
 	current := e.loaded()
 	for attempt := 0; ; attempt++ {
@@ -199,7 +211,8 @@ func (e *Engine) loaded() *model {
 	return e.model
 }
 
-// reload brings the store's active model into memory. Until that has succeeded the one before stays.
+// reload brings the store's active model into memory. Until that has succeeded the one before
+// stays.
 func (e *Engine) reload(ctx context.Context) (*model, error) {
 	active, err := e.Store.Active(ctx)
 	if err != nil {
@@ -215,7 +228,8 @@ func (e *Engine) reload(ctx context.Context) (*model, error) {
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
 	e.model = fresh
-	e.Logger.InfoContext(ctx, "model loaded", slog.String("model_version", fresh.version()), slog.Bool("towers", fresh.tower != nil))
+	e.Logger.InfoContext(ctx, "model loaded", slog.String("model_version", fresh.version()),
+		slog.Bool("towers", fresh.tower != nil))
 	return fresh, nil
 }
 

@@ -15,8 +15,8 @@ type Handler struct {
 	Engine *Engine
 }
 
-// Handle tells the two apart: only an HTTP request has a requestContext. A batch that breaks the contract and one that
-// cannot be answered now are errors; HTTP has its status codes.
+// Handle tells the two apart: only an HTTP request has a requestContext. A batch that breaks the
+// contract and one that cannot be answered now are errors; HTTP has its status codes.
 func (h Handler) Handle(ctx context.Context, payload json.RawMessage) (any, error) {
 	var kind struct {
 		RequestContext *json.RawMessage `json:"requestContext"`

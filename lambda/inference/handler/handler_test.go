@@ -28,7 +28,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(postgrestest.Run(m)) }
 
-// platform is a handler with a store and a bucket of its own. It reads with the role that it has on AWS.
+// platform is a handler with a store and a bucket of its own. It reads with the role that it has on
+// AWS.
 type platform struct {
 	Handler
 	owner    *embeddings.Store
@@ -48,14 +49,16 @@ func newPlatform(t testing.TB) *platform {
 		return pool
 	}
 	admin := pool(cluster.DSN(database))
-	p := &platform{owner: embeddings.NewStore(admin), objects: modelstoretest.New(), logs: &bytes.Buffer{}, database: database}
+	p := &platform{owner: embeddings.NewStore(admin), objects: modelstoretest.New(), logs: &bytes.Buffer{},
+		database: database}
 	_, err := p.owner.Migrate(t.Context())
 	require.NoError(t, err)
 	_, err = admin.Exec(t.Context(), "ALTER ROLE inference_reader PASSWORD 'reader'")
 	require.NoError(t, err)
 	p.reading = pool(cluster.DSNFor("inference_reader", "reader", database))
 	p.Handler = Handler{Engine: &Engine{
-		Store: embeddings.NewStore(p.reading), Bucket: p.objects.Bucket(), Logger: slog.New(slog.NewJSONHandler(p.logs, nil)),
+		Store: embeddings.NewStore(p.reading), Bucket: p.objects.Bucket(),
+		Logger: slog.New(slog.NewJSONHandler(p.logs, nil)),
 	}}
 	return p
 }
@@ -98,7 +101,8 @@ func (p *platform) ask(t testing.TB, request inference.BatchRequest) (inference.
 	return inference.DecodeBatchAnswer(wire, request)
 }
 
-func (p *platform) http(t testing.TB, method, path, body string, query map[string]string) events.LambdaFunctionURLResponse {
+func (p *platform) http(t testing.TB, method, path, body string,
+	query map[string]string) events.LambdaFunctionURLResponse {
 	t.Helper()
 	request := events.LambdaFunctionURLRequest{RawPath: path, Body: body, QueryStringParameters: query}
 	request.RequestContext.HTTP.Method = method
@@ -141,11 +145,13 @@ func TestBrokenContractsAreRefusedWithReasons(t *testing.T) {
 		status             int
 		message            string
 	}{
-		"no customers":       {http.MethodPost, "/user_embeddings", `[]`, nil, 400, "an array of 1 to 1000 values"},
-		"course's spelling":  {http.MethodPost, "/user_embeddings", `[{"city":"x","country":"y","credit_limit":1}]`, nil, 400, "creditlimit"},
-		"short vector":       {http.MethodPost, "/items_from_user", `[1,2]`, nil, 400, "an array of 32 to 32 values"},
-		"no JSON":            {http.MethodPost, "/items_from_user", `<`, nil, 400, "one JSON value"},
-		"limit of zero":      {http.MethodGet, "/items_from_item", "", map[string]string{"item_id": "a", "limit": "0"}, 400, "limit"},
+		"no customers": {http.MethodPost, "/user_embeddings", `[]`, nil, 400, "an array of 1 to 1000 values"},
+		"course's spelling": {http.MethodPost, "/user_embeddings", `[{"city":"x","country":"y","credit_limit":1}]`,
+			nil, 400, "creditlimit"},
+		"short vector": {http.MethodPost, "/items_from_user", `[1,2]`, nil, 400, "an array of 32 to 32 values"},
+		"no JSON":      {http.MethodPost, "/items_from_user", `<`, nil, 400, "one JSON value"},
+		"limit of zero": {http.MethodGet, "/items_from_item", "", map[string]string{"item_id": "a", "limit": "0"},
+			400, "limit"},
 		"no item":            {http.MethodGet, "/items_from_item", "", nil, 400, "item_id"},
 		"unknown route":      {http.MethodGet, "/", "", nil, 404, "POST /user_embeddings"},
 		"wrong method":       {http.MethodGet, "/user_embeddings", "", nil, 405, "takes POST, not GET"},
@@ -182,7 +188,8 @@ func TestEmbeddingsOnlyKnownCustomersAreServedAndOthersGetTheMostPopular(t *test
 	model := p.load(t, 1)
 	cart := []string{modelstoretest.Product(0), modelstoretest.Product(3)}
 	request := inference.BatchRequest{Limit: 4, Events: []inference.BatchEvent{
-		event(101, cart, []string{modelstoretest.Product(7)}), event(999, cart, nil), event(102, nil, []string{"unknown"}), event(101, nil, nil),
+		event(101, cart, []string{modelstoretest.Product(7)}), event(999, cart, nil),
+		event(102, nil, []string{"unknown"}), event(101, nil, nil),
 	}}
 	answer, err := p.ask(t, request)
 	require.NoError(t, err)
@@ -193,9 +200,11 @@ func TestEmbeddingsOnlyKnownCustomersAreServedAndOthersGetTheMostPopular(t *test
 	for _, result := range answer.Results {
 		assert.Len(t, result.Items, 4)
 	}
-	assert.Equal(t, []recommendation.Item{{ID: "P_001", Score: 19}, {ID: "P_002", Score: 18}, {ID: "P_004", Score: 16}, {ID: "P_005", Score: 15}},
+	assert.Equal(t, []recommendation.Item{{ID: "P_001", Score: 19}, {ID: "P_002", Score: 18}, {ID: "P_004", Score: 16},
+		{ID: "P_005", Score: 15}},
 		answer.Results[1].Items, "the most popular that are not in the cart")
-	assert.ElementsMatch(t, []string{"P_000", "P_003", "P_007"}, keys(answer.Similar), "products that the model does not know have no entry")
+	assert.ElementsMatch(t, []string{"P_000", "P_003", "P_007"}, keys(answer.Similar),
+		"products that the model does not know have no entry")
 	for _, similar := range answer.Similar {
 		assert.Len(t, similar, 4)
 	}
@@ -220,11 +229,13 @@ func keys[V any](values map[string]V) []string {
 func TestBatchAgreesWithTheRoutesAndTheCoursesQuery(t *testing.T) {
 	p := newPlatform(t)
 	p.load(t, 1)
-	answer, err := p.ask(t, inference.BatchRequest{Limit: 5, Events: []inference.BatchEvent{event(103, nil, []string{"P_004"})}})
+	answer, err := p.ask(t, inference.BatchRequest{Limit: 5,
+		Events: []inference.BatchEvent{event(103, nil, []string{"P_004"})}})
 	require.NoError(t, err)
 
 	var vector string
-	require.NoError(t, p.reading.QueryRow(t.Context(), "select embedding::text from user_emb where id = 103").Scan(&vector))
+	require.NoError(t, p.reading.QueryRow(t.Context(),
+		"select embedding::text from user_emb where id = 103").Scan(&vector))
 	response := p.http(t, http.MethodPost, "/items_from_user", vector, map[string]string{"limit": "5"})
 	items, err := inference.DecodeItems([]byte(response.Body))
 	require.NoError(t, err)
@@ -235,8 +246,10 @@ func TestBatchAgreesWithTheRoutesAndTheCoursesQuery(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, answer.Similar["P_004"], neighbours)
 
-	assert.Equal(t, http.StatusNotFound, p.http(t, http.MethodGet, "/items_from_item", "", map[string]string{"item_id": "none"}).StatusCode)
-	response = p.http(t, http.MethodPost, "/user_embeddings", `[{"city":"Nantes","country":"France","creditlimit":1}]`, nil)
+	assert.Equal(t, http.StatusNotFound, p.http(t, http.MethodGet, "/items_from_item", "",
+		map[string]string{"item_id": "none"}).StatusCode)
+	response = p.http(t, http.MethodPost, "/user_embeddings", `[{"city":"Nantes","country":"France","creditlimit":1}]`,
+		nil)
 	assert.Equal(t, http.StatusNotImplemented, response.StatusCode)
 	assert.Contains(t, response.Body, "no towers")
 }
@@ -288,7 +301,8 @@ func TestTwoModelsNeverMix(t *testing.T) {
 	for range 200 {
 		answer, err := p.ask(t, request)
 		require.NoError(t, err)
-		if !answer.Results[0].Degraded { // a store that moves on faster than it is followed leaves the most popular products
+		// a store that moves on faster than it is followed leaves the most popular products
+		if !answer.Results[0].Degraded {
 			require.Equal(t, want[answer.ModelVersion], answer)
 			fresh++
 		}
@@ -301,7 +315,8 @@ func TestTwoModelsNeverMix(t *testing.T) {
 func TestStoreThatIsDownLeavesTheMostPopular(t *testing.T) {
 	p := newPlatform(t)
 	model := p.load(t, 1)
-	request := inference.BatchRequest{Limit: 3, Events: []inference.BatchEvent{event(100, []string{"P_001"}, []string{"P_002"})}}
+	request := inference.BatchRequest{Limit: 3, Events: []inference.BatchEvent{event(100, []string{"P_001"},
+		[]string{"P_002"})}}
 	_, err := p.ask(t, request)
 	require.NoError(t, err)
 	p.reading.Close()
@@ -309,7 +324,8 @@ func TestStoreThatIsDownLeavesTheMostPopular(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, model.Manifest.ModelVersion, answer.ModelVersion)
 	assert.True(t, answer.Results[0].Degraded)
-	assert.Equal(t, []recommendation.Item{{ID: "P_000", Score: 20}, {ID: "P_002", Score: 18}, {ID: "P_003", Score: 17}}, answer.Results[0].Items)
+	assert.Equal(t, []recommendation.Item{{ID: "P_000", Score: 20}, {ID: "P_002", Score: 18}, {ID: "P_003", Score: 17}},
+		answer.Results[0].Items)
 	assert.Empty(t, answer.Similar)
 	assert.Contains(t, p.logs.String(), "the most popular products answer")
 	response := p.http(t, http.MethodGet, "/items_from_item", "", map[string]string{"item_id": "P_000"})
@@ -329,7 +345,8 @@ func TestDamagedManifestIsRefused(t *testing.T) {
 	first := p.load(t, 1)
 	request := inference.BatchRequest{Limit: 3, Events: []inference.BatchEvent{event(100, nil, nil)}}
 	second := p.load(t, 2)
-	p.objects.Change(second.Manifest.ModelVersion, artifacts.ManifestName, []byte(`{"model_version":"`+second.Manifest.ModelVersion+`"}`))
+	p.objects.Change(second.Manifest.ModelVersion, artifacts.ManifestName,
+		[]byte(`{"model_version":"`+second.Manifest.ModelVersion+`"}`))
 	_, err := p.ask(t, request)
 	require.ErrorContains(t, err, "model "+second.Manifest.ModelVersion+" is refused")
 
@@ -350,7 +367,8 @@ func BenchmarkBatch(b *testing.B) {
 	p.load(b, 1)
 	request := inference.BatchRequest{Limit: 5}
 	for i := range 100 {
-		request.Events = append(request.Events, event(100+i%5, []string{"P_001"}, []string{fmt.Sprintf("P_%03d", i%20)}))
+		request.Events = append(request.Events, event(100+i%5, []string{"P_001"},
+			[]string{fmt.Sprintf("P_%03d", i%20)}))
 	}
 	for b.Loop() {
 		if _, err := p.ask(b, request); err != nil {

@@ -56,7 +56,8 @@ func (m *model) mostPopular(request inference.BatchRequest) inference.BatchAnswe
 	}
 	for i, event := range request.Events {
 		answer.Results[i] = inference.BatchResult{
-			EventID: event.EventID, Items: recommendation.NotInCart(m.ranking.Items, event.Cart, request.Limit), Degraded: true,
+			EventID: event.EventID, Items: recommendation.NotInCart(m.ranking.Items, event.Cart, request.Limit),
+			Degraded: true,
 		}
 	}
 	return answer

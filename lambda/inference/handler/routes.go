@@ -17,7 +17,8 @@ import (
 	"diecast/internal/strictjson"
 )
 
-// retryAfter is when a caller may try again, in seconds: until then a model is loaded or a database is back.
+// retryAfter is when a caller may try again, in seconds: until then a model is loaded or a database
+// is back.
 const retryAfter = 30
 
 // route answers a request whose method is right with a value for JSON.
@@ -31,32 +32,35 @@ var errUnknownItem = errors.New("the active model does not know this item")
 
 func (h Handler) routes() map[string]route {
 	return map[string]route{
-		inference.UserEmbeddingsRoute: {http.MethodPost, func(ctx context.Context, body []byte, _ map[string]string) (any, error) {
-			customers, err := inference.DecodeCustomers(body)
-			if err != nil {
-				return nil, err
-			}
-			return h.Engine.UserEmbeddings(ctx, customers)
-		}},
-		inference.ItemsFromUserRoute: {http.MethodPost, func(ctx context.Context, body []byte, query map[string]string) (any, error) {
-			vector, err := inference.DecodeVector(body)
-			limit, limitErr := inference.ReadItemsFromUserQuery(query)
-			if err := errors.Join(err, limitErr); err != nil {
-				return nil, err
-			}
-			return h.Engine.ItemsFromUser(ctx, vector, limit)
-		}},
-		inference.ItemsFromItemRoute: {http.MethodGet, func(ctx context.Context, _ []byte, query map[string]string) (any, error) {
-			wanted, err := inference.ReadItemsFromItemQuery(query)
-			if err != nil {
-				return nil, err
-			}
-			items, known, err := h.Engine.ItemsFromItem(ctx, wanted.ItemID, wanted.Limit)
-			if err == nil && !known {
-				err = errUnknownItem
-			}
-			return items, err
-		}},
+		inference.UserEmbeddingsRoute: {http.MethodPost,
+			func(ctx context.Context, body []byte, _ map[string]string) (any, error) {
+				customers, err := inference.DecodeCustomers(body)
+				if err != nil {
+					return nil, err
+				}
+				return h.Engine.UserEmbeddings(ctx, customers)
+			}},
+		inference.ItemsFromUserRoute: {http.MethodPost,
+			func(ctx context.Context, body []byte, query map[string]string) (any, error) {
+				vector, err := inference.DecodeVector(body)
+				limit, limitErr := inference.ReadItemsFromUserQuery(query)
+				if err := errors.Join(err, limitErr); err != nil {
+					return nil, err
+				}
+				return h.Engine.ItemsFromUser(ctx, vector, limit)
+			}},
+		inference.ItemsFromItemRoute: {http.MethodGet,
+			func(ctx context.Context, _ []byte, query map[string]string) (any, error) {
+				wanted, err := inference.ReadItemsFromItemQuery(query)
+				if err != nil {
+					return nil, err
+				}
+				items, known, err := h.Engine.ItemsFromItem(ctx, wanted.ItemID, wanted.Limit)
+				if err == nil && !known {
+					err = errUnknownItem
+				}
+				return items, err
+			}},
 	}
 }
 
@@ -64,11 +68,13 @@ func (h Handler) routes() map[string]route {
 func (h Handler) serve(ctx context.Context, request events.LambdaFunctionURLRequest) events.LambdaFunctionURLResponse {
 	wanted, known := h.routes()[request.RawPath]
 	if !known {
-		return refusal(http.StatusNotFound, fmt.Sprintf("no route %s: there are POST %s, POST %s and GET %s", request.RawPath,
+		return refusal(http.StatusNotFound, fmt.Sprintf("no route %s: there are POST %s, POST %s and GET %s",
+			request.RawPath,
 			inference.UserEmbeddingsRoute, inference.ItemsFromUserRoute, inference.ItemsFromItemRoute))
 	}
 	if method := request.RequestContext.HTTP.Method; method != wanted.method {
-		refused := refusal(http.StatusMethodNotAllowed, fmt.Sprintf("%s takes %s, not %s", request.RawPath, wanted.method, method))
+		refused := refusal(http.StatusMethodNotAllowed, fmt.Sprintf("%s takes %s, not %s", request.RawPath,
+			wanted.method, method))
 		refused.Headers["Allow"] = wanted.method
 		return refused
 	}

@@ -23,8 +23,8 @@ type tower struct {
 	output string
 }
 
-// newTower compiles a user tower and refuses it unless it takes and gives what the manifest says and reproduces the golden
-// vectors. Its error names everything that differs.
+// newTower compiles a user tower and refuses it unless it takes and gives what the manifest says
+// and reproduces the golden vectors. Its error names everything that differs.
 func newTower(file []byte, manifest artifacts.Manifest) (*tower, error) {
 	graph, err := onnx.Load(file)
 	if err != nil {
@@ -40,7 +40,8 @@ func newTower(file []byte, manifest artifacts.Manifest) (*tower, error) {
 	return t, nil
 }
 
-// checkInputs wants one value for each user: a rank of one, or of two with a second dimension of one.
+// checkInputs wants one value for each user: a rank of one, or of two with a second dimension of
+// one.
 func (t *tower) checkInputs(want []artifacts.Input) error {
 	types := map[string]onnx.Type{}
 	for _, input := range want {
@@ -49,10 +50,12 @@ func (t *tower) checkInputs(want []artifacts.Input) error {
 	var problems []error
 	for _, input := range t.inputs {
 		if types[input.Name] != input.Type {
-			problems = append(problems, fmt.Errorf("input %s of type %s is not in the manifest", input.Name, input.Type))
+			problems = append(problems, fmt.Errorf("input %s of type %s is not in the manifest", input.Name,
+				input.Type))
 		}
 		if !column(input.Shape, 1) && !(len(input.Shape) == 1 && input.Shape[0] == perUser) {
-			problems = append(problems, fmt.Errorf("input %s has shape %v: want one value for each user", input.Name, input.Shape))
+			problems = append(problems, fmt.Errorf("input %s has shape %v: want one value for each user", input.Name,
+				input.Shape))
 		}
 	}
 	if len(t.inputs) != len(want) {
@@ -67,7 +70,8 @@ func (t *tower) checkOutput() error {
 			continue
 		}
 		if output.Type != onnx.Float32 || !column(output.Shape, models.Dimension) {
-			return fmt.Errorf("output %s has type %s and shape %v: want %d floats for each user", output.Name, output.Type, output.Shape, models.Dimension)
+			return fmt.Errorf("output %s has type %s and shape %v: want %d floats for each user", output.Name,
+				output.Type, output.Shape, models.Dimension)
 		}
 		return nil
 	}
@@ -98,7 +102,8 @@ func (t *tower) checkGolden(golden *artifacts.Golden) error {
 			worst = max(worst, math.Abs(float64(vectors[i][j])-want))
 		}
 		if worst > golden.Tolerance {
-			problems = append(problems, fmt.Errorf("golden vector %d differs by %.3g, allowed is %.3g", i, worst, golden.Tolerance))
+			problems = append(problems, fmt.Errorf("golden vector %d differs by %.3g, allowed is %.3g", i, worst,
+				golden.Tolerance))
 		}
 	}
 	return errors.Join(problems...)
@@ -117,7 +122,8 @@ func (t *tower) Embed(users []activity.Features) ([]embeddings.Vector, error) {
 		values := outputs[t.output].Floats()
 		for i := range batch {
 			vector := embeddings.Vector(values[i*models.Dimension : (i+1)*models.Dimension])
-			if length := math.Sqrt(embeddings.InnerProduct(vector, vector)); !(math.Abs(length-1) <= artifacts.UnitTolerance) {
+			if length := math.Sqrt(embeddings.InnerProduct(vector,
+				vector)); !(math.Abs(length-1) <= artifacts.UnitTolerance) {
 				return nil, fmt.Errorf("user tower: it gave a vector of length %v, want 1", length)
 			}
 			vectors = append(vectors, vector)

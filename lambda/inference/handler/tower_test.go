@@ -65,19 +65,22 @@ func towers(t testing.TB, seed uint64) (fstest.MapFS, artifacts.Manifest) {
 		files[name] = artifacts.File{SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(file.Data))}
 	}
 	item := artifacts.GoldenValue{
-		Input:  map[string]any{"product_line": "ships", "product_scale": "1:700", "quantity_in_stock": 1.0, "buy_price": 1.0, "msrp": 1.0},
+		Input: map[string]any{"product_line": "ships", "product_scale": "1:700", "quantity_in_stock": 1.0,
+			"buy_price": 1.0, "msrp": 1.0},
 		Output: make([]float64, models.Dimension),
 	}
 	return folder, artifacts.Manifest{
 		SchemaVersion: 1, ModelVersion: artifacts.Version(files), Mode: artifacts.Towers, Dimension: models.Dimension,
-		Metric: artifacts.Metric, Files: files, Items: artifacts.Count{Rows: 20}, Users: artifacts.Count{Rows: 5}, Origin: artifacts.Trained,
+		Metric: artifacts.Metric, Files: files, Items: artifacts.Count{Rows: 20}, Users: artifacts.Count{Rows: 5},
+		Origin: artifacts.Trained,
 		Towers: &artifacts.TowerPair{
 			User: artifacts.Tower{Path: artifacts.UserTower, Inputs: artifacts.UserInputs(), Output: "embedding"},
 			Item: artifacts.Tower{Path: artifacts.ItemTower, Inputs: artifacts.ItemInputs(), Output: "embedding"},
 		},
-		Training: &artifacts.Training{RunID: "run", Strategy: "replace", Rows: 100, Seed: 1, CreatedAt: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)},
-		Metrics:  map[string]float64{},
-		Golden:   &artifacts.Golden{Tolerance: 1e-5, User: goldenValues(t), Item: []artifacts.GoldenValue{item}},
+		Training: &artifacts.Training{RunID: "run", Strategy: "replace", Rows: 100, Seed: 1,
+			CreatedAt: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)},
+		Metrics: map[string]float64{},
+		Golden:  &artifacts.Golden{Tolerance: 1e-5, User: goldenValues(t), Item: []artifacts.GoldenValue{item}},
 		Popularity: []artifacts.Popular{
 			{ID: "P_000", Score: 2}, {ID: "P_001", Score: 1},
 		},
@@ -100,7 +103,8 @@ func TestTowerReproducesTheGoldenVectorsInAnyBatch(t *testing.T) {
 	_, manifest := towers(t, 1)
 	tower, err := newTower(towerFile(t), manifest)
 	require.NoError(t, err)
-	users := []activity.Features{{City: "nantes", Country: "france", CreditLimit: 21000}, {}, {City: "las vegas", Country: "usa", CreditLimit: 71800}}
+	users := []activity.Features{{City: "nantes", Country: "france", CreditLimit: 21000}, {},
+		{City: "las vegas", Country: "usa", CreditLimit: 71800}}
 	together, err := tower.Embed(users)
 	require.NoError(t, err)
 	for i, user := range users {
@@ -118,11 +122,15 @@ func TestTowerThatDiffersIsRefused(t *testing.T) {
 		change  func(*artifacts.Manifest)
 		message string
 	}{
-		"another golden vector": {func(m *artifacts.Manifest) { m.Golden.User[1].Output[4] += 0.001 }, "golden vector 1 differs by 0.001"},
-		"another output":        {func(m *artifacts.Manifest) { m.Towers.User.Output = "vector" }, "there is no output vector"},
-		"a missing input":       {func(m *artifacts.Manifest) { m.Towers.User.Inputs = m.Towers.User.Inputs[:2] }, "input credit_limit of type float is not in the manifest"},
+		"another golden vector": {func(m *artifacts.Manifest) { m.Golden.User[1].Output[4] += 0.001 },
+			"golden vector 1 differs by 0.001"},
+		"another output": {func(m *artifacts.Manifest) { m.Towers.User.Output = "vector" },
+			"there is no output vector"},
+		"a missing input": {func(m *artifacts.Manifest) { m.Towers.User.Inputs = m.Towers.User.Inputs[:2] },
+			"input credit_limit of type float is not in the manifest"},
 		"another type": {
-			func(m *artifacts.Manifest) { m.Towers.User.Inputs[0].Type = "float" }, "input city of type string is not in the manifest",
+			func(m *artifacts.Manifest) { m.Towers.User.Inputs[0].Type = "float" },
+			"input city of type string is not in the manifest",
 		},
 	}
 	for name, test := range tests {
@@ -145,12 +153,14 @@ func TestEveryCustomerIsServedByTheTower(t *testing.T) {
 	p.loadTowers(t, folder, manifest)
 	stranger := event(99999, []string{"P_003"}, nil)
 	stranger.City, stranger.Country = "  NANTES ", "France"
-	answer, err := p.ask(t, inference.BatchRequest{Limit: 5, Events: []inference.BatchEvent{stranger, event(100, nil, nil)}})
+	answer, err := p.ask(t, inference.BatchRequest{Limit: 5, Events: []inference.BatchEvent{stranger,
+		event(100, nil, nil)}})
 	require.NoError(t, err)
 	assert.False(t, answer.Results[0].Degraded)
 	assert.Len(t, answer.Results[0].Items, 5)
 
-	items, err := artifacts.ReadItems(strings.NewReader(string(folder[artifacts.ItemEmbeddings].Data)), artifacts.ItemEmbeddings)
+	items, err := artifacts.ReadItems(strings.NewReader(string(folder[artifacts.ItemEmbeddings].Data)),
+		artifacts.ItemEmbeddings)
 	require.NoError(t, err)
 	vectors := map[string]embeddings.Vector{}
 	for _, item := range items {
@@ -172,7 +182,8 @@ func TestTheCoursesThreeCallsAgreeWithTheBatch(t *testing.T) {
 	p := newPlatform(t)
 	folder, manifest := towers(t, 1)
 	p.loadTowers(t, folder, manifest)
-	response := p.http(t, http.MethodPost, "/user_embeddings", `[{"city":"Nantes","country":"France","creditlimit":21000}]`, nil)
+	response := p.http(t, http.MethodPost, "/user_embeddings",
+		`[{"city":"Nantes","country":"France","creditlimit":21000}]`, nil)
 	require.Equal(t, http.StatusOK, response.StatusCode, response.Body)
 	vectors, err := inference.DecodeVectors([]byte(response.Body))
 	require.NoError(t, err)

@@ -11,21 +11,26 @@ import (
 	"diecast/internal/activity"
 )
 
-// Source says where an event lay in a Kinesis stream, from which it gets the identity and the time that it does not bring.
+// Source says where an event lay in a Kinesis stream, from which it gets the identity and the time
+// that it does not bring.
 type Source struct {
 	StreamARN, ShardID, SequenceNumber string
 	Arrival                            time.Time
 }
 
-// Decode reads an event and identifies it. The error is an *activity.Error where the event breaks the contract.
+// Decode reads an event and identifies it. The error is an *activity.Error where the event breaks
+// the contract.
 func Decode(data []byte, source Source) (activity.Event, error) {
 	_, stream, _ := strings.Cut(source.StreamARN, ":stream/")
 	if stream == "" || source.ShardID == "" || source.SequenceNumber == "" {
-		return activity.Event{}, fmt.Errorf("it has no place in a stream, from which an event gets its identity: stream %q, shard %q, sequence number %q",
-			source.StreamARN, source.ShardID, source.SequenceNumber)
+		return activity.Event{},
+			fmt.Errorf("it has no place in a stream, from which an event gets its identity: stream %q, shard %q, "+
+				"sequence number %q",
+				source.StreamARN, source.ShardID, source.SequenceNumber)
 	}
 	if year := source.Arrival.UTC().Year(); year < 2000 || year > 2099 {
-		return activity.Event{}, fmt.Errorf("its arrival, %s, lies outside the years 2000 to 2099", source.Arrival.UTC().Format(time.RFC3339))
+		return activity.Event{}, fmt.Errorf("its arrival, %s, lies outside the years 2000 to 2099",
+			source.Arrival.UTC().Format(time.RFC3339))
 	}
 	event, err := activity.Decode(data)
 	if err != nil {

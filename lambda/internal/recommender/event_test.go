@@ -13,7 +13,8 @@ import (
 )
 
 func source(change func(*Source)) Source {
-	source := Source{StreamARN: "arn:aws-cn:kinesis:cn-north-1:123456789012:stream/activity", ShardID: "shardId-0", SequenceNumber: "7", Arrival: at}
+	source := Source{StreamARN: "arn:aws-cn:kinesis:cn-north-1:123456789012:stream/activity", ShardID: "shardId-0",
+		SequenceNumber: "7", Arrival: at}
 	change(&source)
 	return source
 }

@@ -1,5 +1,6 @@
-// Package recommender asks the inference function for the recommendations of a stream's events. Both consumers of the stream
-// use it, so that for the same answer they make the same records. It does not know where a record goes.
+// Package recommender asks the inference function for the recommendations of a stream's events.
+// Both consumers of the stream use it, so that for the same answer they make the same records. It
+// does not know where a record goes.
 package recommender
 
 import (
@@ -22,8 +23,9 @@ const (
 	itemsPerEvent = 5
 	// similarPerProduct is how many similar items each product of an event gets: the course's five.
 	similarPerProduct = 5
-	// batchEvents bounds one invocation so that both ways stay below inference.MaxBytes in the worst case: 14 KB of request
-	// for an event with a full cart, and 11 KB of answer for one with activity.MaxProducts products.
+	// batchEvents bounds one invocation so that both ways stay below inference.MaxBytes in the
+	// worst case: 14 KB of request for an event with a full cart, and 11 KB of answer for one with
+	// activity.MaxProducts products.
 	batchEvents = 250
 )
 
@@ -41,8 +43,8 @@ type Recommender struct {
 	Clock func() time.Time
 }
 
-// Recommend returns the record of each event, in their order. The events must have their identity. An error, also that of
-// the function itself, is one that a later try may not meet.
+// Recommend returns the record of each event, in their order. The events must have their identity.
+// An error, also that of the function itself, is one that a later try may not meet.
 func (r Recommender) Recommend(ctx context.Context, events []activity.Event) ([]recommendation.Record, error) {
 	records := make([]recommendation.Record, 0, len(events))
 	for len(events) > 0 {
@@ -99,7 +101,8 @@ func functionError(kind string, payload []byte) error {
 func record(event activity.Event, answer inference.BatchAnswer, position int, at time.Time) recommendation.Record {
 	result := answer.Results[position]
 	record := recommendation.Record{
-		Event: event, Items: result.Items, ModelVersion: answer.ModelVersion, Degraded: result.Degraded, RecommendedAt: at,
+		Event: event, Items: result.Items, ModelVersion: answer.ModelVersion, Degraded: result.Degraded,
+		RecommendedAt: at,
 	}
 	for _, product := range event.Products() {
 		if neighbours, known := answer.Similar[product]; known {

@@ -26,7 +26,8 @@ var at = time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)
 // invoker answers invocations in the test's own process.
 type invoker func(*lambda.InvokeInput) (*lambda.InvokeOutput, error)
 
-func (i invoker) Invoke(_ context.Context, input *lambda.InvokeInput, _ ...func(*lambda.Options)) (*lambda.InvokeOutput, error) {
+func (i invoker) Invoke(_ context.Context, input *lambda.InvokeInput, _ ...func(*lambda.Options)) (*lambda.InvokeOutput,
+	error) {
 	return i(input)
 }
 
@@ -37,7 +38,8 @@ func event(t *testing.T, number int, cart ...string) activity.Event {
 		history = append(history, map[string]any{"product_code": code, "quantity": 2, "in_shopping_cart": true})
 	}
 	data, err := json.Marshal(map[string]any{
-		"session_id": fmt.Sprintf("s-%d", number), "customer_number": number, "city": " Nantes ", "country": "France", "credit_limit": 1,
+		"session_id": fmt.Sprintf("s-%d", number), "customer_number": number, "city": " Nantes ", "country": "France",
+		"credit_limit":   1,
 		"browse_history": history,
 	})
 	require.NoError(t, err)
@@ -95,8 +97,10 @@ func TestRecordHoldsTheAnswer(t *testing.T) {
 	require.NoError(t, err)
 	neighbour := []recommendation.Neighbour{{ID: "S10_1949", Distance: 0.25}}
 	assert.Equal(t, []recommendation.Record{{
-		Event: asked, Items: []recommendation.Item{{ID: "S10_1678", Score: 0.5}}, ModelVersion: version, RecommendedAt: at,
-		Similar: []recommendation.Similar{{ProductCode: "S18_CART", Items: neighbour}, {ProductCode: "S18_BROWSED", Items: neighbour}},
+		Event: asked, Items: []recommendation.Item{{ID: "S10_1678", Score: 0.5}}, ModelVersion: version,
+		RecommendedAt: at,
+		Similar: []recommendation.Similar{{ProductCode: "S18_CART", Items: neighbour}, {ProductCode: "S18_BROWSED",
+			Items: neighbour}},
 	}}, records, "the cart's products come first")
 }
 
@@ -122,15 +126,20 @@ func TestFailuresAreErrors(t *testing.T) {
 		invoke  invoker
 		message string
 	}{
-		"throttled":         {func(*lambda.InvokeInput) (*lambda.InvokeOutput, error) { return nil, throttled }, "TooManyRequestsException"},
-		"no active model":   {output("Unhandled", `{"errorMessage":"no active model","errorType":"errorString"}`), "it failed: no active model"},
-		"time-out":          {output("Unhandled", `{"errorMessage":"Task timed out after 15.00 seconds"}`), "Task timed out"},
-		"without a reason":  {output("Unhandled", `oops`), "did not say why"},
-		"an HTML page":      {output("", `<html>`), "breaks the contract"},
-		"nothing":           {output("", `{}`), "breaks the contract"},
-		"results that lack": {output("", `{"model_version":"0123456789ab","results":[],"similar":{}}`), "breaks the contract"},
+		"throttled": {func(*lambda.InvokeInput) (*lambda.InvokeOutput, error) { return nil, throttled },
+			"TooManyRequestsException"},
+		"no active model": {output("Unhandled", `{"errorMessage":"no active model","errorType":"errorString"}`),
+			"it failed: no active model"},
+		"time-out": {output("Unhandled", `{"errorMessage":"Task timed out after 15.00 seconds"}`),
+			"Task timed out"},
+		"without a reason": {output("Unhandled", `oops`), "did not say why"},
+		"an HTML page":     {output("", `<html>`), "breaks the contract"},
+		"nothing":          {output("", `{}`), "breaks the contract"},
+		"results that lack": {output("", `{"model_version":"0123456789ab","results":[],"similar":{}}`),
+			"breaks the contract"},
 		"another event's result": {
-			output("", `{"model_version":"0123456789ab","results":[{"event_id":"`+other+`","recommended_items":[],"degraded":false}],"similar":{}}`),
+			output("", `{"model_version":"0123456789ab","results":[{"event_id":"`+other+
+				`","recommended_items":[],"degraded":false}],"similar":{}}`),
 			"event_id",
 		},
 	}

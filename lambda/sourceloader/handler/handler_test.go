@@ -53,7 +53,8 @@ func newLoader(t *testing.T) loader {
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, pool.Close()) })
 	for _, statement := range []string{
-		"DROP DATABASE IF EXISTS classicmodels", "DROP DATABASE IF EXISTS diecast", "DROP USER IF EXISTS 'owner'@'%', 'etl_reader'@'%', 'web_reader'@'%'",
+		"DROP DATABASE IF EXISTS classicmodels", "DROP DATABASE IF EXISTS diecast",
+		"DROP USER IF EXISTS 'owner'@'%', 'etl_reader'@'%', 'web_reader'@'%'",
 	} {
 		_, err := pool.ExecContext(t.Context(), statement)
 		require.NoError(t, err)
@@ -84,7 +85,8 @@ func (l loader) resource(t *testing.T, kind, properties string) handler.Resource
 	t.Helper()
 	var answer handler.ResourceAnswer
 	require.NoError(t, l.call(t, `{"RequestType":"`+kind+`","ServiceToken":"arn","StackId":"s","LogicalResourceId":"l",
-		"ResourceProperties":{"ServiceToken":"arn","SchemaHash":"h",`+properties+`},"OldResourceProperties":{}}`, &answer))
+		"ResourceProperties":{"ServiceToken":"arn","SchemaHash":"h",`+properties+`},"OldResourceProperties":{}}`,
+		&answer))
 	return answer
 }
 
@@ -177,20 +179,26 @@ func TestBadEventsNameWhatIsAllowed(t *testing.T) {
 		return handler.Backend{}, errors.New("DATABASE_HOST is not set")
 	}}
 	for name, test := range map[string]struct{ event, message string }{
-		"no JSON":               {`{`, "not a JSON object"},
-		"a list":                {`[]`, "not a JSON object"},
-		"neither of the two":    {`{"version":"0"}`, "status, advance and query are allowed"},
-		"unknown request":       {`{"RequestType":"Replace"}`, "Create, Update and Delete are allowed"},
-		"unknown action":        {`{"action":"drop"}`, `action is "drop": status, advance and query are allowed`},
-		"a misspelt field":      {`{"action":"advance","day":1}`, "day"},
-		"days as a text":        {`{"action":"advance","days":"1"}`, "days"},
-		"scale and seed":        {`{"RequestType":"Create","ResourceProperties":{"Kind":"sample","Scale":"big","Seed":-1}}`, "property Scale is \"big\": a number is allowed\nproperty Seed is \"-1\": a whole number"},
-		"scale as a list":       {`{"RequestType":"Create","ResourceProperties":{"Kind":"sample","Scale":[]}}`, "[] is neither a text nor a number"},
-		"a dump of no name":     {`{"RequestType":"Create","ResourceProperties":{"Kind":"dump"}}`, `DumpUri is "": s3://bucket/key is allowed`},
-		"a dump of the web":     {`{"RequestType":"Create","ResourceProperties":{"Kind":"dump","DumpUri":"https://host/key"}}`, "s3://bucket/key is allowed"},
-		"a dump of no key":      {`{"RequestType":"Create","ResourceProperties":{"Kind":"dump","DumpUri":"s3://bucket/"}}`, "s3://bucket/key is allowed"},
-		"a backend that is not": {`{"RequestType":"Create","ResourceProperties":{"Kind":"sample"}}`, "DATABASE_HOST is not set"},
-		"nor for an operator":   {`{"action":"status"}`, "DATABASE_HOST is not set"},
+		"no JSON":            {`{`, "not a JSON object"},
+		"a list":             {`[]`, "not a JSON object"},
+		"neither of the two": {`{"version":"0"}`, "status, advance and query are allowed"},
+		"unknown request":    {`{"RequestType":"Replace"}`, "Create, Update and Delete are allowed"},
+		"unknown action":     {`{"action":"drop"}`, `action is "drop": status, advance and query are allowed`},
+		"a misspelt field":   {`{"action":"advance","day":1}`, "day"},
+		"days as a text":     {`{"action":"advance","days":"1"}`, "days"},
+		"scale and seed": {`{"RequestType":"Create","ResourceProperties":{"Kind":"sample","Scale":"big",
+			"Seed":-1}}`, "property Scale is \"big\": a number is allowed\nproperty Seed is \"-1\": a whole number"},
+		"scale as a list": {`{"RequestType":"Create","ResourceProperties":{"Kind":"sample","Scale":[]}}`,
+			"[] is neither a text nor a number"},
+		"a dump of no name": {`{"RequestType":"Create","ResourceProperties":{"Kind":"dump"}}`,
+			`DumpUri is "": s3://bucket/key is allowed`},
+		"a dump of the web": {`{"RequestType":"Create","ResourceProperties":{"Kind":"dump",
+			"DumpUri":"https://host/key"}}`, "s3://bucket/key is allowed"},
+		"a dump of no key": {`{"RequestType":"Create","ResourceProperties":{"Kind":"dump",
+			"DumpUri":"s3://bucket/"}}`, "s3://bucket/key is allowed"},
+		"a backend that is not": {`{"RequestType":"Create","ResourceProperties":{"Kind":"sample"}}`,
+			"DATABASE_HOST is not set"},
+		"nor for an operator": {`{"action":"status"}`, "DATABASE_HOST is not set"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := h.Handle(t.Context(), json.RawMessage(test.event))

@@ -29,9 +29,9 @@ type Handler struct {
 	Metrics     metrics.Writer
 }
 
-// Handle answers every record exactly once: Ok with one line of JSON, or ProcessingFailed with the original data where the
-// record breaks the contract. It returns an error only when the recommender fails, because only then Firehose should try the
-// batch again.
+// Handle answers every record exactly once: Ok with one line of JSON, or ProcessingFailed with the
+// original data where the record breaks the contract. It returns an error only when the recommender
+// fails, because only then Firehose should try the batch again.
 func (h Handler) Handle(ctx context.Context, request Request) (Response, error) {
 	results := make([]result, len(request.Records))
 	var events []activity.Event
@@ -55,7 +55,8 @@ func (h Handler) Handle(ctx context.Context, request Request) (Response, error) 
 		}
 	}
 	for _, id := range fit(results, maxResponse) {
-		recommender.LogRefusal(ctx, h.Logger, refusal, id, fmt.Errorf("the answer to its batch would exceed %d bytes: lower the processor's buffer", maxResponse))
+		recommender.LogRefusal(ctx, h.Logger, refusal, id,
+			fmt.Errorf("the answer to its batch would exceed %d bytes: lower the processor's buffer", maxResponse))
 	}
 	response, counts := respond(results)
 	if err := h.Metrics.Write(counts); err != nil {
@@ -88,9 +89,9 @@ func (r result) size() int {
 	return encodedSize(r.source.RecordID, len(r.record.Encode()))
 }
 
-// fit makes the response smaller than most bytes. First the records share what is left for similar items, in their order.
-// Where even that is too much the last records are refused, and their ids returned: refused, a record takes less than it took
-// in the request, which had the same limit.
+// fit makes the response smaller than most bytes. First the records share what is left for similar
+// items, in their order. Where even that is too much the last records are refused, and their ids
+// returned: refused, a record takes less than it took in the request, which had the same limit.
 func fit(results []result, most int) (refused []string) {
 	total := envelope
 	for _, result := range results {
@@ -131,15 +132,18 @@ func fit(results []result, most int) (refused []string) {
 
 func respond(results []result) (Response, metrics.Counts) {
 	response := Response{Records: make([]ResponseRecord, len(results))}
-	counts := metrics.Counts{metrics.EventsIn: len(results), metrics.Delivered: 0, metrics.Failed: 0, metrics.Degraded: 0}
+	counts := metrics.Counts{metrics.EventsIn: len(results), metrics.Delivered: 0, metrics.Failed: 0,
+		metrics.Degraded: 0}
 	for i, result := range results {
 		if result.record == nil {
-			response.Records[i] = ResponseRecord{RecordID: result.source.RecordID, Result: processingFailed, Data: result.source.Data}
+			response.Records[i] = ResponseRecord{RecordID: result.source.RecordID, Result: processingFailed,
+				Data: result.source.Data}
 			counts[metrics.Failed]++
 			continue
 		}
 		response.Records[i] = ResponseRecord{
-			RecordID: result.source.RecordID, Result: ok, Data: base64.StdEncoding.EncodeToString(result.record.Encode()),
+			RecordID: result.source.RecordID, Result: ok,
+			Data: base64.StdEncoding.EncodeToString(result.record.Encode()),
 		}
 		counts[metrics.Delivered]++
 		if result.record.Degraded {

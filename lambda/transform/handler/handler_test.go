@@ -38,15 +38,17 @@ func answers(similar int) recommending {
 		records := make([]recommendation.Record, len(events))
 		for i, event := range events {
 			records[i] = recommendation.Record{
-				Event: event, Items: []recommendation.Item{{ID: "S10_1678", Score: 0.5}}, ModelVersion: "0123456789ab", RecommendedAt: at,
-				Degraded: event.CustomerNumber%2 == 1,
+				Event: event, Items: []recommendation.Item{{ID: "S10_1678", Score: 0.5}}, ModelVersion: "0123456789ab",
+				RecommendedAt: at,
+				Degraded:      event.CustomerNumber%2 == 1,
 			}
 			for _, product := range event.Products() {
 				neighbours := make([]recommendation.Neighbour, similar)
 				for n := range neighbours {
 					neighbours[n] = recommendation.Neighbour{ID: fmt.Sprintf("S%02d_0000", n), Distance: float64(n)}
 				}
-				records[i].Similar = append(records[i].Similar, recommendation.Similar{ProductCode: product, Items: neighbours})
+				records[i].Similar = append(records[i].Similar, recommendation.Similar{ProductCode: product,
+					Items: neighbours})
 			}
 		}
 		return records, nil
@@ -76,9 +78,11 @@ func newHandler(recommender Recommender) recorded {
 func good(number, products int) string {
 	history := []string{}
 	for i := range products {
-		history = append(history, fmt.Sprintf(`{"product_code":"P%d","quantity":"%d","in_shopping_cart":%t}`, i, i, i%2 == 0))
+		history = append(history, fmt.Sprintf(`{"product_code":"P%d","quantity":"%d","in_shopping_cart":%t}`, i, i,
+			i%2 == 0))
 	}
-	return fmt.Sprintf(`{"session_id":"s-%d","customer_number":%d,"city":"Nantes","country":"France","credit_limit":21000,"browse_history":[%s]}`,
+	return fmt.Sprintf(`{"session_id":"s-%d","customer_number":%d,"city":"Nantes","country":"France",
+		"credit_limit":21000,"browse_history":[%s]}`,
 		number, number, strings.Join(history, ","))
 }
 
@@ -87,13 +91,15 @@ func batch(payloads ...string) Request {
 	for i, payload := range payloads {
 		request.Records = append(request.Records, RequestRecord{
 			RecordID: fmt.Sprintf("4959%04d", i), Data: base64.StdEncoding.EncodeToString([]byte(payload)),
-			Source: SourceMetadata{ShardID: "shardId-000000000000", SequenceNumber: fmt.Sprint(i), Arrival: at.UnixMilli()},
+			Source: SourceMetadata{ShardID: "shardId-000000000000", SequenceNumber: fmt.Sprint(i),
+				Arrival: at.UnixMilli()},
 		})
 	}
 	return request
 }
 
-// requireContract holds an answer to the contract of a Firehose processor, on the bytes that Lambda sends.
+// requireContract holds an answer to the contract of a Firehose processor, on the bytes that Lambda
+// sends.
 func requireContract(t require.TestingT, request Request, response Response) {
 	wire, err := json.Marshal(response)
 	require.NoError(t, err)
@@ -140,7 +146,8 @@ func TestGoodAndBadRecordsDoNotDisturbEachOther(t *testing.T) {
 	for _, record := range response.Records {
 		results = append(results, record.Result)
 	}
-	assert.Equal(t, []string{ok, processingFailed, ok, processingFailed, ok, processingFailed, processingFailed, processingFailed, processingFailed}, results)
+	assert.Equal(t, []string{ok, processingFailed, ok, processingFailed, ok, processingFailed, processingFailed,
+		processingFailed, processingFailed}, results)
 	assert.Contains(t, handler.metrics.String(), `"degraded":2,"delivered":3,"events_in":9,"failed":6`)
 	assert.Contains(t, handler.logs.String(), `"record_id":"49590003","reasons":["customer_number: want`)
 	assert.NotContains(t, handler.logs.String(), "Jean King", "logs hold no personal data")
@@ -270,7 +277,8 @@ func FuzzHandle(f *testing.F) {
 		}
 		f.Add(wire, uint16(5))
 	}
-	f.Add([]byte(`{"sourceKinesisStreamArn":"a:stream/b","records":[{"recordId":"1","data":"e30="},{"recordId":"1"}]}`), uint16(0))
+	f.Add([]byte(`{"sourceKinesisStreamArn":"a:stream/b","records":[{"recordId":"1","data":"e30="},{"recordId":"1"}]}`),
+		uint16(0))
 	f.Fuzz(func(t *testing.T, wire []byte, similar uint16) {
 		var request Request
 		if json.Unmarshal(wire, &request) != nil {

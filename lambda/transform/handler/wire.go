@@ -6,8 +6,8 @@ import (
 	"diecast/internal/quotas"
 )
 
-// The wire types of a Firehose processor. Those of aws-lambda-go always send empty partitionKeys and otfMetadata, and what
-// Firehose makes of them is not documented.
+// The wire types of a Firehose processor. Those of aws-lambda-go always send empty partitionKeys
+// and otfMetadata, and what Firehose makes of them is not documented.
 // https://docs.aws.amazon.com/firehose/latest/dev/data-transformation-status-model.html
 
 // Request is one batch of a delivery stream whose source is a Kinesis stream.
@@ -20,7 +20,8 @@ type Request struct {
 // RequestRecord is one record of the stream.
 type RequestRecord struct {
 	RecordID string `json:"recordId"`
-	// Data is base64; it is decoded record by record, so that one bad text does not fail its neighbours.
+	// Data is base64; it is decoded record by record, so that one bad text does not fail its
+	// neighbours.
 	Data   string         `json:"data"`
 	Source SourceMetadata `json:"kinesisRecordMetadata"`
 }

@@ -46,7 +46,8 @@ type ResourceEvent struct {
 	OldResourceProperties Properties `json:"OldResourceProperties"`
 }
 
-// Properties of the custom resource. Others, such as a hash that makes CloudFormation run it again, are not read.
+// Properties of the custom resource. Others, such as a hash that makes CloudFormation run it again,
+// are not read.
 type Properties struct {
 	// ModelVersion is the shipped model to load; without one the store stays as it is.
 	ModelVersion string `json:"ModelVersion"`
@@ -72,7 +73,8 @@ type Request struct {
 	Statement string `json:"statement,omitempty"`
 }
 
-// Handle answers a ResourceEvent with a ResourceAnswer, and a Request with the state that it asked for or left behind.
+// Handle answers a ResourceEvent with a ResourceAnswer, and a Request with the state that it asked
+// for or left behind.
 func (h Handler) Handle(ctx context.Context, payload json.RawMessage) (any, error) {
 	var kind struct {
 		RequestType *string `json:"RequestType"`
@@ -87,7 +89,8 @@ func (h Handler) Handle(ctx context.Context, payload json.RawMessage) (any, erro
 	case kind.Action != nil:
 		return h.operate(ctx, payload)
 	}
-	return nil, errors.New(`the event has neither RequestType, as a custom resource sends it, nor action: ` + allowedActions)
+	return nil, errors.New(`the event has neither RequestType, as a custom resource sends it, nor action: ` +
+		allowedActions)
 }
 
 func (h Handler) resource(ctx context.Context, payload json.RawMessage) (ResourceAnswer, error) {
@@ -101,7 +104,8 @@ func (h Handler) resource(ctx context.Context, payload json.RawMessage) (Resourc
 	case "Delete":
 		return answer, nil // the data goes with the database, or stays with it
 	default:
-		return ResourceAnswer{}, fmt.Errorf("RequestType is %q: Create, Update and Delete are allowed", event.RequestType)
+		return ResourceAnswer{}, fmt.Errorf("RequestType is %q: Create, Update and Delete are allowed",
+			event.RequestType)
 	}
 	backend, err := h.Open(ctx)
 	if err != nil {
@@ -141,8 +145,8 @@ func (h Handler) ship(ctx context.Context, backend Backend, event ResourceEvent,
 	return loaded.Active, err
 }
 
-// uploadShipped puts the model that came with this program into the bucket, where everything else finds it. Another version
-// must be there already.
+// uploadShipped puts the model that came with this program into the bucket, where everything else
+// finds it. Another version must be there already.
 func (h Handler) uploadShipped(ctx context.Context, backend Backend, wanted string) error {
 	folder, version, err := h.Shipped()
 	if err != nil || version != wanted {
@@ -200,7 +204,8 @@ func (h Handler) operate(ctx context.Context, payload json.RawMessage) (any, err
 }
 
 // load downloads, verifies and loads one model.
-func (h Handler) load(ctx context.Context, backend Backend, version string, activation embeddings.Activation) (embeddings.Loaded, error) {
+func (h Handler) load(ctx context.Context, backend Backend, version string,
+	activation embeddings.Activation) (embeddings.Loaded, error) {
 	if err := models.CheckVersion(version); err != nil {
 		return embeddings.Loaded{}, err
 	}
@@ -227,8 +232,9 @@ func (h Handler) load(ctx context.Context, backend Backend, version string, acti
 	}
 	defer users.Close()
 	loaded, err := backend.Store.Load(ctx, embeddings.Model{
-		Version: version, Origin: embeddings.Origin(model.Manifest.Origin), Towers: model.Manifest.Mode == artifacts.Towers,
-		Items: items, Users: users, ItemCount: len(model.Items), UserCount: len(model.Users),
+		Version: version, Origin: embeddings.Origin(model.Manifest.Origin),
+		Towers: model.Manifest.Mode == artifacts.Towers,
+		Items:  items, Users: users, ItemCount: len(model.Items), UserCount: len(model.Users),
 	}, activation)
 	if err != nil {
 		return embeddings.Loaded{}, err
@@ -238,7 +244,8 @@ func (h Handler) load(ctx context.Context, backend Backend, version string, acti
 	return loaded, nil
 }
 
-// retire removes old models. That the new one serves is what counts: a failure is logged, and the next load tries again.
+// retire removes old models. That the new one serves is what counts: a failure is logged, and the
+// next load tries again.
 func (h Handler) retire(ctx context.Context, backend Backend) {
 	retired, err := backend.Store.Retire(ctx)
 	if err != nil {

@@ -69,8 +69,10 @@ func (l loader) call(t *testing.T, event string, into any) error {
 func (l loader) resource(t *testing.T, kind, version, old string) ResourceAnswer {
 	t.Helper()
 	var answer ResourceAnswer
-	require.NoError(t, l.call(t, fmt.Sprintf(`{"RequestType":%q,"ServiceToken":"arn","StackId":"s","LogicalResourceId":"l",
-		"ResourceProperties":{"ServiceToken":"arn","SchemaHash":"h","ModelVersion":%q},"OldResourceProperties":{"ModelVersion":%q}}`, kind, version, old), &answer))
+	require.NoError(t, l.call(t,
+		fmt.Sprintf(`{"RequestType":%q,"ServiceToken":"arn","StackId":"s","LogicalResourceId":"l",
+		"ResourceProperties":{"ServiceToken":"arn","SchemaHash":"h","ModelVersion":%q},
+			"OldResourceProperties":{"ModelVersion":%q}}`, kind, version, old), &answer))
 	return answer
 }
 
@@ -86,7 +88,8 @@ func TestCreateWithoutAModelSucceedsTwice(t *testing.T) {
 	for range 2 {
 		var answer ResourceAnswer
 		require.NoError(t, l.call(t, `{"RequestType":"Create","ResourceProperties":{"SchemaHash":"h"}}`, &answer))
-		assert.Equal(t, ResourceAnswer{PhysicalResourceID: "vector-store", Data: map[string]string{"SchemaVersion": "1", "ModelVersion": ""}}, answer)
+		assert.Equal(t, ResourceAnswer{PhysicalResourceID: "vector-store", Data: map[string]string{"SchemaVersion": "1",
+			"ModelVersion": ""}}, answer)
 	}
 	_, err := l.store.Active(t.Context())
 	require.ErrorIs(t, err, embeddings.ErrNoActiveModel)
@@ -115,13 +118,17 @@ func TestAModelThatIsNotInTheBucketIsRefused(t *testing.T) {
 
 func TestDeleteOpensNothing(t *testing.T) {
 	handler := Handler{Open: func(context.Context) (Backend, error) { return Backend{}, errors.New("opened") }}
-	answer, err := handler.Handle(t.Context(), json.RawMessage(`{"RequestType":"Delete","PhysicalResourceId":"vector-store","ResourceProperties":{}}`))
+	answer, err := handler.Handle(t.Context(),
+		json.RawMessage(`{"RequestType":"Delete","PhysicalResourceId":"vector-store","ResourceProperties":{}}`))
 	require.NoError(t, err)
 	assert.Equal(t, ResourceAnswer{PhysicalResourceID: "vector-store", Data: map[string]string{}}, answer)
 }
 
 func TestCreateFailsWhereTheBackendDoes(t *testing.T) {
-	handler := Handler{Open: func(context.Context) (Backend, error) { return Backend{}, errors.New("DATABASE_HOST is not set") }}
+	handler := Handler{Open: func(context.Context) (Backend, error) {
+		return Backend{},
+			errors.New("DATABASE_HOST is not set")
+	}}
 	_, err := handler.Handle(t.Context(), json.RawMessage(`{"RequestType":"Create"}`))
 	require.ErrorContains(t, err, "DATABASE_HOST is not set")
 }
@@ -131,7 +138,8 @@ func TestDeploymentsLoadTheShippedModel(t *testing.T) {
 	first, second := l.put(t, 1, artifacts.Shipped), l.put(t, 2, artifacts.Shipped)
 	assert.Equal(t, first, l.resource(t, "Create", first, "").Data["ModelVersion"])
 	assert.Equal(t, second, l.resource(t, "Update", second, first).Data["ModelVersion"])
-	assert.Equal(t, first, l.resource(t, "Update", first, second).Data["ModelVersion"], "a failed update is rolled back")
+	assert.Equal(t, first, l.resource(t, "Update", first, second).Data["ModelVersion"],
+		"a failed update is rolled back")
 }
 
 func TestUpdateOfSomethingElseKeepsTheOperatorsChoice(t *testing.T) {
@@ -194,7 +202,8 @@ func TestOperatorQueries(t *testing.T) {
 	require.NoError(t, l.call(t, `{"action":"query","statement":"SELECT count(*) AS models FROM versions"}`, &answer))
 	assert.Equal(t, []string{"models"}, answer.Columns)
 	assert.Equal(t, "0", *answer.Rows[0][0])
-	require.ErrorContains(t, l.call(t, `{"action":"query","statement":"DROP TABLE vectors.models"}`, nil), "SELECT, WITH")
+	require.ErrorContains(t, l.call(t, `{"action":"query","statement":"DROP TABLE vectors.models"}`, nil),
+		"SELECT, WITH")
 }
 
 func TestOperatorRejects(t *testing.T) {
@@ -205,7 +214,8 @@ func TestOperatorRejects(t *testing.T) {
 	require.NoError(t, l.call(t, `{"action":"load","model_version":"`+version+`"}`, &loaded))
 	require.ErrorContains(t, l.call(t, `{"action":"reject","model_version":"`+version+`"}`, nil), "give a reason")
 	var status embeddings.Status
-	require.NoError(t, l.call(t, `{"action":"reject","model_version":"`+version+`","reason":"below popularity"}`, &status))
+	require.NoError(t, l.call(t, `{"action":"reject","model_version":"`+version+`","reason":"below popularity"}`,
+		&status))
 	assert.Equal(t, embeddings.Rejected, status.Versions[0].State)
 	require.ErrorContains(t, l.call(t, `{"action":"approve","model_version":"`+version+`"}`, nil), "below popularity")
 }
@@ -218,9 +228,11 @@ func TestBadArtifactsAreRefusedAndTheActiveModelStays(t *testing.T) {
 		damage  func(version string)
 		message string
 	}{
-		"no manifest": {func(version string) { l.objects.Remove(version, artifacts.ManifestName) }, "manifest.json does not exist"},
+		"no manifest": {func(version string) { l.objects.Remove(version, artifacts.ManifestName) },
+			"manifest.json does not exist"},
 		"a file that is missing": {
-			func(version string) { l.objects.Remove(version, artifacts.UserEmbeddings) }, "user_embeddings.csv does not exist",
+			func(version string) { l.objects.Remove(version, artifacts.UserEmbeddings) },
+			"user_embeddings.csv does not exist",
 		},
 		"a file that was changed": {
 			func(version string) { l.objects.Change(version, artifacts.ItemEmbeddings, []byte("id,embedding\n")) },
@@ -241,7 +253,8 @@ func TestBadArtifactsAreRefusedAndTheActiveModelStays(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			version := l.put(t, seed, artifacts.Trained)
 			test.damage(version)
-			require.ErrorContains(t, l.call(t, `{"action":"load","model_version":"`+version+`","activate":true}`, nil), test.message)
+			require.ErrorContains(t, l.call(t, `{"action":"load","model_version":"`+version+`","activate":true}`, nil),
+				test.message)
 			assert.Equal(t, good, l.activeVersion(t))
 		})
 	}
@@ -252,7 +265,8 @@ func TestOldModelsAreRemoved(t *testing.T) {
 	l.resource(t, "Create", "", "")
 	for seed := range uint64(6) {
 		var loaded embeddings.Loaded
-		require.NoError(t, l.call(t, `{"action":"load","model_version":"`+l.put(t, seed, artifacts.Trained)+`","activate":true}`, &loaded))
+		require.NoError(t, l.call(t, `{"action":"load","model_version":"`+l.put(t, seed,
+			artifacts.Trained)+`","activate":true}`, &loaded))
 	}
 	status, err := l.store.Status(t.Context())
 	require.NoError(t, err)

@@ -25,6 +25,7 @@ GRANT SELECT ON classicmodels.productlines TO 'web_reader'@'%';
 
 GRANT SELECT (customerNumber, city, state, country) ON classicmodels.customers TO 'web_reader'@'%';
 
-GRANT SELECT (orderNumber, orderDate, requiredDate, shippedDate, status, customerNumber) ON classicmodels.orders TO 'web_reader'@'%';
+GRANT SELECT (orderNumber, orderDate, requiredDate, shippedDate, status, customerNumber)
+    ON classicmodels.orders TO 'web_reader'@'%';
 
 GRANT SELECT ON classicmodels.orderdetails TO 'web_reader'@'%';

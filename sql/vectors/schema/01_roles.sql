@@ -11,11 +11,13 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'inference_reader') THEN
         CREATE ROLE inference_reader LOGIN;
     END IF;
-    -- Only the creator of a role holds ADMIN on it; a later loader that already is a member has nothing to grant.
+    -- Only the creator of a role holds ADMIN on it; a later loader that already is a member has
+    -- nothing to grant.
     IF NOT pg_catalog.pg_has_role(current_user, 'vector_owner', 'SET') THEN
         EXECUTE format('GRANT vector_owner TO %I WITH INHERIT TRUE, SET TRUE', current_user);
     END IF;
-    -- On RDS this role makes the login one by IAM token. The master user must never have it: its password would stop working.
+    -- On RDS this role makes the login one by IAM token. The master user must never have it: its
+    -- password would stop working.
     IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'rds_iam') THEN
         GRANT rds_iam TO inference_reader;
     END IF;
@@ -33,7 +35,8 @@ BEGIN
 END
 $$;
 
--- Parameters of an extension can be set by its users only after its library is loaded, which using the type does.
+-- Parameters of an extension can be set by its users only after its library is loaded, which using
+-- the type does.
 SELECT '[1]'::public.vector;
 
 DO $$

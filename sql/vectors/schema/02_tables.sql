@@ -18,7 +18,8 @@ CREATE TABLE IF NOT EXISTS vectors.versions (
     loaded_at timestamptz NOT NULL DEFAULT now()
 );
 
--- A partition per model: an index then covers one model only, and dropping a model leaves no dead rows.
+-- A partition per model: an index then covers one model only, and dropping a model leaves no dead
+-- rows.
 CREATE TABLE IF NOT EXISTS vectors.item_embeddings (
     model_version text NOT NULL,
     id varchar NOT NULL CHECK (id <> ''),

@@ -1,6 +1,7 @@
 SET LOCAL ROLE vector_owner;
 
--- A scalar subquery rather than a join: the planner prunes to one partition and can use its vector index.
+-- A scalar subquery rather than a join: the planner prunes to one partition and can use its vector
+-- index.
 CREATE OR REPLACE VIEW vectors.item_emb AS
 SELECT i.id, i.embedding
 FROM vectors.item_embeddings AS i

@@ -1,12 +1,15 @@
--- $1 model version that the caller has loaded, $2 user vectors, $3 for each of them a JSON array of product codes to leave
--- out, $4 items for each user, $5 products, $6 similar items for each product.
--- One statement, so one snapshot: it answers with the active version, and with rows only where that is the caller's.
--- Materialised, because the planner would otherwise parse vector and codes again for every item that it compares.
+-- $1 model version that the caller has loaded, $2 user vectors, $3 for each of them a JSON array of
+-- product codes to leave out, $4 items for each user, $5 products, $6 similar items for each
+-- product. One statement, so one snapshot: it answers with the active version, and with rows only
+-- where that is the caller's. Materialised, because the planner would otherwise parse vector and
+-- codes again for every item that it compares.
 WITH query AS MATERIALIZED (
-    SELECT asked.embedding::public.vector AS embedding, ARRAY(SELECT jsonb_array_elements_text(asked.excluded::jsonb)) AS excluded, asked.position
+    SELECT asked.embedding::public.vector AS embedding,
+           ARRAY(SELECT jsonb_array_elements_text(asked.excluded::jsonb)) AS excluded, asked.position
     FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS asked (embedding, excluded, position)
 )
-SELECT active.model_version, COALESCE(found.kind, ''), COALESCE(found.position, 0), COALESCE(found.id, ''), COALESCE(found.score, 0)
+SELECT active.model_version, COALESCE(found.kind, ''), COALESCE(found.position, 0),
+       COALESCE(found.id, ''), COALESCE(found.score, 0)
 FROM vectors.active AS active
 LEFT JOIN LATERAL (
     SELECT 'user' AS kind, query.position, item.id, item.score

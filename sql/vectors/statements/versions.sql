@@ -1,3 +1,4 @@
-SELECT v.model_version, v.origin, v.state, v.towers, v.search, v.item_count, v.user_count, COALESCE(v.reason, ''), v.loaded_at
+SELECT v.model_version, v.origin, v.state, v.towers, v.search, v.item_count, v.user_count,
+       COALESCE(v.reason, ''), v.loaded_at
 FROM vectors.versions AS v
 ORDER BY v.loaded_at DESC, v.model_version;

@@ -1,7 +1,8 @@
 """Print the properties whose change replaces a resource, for the types named on the command line.
 
-The answer is a JSON object by type: the paths of createOnlyProperties and of conditionalCreateOnlyProperties
-in the schemas of CloudFormation's registry, which cfn-lint carries. A type that it lacks is left out.
+The answer is a JSON object by type: the paths of createOnlyProperties and of
+conditionalCreateOnlyProperties in the schemas of CloudFormation's registry, which cfn-lint carries.
+A type that it lacks is left out.
 """
 
 import json

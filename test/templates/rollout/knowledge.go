@@ -40,7 +40,8 @@ func ReadKnowledge(python string, platforms ...Platform) (Knowledge, error) {
 	command.Stderr = &complaint
 	output, err := command.Output()
 	if err != nil {
-		return Knowledge{}, fmt.Errorf("rollout: asking cfn-lint what replaces a resource: %w: %s", err, complaint.String())
+		return Knowledge{}, fmt.Errorf("rollout: asking cfn-lint what replaces a resource: %w: %s", err,
+			complaint.String())
 	}
 	var read map[string]struct{ CreateOnly, Conditional []string }
 	if err := json.Unmarshal(output, &read); err != nil {

@@ -19,7 +19,8 @@ func exports(template map[string]any) map[string]any {
 		name, ok := export["Name"].(string)
 		if !ok {
 			// A name that is reckoned at deployment cannot be followed here.
-			panic(fmt.Sprintf("rollout: output %s exports as %v; only a literal name can be followed", id, export["Name"]))
+			panic(fmt.Sprintf("rollout: output %s exports as %v; only a literal name can be followed", id,
+				export["Name"]))
 		}
 		found[name] = output["Value"]
 	}

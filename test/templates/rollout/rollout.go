@@ -174,7 +174,8 @@ func (r *rollout) keepExports(stack string, before, after map[string]any, replac
 		default:
 			for _, id := range references(value) {
 				if replaced[id] {
-					r.refuse(stack, KeepExports, "%s would change, which %s imports: %s is replaced", name, importers, id)
+					r.refuse(stack, KeepExports, "%s would change, which %s imports: %s is replaced", name, importers,
+						id)
 				}
 			}
 		}
@@ -217,7 +218,8 @@ func (r *rollout) findImports(stack string, before, after map[string]any) {
 		}
 		for _, id := range references(output["Value"]) {
 			if r.replaced[other+"/"+id] && reflect.DeepEqual(before, after) {
-				r.refuse(stack, DeployAgain, "keeps the old value of %s of %s: %s is replaced", weak.output, weak.stack, id)
+				r.refuse(stack, DeployAgain, "keeps the old value of %s of %s: %s is replaced", weak.output, weak.stack,
+					id)
 			}
 		}
 	}

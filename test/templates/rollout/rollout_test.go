@@ -115,15 +115,18 @@ func TestDeploy_refusals(t *testing.T) {
 			[2]string{nothing, in(`{"Type":"T"}`)}, [2]string{nothing, stream(1)}, []string{KeepType}},
 		"an unknown type": {
 			[2]string{nothing, alone}, [2]string{nothing, in(`{"Type":"U"}`)}, []string{KnowTypes}},
-		"shards double":           {[2]string{nothing, stream(2)}, [2]string{nothing, stream(4)}, nil},
-		"shards more than double": {[2]string{nothing, stream(2)}, [2]string{nothing, stream(5)}, []string{ScaleShards}},
-		"shards halve":            {[2]string{nothing, stream(0)}, [2]string{nothing, stream(2)}, nil},
-		"shards less than half":   {[2]string{nothing, stream(0)}, [2]string{nothing, stream(1)}, []string{ScaleShards}},
-		"on demand from any":      {[2]string{nothing, stream(500)}, [2]string{nothing, stream(0)}, nil},
-		"a disk grows":            {[2]string{nothing, disk(20)}, [2]string{nothing, disk(100)}, nil},
-		"a disk shrinks":          {[2]string{nothing, disk(100)}, [2]string{nothing, disk(20)}, []string{KeepDisk}},
+		"shards double": {[2]string{nothing, stream(2)}, [2]string{nothing, stream(4)}, nil},
+		"shards more than double": {[2]string{nothing, stream(2)}, [2]string{nothing, stream(5)},
+			[]string{ScaleShards}},
+		"shards halve": {[2]string{nothing, stream(0)}, [2]string{nothing, stream(2)}, nil},
+		"shards less than half": {[2]string{nothing, stream(0)}, [2]string{nothing, stream(1)},
+			[]string{ScaleShards}},
+		"on demand from any": {[2]string{nothing, stream(500)}, [2]string{nothing, stream(0)}, nil},
+		"a disk grows":       {[2]string{nothing, disk(20)}, [2]string{nothing, disk(100)}, nil},
+		"a disk shrinks":     {[2]string{nothing, disk(100)}, [2]string{nothing, disk(20)}, []string{KeepDisk}},
 		"made anew under another id": {
-			[2]string{nothing, url("R", `{"A":1,"Tags":[1]}`)}, [2]string{nothing, url("S", `{"A":1}`)}, []string{RemoveLast}},
+			[2]string{nothing, url("R", `{"A":1,"Tags":[1]}`)}, [2]string{nothing, url("S", `{"A":1}`)},
+			[]string{RemoveLast}},
 		"another under another id": {
 			[2]string{nothing, url("R", `{"A":1}`)}, [2]string{nothing, url("S", `{"A":2}`)}, nil},
 	} {
@@ -146,19 +149,23 @@ func TestDeploy_effects(t *testing.T) {
 		kind          Kind
 		properties    []string
 	}{
-		"added":            {"", t0, Added, nil},
-		"removed":          {t0, "", Removed, nil},
-		"updated":          {of("T", `{"X":1}`), of("T", `{"Y":1}`), Updated, []string{"X", "Y"}},
-		"policy alone":     {t0, `{"Type":"T","DeletionPolicy":"Retain"}`, Updated, nil},
-		"replaced":         {of("T", `{"Name":1}`), t0, Replaced, []string{"Name"}},
-		"replaced, deep":   {of("T", `{"Deep":{"Name":1}}`), of("T", `{"Deep":{"Name":2}}`), Replaced, []string{"Deep"}},
-		"updated, deep":    {of("T", `{"Deep":{"X":1}}`), of("T", `{"Deep":{"X":2}}`), Updated, []string{"Deep"}},
-		"replaced, list":   {of("T", `{"List":[{"Name":1}]}`), of("T", `{"List":[{"Name":2}]}`), Replaced, []string{"List"}},
-		"updated, list":    {of("T", `{"List":[{"X":1}]}`), of("T", `{"List":[{"X":2}]}`), Updated, []string{"List"}},
-		"sometimes":        {of("T", `{"Sometimes":1}`), t0, Replaced, []string{"Sometimes"}},
-		"reviewed":         {of("AWS::RDS::DBInstance", `{"MultiAZ":1}`), of("AWS::RDS::DBInstance", `{}`), Updated, []string{"MultiAZ"}},
-		"custom":           {of("Custom::X", `{"A":1}`), of("Custom::X", `{"A":2}`), Updated, []string{"A"}},
-		"custom, function": {of("Custom::X", `{"ServiceToken":1}`), of("Custom::X", `{}`), Replaced, []string{"ServiceToken"}},
+		"added":        {"", t0, Added, nil},
+		"removed":      {t0, "", Removed, nil},
+		"updated":      {of("T", `{"X":1}`), of("T", `{"Y":1}`), Updated, []string{"X", "Y"}},
+		"policy alone": {t0, `{"Type":"T","DeletionPolicy":"Retain"}`, Updated, nil},
+		"replaced":     {of("T", `{"Name":1}`), t0, Replaced, []string{"Name"}},
+		"replaced, deep": {of("T", `{"Deep":{"Name":1}}`), of("T", `{"Deep":{"Name":2}}`), Replaced,
+			[]string{"Deep"}},
+		"updated, deep": {of("T", `{"Deep":{"X":1}}`), of("T", `{"Deep":{"X":2}}`), Updated, []string{"Deep"}},
+		"replaced, list": {of("T", `{"List":[{"Name":1}]}`), of("T", `{"List":[{"Name":2}]}`), Replaced,
+			[]string{"List"}},
+		"updated, list": {of("T", `{"List":[{"X":1}]}`), of("T", `{"List":[{"X":2}]}`), Updated, []string{"List"}},
+		"sometimes":     {of("T", `{"Sometimes":1}`), t0, Replaced, []string{"Sometimes"}},
+		"reviewed": {of("AWS::RDS::DBInstance", `{"MultiAZ":1}`), of("AWS::RDS::DBInstance", `{}`), Updated,
+			[]string{"MultiAZ"}},
+		"custom": {of("Custom::X", `{"A":1}`), of("Custom::X", `{"A":2}`), Updated, []string{"A"}},
+		"custom, function": {of("Custom::X", `{"ServiceToken":1}`), of("Custom::X", `{}`), Replaced,
+			[]string{"ServiceToken"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			result := Deploy(two(t, "{}", in(test.before)), two(t, "{}", in(test.after)), known)

@@ -1,4 +1,5 @@
-// Package mariadbtest gives a test package one MariaDB server and every test its own database in it.
+// Package mariadbtest gives a test package one MariaDB server and every test its own database in
+// it.
 package mariadbtest
 
 import (
@@ -24,11 +25,12 @@ var (
 	databases atomic.Int64
 )
 
-// Run is the body of a TestMain: it runs the tests and stops the server that they used. Exit with its
-// result.
+// Run is the body of a TestMain: it runs the tests and stops the server that they used. Exit with
+// its result.
 func Run(m *testing.M) int { return server.Run(m) }
 
-// Server starts the package's server when the first test asks for it. Under -short it skips the test.
+// Server starts the package's server when the first test asks for it. Under -short it skips the
+// test.
 func Server(t testing.TB) *mariadb.Server {
 	t.Helper()
 	return server.Get(t)

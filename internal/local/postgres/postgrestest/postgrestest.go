@@ -1,4 +1,5 @@
-// Package postgrestest gives a test package one PostgreSQL cluster and every test its own database in it.
+// Package postgrestest gives a test package one PostgreSQL cluster and every test its own database
+// in it.
 package postgrestest
 
 import (
@@ -24,11 +25,12 @@ var (
 	databases atomic.Int64
 )
 
-// Run is the body of a TestMain: it runs the tests and stops the cluster that they used. Exit with its
-// result.
+// Run is the body of a TestMain: it runs the tests and stops the cluster that they used. Exit with
+// its result.
 func Run(m *testing.M) int { return cluster.Run(m) }
 
-// Cluster starts the package's cluster when the first test asks for it. Under -short it skips the test.
+// Cluster starts the package's cluster when the first test asks for it. Under -short it skips the
+// test.
 func Cluster(t testing.TB) *postgres.Cluster {
 	t.Helper()
 	return cluster.Get(t)

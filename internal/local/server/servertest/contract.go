@@ -28,9 +28,10 @@ type Engine interface {
 	Dir() string
 }
 
-// Contract holds an engine to what whoever runs engines counts on. A folder is one that the engine's
-// process can reach.
-func Contract(t *testing.T, name string, folder func(testing.TB) string, start func(context.Context, server.Options) (Engine, error)) {
+// Contract holds an engine to what whoever runs engines counts on. A folder is one that the
+// engine's process can reach.
+func Contract(t *testing.T, name string, folder func(testing.TB) string,
+	start func(context.Context, server.Options) (Engine, error)) {
 	Needed(t, name)
 	begin := func(t *testing.T, options server.Options) Engine {
 		ctx, cancel := context.WithTimeout(t.Context(), startTimeout)

@@ -1,5 +1,6 @@
 // Package servertest is what the tests of everything that starts processes share: they are left out
-// of the fast tests, one server serves a whole test package, and every engine keeps to one contract.
+// of the fast tests, one server serves a whole test package, and every engine keeps to one
+// contract.
 package servertest
 
 import (

@@ -36,7 +36,8 @@ type Objects struct {
 func New() *Objects { return &Objects{contents: map[string][]byte{}} }
 
 // GetObject answers as S3 does.
-func (o *Objects) GetObject(_ context.Context, input *s3.GetObjectInput, _ ...func(*s3.Options)) (*s3.GetObjectOutput, error) {
+func (o *Objects) GetObject(_ context.Context, input *s3.GetObjectInput, _ ...func(*s3.Options)) (*s3.GetObjectOutput,
+	error) {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
 	if *input.Bucket != BucketName {
@@ -50,7 +51,8 @@ func (o *Objects) GetObject(_ context.Context, input *s3.GetObjectInput, _ ...fu
 }
 
 // PutObject stores as S3 does.
-func (o *Objects) PutObject(_ context.Context, input *s3.PutObjectInput, _ ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
+func (o *Objects) PutObject(_ context.Context, input *s3.PutObjectInput, _ ...func(*s3.Options)) (*s3.PutObjectOutput,
+	error) {
 	content, err := io.ReadAll(input.Body)
 	if err != nil {
 		return nil, err
@@ -104,8 +106,8 @@ func (o *Objects) PutDirectory(t testing.TB, directory string) artifacts.Manifes
 	return model.Manifest
 }
 
-// Embeddings makes a model without towers from a seed: the products P_000, P_001, ... and the customers 100, 101, ...; the
-// more popular a product, the lower its number.
+// Embeddings makes a model without towers from a seed: the products P_000, P_001, ... and the
+// customers 100, 101, ...; the more popular a product, the lower its number.
 func Embeddings(t testing.TB, seed uint64, items, users int, origin artifacts.Origin) (fs.FS, artifacts.Manifest) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(seed, 0))

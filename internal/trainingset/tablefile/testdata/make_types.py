@@ -1,4 +1,4 @@
-"""Writes the files of this folder as the ETL job would: all types of a run's tables, and what is absent.
+"""Writes the files of this folder as the ETL job would: all types of a run's tables, and gaps.
 
 Run it with the Python of the jobs (DIECAST_GLUE_PYTHON), and rename what it writes below out/.
 """
