@@ -942,7 +942,8 @@ _SOURCE_FAULTS = (
         "the server's certificate is not trusted or bears another name: check --source-ca and the host",
     ),
     (
-        r"timeout|timed out|Statement cancelled|Query execution was interrupted",
+        # A statement that is given up ends with its connection: its socket is closed under it.
+        r"timeout|timed out|Statement cancelled|Query execution was interrupted|Socket is closed",
         "a statement or connection took too long: check locks and load, or raise --statement-timeout",
     ),
     (

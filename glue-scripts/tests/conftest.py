@@ -18,7 +18,7 @@ import pytest
 import trustme
 from pyspark.sql import SparkSession
 
-import ratings_etl
+import ratings_etl as etl
 from tests.engines import LOOPBACK, PASSWORD, READER, S3, MariaDB, java_home, write_spark_defaults
 
 REPOSITORY = Path(__file__).parents[2]
@@ -126,8 +126,8 @@ class Shop:
             **changes,
         }
 
-    def run(self, **options: str) -> ratings_etl.Outcome:
-        return ratings_etl.run(self.arguments(**options), self.environment(), self.spark)
+    def run(self, **options: str) -> etl.Outcome:
+        return etl.run(self.arguments(**options), self.environment(), self.spark)
 
     def listed(self, prefix: str = "") -> list[str]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
@@ -147,33 +147,29 @@ class Shop:
 
     def published(self) -> str:
         """The published run, empty where there is none."""
-        return (
-            str(self.document(ratings_etl.PUBLISHED)["run_id"])
-            if ratings_etl.PUBLISHED in self.listed()
-            else ""
-        )
+        return str(self.document(etl.PUBLISHED)["run_id"]) if etl.PUBLISHED in self.listed() else ""
 
     def outcome(self, run: str) -> Any:
-        return self.document(f"{ratings_etl.PREFIX}/{run}/{ratings_etl.OUTCOME}")
+        return self.document(f"{etl.PREFIX}/{run}/{etl.OUTCOME}")
 
     def manifest(self, run: str) -> Any:
-        return self.document(f"{ratings_etl.PREFIX}/{run}/{ratings_etl.MANIFEST}")
+        return self.document(f"{etl.PREFIX}/{run}/{etl.MANIFEST}")
 
     def catalogue(self, table: str, file_format: str = "parquet") -> list[str]:
         """The files that the catalogue's table lists."""
-        key = f"{ratings_etl.CATALOGUE}/{ratings_etl.catalogue_name(table, file_format)}/symlink.txt"
+        key = f"{etl.CATALOGUE}/{etl.catalogue_name(table, file_format)}/symlink.txt"
         return self.object(key).decode().splitlines() if key in self.listed() else []
 
-    def rows(self, table: str) -> list[tuple[Any, ...]]:
-        """The rows of the published run's table, read by the files that the catalogue lists, in
-        their order.
-        """
-        manifest = self.manifest(self.published())
-        reader = self.spark.read.schema(ratings_etl.schema_of(ratings_etl.TABLES[table])).format(
-            manifest["format"]
+    def rows(self, table: str, run: str = "") -> list[tuple[Any, ...]]:
+        """The rows of a table, in their order: of a run, or by the files that the catalogue
+        lists."""
+        manifest = self.manifest(run or self.published())
+        listed = [file["path"] for file in manifest["tables"][table]["files"]]
+        files = [f"s3://{self.bucket}/{etl.PREFIX}/{run}/{path}" for path in listed]
+        reader = self.spark.read.schema(etl.schema_of(etl.TABLES[table])).format(manifest["format"])
+        frame = reader.options(**etl.FORMAT_OPTIONS[manifest["format"]]).load(
+            files if run else self.catalogue(table, manifest["format"])
         )
-        files = self.catalogue(table, manifest["format"])
-        frame = reader.options(**ratings_etl.FORMAT_OPTIONS[manifest["format"]]).load(files)
         return [tuple(row) for row in frame.collect()]
 
 

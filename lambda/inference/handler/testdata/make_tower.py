@@ -1,4 +1,4 @@
-"""Write user_tower.onnx and golden.json: a tiny tower of the contract's form, for inference's tests.
+"""Write user_tower.onnx and golden.json: a tiny tower of the contract's form, for tests.
 
 Run it with the engines' Python: it needs onnx, onnxruntime and numpy.
 """
