@@ -117,11 +117,16 @@ test: check ## Everything that must hold: `check`, every engine, every template,
 	@echo "test: go vet, staticcheck of what depends on CDK (its million lines compile once, in a minute or two)"
 	@go vet ./...
 	@go tool staticcheck ./...
-	@echo "test: engines and templates"
-	@CDK_VALIDATION=false go test -timeout 20m ./...
+	@# The ETL job's tests wait for Spark most of the time: they run beside Go's.
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-go test-etl
 	@echo "test: contracts from Python"
 	@$(PYTHON_BIN)python -m pytest -q test/contracts
 	@$(MAKE) --no-print-directory test-training validate
+
+.PHONY: test-go
+test-go: setup
+	@echo "test: engines and templates"
+	@CDK_VALIDATION=false go test -timeout 20m ./...
 
 .PHONY: test-training
 test-training: $(TRAINING_HOME)/.complete

@@ -1,5 +1,4 @@
--- Days whose revenue is a demand spike; sql/source/spike_days.sql defines it, the job writes it
--- into the dimension dates.
+-- Days whose revenue is a demand spike, as sql/source/spike_days.sql defines it.
 SELECT CAST(calendarDate AS date) AS calendarDate, CAST(revenue AS decimal(20,2)) AS revenue,
   CAST(threshold AS decimal(24,4)) AS threshold
 FROM dates
