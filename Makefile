@@ -80,6 +80,7 @@ node_modules/.complete: package-lock.json
 
 .PHONY: synth
 synth: node_modules/.complete $(GLUE_JARS) ## Write the CloudFormation templates of cdk.json's profile to cdk.out, validated
+	@[ -x bin/app ] || echo "synth: compiling the app with CDK's million lines, once: a minute or two"
 	@rm -rf cdk.out
 	@npx cdk synth --strict --quiet
 

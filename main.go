@@ -9,9 +9,11 @@ import (
 	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/jsii-runtime-go"
 
 	"diecast/config"
 	"diecast/constructs/golambda"
+	"diecast/internal/kernel"
 	"diecast/stacks"
 )
 
@@ -22,7 +24,7 @@ func main() {
 // run returns the exit code. CDK reports its errors as panics; they are caught
 // here, once, and told in one message without a stack trace.
 func run() (code int) {
-	defer closeKernel()
+	defer kernel.Close(jsii.Close)
 	// Compiling and the start of CDK take about as long as each other: side by side.
 	defer golambda.CompileAhead()()
 	defer func() {

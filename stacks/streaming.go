@@ -54,7 +54,7 @@ func NewStreaming(app constructs.Construct, cfg config.Config, network *Network,
 		Expiries: []securebucket.Expiry{
 			{Prefix: archive.Recommendations, After: days(cfg.Streaming.ArchiveRetentionDays)},
 			{Prefix: archive.Errors, After: days(cfg.Streaming.ErrorRetentionDays)},
-			{Prefix: streamconsumer.FailurePrefix, After: days(cfg.Streaming.ErrorRetentionDays)},
+			{Prefix: archive.Failures, After: days(cfg.Streaming.ErrorRetentionDays)},
 		},
 		Destroy:    cfg.DestroysData(),
 		AccessLogs: network.AccessLogs,

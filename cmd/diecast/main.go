@@ -1,5 +1,5 @@
-// Command diecast is the operator's tool. Each subcommand has a file of its own, which registers
-// itself in commands.
+// Command diecast is the operator's tool. Each subcommand has a file of its own, and its
+// place in commands.
 package main
 
 import (

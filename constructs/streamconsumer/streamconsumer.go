@@ -19,12 +19,8 @@ import (
 	"diecast/constructs/eventstream"
 	"diecast/constructs/golambda"
 	"diecast/constructs/securebucket"
+	"diecast/internal/archive"
 )
-
-// FailurePrefix is where Lambda puts invocation records below an S3 on-failure
-// destination; it cannot be chosen (Lambda developer guide, "Retain discarded
-// batches").
-const FailurePrefix = "aws/lambda/"
 
 // Props configures a consumer.
 type Props struct {
@@ -32,7 +28,7 @@ type Props struct {
 	Stream *eventstream.Stream
 	// Function handles a batch and reports the failed items. Required.
 	Function *golambda.Function
-	// Failures receives the invocation records of batches that were given up, below FailurePrefix.
+	// Failures receives the invocation records of batches that were given up, below archive.Failures.
 	// Required.
 	Failures *securebucket.Bucket
 	// BatchSize is the most records in an invocation, 1 to 10,000.
@@ -80,7 +76,7 @@ func New(scope constructs.Construct, id string, p Props) *Consumer {
 	p.Function.Function().AddEventSource(source)
 	// What Lambda's guide asks of the role for an S3 destination, and no more: CDK's
 	// own destination grants reading and deleting the whole bucket.
-	p.Function.Role().AllowObjects("KeepFailures", []string{"s3:PutObject"}, p.Failures.ARN(), FailurePrefix)
+	p.Function.Role().AllowObjects("KeepFailures", []string{"s3:PutObject"}, p.Failures.ARN(), archive.Failures)
 	p.Function.Role().Allow("FindFailures", []string{"s3:ListBucket"}, p.Failures.ARN())
 	return &Consumer{alarms: alarm.New(this, p.AlarmTopic, alarm.Rule{
 		ID: "FallsBehind",

@@ -1,5 +1,6 @@
-// Package metrics names the platform's own metrics and writes them. Functions write them, alarms
-// and dashboards read them under the same names. It knows nothing of what is counted, or by whom.
+// Package metrics names the platform's own metrics and writes them. Functions write them; whoever
+// watches them in CloudWatch finds them under the same names. It knows nothing of what is counted,
+// or by whom.
 package metrics
 
 import (
@@ -57,8 +58,8 @@ type Writer struct {
 	Clock func() time.Time
 }
 
-// Write writes one line with all counts. It refuses a name that is none of Names: no alarm would
-// see it.
+// Write writes one line with all counts. It refuses a name that is none of Names: nobody would
+// look for it.
 func (w Writer) Write(counts Counts) error {
 	clock := w.Clock
 	if clock == nil {

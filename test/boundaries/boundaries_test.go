@@ -82,6 +82,11 @@ var rules = []rule{{
 	not:      []string{"diecast/internal/local/...", sdk},
 	reason:   "it reads what CloudFormation would do and starts nothing",
 }, {
+	packages: []string{"diecast/internal/..."},
+	but:      []string{"diecast/internal/local/..."},
+	not:      []string{"diecast/internal/local/...", "diecast/internal/assembly"},
+	reason:   "what runs on AWS does not know the laptop",
+}, {
 	packages: []string{"diecast/internal/local/..."},
 	but:      []string{"diecast/internal/local/demonstration"},
 	not:      []string{"diecast/internal/activity", "diecast/internal/recommendation", "diecast/internal/inference"},

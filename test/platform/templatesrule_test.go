@@ -137,7 +137,7 @@ func TestTemplatesRule_customResourceAndRetries(t *testing.T) {
 	require.Error(t, err, "nothing can be recommended without a model")
 	assert.Zero(t, report.Archived)
 	assert.Equal(t, 20, report.Refused, "every event is in the error output after its one retry: nothing is lost")
-	assert.NotEmpty(t, keys(t, running, to.Bucket, "aws/lambda/"), "the consumer's batches are kept, too")
+	assert.NotEmpty(t, keys(t, running, to.Bucket, archive.Failures), "the consumer's batches are kept, too")
 }
 
 func keys(t *testing.T, running *platform.Platform, bucket, prefix string) []string {

@@ -5,6 +5,7 @@ package templates
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/config"
+	"diecast/internal/kernel"
 	"diecast/stacks"
 )
 
@@ -35,6 +37,11 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
+	flag.Parse()
+	if testing.Short() {
+		fmt.Println("templates: every test here synthesizes the app, which takes minutes: left out by -short")
+		return 0
+	}
 	dir, err := os.MkdirTemp("", "diecast-templates-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "templates:", err)
@@ -43,7 +50,7 @@ func run(m *testing.M) int {
 	outputs = dir
 	defer os.RemoveAll(dir)
 	// Once for the binary: jsii cannot be started again.
-	defer jsii.Close()
+	defer kernel.Close(jsii.Close)
 	return m.Run()
 }
 

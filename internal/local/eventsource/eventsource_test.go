@@ -265,11 +265,11 @@ func TestEvent_isLambdasToTheByte(t *testing.T) {
 		ApproximateArrivalTimestamp: aws.Time(time.UnixMilli(1545084650987)),
 	})
 	assert.Equal(t, `{"Records":[{"kinesis":{"kinesisSchemaVersion":"1.0","partitionKey":"session-1",`+
-		`"sequenceNumber":"49590338271490256608559692538361571095921575989136588898",
-			"data":"SGVsbG8sIHRoaXMgaXMgYSB0ZXN0Lg==",`+
+		`"sequenceNumber":"49590338271490256608559692538361571095921575989136588898",`+
+		`"data":"SGVsbG8sIHRoaXMgaXMgYSB0ZXN0Lg==",`+
 		`"approximateArrivalTimestamp":1545084650.987},"eventSource":"aws:kinesis","eventVersion":"1.0",`+
-		`"eventID":"shardId-000000000000:49590338271490256608559692538361571095921575989136588898",
-			"eventName":"aws:kinesis:record",`+
+		`"eventID":"shardId-000000000000:49590338271490256608559692538361571095921575989136588898",`+
+		`"eventName":"aws:kinesis:record",`+
 		`"invokeIdentityArn":"arn:aws:iam::000000000000:role/deliver","awsRegion":"eu-central-1",`+
 		`"eventSourceARN":"arn:aws:kinesis:eu-central-1:000000000000:stream/activity"}]}`, string(payload([]record{r})))
 	empty := p.newRecord(shardZero, types.Record{PartitionKey: aws.String("k"), SequenceNumber: aws.String("1")})

@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/google/uuid"
+
+	"diecast/internal/archive"
 )
 
 // Why a batch was given up.
@@ -81,7 +83,7 @@ func (s *shard) failureRecord(b batch, condition string, now time.Time) failureR
 // failureKey is aws/lambda/<mapping>/<shard>/yyyy/MM/dd/yyyy-MM-ddTHH.mm.ss-<uuid>, of the same
 // chapter.
 func (s *shard) failureKey(now time.Time) string {
-	return fmt.Sprintf("aws/lambda/%s/%s/%s-%s", s.poller.mapping.UUID, s.id,
+	return archive.Failures + fmt.Sprintf("%s/%s/%s-%s", s.poller.mapping.UUID, s.id,
 		now.UTC().Format("2006/01/02/2006-01-02T15.04.05"), uuid.NewString())
 }
 

@@ -1,11 +1,11 @@
-package main
+// Package kernel ends jsii's Node process without the one line that means nothing. It does not know
+// jsii: it is given the call that ends it.
+package kernel
 
 import (
 	"io"
 	"os"
 	"regexp"
-
-	"github.com/aws/jsii-runtime-go"
 )
 
 // secondWait is what jsii says on stderr when two of its goroutines have waited for its Node
@@ -13,12 +13,12 @@ import (
 // failure. jsii ends it with no line feed (v1.140.0, internal/kernel/process/process.go).
 var secondWait = regexp.MustCompile(`Runtime process exited abnormally: wait\w*: no child processes`)
 
-// closeKernel ends jsii's Node process and passes on what is written to os.Stderr meanwhile, but
-// for secondWait. os.Stderr is of no use afterwards: it is the last call of the program.
-func closeKernel() {
+// Close calls end, which is jsii.Close, and passes on what is written to os.Stderr meanwhile, but for
+// secondWait. jsii cannot be started again afterwards.
+func Close(end func()) {
 	read, write, err := os.Pipe()
 	if err != nil {
-		jsii.Close()
+		end()
 		return
 	}
 	stderr := os.Stderr
@@ -28,7 +28,8 @@ func closeKernel() {
 		all, _ := io.ReadAll(read)
 		written <- all
 	}()
-	jsii.Close()
+	end()
+	os.Stderr = stderr
 	write.Close()
 	_, _ = stderr.Write(secondWait.ReplaceAll(<-written, nil))
 }
