@@ -99,9 +99,38 @@ func (l *localRun) up(ctx context.Context) (err error) {
 		"up after %.1f s: %d resources run, %d are checked only\noutputs and endpoints: %s\nCtrl-C, or `diecast "+
 			"local down` elsewhere, stops it\n",
 		time.Since(begun).Seconds(), ran, checked, filepath.Join(runsFolder, l.name, platform.OutputsFile))
+	ctx, release := whileUp(ctx, running)
+	defer release()
 	<-ctx.Done()
 	fmt.Fprintln(l.user.err, "stopping")
-	return nil
+	return running.Err()
+}
+
+// ending is a platform that may end before it is stopped.
+type ending interface {
+	Exited() <-chan struct{}
+	Err() error
+}
+
+// whileUp is a context that also ends when the platform does; its Err then says why.
+func whileUp(ctx context.Context, running ending) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-running.Exited():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
+// outcome of work on a platform: where that has ended, why it did, and not what came of it.
+func outcome(running ending, failure error) error {
+	if err := running.Err(); err != nil {
+		return err
+	}
+	return failure
 }
 
 func (l *localRun) run(ctx context.Context) (err error) {
@@ -116,8 +145,10 @@ func (l *localRun) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, stop()) }()
+	defer func() { err = errors.Join(outcome(running, err), stop()) }()
 	upAfter := time.Since(begun)
+	ctx, release := whileUp(ctx, running)
+	defer release()
 	// The shipped model was trained on this shop: seed 1, scale 1.
 	options := classicmodels.DefaultOptions()
 	options.Seed = 1

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -100,6 +102,30 @@ func TestLocalWithoutAnAssemblySaysSo(t *testing.T) {
 	assert.Equal(t, 1, code)
 	assert.Contains(t, err, "cdk.out")
 	assert.NotContains(t, err, "goroutine")
+}
+
+// lost is a platform whose engine ends.
+type lost struct {
+	exited chan struct{}
+	err    error
+}
+
+func (l *lost) Exited() <-chan struct{} { return l.exited }
+
+func (l *lost) Err() error { return l.err }
+
+func TestARunWhoseEngineEndsIsOverAndSaysWhy(t *testing.T) {
+	running := &lost{exited: make(chan struct{})}
+	ctx, release := whileUp(t.Context(), running)
+	defer release()
+	require.NoError(t, ctx.Err())
+	require.ErrorIs(t, outcome(running, context.Canceled), context.Canceled, "the user's own end")
+
+	running.err = errors.New("the engine moto has ended")
+	close(running.exited)
+	<-ctx.Done()
+	require.Equal(t, running.err, outcome(running, errors.Join(ctx.Err(), errors.New("connection refused"))))
+	require.Equal(t, running.err, outcome(running, nil), "what was finished before does not make it good")
 }
 
 func TestLocalRunNamesEveryBadFlag(t *testing.T) {

@@ -28,8 +28,8 @@ type Props struct {
 	Stream *eventstream.Stream
 	// Function handles a batch and reports the failed items. Required.
 	Function *golambda.Function
-	// Failures receives the invocation records of batches that were given up, below archive.Failures.
-	// Required.
+	// Failures receives the invocation records of batches that were given up, below
+	// archive.Failures. Required.
 	Failures *securebucket.Bucket
 	// BatchSize is the most records in an invocation, 1 to 10,000.
 	BatchSize int

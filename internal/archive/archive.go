@@ -9,7 +9,8 @@ const (
 	// Errors holds the records that were refused, as Firehose writes them; internal/erroroutput
 	// reads them.
 	Errors = "errors/"
-	// Failures holds the invocation records of batches that a consumer gave up. Lambda chooses it: it
-	// begins every key at an S3 on-failure destination (developer guide, "Retain discarded batches").
+	// Failures holds the invocation records of batches that a consumer gave up. Lambda chooses it:
+	// it begins every key at an S3 on-failure destination (developer guide, "Retain discarded
+	// batches").
 	Failures = "aws/lambda/"
 )

@@ -76,9 +76,6 @@ func platformsIn(file outputs.File) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// Platform is the name before the stacks' ids.
-func (d *Deployment) Platform() string { return d.platform }
-
 // Target says which platform this is: a command that changes something prints it first.
 func (d *Deployment) Target() string {
 	if d.contents.Endpoints != nil {

@@ -7,34 +7,22 @@ import (
 	"diecast/internal/deployment/outputs"
 )
 
-// Streaming names what the stack Streaming has made.
+// Streaming names what the stack Streaming has made, as far as commands use it.
 type Streaming struct {
 	// Stream takes activity events in.
 	Stream string
-	// DeliveryStream archives recommendations, and DeliveryLogGroup has its errors.
-	DeliveryStream, DeliveryLogGroup string
 	// Bucket is the archive, laid out as internal/archive says; Table is what the shop reads, see
 	// internal/recommendation/row.
 	Bucket, Table string
-	// The functions.
-	TransformFunction, DeliverFunction, InferenceFunction string
-	// InferenceURL is the address of the HTTP routes, for callers that sign.
-	InferenceURL string
 }
 
 // Streaming reads the outputs of the stack. The error names all that are missing.
 func (d *Deployment) Streaming() (Streaming, error) {
 	r := reader{deployment: d}
 	names := Streaming{
-		Stream:            r.value(outputs.StreamName),
-		DeliveryStream:    r.value(outputs.DeliveryStreamName),
-		DeliveryLogGroup:  r.value(outputs.DeliveryLogGroupName),
-		Bucket:            r.value(outputs.RecommendationsBucketName),
-		Table:             r.value(outputs.RecommendationsTableName),
-		TransformFunction: r.value(outputs.TransformFunctionName),
-		DeliverFunction:   r.value(outputs.DeliverFunctionName),
-		InferenceFunction: r.value(outputs.InferenceFunctionName),
-		InferenceURL:      r.value(outputs.InferenceURL),
+		Stream: r.value(outputs.StreamName),
+		Bucket: r.value(outputs.RecommendationsBucketName),
+		Table:  r.value(outputs.RecommendationsTableName),
 	}
 	return names, errors.Join(r.problems...)
 }

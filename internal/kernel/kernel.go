@@ -13,8 +13,8 @@ import (
 // failure. jsii ends it with no line feed (v1.140.0, internal/kernel/process/process.go).
 var secondWait = regexp.MustCompile(`Runtime process exited abnormally: wait\w*: no child processes`)
 
-// Close calls end, which is jsii.Close, and passes on what is written to os.Stderr meanwhile, but for
-// secondWait. jsii cannot be started again afterwards.
+// Close calls end, which is jsii.Close, and passes on what is written to os.Stderr meanwhile, but
+// for secondWait. jsii cannot be started again afterwards.
 func Close(end func()) {
 	read, write, err := os.Pipe()
 	if err != nil {

@@ -25,28 +25,9 @@ import (
 	"diecast/internal/deployment"
 	"diecast/internal/deployment/outputs"
 	"diecast/internal/local/demonstration"
-	"diecast/internal/local/platform"
 	"diecast/internal/sqlquery"
 	"diecast/internal/trainingset"
 )
-
-// startDeployed is start, with the run as its outputs tell of it.
-func startDeployed(t *testing.T, assembly string) *deployment.Deployment {
-	t.Helper()
-	folder := t.TempDir()
-	running, err := platform.Start(t.Context(), platform.Options{
-		Assembly: assembly, Source: root, Dir: folder, ShortenBuffers: time.Second,
-	})
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		require.NoError(t, running.Stop(ctx))
-	})
-	deployed, err := deployment.Read(filepath.Join(folder, platform.OutputsFile))
-	require.NoError(t, err)
-	return deployed
-}
 
 // ask is a query through a loader.
 func ask(t *testing.T, deployed *deployment.Deployment, loader outputs.Output, statement string) (sqlquery.Table,
@@ -78,7 +59,7 @@ func cell(t *testing.T, table sqlquery.Table, column int) string {
 // The job reads what the loader made, publishes it, and its sales mart tells what the source does,
 // to the cent.
 func TestBatchPath(t *testing.T) {
-	deployed := startDeployed(t, synthesized)
+	deployed := start(t, synthesized).deployed
 	target, err := demonstration.BatchTargetOf(t.Context(), deployed)
 	require.NoError(t, err)
 	var states []string
@@ -166,7 +147,7 @@ func TestTemplatesRule_batch(t *testing.T) {
 			properties(t, resources, "Custom::SourceLoad", "Load")["Scale"] = "0.1"
 		},
 	})
-	deployed := startDeployed(t, edited)
+	deployed := start(t, edited).deployed
 	for output, want := range map[outputs.Output]string{outputs.ETLJobName: "nightly",
 		outputs.SourceDatabaseIdentifier: "shop"} {
 		value, err := deployed.Value(output)

@@ -77,7 +77,7 @@ func BenchmarkProcessStart(b *testing.B) {
 }
 
 // another host of the run's functions, all of them cold.
-func another(b *testing.B, running *platform.Platform) *lambdahost.Host {
+func another(b *testing.B, running started) *lambdahost.Host {
 	b.Helper()
 	options := running.HostOptions()
 	options.Dir = b.TempDir()

@@ -21,7 +21,6 @@ import (
 	"diecast/internal/archive"
 	"diecast/internal/deployment/outputs"
 	"diecast/internal/local/demonstration"
-	"diecast/internal/local/platform"
 	"diecast/internal/recommendation"
 	"diecast/internal/recommendation/row"
 )
@@ -70,11 +69,11 @@ func TestEventsReachTheArchiveAndTheShop(t *testing.T) {
 	}
 }
 
-func rows(t *testing.T, running *platform.Platform) map[string]map[string]types.AttributeValue {
+func rows(t *testing.T, running started) map[string]map[string]types.AttributeValue {
 	t.Helper()
 	table := output(t, running, outputs.RecommendationsTableName)
 	all := map[string]map[string]types.AttributeValue{}
-	pages := dynamodb.NewScanPaginator(running.DynamoDB(), &dynamodb.ScanInput{TableName: &table})
+	pages := dynamodb.NewScanPaginator(target(t, running, "").DynamoDB, &dynamodb.ScanInput{TableName: &table})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(t.Context())
 		require.NoError(t, err)
@@ -124,7 +123,7 @@ func TestTheCoursesRoutes(t *testing.T) {
 	assert.LessOrEqual(t, neighbours[0].Distance, neighbours[4].Distance)
 }
 
-func call(t *testing.T, running *platform.Platform, method, address string, body []byte, signed bool) (int, []byte) {
+func call(t *testing.T, running started, method, address string, body []byte, signed bool) (int, []byte) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()

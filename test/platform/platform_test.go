@@ -17,8 +17,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"diecast/internal/archive"
 	"diecast/internal/classicmodels"
+	"diecast/internal/deployment"
 	"diecast/internal/deployment/outputs"
 	"diecast/internal/local/demonstration"
 	"diecast/internal/local/platform"
@@ -124,11 +124,18 @@ func properties(t *testing.T, resources map[string]any, kind, prefix string) map
 	return found
 }
 
+// started is a run, and what its outputs tell of it.
+type started struct {
+	*platform.Platform
+	deployed *deployment.Deployment
+}
+
 // start runs an assembly until the test ends.
-func start(t testing.TB, assembly string) *platform.Platform {
+func start(t testing.TB, assembly string) started {
 	t.Helper()
+	folder := t.TempDir()
 	running, err := platform.Start(t.Context(), platform.Options{
-		Assembly: assembly, Source: root, Dir: t.TempDir(), ShortenBuffers: time.Second,
+		Assembly: assembly, Source: root, Dir: folder, ShortenBuffers: time.Second,
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() {
@@ -136,28 +143,25 @@ func start(t testing.TB, assembly string) *platform.Platform {
 		defer cancel()
 		require.NoError(t, running.Stop(ctx))
 	})
-	return running
+	deployed, err := deployment.Read(filepath.Join(folder, platform.OutputsFile))
+	require.NoError(t, err)
+	return started{Platform: running, deployed: deployed}
 }
 
 // output is one of the run's.
-func output(t testing.TB, running *platform.Platform, wanted outputs.Output) string {
+func output(t testing.TB, running started, wanted outputs.Output) string {
 	t.Helper()
-	values, err := running.Outputs()
+	value, err := running.deployed.Value(wanted)
 	require.NoError(t, err)
-	value, ok := values[wanted.Stack.Name("diecast")][wanted.Name]
-	require.True(t, ok, "there is no output %s", wanted)
 	return value
 }
 
-func target(t testing.TB, running *platform.Platform, archivePrefix string) demonstration.Target {
+func target(t testing.TB, running started, archivePrefix string) demonstration.Target {
 	t.Helper()
-	return demonstration.Target{
-		Kinesis: running.Kinesis(), DynamoDB: running.DynamoDB(), S3: running.S3(),
-		Stream: output(t, running, outputs.StreamName),
-		Table:  output(t, running, outputs.RecommendationsTableName),
-		Bucket: output(t, running, outputs.RecommendationsBucketName), ArchivePrefix: archivePrefix,
-		ErrorPrefix: archive.Errors,
-	}
+	to, err := demonstration.TargetOf(t.Context(), running.deployed)
+	require.NoError(t, err)
+	to.ArchivePrefix = archivePrefix
+	return to
 }
 
 // shop is the one that the shipped model was trained on.

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -64,21 +65,21 @@ func TestTemplatesRule(t *testing.T) {
 
 	t.Run("bucket", func(t *testing.T) {
 		assert.Equal(t, "an-archive-of-another-name", to.Bucket)
-		versioning, err := running.S3().GetBucketVersioning(t.Context(),
+		versioning, err := to.S3.GetBucketVersioning(t.Context(),
 			&s3.GetBucketVersioningInput{Bucket: &to.Bucket})
 		require.NoError(t, err)
 		assert.Equal(t, s3types.BucketVersioningStatusEnabled, versioning.Status)
 	})
 	t.Run("delivery stream", func(t *testing.T) { assert.Equal(t, events, report.Archived) })
 	t.Run("stream", func(t *testing.T) {
-		stream, err := running.Kinesis().DescribeStreamSummary(t.Context(),
+		stream, err := to.Kinesis.DescribeStreamSummary(t.Context(),
 			&kinesis.DescribeStreamSummaryInput{StreamName: &to.Stream})
 		require.NoError(t, err)
 		assert.EqualValues(t, 3, *stream.StreamDescriptionSummary.OpenShardCount)
 		assert.EqualValues(t, 72, *stream.StreamDescriptionSummary.RetentionPeriodHours)
 	})
 	t.Run("table", func(t *testing.T) {
-		table, err := running.DynamoDB().DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: &to.Table})
+		table, err := to.DynamoDB.DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: &to.Table})
 		require.NoError(t, err)
 		assert.Equal(t, "by-customer", *table.Table.GlobalSecondaryIndexes[0].IndexName)
 	})
@@ -101,10 +102,12 @@ func TestTemplatesRule(t *testing.T) {
 		assert.Equal(t, http.StatusOK, status, "%s", answer)
 	})
 	t.Run("database", func(t *testing.T) {
-		secret := output(t, running, outputs.VectorsDatabaseSecretARN)
-		value, err := running.Secret(t.Context(), secret)
+		arn := output(t, running, outputs.VectorsDatabaseSecretARN)
+		secrets, err := running.deployed.SecretsManager(t.Context())
 		require.NoError(t, err)
-		assert.Contains(t, value, `"username":"keeper"`)
+		secret, err := secrets.GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: &arn})
+		require.NoError(t, err)
+		assert.Contains(t, *secret.SecretString, `"username":"keeper"`)
 	})
 }
 
@@ -137,12 +140,12 @@ func TestTemplatesRule_customResourceAndRetries(t *testing.T) {
 	require.Error(t, err, "nothing can be recommended without a model")
 	assert.Zero(t, report.Archived)
 	assert.Equal(t, 20, report.Refused, "every event is in the error output after its one retry: nothing is lost")
-	assert.NotEmpty(t, keys(t, running, to.Bucket, archive.Failures), "the consumer's batches are kept, too")
+	assert.NotEmpty(t, keys(t, to, archive.Failures), "the consumer's batches are kept, too")
 }
 
-func keys(t *testing.T, running *platform.Platform, bucket, prefix string) []string {
+func keys(t *testing.T, in demonstration.Target, prefix string) []string {
 	t.Helper()
-	page, err := running.S3().ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
+	page, err := in.S3.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &in.Bucket, Prefix: &prefix})
 	require.NoError(t, err)
 	var all []string
 	for _, object := range page.Contents {
@@ -182,17 +185,17 @@ func TestEnginesStartOnDemand(t *testing.T) {
 	for name, text := range map[string]string{
 		"manifest.json": `{"version":"54.0.0","artifacts":{"A":{"type":"aws:cloudformation:stack",
 			"environment":"aws://unknown-account/unknown-region",
-			"properties":{"templateFile":"A.json","stackName":"alone"}}}}`,
+			"properties":{"templateFile":"A.json","stackName":"alone-Streaming"}}}}`,
 		"A.json": `{"Resources":{"S":{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":2}}},
-			"Outputs":{"Name":{"Value":{"Ref":"S"}}}}`,
+			"Outputs":{"StreamName":{"Value":{"Ref":"S"}}}}`,
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600))
 	}
 	running := start(t, folder)
-	outputs, err := running.Outputs()
+	name := output(t, running, outputs.StreamName)
+	streams, err := running.deployed.Kinesis(t.Context())
 	require.NoError(t, err)
-	name := outputs["alone"]["Name"]
-	stream, err := running.Kinesis().DescribeStreamSummary(t.Context(),
+	stream, err := streams.DescribeStreamSummary(t.Context(),
 		&kinesis.DescribeStreamSummaryInput{StreamName: &name})
 	require.NoError(t, err)
 	assert.EqualValues(t, 2, *stream.StreamDescriptionSummary.OpenShardCount)

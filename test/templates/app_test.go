@@ -57,9 +57,9 @@ func buildApp(t *testing.T) string {
 	return binary
 }
 
-// kernelScript is a stand-in for jsii's Node process: it answers a request with the words in place of %s,
-// and says its last ones when it is asked to end. Like Node it ends a while after its last output;
-// jsii's two waits meet only then.
+// kernelScript is a stand-in for jsii's Node process: it answers a request with the words in place
+// of %s, and says its last ones when it is asked to end. Like Node it ends a while after its last
+// output; jsii's two waits meet only then.
 const kernelScript = `#!/bin/sh
 echo '{"hello":"@jsii/runtime@1.140.0"}'
 while read -r request; do
@@ -70,7 +70,7 @@ while read -r request; do
 done
 `
 
-// runWith runs the app with a stand-in for jsii's kernelScript, and returns its exit code and stderr.
+// runWith runs the app with a stand-in for jsii's kernel, and returns its exit code and stderr.
 func runWith(t *testing.T, binary, answer string) (int, string) {
 	t.Helper()
 	node := filepath.Join(t.TempDir(), "node")
@@ -84,7 +84,7 @@ func runWith(t *testing.T, binary, answer string) (int, string) {
 	return app.ProcessState.ExitCode(), stderr.String()
 }
 
-// TestApp_endOfTheKernel: jsii waits twice for its kernelScript, and in some runs says that the second
+// TestApp_endOfTheKernel: jsii waits twice for its kernel, and in some runs says that the second
 // wait found no process. That is kept from the user, in every run, and nothing else is.
 func TestApp_endOfTheKernel(t *testing.T) {
 	binary := buildApp(t)

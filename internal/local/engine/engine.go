@@ -52,6 +52,15 @@ type Engine interface {
 type server interface {
 	Endpoint() string
 	Stop(context.Context) error
+	ending
+}
+
+// ending is how a server tells that it has ended.
+type ending interface {
+	// Exited is closed when it has ended, whether or not it was asked to.
+	Exited() <-chan struct{}
+	// Err is nil while it runs and where it was asked to end; else it says why it ended.
+	Err() error
 }
 
 // Kind is an engine whose running form is an S, such as *kinesalite.Server.
@@ -103,7 +112,13 @@ func (k *Kind[S]) In(running *Running) S {
 }
 
 // Running are the engines of one run.
-type Running struct{ servers map[Engine]server }
+type Running struct {
+	servers map[Engine]server
+
+	mutex  sync.Mutex
+	exited chan struct{}
+	err    error // why the first ended by itself
+}
 
 // Start starts these engines, each in a folder of its own below dir: the servers side by side, then
 // the hosts. What an earlier run of the same folder left running is ended first. The context bounds
@@ -112,7 +127,7 @@ func Start(ctx context.Context, needed []Engine, dir string) (_ *Running, err er
 	if err := cleanUp(dir); err != nil {
 		return nil, err
 	}
-	r := &Running{servers: map[Engine]server{}}
+	r := &Running{servers: map[Engine]server{}, exited: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.Stop(context.WithoutCancel(ctx)))
@@ -121,7 +136,6 @@ func Start(ctx context.Context, needed []Engine, dir string) (_ *Running, err er
 	for _, hosts := range []bool{false, true} {
 		environment := r.endpoints(false)
 		group, starting := errgroup.WithContext(ctx)
-		var mutex sync.Mutex
 		for _, engine := range needed {
 			if engine.isHost() != hosts {
 				continue
@@ -132,9 +146,10 @@ func Start(ctx context.Context, needed []Engine, dir string) (_ *Running, err er
 				if err != nil {
 					return err
 				}
-				mutex.Lock()
-				defer mutex.Unlock()
+				r.mutex.Lock()
 				r.servers[engine] = started
+				r.mutex.Unlock()
+				r.Watch(engine.Name(), folder, started)
 				return nil
 			})
 		}
@@ -158,6 +173,36 @@ func cleanUp(dir string) error {
 		}
 	}
 	return nil
+}
+
+// Watch counts a server that somebody else started, and stops, among the engines: Exited and Err
+// tell of its end. The log is the file or the folder in which a person finds what it wrote.
+func (r *Running) Watch(name, log string, started ending) {
+	go func() { // until it has ended, as every server does when it is stopped
+		<-started.Exited()
+		err := started.Err()
+		if err == nil {
+			return
+		}
+		r.mutex.Lock()
+		defer r.mutex.Unlock()
+		if r.err == nil {
+			r.err = fmt.Errorf("the engine %s has ended, see %s: %w", name, log, err)
+			close(r.exited)
+		}
+	}()
+}
+
+// Exited is closed when the first of the engines has ended without being asked to: nothing that
+// needs it works from then on.
+func (r *Running) Exited() <-chan struct{} { return r.exited }
+
+// Err names the first engine that ended without being asked to, says why, and where its log is; nil
+// where none has.
+func (r *Running) Err() error {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return r.err
 }
 
 // Stop ends the hosts, so that what they run can finish its calls, and then the servers. Stopping

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -22,6 +23,8 @@ type stub struct {
 	name        string
 	environment map[string]string
 	failed      error
+	exited      chan struct{}
+	ended       error
 }
 
 func (s *stub) note(event string) {
@@ -34,7 +37,20 @@ func (s *stub) Endpoint() string { return "http://" + s.name }
 
 func (s *stub) Stop(context.Context) error {
 	s.note("stop")
+	if s.ended == nil {
+		close(s.exited)
+	}
 	return nil
+}
+
+func (s *stub) Exited() <-chan struct{} { return s.exited }
+
+func (s *stub) Err() error { return s.ended }
+
+// end is one that nobody asked for.
+func (s *stub) end(reason string) {
+	s.ended = errors.New(reason)
+	close(s.exited)
 }
 
 // stubs are two servers and a host in the place of All.
@@ -42,7 +58,7 @@ func stubs(t *testing.T) (first, second, host *stub, events *[]string) {
 	t.Helper()
 	events, mutex := &[]string{}, &sync.Mutex{}
 	make := func(name, endpoint string, host bool) *stub {
-		s := &stub{name: name, events: events, mutex: mutex}
+		s := &stub{name: name, events: events, mutex: mutex, exited: make(chan struct{})}
 		serve := func(_ context.Context, options options) (*stub, error) {
 			s.note("start")
 			s.environment = options.environment
@@ -97,6 +113,48 @@ func TestStart_stopsWhatItStartedWhenOneFails(t *testing.T) {
 	_, err := Start(t.Context(), []Engine{first.Kind, host.Kind}, t.TempDir())
 	require.EqualError(t, err, "host: no place")
 	assert.Equal(t, []string{"start first", "start host", "stop first"}, *events)
+}
+
+func TestRunning_tellsOfTheFirstEngineThatEndsUnasked(t *testing.T) {
+	first, second, host, _ := stubs(t)
+	folder := t.TempDir()
+	running, err := Start(t.Context(), All, folder)
+	require.NoError(t, err)
+	select {
+	case <-running.Exited():
+		require.Fail(t, "all run")
+	default:
+		require.NoError(t, running.Err())
+	}
+	second.end("killed")
+	<-running.Exited()
+	told := "the engine second has ended, see " + filepath.Join(folder, "second") + ": killed"
+	require.EqualError(t, running.Err(), told)
+	host.end("connection refused")
+	require.NoError(t, running.Stop(t.Context()))
+	<-first.exited
+	require.EqualError(t, running.Err(), told, "what follows from an end does not hide it")
+}
+
+func TestRunning_tellsOfServersThatOthersStarted(t *testing.T) {
+	_, second, _, _ := stubs(t)
+	running, err := Start(t.Context(), nil, t.TempDir())
+	require.NoError(t, err)
+	running.Watch("database", "the.log", second)
+	second.end("killed")
+	<-running.Exited()
+	require.EqualError(t, running.Err(), "the engine database has ended, see the.log: killed")
+}
+
+func TestRunning_anEndThatWasAskedForIsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stubs(t)
+		running, err := Start(t.Context(), All, t.TempDir())
+		require.NoError(t, err)
+		require.NoError(t, running.Stop(t.Context()))
+		synctest.Wait()
+		require.NoError(t, running.Err())
+	})
 }
 
 // A file that names a process is read in the folder of every engine, needed or not.

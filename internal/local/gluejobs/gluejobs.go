@@ -74,6 +74,7 @@ type Host struct {
 	ctx    context.Context // ends when the host is stopped
 	cancel context.CancelCauseFunc
 	served chan struct{} // closed when the API is
+	failed error         // why the API ended by itself; read after served only
 	work   sync.WaitGroup
 
 	mutex   sync.Mutex
@@ -115,7 +116,9 @@ func Start(ctx context.Context, options Options) (*Host, error) {
 	h.server = &http.Server{Handler: h.api(), ReadHeaderTimeout: 10 * time.Second}
 	go func() {
 		defer close(h.served)
-		_ = h.server.Serve(listener) // it ends with Stop: nothing else closes the listener
+		if err := h.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			h.failed = fmt.Errorf("the Glue API on %s ended by itself: %w", h.Endpoint(), err)
+		}
 	}()
 	return h, nil
 }
@@ -140,6 +143,19 @@ func cleanUp(dir string) error {
 
 // Endpoint is the base URL of the API, for AWS_ENDPOINT_URL_GLUE.
 func (h *Host) Endpoint() string { return "http://" + h.listener.Addr().String() }
+
+// Exited is closed when the API has ended, whether or not it was asked to; Err tells which.
+func (h *Host) Exited() <-chan struct{} { return h.served }
+
+// Err is nil while the API runs and where Stop ended it; else it says why it ended by itself.
+func (h *Host) Err() error {
+	select {
+	case <-h.served:
+		return h.failed
+	default:
+		return nil
+	}
+}
 
 // Add makes a job known. The error names every problem.
 func (h *Host) Add(added Job) error {

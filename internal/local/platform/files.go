@@ -62,12 +62,12 @@ func ReadIgnored(dir string) ([]Ignored, error) {
 	return all, nil
 }
 
-// Outputs are the stacks' outputs by stack name, as cdk deploy writes them.
-func (p *Platform) Outputs() (map[string]map[string]string, error) { return p.plan.Outputs() }
+// Endpoints are the engines' addresses, and the login that they take.
+func (p *Platform) Endpoints() outputs.Endpoints { return p.engines.Endpoints() }
 
 // writeFiles writes the run's files, the outputs last: who waits for these finds the others, too.
 func (p *Platform) writeFiles(dir string) error {
-	stacks, err := p.Outputs()
+	stacks, err := p.plan.Outputs()
 	if err != nil {
 		return err
 	}

@@ -137,6 +137,14 @@ func (p *Platform) Stop(ctx context.Context) error {
 	return p.stopped
 }
 
+// Exited is closed when an engine or a database has ended without being asked to: the run is then
+// to be stopped.
+func (p *Platform) Exited() <-chan struct{} { return p.engines.Exited() }
+
+// Err names the first engine or database that ended without being asked to, says why, and where its
+// log is; nil where none has.
+func (p *Platform) Err() error { return p.engines.Err() }
+
 // Resources are those of the assembly in the order of their creation.
 func (p *Platform) Resources() []*assembly.Resource { return p.plan.Resources() }
 

@@ -150,6 +150,8 @@ type instance struct {
 	port      int
 	passwords map[string]string
 	refuses   error
+	exited    chan struct{}
+	ended     error
 }
 
 func (i *instance) Port() int              { return i.port }
@@ -159,10 +161,13 @@ func (i *instance) SetPassword(_ context.Context, user, password string) error {
 	return i.refuses
 }
 func (i *instance) Stop(context.Context) error { return nil }
+func (i *instance) Exited() <-chan struct{}    { return i.exited }
+func (i *instance) Err() error                 { return i.ended }
+func (i *instance) LogFile() string            { return "the.log" }
 
 func TestDatabase(t *testing.T) {
 	run := start(t, engine.Moto)
-	served := &instance{port: 5433, passwords: map[string]string{}}
+	served := &instance{port: 5433, passwords: map[string]string{}, exited: make(chan struct{})}
 	before := databaseServers
 	t.Cleanup(func() { databaseServers = before })
 	databaseServers = map[string]databaseServer{"test": {
@@ -251,6 +256,14 @@ func TestDatabase(t *testing.T) {
 		byIAM["DATABASE_PORT"] = "1"
 		_, err := databaseEnvironment(t.Context(), run, byIAM)
 		assert.EqualError(t, err, "a program's database port is 1: no database of the template listens there")
+	})
+	t.Run("one that ends by itself ends the run", func(t *testing.T) {
+		require.NoError(t, run.Engines.Err())
+		served.ended = errors.New("killed")
+		close(served.exited)
+		<-run.Engines.Exited()
+		require.ErrorContains(t, run.Engines.Err(), "the engine test of A/")
+		require.ErrorContains(t, run.Engines.Err(), " has ended, see the.log: killed")
 	})
 }
 

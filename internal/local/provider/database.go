@@ -39,6 +39,10 @@ type databaseInstance interface {
 	// SetPassword lets a user log in with a password.
 	SetPassword(ctx context.Context, user, password string) error
 	Stop(context.Context) error
+	// Exited, Err and LogFile tell of the server's end, see package server.
+	Exited() <-chan struct{}
+	Err() error
+	LogFile() string
 }
 
 func checkDatabase(
@@ -74,6 +78,7 @@ func createDatabase(
 		return assembly.Creation{}, err
 	}
 	run.onStop(instance.Stop)
+	run.Engines.Watch(t.Engine+" of "+resource.String(), instance.LogFile(), instance)
 	identifier := cmp.Or(t.Identifier, "db-"+randomText(8))
 	master := login(t.MasterUser, instance.MasterPassword())
 	secret, err := engine.Moto.In(run.Engines).CreateSecret(ctx, "rds!"+identifier, master)

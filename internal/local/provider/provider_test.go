@@ -187,6 +187,16 @@ func TestCheck_refusesBeforeAnythingStarts(t *testing.T) {
 			alone(databaseOf("mysql")), alone(databaseOf("oracle-se2")),
 			`A/X Properties.Engine: got "oracle-se2", want mysql or postgres`,
 		},
+		"more shards than kinesalite has": {
+			alone(`{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":1000}}`),
+			alone(`{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":1001}}`),
+			"A/X Properties.ShardCount: got 1001, want at most the 1000 shards of kinesalite",
+		},
+		"a bucket's name that S3 refuses": {
+			alone(`{"Type":"AWS::S3::Bucket","Properties":{"BucketName":"my.bucket-1"}}`),
+			alone(`{"Type":"AWS::S3::Bucket","Properties":{"BucketName":"My_Bucket"}}`),
+			`A/X Properties.BucketName: got "My_Bucket", want 3 to 63 lower-case letters`,
+		},
 		"a function that may not run": {
 			function(`,"ReservedConcurrentExecutions":1`), function(`,"ReservedConcurrentExecutions":0`),
 			"A/X Properties.ReservedConcurrentExecutions: got 0, want at least 1",

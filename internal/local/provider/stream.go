@@ -9,7 +9,19 @@ import (
 )
 
 var stream = kind[assembly.Stream]{
-	types: []string{"AWS::Kinesis::Stream"}, needs: []engine.Engine{engine.Kinesalite}, create: createStream,
+	types: []string{"AWS::Kinesis::Stream"}, needs: []engine.Engine{engine.Kinesalite},
+	check: checkStream, create: createStream,
+}
+
+func checkStream(
+	_ context.Context, _ Options, resource *assembly.Resource, t *assembly.Stream,
+) assembly.Problems {
+	if t.Shards > kinesalite.MaxShards {
+		return assembly.Problems{resource.Problem("Properties.ShardCount",
+			"got %d, want at most the %d shards of kinesalite",
+			t.Shards, kinesalite.MaxShards)}
+	}
+	return nil
 }
 
 func createStream(

@@ -132,12 +132,18 @@ func Start(ctx context.Context, options Options, program Program) (_ *Server, er
 			return s, nil
 		}
 		switch reason := err.Error(); {
+		case ctx.Err() != nil:
 		case ourChoice && attempt < portAttempts && contains(reason, program.PortTaken):
+			continue
 		case killed && time.Now().Before(released) && contains(reason, program.Held...):
-			time.Sleep(releasePause)
-		default:
-			return nil, fmt.Errorf("start %s on %s: %w", program.Name, s.place.Address(), err)
+			select {
+			case <-time.After(releasePause):
+				continue
+			case <-ctx.Done():
+				err = fmt.Errorf("%w, while waiting for what holds its folder: %w", ctx.Err(), err)
+			}
 		}
+		return nil, fmt.Errorf("start %s on %s: %w", program.Name, s.place.Address(), err)
 	}
 }
 

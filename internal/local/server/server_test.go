@@ -298,6 +298,26 @@ func TestAFolderThatAKilledServersChildrenHoldIsTriedAgain(t *testing.T) {
 	assert.Equal(t, 1, starts, "another reason is not waited for")
 }
 
+func TestAFolderThatIsHeldIsNotWaitedForOnceTheContextHasEnded(t *testing.T) {
+	folder := t.TempDir()
+	start(t, server.Options{Dir: folder}, announcing(""))
+	ctx, cancel := context.WithCancel(within(t))
+	held, starts := announcing("hang"), 0
+	held.Held = []string{"hello of hang"}
+	command := held.Command
+	held.Command = func(place server.Place) process.Command { starts++; return command(place) }
+	held.Ready = func(_ context.Context, place server.Place) error {
+		if log, _ := os.ReadFile(filepath.Join(place.Dir, "sample.log")); strings.Contains(string(log), held.Held[0]) {
+			cancel()
+		}
+		return errors.New("not ready")
+	}
+	_, err := server.Start(ctx, server.Options{Dir: folder}, held)
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorContains(t, err, held.Held[0])
+	assert.Equal(t, 1, starts)
+}
+
 func TestInitialisationIsDoneOnceForAFolder(t *testing.T) {
 	folder := t.TempDir()
 	var passwords []string
