@@ -77,20 +77,20 @@ func TestRead_folder(t *testing.T) {
 	}
 	write("manifest.json", `{"version":"54.0.0","artifacts":{
 		"Shop.assets":{"type":"cdk:asset-manifest","properties":{"file":"Shop.assets.json"}},
-		"Shop":{"type":"aws:cloudformation:stack","environment":"aws://unknown-account/eu-west-1",
-		"additionalMetadataFile":"Shop.metadata.json",
+		"Shop":{"type":"aws:cloudformation:stack","environment":"aws://unknown-account/eu-west-1",`+
+		`"additionalMetadataFile":"Shop.metadata.json",
 			"dependencies":["Shop.assets"],"properties":{"templateFile":"Shop.template.json","stackName":"toys-Shop"}},
 		"Tree":{"type":"cdk:tree","properties":{"file":"tree.json"}}}}`)
-	write("Shop.template.json", `{"Resources":{"Handler1":{"Type":"AWS::Lambda::Function",
-		"Metadata":{"diecast:source":"lambda/deliver"},"Properties":{
-		"Code":{"S3Bucket":{"Fn::Sub":"assets-${AWS::AccountId}-${AWS::Region}"},"S3Key":"abc.zip"},
-		"Handler":"bootstrap","Runtime":"provided.al2023","Role":"r"}}}}`)
+	write("Shop.template.json", `{"Resources":{"Handler1":{"Type":"AWS::Lambda::Function",`+
+		`"Metadata":{"diecast:source":"lambda/deliver"},"Properties":{
+		"Code":{"S3Bucket":{"Fn::Sub":"assets-${AWS::AccountId}-${AWS::Region}"},"S3Key":"abc.zip"},`+
+		`"Handler":"bootstrap","Runtime":"provided.al2023","Role":"r"}}}}`)
 	write("Shop.assets.json",
-		`{"files":{"abc":{"source":{"path":"asset.abc"},
-		"destinations":{"x":{"bucketName":"assets-${AWS::AccountId}-${AWS::Region}","objectKey":"abc.zip"}}}}}`)
+		`{"files":{"abc":{"source":{"path":"asset.abc"},`+
+			`"destinations":{"x":{"bucketName":"assets-${AWS::AccountId}-${AWS::Region}","objectKey":"abc.zip"}}}}}`)
 	write("Shop.metadata.json",
-		`{"/Shop/Handler/Resource":[{"type":"aws:cdk:logicalId","data":"Handler1"},{"type":"aws:cdk:warning",
-		"data":{"x":1}}]}`)
+		`{"/Shop/Handler/Resource":[{"type":"aws:cdk:logicalId","data":"Handler1"},{"type":"aws:cdk:warning",`+
+			`"data":{"x":1}}]}`)
 
 	assembled, err := Read(folder)
 	require.NoError(t, err)
@@ -131,8 +131,8 @@ func TestRead_unreadable(t *testing.T) {
 		"template a list": {map[string]string{"manifest.json": `{"version":"1","artifacts":{` + fmt.Sprintf(stack,
 			"") + `}}`, "S.json": `[]`}, "template of stack S"},
 		"assets missing": {map[string]string{
-			"manifest.json": `{"version":"1","artifacts":{"A":{"type":"cdk:asset-manifest",
-				"properties":{"file":"A.json"}}}}`,
+			"manifest.json": `{"version":"1","artifacts":{"A":{"type":"cdk:asset-manifest",` +
+				`"properties":{"file":"A.json"}}}}`,
 		}, "asset manifest"},
 		"two stacks a name": {map[string]string{"manifest.json": `{"version":"1","artifacts":{` + fmt.Sprintf(stack,
 			"") + `,"T":{"type":"aws:cloudformation:stack","properties":{"templateFile":"S.json","stackName":"s"}}}}`,
@@ -155,12 +155,12 @@ func TestPlan_tellsEveryProblemAtOnce(t *testing.T) {
 	_, err := planned(t, Environment{Parameters: map[string]string{"A:Colour": "red"}}, map[string]given{
 		"A": {template: `{"Transform":"AWS::Serverless","Hooks":{},"Mappings":[],"Resources":{
 			"Odd":{"Type":"AWS::Quantum::Computer","Properties":{"X":{"Fn::Frobnicate":[]}}},
-			"Events":{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":0,"Colour":"red",
-			"Name":{"Ref":"Nowhere"}},"DependsOn":"Gone"},
-			"List":[],"NoType":{},"Strange":{"Type":"AWS::S3::Bucket","Color":1,"DependsOn":[1],"Condition":2,
-			"Properties":[]}}}`},
-		"B": {template: `{"Resources":{"Topic":{"Type":"AWS::SNS::Topic",
-			"Properties":{"Name":{"Fn::ImportValue":"nothing"}}}}}`},
+			"Events":{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":0,"Colour":"red",` +
+			`"Name":{"Ref":"Nowhere"}},"DependsOn":"Gone"},
+			"List":[],"NoType":{},"Strange":{"Type":"AWS::S3::Bucket","Color":1,"DependsOn":[1],"Condition":2,` +
+			`"Properties":[]}}}`},
+		"B": {template: `{"Resources":{"Topic":{"Type":"AWS::SNS::Topic",` +
+			`"Properties":{"Name":{"Fn::ImportValue":"nothing"}}}}}`},
 	})
 	var problems Problems
 	require.ErrorAs(t, err, &problems)
@@ -172,8 +172,8 @@ func TestPlan_tellsEveryProblemAtOnce(t *testing.T) {
 		"Fn::ImportValue, Fn::Join, Fn::Select, Fn::Split, Fn::Sub, Ref"
 	assert.Equal(t, []string{
 		`A: a value is given for the parameter "Colour", which no template declares`,
-		`A Hooks: unknown section; known are AWSTemplateFormatVersion, Conditions, Description, Mappings, Metadata,
-			Outputs, Parameters, Resources, Rules`,
+		`A Hooks: unknown section; known are AWSTemplateFormatVersion, Conditions, Description, Mappings, Metadata, ` +
+			`Outputs, Parameters, Resources, Rules`,
 		`A Mappings: got a list of 0, want an object`,
 		`A Transform: macros and transforms run in AWS only: write the template out`,
 		`A/Events DependsOn[0]: no resource of stack A is called Gone`,
@@ -186,8 +186,8 @@ func TestPlan_tellsEveryProblemAtOnce(t *testing.T) {
 		`A/Odd Properties.X.Fn::Frobnicate: unknown intrinsic Fn::Frobnicate; ` + intrinsicsKnown,
 		"A/Odd Type: the resource type AWS::Quantum::Computer has no fate: " +
 			"say in internal/assembly/registry.go whether it is run or only checked",
-		`A/Strange Color: unknown member of a resource; known are Condition, CreationPolicy, DeletionPolicy, DependsOn,
-			Metadata, Properties, Type, UpdatePolicy, UpdateReplacePolicy`,
+		`A/Strange Color: unknown member of a resource; known are Condition, CreationPolicy, DeletionPolicy, ` +
+			`DependsOn, Metadata, Properties, Type, UpdatePolicy, UpdateReplacePolicy`,
 		`A/Strange Condition: got 2, want the name of a condition`,
 		`A/Strange DependsOn[0]: got 1, want a logical id`,
 		`A/Strange Properties: got a list of 0, want an object`,
@@ -227,11 +227,11 @@ func TestPlan_order(t *testing.T) {
 			"A1":{"Type":"AWS::S3::Bucket","Properties":{"BucketName":{"Fn::Sub":"x-${B1}"}}},
 			"B1":{"Type":"AWS::S3::Bucket","DependsOn":["D1"],"Properties":{"BucketName":{"Fn::GetAtt":["C1","Arn"]}}},
 			"C1":` + bucket + `,"D1":` + bucket + `}}`},
-		"B": {template: `{"Resources":{"Own":{"Type":"AWS::SNS::Topic",
-			"Properties":{"TopicName":{"Fn::ImportValue":{"Fn::Sub":"name-${AWS::Region}"}}}}},
+		"B": {template: `{"Resources":{"Own":{"Type":"AWS::SNS::Topic",` +
+			`"Properties":{"TopicName":{"Fn::ImportValue":{"Fn::Sub":"name-${AWS::Region}"}}}}},
 			"Outputs":{"Name":{"Value":{"Ref":"Own"}}}}`},
-		"C": {template: `{"Resources":{"Own":{"Type":"AWS::SNS::Topic",
-			"Properties":{"TopicName":{"Fn::GetStackOutput":{"StackName":"shop-B","OutputName":"Name"}}}}}}`},
+		"C": {template: `{"Resources":{"Own":{"Type":"AWS::SNS::Topic",` +
+			`"Properties":{"TopicName":{"Fn::GetStackOutput":{"StackName":"shop-B","OutputName":"Name"}}}}}}`},
 		"D": {template: `{"Resources":{"Own":` + bucket +
 			`},"Outputs":{"Name":{"Value":"fixed","Export":{"Name":"name-us-east-1"}}}}`},
 	})
@@ -245,20 +245,20 @@ func TestPlan_circlesAreNamed(t *testing.T) {
 		want   string
 	}{
 		"resources": {map[string]given{"A": {template: `{"Resources":{
-			"X":{"Type":"AWS::SNS::Topic","Properties":{"N":{"Ref":"Y"}}},"Y":{"Type":"AWS::SNS::Topic",
-			"DependsOn":"Z"},
-			"Z":{"Type":"AWS::SNS::Topic","Properties":{"N":[{"Fn::Sub":"${X.Arn}"}]}},"W":{"Type":"AWS::SNS::Topic",
-			"DependsOn":"X"}}}`}},
+			"X":{"Type":"AWS::SNS::Topic","Properties":{"N":{"Ref":"Y"}}},"Y":{"Type":"AWS::SNS::Topic",` +
+			`"DependsOn":"Z"},
+			"Z":{"Type":"AWS::SNS::Topic","Properties":{"N":[{"Fn::Sub":"${X.Arn}"}]}},"W":{"Type":"AWS::SNS::Topic",` +
+			`"DependsOn":"X"}}}`}},
 			"A/X: resources depend on each other in a circle: X -> Y -> Z -> X"},
-		"a resource and itself": {map[string]given{"A": {template: `{"Resources":{"X":{"Type":"AWS::SNS::Topic",
-			"Properties":{"N":{"Ref":"X"}}}}}`}},
+		"a resource and itself": {map[string]given{"A": {template: `{"Resources":{"X":{"Type":"AWS::SNS::Topic",` +
+			`"Properties":{"N":{"Ref":"X"}}}}}`}},
 			"A/X: resources depend on each other in a circle: X -> X"},
 		"stacks by the manifest": {map[string]given{"A": {needs: []string{"B"}, template: `{"Resources":{"X":` +
 			bucket + `}}`}, "B": {needs: []string{"A"}, template: `{"Resources":{"X":` + bucket + `}}`}},
 			"A: stacks depend on each other in a circle: A -> B -> A"},
 		"stacks by an export": {map[string]given{
-			"A": {template: `{"Resources":{"X":{"Type":"AWS::SNS::Topic",
-				"Properties":{"N":{"Fn::ImportValue":"b"}}}}}`},
+			"A": {template: `{"Resources":{"X":{"Type":"AWS::SNS::Topic",` +
+				`"Properties":{"N":{"Fn::ImportValue":"b"}}}}}`},
 			"B": {needs: []string{"A"}, template: `{"Resources":{"X":` + bucket +
 				`},"Outputs":{"O":{"Value":"v","Export":{"Name":"b"}}}}`}},
 			"stacks depend on each other in a circle: A -> B -> A"},
@@ -268,8 +268,8 @@ func TestPlan_circlesAreNamed(t *testing.T) {
 			"B": {template: `{"Resources":{"X":` + bucket +
 				`},"Outputs":{"O":{"Value":{"Fn::ImportValue":"a"},"Export":{"Name":"b"}}}}`}},
 			"stacks depend on each other in a circle: A -> B -> A"},
-		"conditions": {map[string]given{"A": {template: `{"Conditions":{"P":{"Fn::Not":[{"Condition":"Q"}]},
-			"Q":{"Fn::Not":[{"Condition":"P"}]}},"Resources":{"X":` + bucket + `}}`}},
+		"conditions": {map[string]given{"A": {template: `{"Conditions":{"P":{"Fn::Not":[{"Condition":"Q"}]},` +
+			`"Q":{"Fn::Not":[{"Condition":"P"}]}},"Resources":{"X":` + bucket + `}}`}},
 			"A Conditions: conditions lead in a circle: P -> Q -> P"},
 	}
 	for name, test := range tests {
@@ -284,10 +284,10 @@ func TestPlan_falseConditions(t *testing.T) {
 	template := `{"Parameters":{"Stage":{"Type":"String","Default":"dev"}},
 		"Conditions":{"Prod":{"Fn::Equals":[{"Ref":"Stage"},"prod"]}},
 		"Resources":{"Extra":{"Type":"AWS::S3::Bucket","Condition":"Prod"},
-			"Topic":{"Type":"AWS::SNS::Topic","DependsOn":"Extra","Properties":{"N":{"Fn::If":["Prod",{"Ref":"Extra"},
-			{"Ref":"AWS::NoValue"}]}}}%s},
-		"Outputs":{"Name":{"Condition":"Prod","Value":{"Ref":"Extra"},"Export":{"Name":"extra"}},
-		"Stage":{"Value":{"Ref":"Stage"}}}}`
+			"Topic":{"Type":"AWS::SNS::Topic","DependsOn":"Extra","Properties":{"N":{"Fn::If":["Prod",{` +
+		`"Ref":"Extra"},{"Ref":"AWS::NoValue"}]}}}%s},
+		"Outputs":{"Name":{"Condition":"Prod","Value":{"Ref":"Extra"},"Export":{"Name":"extra"}},` +
+		`"Stage":{"Value":{"Ref":"Stage"}}}}`
 
 	t.Run("what is false is left out", func(t *testing.T) {
 		plan, err := planned(t, Environment{}, map[string]given{"A": {template: fmt.Sprintf(template, "")}})
@@ -315,8 +315,8 @@ func TestPlan_falseConditions(t *testing.T) {
 	})
 	t.Run("an import of what is left out", func(t *testing.T) {
 		_, err := planned(t, Environment{}, map[string]given{"A": {template: fmt.Sprintf(template, "")},
-			"B": {template: `{"Resources":{"T":{"Type":"AWS::SNS::Topic",
-				"Properties":{"N":{"Fn::ImportValue":"extra"}}}}}`}})
+			"B": {template: `{"Resources":{"T":{"Type":"AWS::SNS::Topic",` +
+				`"Properties":{"N":{"Fn::ImportValue":"extra"}}}}}`}})
 		assert.EqualError(t, err,
 			"B/T Properties.N.Fn::ImportValue: the output Name of stack A is left out because its condition is false")
 	})
@@ -331,8 +331,8 @@ func TestPlan_createdResourcesAnswer(t *testing.T) {
 	stacks := map[string]given{
 		"A": {template: `{"Resources":{"Data":` + bucket +
 			`},"Outputs":{"Arn":{"Value":{"Fn::GetAtt":["Data","Arn"]},"Export":{"Name":"arn"}}}}`},
-		"B": {template: `{"Resources":{"Copy":{"Type":"AWS::S3::Bucket","Properties":{"BucketName":{"Fn::Join":["-",
-			[{"Fn::ImportValue":"arn"},"copy"]]}}}},
+		"B": {template: `{"Resources":{"Copy":{"Type":"AWS::S3::Bucket","Properties":{"BucketName":{"Fn::Join":["-",` +
+			`[{"Fn::ImportValue":"arn"},"copy"]]}}}},
 			"Outputs":{"Domain":{"Value":{"Fn::GetAtt":["Copy","DomainName"]}}}}`},
 	}
 	plan, err := planned(t, Environment{}, stacks)
@@ -375,12 +375,12 @@ func TestPlan_createdResourcesAnswer(t *testing.T) {
 func TestPlan_standIns(t *testing.T) {
 	plan, err := planned(t, Environment{Region: "eu-west-1", AccountID: "111122223333"},
 		map[string]given{"Net": {template: `{"Resources":{
-		"Vpc":{"Type":"AWS::EC2::VPC"},"Role":{"Type":"AWS::IAM::Role"},"Topic":{"Type":"AWS::SNS::Topic"},
-		"Balancer":{"Type":"AWS::ElasticLoadBalancingV2::LoadBalancer"}},
-		"Outputs":{"Vpc":{"Value":{"Ref":"Vpc"}},"Cidr":{"Value":{"Fn::GetAtt":["Vpc","CidrBlock"]}},
-		"Role":{"Value":{"Ref":"Role"}},"RoleArn":{"Value":{"Fn::GetAtt":"Role.Arn"}},
-			"Topic":{"Value":{"Ref":"Topic"}},"TopicName":{"Value":{"Fn::GetAtt":["Topic","TopicName"]}},
-			"Balancer":{"Value":{"Ref":"Balancer"}}}}`}})
+		"Vpc":{"Type":"AWS::EC2::VPC"},"Role":{"Type":"AWS::IAM::Role"},"Topic":{"Type":"AWS::SNS::Topic"},` +
+			`"Balancer":{"Type":"AWS::ElasticLoadBalancingV2::LoadBalancer"}},
+		"Outputs":{"Vpc":{"Value":{"Ref":"Vpc"}},"Cidr":{"Value":{"Fn::GetAtt":["Vpc","CidrBlock"]}},` +
+			`"Role":{"Value":{"Ref":"Role"}},"RoleArn":{"Value":{"Fn::GetAtt":"Role.Arn"}},
+			"Topic":{"Value":{"Ref":"Topic"}},"TopicName":{"Value":{"Fn::GetAtt":["Topic","TopicName"]}},` +
+			`"Balancer":{"Value":{"Ref":"Balancer"}}}}`}})
 	require.NoError(t, err)
 	outputs, err := plan.Outputs()
 	require.NoError(t, err)
@@ -412,12 +412,12 @@ func TestParameters(t *testing.T) {
 		"list of subnets": {declaration: `{"Type":"List<AWS::EC2::Subnet::Id>","Default":"x,y"}`,
 			want: []any{"x", "y"}},
 		"key pair": {declaration: `{"Type":"AWS::EC2::KeyPair::KeyName","Default":"k"}`, want: "k"},
-		"published by AWS": {declaration: `{"Type":"AWS::SSM::Parameter::Value<AWS::EC2::Image::Id>",
-			"Default":` + string(long) + `}`, want: "checked:/aws/service/ami"},
-		"system parameter": {declaration: `{"Type":"AWS::SSM::Parameter::Value<List<String>>",
-			"Default":"/own"}`, want: []any{"u", "v"}},
-		"allowed": {declaration: `{"Type":"String","Default":"a","AllowedValues":["a","b"],
-			"AllowedPattern":"[a-c]","MinLength":1,"MaxLength":"1"}`, want: "a"},
+		"published by AWS": {declaration: `{"Type":"AWS::SSM::Parameter::Value<AWS::EC2::Image::Id>",` +
+			`"Default":` + string(long) + `}`, want: "checked:/aws/service/ami"},
+		"system parameter": {declaration: `{"Type":"AWS::SSM::Parameter::Value<List<String>>",` +
+			`"Default":"/own"}`, want: []any{"u", "v"}},
+		"allowed": {declaration: `{"Type":"String","Default":"a","AllowedValues":["a","b"],` +
+			`"AllowedPattern":"[a-c]","MinLength":1,"MaxLength":"1"}`, want: "a"},
 		"no default": {declaration: `{"Type":"String"}`,
 			problem: "A Parameters.P: has no default: give its value as A:P"},
 		"unknown system parameter": {declaration: `{"Type":"AWS::SSM::Parameter::Value<String>","Default":"/other"}`,
@@ -440,8 +440,8 @@ func TestParameters(t *testing.T) {
 			problem: `want a value that matches a`},
 		"not allowed": {declaration: `{"Type":"String","Default":"c","AllowedValues":["a","b"]}`,
 			problem: `got "c", want one of a, b`},
-		"hidden values stay hidden": {declaration: `{"Type":"String","Default":"c","NoEcho":true,
-			"AllowedValues":["a"]}`, problem: `got a hidden value, want one of a`},
+		"hidden values stay hidden": {declaration: `{"Type":"String","Default":"c","NoEcho":true,` +
+			`"AllowedValues":["a"]}`, problem: `got a hidden value, want one of a`},
 		"a declaration that is none": {declaration: `[]`, problem: `A Parameters.P: got a list of 0, want an object`},
 	}
 	for name, test := range tests {
@@ -463,10 +463,10 @@ func TestParameters(t *testing.T) {
 }
 
 func TestRules(t *testing.T) {
-	template := `{"Parameters":{"Version":{"Type":"AWS::SSM::Parameter::Value<String>","Default":"/bootstrap"}},
-		"Resources":{"X":` + bucket + `},
-		"Rules":{"R":{%s"Assertions":[{"Assert":{"Fn::Not":[{"Fn::Contains":[["1","2"],{"Ref":"Version"}]}]},
-		"AssertDescription":"too old"}]}}}`
+	template := `{"Parameters":{"Version":{"Type":"AWS::SSM::Parameter::Value<String>","Default":"/bootstrap"}},` +
+		`"Resources":{"X":` + bucket + `},
+		"Rules":{"R":{%s"Assertions":[{"Assert":{"Fn::Not":[{"Fn::Contains":[["1","2"],{"Ref":"Version"}]}]},` +
+		`"AssertDescription":"too old"}]}}}`
 	never := `"RuleCondition":{"Fn::Equals":["a","b"]},`
 	tests := map[string]struct{ condition, version, problem string }{
 		"holds":          {"", "3", ""},

@@ -18,19 +18,19 @@ import (
 // plan's order every resource evaluates, without a trace of an intrinsic, from what was created
 // before it.
 func FuzzPlan(f *testing.F) {
-	other := `{"Resources":{"B":{"Type":"AWS::S3::Bucket"}},"Outputs":{"O":{"Value":{"Ref":"B"},
-		"Export":{"Name":"o"}}}}`
-	f.Add([]byte(`{"Parameters":{"P":{"Type":"String","Default":"p"}},"Conditions":{"C":{"Fn::Equals":[{"Ref":"P"},
-		"p"]}},"Mappings":{"M":{"a":{"b":"c"}}},
+	other := `{"Resources":{"B":{"Type":"AWS::S3::Bucket"}},"Outputs":{"O":{"Value":{"Ref":"B"},` +
+		`"Export":{"Name":"o"}}}}`
+	f.Add([]byte(`{"Parameters":{"P":{"Type":"String","Default":"p"}},"Conditions":{"C":{"Fn::Equals":[{"Ref":"P"},`+
+		`"p"]}},"Mappings":{"M":{"a":{"b":"c"}}},
 		"Resources":{"X":{"Type":"AWS::Kinesis::Stream","Condition":"C","Properties":{"ShardCount":1}},
-		"Y":{"Type":"AWS::SNS::Topic","DependsOn":"X","Properties":{"A":{"Fn::Join":["",[{"Fn::ImportValue":"o"},
-		{"Fn::GetAtt":["X","Arn"]}]]},"B":{"Fn::Sub":["${v}",{"v":{"Fn::FindInMap":["M","a","b"]}}]}}}},
-		"Outputs":{"Z":{"Value":{"Fn::If":["C",{"Fn::Select":[0,{"Fn::Split":["-",{"Ref":"X"}]}]},"n"]},
-			"Export":{"Name":"z"}}}}`), []byte(other))
-	f.Add([]byte(`{"Resources":{"X":{"Type":"AWS::SNS::Topic","Properties":{"N":{"Fn::ImportValue":"b"}}}},
-		"Outputs":{"O":{"Value":{"Fn::ImportValue":"b"},"Export":{"Name":"a"}}}}`),
-		[]byte(`{"Resources":{"X":{"Type":"AWS::S3::Bucket"}},"Outputs":{"O":{"Value":{"Fn::ImportValue":"a"},
-			"Export":{"Name":"b"}}}}`))
+		"Y":{"Type":"AWS::SNS::Topic","DependsOn":"X","Properties":{"A":{"Fn::Join":["",[{"Fn::ImportValue":"o"},`+
+		`{"Fn::GetAtt":["X","Arn"]}]]},"B":{"Fn::Sub":["${v}",{"v":{"Fn::FindInMap":["M","a","b"]}}]}}}},
+		"Outputs":{"Z":{"Value":{"Fn::If":["C",{"Fn::Select":[0,{"Fn::Split":["-",{"Ref":"X"}]}]},"n"]},`+
+		`"Export":{"Name":"z"}}}}`), []byte(other))
+	f.Add([]byte(`{"Resources":{"X":{"Type":"AWS::SNS::Topic","Properties":{"N":{"Fn::ImportValue":"b"}}}},`+
+		`"Outputs":{"O":{"Value":{"Fn::ImportValue":"b"},"Export":{"Name":"a"}}}}`),
+		[]byte(`{"Resources":{"X":{"Type":"AWS::S3::Bucket"}},"Outputs":{"O":{"Value":{"Fn::ImportValue":"a"},`+
+			`"Export":{"Name":"b"}}}}`))
 	for kind, example := range examples {
 		f.Add([]byte(`{"Resources":{"X":{"Type":"`+kind+`","Metadata":{"diecast:source":"s"},"Properties":`+
 			example.properties+`}}}`), []byte(other))
@@ -187,8 +187,8 @@ func holds(t *testing.T, first, second string) {
 	plan := func() (*Plan, error) {
 		assembled, err := assemble(t, map[string]given{"A": {template: first}, "B": {template: second}}, fstest.MapFS{
 			"asset.abc/bootstrap": &fstest.MapFile{},
-			"Assets.assets.json": &fstest.MapFile{Data: []byte(`{"files":{"abc":{"source":{"path":"asset.abc"},
-				"destinations":{"x":{"bucketName":"assets","objectKey":"abc.zip"}}}}}`)},
+			"Assets.assets.json": &fstest.MapFile{Data: []byte(`{"files":{"abc":{"source":{"path":"asset.abc"},` +
+				`"destinations":{"x":{"bucketName":"assets","objectKey":"abc.zip"}}}}}`)},
 		})
 		if err != nil {
 			return nil, err

@@ -13,8 +13,8 @@ import (
 func evaluated(t *testing.T, expression string) (any, error) {
 	t.Helper()
 	plan, err := planned(t, Environment{}, map[string]given{
-		"A": {template: `{"Parameters":{"P":{"Type":"String","Default":"p"},"L":{"Type":"CommaDelimitedList",
-			"Default":"l1,l2"},"N":{"Type":"Number","Default":1}},
+		"A": {template: `{"Parameters":{"P":{"Type":"String","Default":"p"},"L":{"Type":"CommaDelimitedList",` +
+			`"Default":"l1,l2"},"N":{"Type":"Number","Default":1}},
 			"Mappings":{"M":{"us-east-1":{"Name":"one","Names":["a","b"],"Count":3,"Odd":{}}}},
 			"Conditions":{"Yes":{"Fn::Equals":["a","a"]},"No":{"Fn::Not":[{"Condition":"Yes"}]}},
 			"Resources":{"Data":{"Type":"AWS::S3::Bucket"},"Vpc":{"Type":"AWS::EC2::VPC"},
@@ -89,11 +89,11 @@ func TestIntrinsics(t *testing.T) {
 		"If true":             {`{"Fn::If":["Yes",{"Ref":"Data"},{"Ref":"Gone"}]}`, "data-1"},
 		"If false":            {`{"Fn::If":["No",{"Ref":"Gone"},"n"]}`, "n"},
 		"ImportValue":         {`{"Fn::ImportValue":"shop-B:Name"}`, "far-1"},
-		"GetStackOutput": {`{"Fn::GetStackOutput":{"StackName":"shop-B","Region":"eu-west-1",
-			"OutputName":"Name"}}`, "far-1"},
+		"GetStackOutput": {`{"Fn::GetStackOutput":{"StackName":"shop-B","Region":"eu-west-1",` +
+			`"OutputName":"Name"}}`, "far-1"},
 		"dynamic references of AWS's": {`"{{resolve:ssm:/x}}"`, "{{resolve:ssm:/x}}"},
-		"intrinsics within intrinsics": {`{"Fn::Join":["",[{"Fn::Sub":["${a}",{"a":{"Fn::Select":[0,{"Fn::Split":["-",
-			{"Ref":"Data"}]}]}}]},{"Fn::If":["No","x","y"]}]]}`, "datay"},
+		"intrinsics within intrinsics": {`{"Fn::Join":["",[{"Fn::Sub":["${a}",{"a":{"Fn::Select":[0,{"Fn::Split":[` +
+			`"-",{"Ref":"Data"}]}]}}]},{"Fn::If":["No","x","y"]}]]}`, "datay"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -182,14 +182,14 @@ func TestIntrinsics_refused(t *testing.T) {
 		"GetStackOutput of a string": {`{"Fn::GetStackOutput":"x"}`, "want an object with StackName and OutputName"},
 		"GetStackOutput unknown stack": {`{"Fn::GetStackOutput":{"StackName":"B","OutputName":"Name"}}`,
 			`the assembly has no stack named "B"`},
-		"GetStackOutput no output": {`{"Fn::GetStackOutput":{"StackName":"shop-B","Region":"eu-west-1",
-			"OutputName":"X"}}`, `stack shop-B has no output "X"`},
+		"GetStackOutput no output": {`{"Fn::GetStackOutput":{"StackName":"shop-B","Region":"eu-west-1",` +
+			`"OutputName":"X"}}`, `stack shop-B has no output "X"`},
 		"GetStackOutput other region": {`{"Fn::GetStackOutput":{"StackName":"shop-B","OutputName":"Name"}}`,
 			`got "us-east-1", but stack shop-B lies in eu-west-1`},
 		"GetStackOutput own stack": {`{"Fn::GetStackOutput":{"StackName":"shop-A","OutputName":"Own"}}`,
 			`the stack reads its own output "Own"`},
-		"GetStackOutput other member": {`{"Fn::GetStackOutput":{"StackName":"shop-B","Region":"eu-west-1",
-			"OutputName":"Name","RoleArn":"r"}}`,
+		"GetStackOutput other member": {`{"Fn::GetStackOutput":{"StackName":"shop-B","Region":"eu-west-1",` +
+			`"OutputName":"Name","RoleArn":"r"}}`,
 			".RoleArn: unknown member; known are OutputName, Region and StackName"},
 		"GetStackOutput without name": {`{"Fn::GetStackOutput":{"StackName":"shop-B","Region":"eu-west-1"}}`,
 			"it has no OutputName"},
@@ -245,8 +245,8 @@ func TestConditions(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			plan, err := planned(t, Environment{},
-				map[string]given{"A": {template: `{"Parameters":{"P":{"Type":"String","Default":"p"}},
-				"Mappings":{"M":{"a":{"b":"c"}}},
+				map[string]given{"A": {template: `{"Parameters":{"P":{"Type":"String","Default":"p"}},` +
+					`"Mappings":{"M":{"a":{"b":"c"}}},
 				"Conditions":{"Yes":{"Fn::Equals":["a","a"]},"C":` + test.expression + `},
 				"Resources":{"X":{"Type":"AWS::S3::Bucket","Condition":"C"},"Y":{"Type":"AWS::S3::Bucket"}}}`}})
 			if test.problem != "" {

@@ -19,22 +19,22 @@ var examples = map[string]struct {
 	want       any
 }{
 	"AWS::Kinesis::Stream": {
-		`{"Name":"events","ShardCount":"2","RetentionPeriodHours":48,"StreamModeDetails":{"StreamMode":"PROVISIONED"},
-			"StreamEncryption":{"EncryptionType":"KMS"},"Tags":[]}`,
+		`{"Name":"events","ShardCount":"2","RetentionPeriodHours":48,"StreamModeDetails":{` +
+			`"StreamMode":"PROVISIONED"},"StreamEncryption":{"EncryptionType":"KMS"},"Tags":[]}`,
 		&Stream{Name: "events", Shards: 2, Retention: 48 * time.Hour},
 	},
 	"AWS::KinesisFirehose::DeliveryStream": {
-		`{"DeliveryStreamType":"KinesisStreamAsSource",
-			"KinesisStreamSourceConfiguration":{"KinesisStreamARN":"arn:stream","RoleARN":"r"},
-			"ExtendedS3DestinationConfiguration":{"BucketARN":"arn:bucket","RoleARN":"r","Prefix":"ok/",
-			"ErrorOutputPrefix":"errors/","FileExtension":".jsonl",
-			"BufferingHints":{"SizeInMBs":"1","IntervalInSeconds":0},"CloudWatchLoggingOptions":{"Enabled":true,
-			"LogGroupName":"g","LogStreamName":"s"},
-			"ProcessingConfiguration":{"Enabled":"true","Processors":[{"Type":"Lambda",
-			"Parameters":[{"ParameterName":"LambdaArn","ParameterValue":"arn:function"},
-			{"ParameterName":"BufferSizeInMBs","ParameterValue":"0.5"},{"ParameterName":"BufferIntervalInSeconds",
-			"ParameterValue":"5"},{"ParameterName":"NumberOfRetries","ParameterValue":"2"},{"ParameterName":"RoleArn",
-			"ParameterValue":"r"}]}]}}}`,
+		`{"DeliveryStreamType":"KinesisStreamAsSource",` +
+			`"KinesisStreamSourceConfiguration":{"KinesisStreamARN":"arn:stream","RoleARN":"r"},
+			"ExtendedS3DestinationConfiguration":{"BucketARN":"arn:bucket","RoleARN":"r","Prefix":"ok/",` +
+			`"ErrorOutputPrefix":"errors/","FileExtension":".jsonl",
+			"BufferingHints":{"SizeInMBs":"1","IntervalInSeconds":0},"CloudWatchLoggingOptions":{"Enabled":true,` +
+			`"LogGroupName":"g","LogStreamName":"s"},
+			"ProcessingConfiguration":{"Enabled":"true","Processors":[{"Type":"Lambda",` +
+			`"Parameters":[{"ParameterName":"LambdaArn","ParameterValue":"arn:function"},
+			{"ParameterName":"BufferSizeInMBs","ParameterValue":"0.5"},{"ParameterName":"BufferIntervalInSeconds",` +
+			`"ParameterValue":"5"},{"ParameterName":"NumberOfRetries","ParameterValue":"2"},{` +
+			`"ParameterName":"RoleArn","ParameterValue":"r"}]}]}}}`,
 		&DeliveryStream{
 			SourceARN: "arn:stream", BucketARN: "arn:bucket", Prefix: "ok/", ErrorOutputPrefix: "errors/",
 			FileExtension: ".jsonl",
@@ -44,11 +44,11 @@ var examples = map[string]struct {
 		},
 	},
 	"AWS::Lambda::EventSourceMapping": {
-		`{"EventSourceArn":"arn:stream","FunctionName":"deliver","StartingPosition":"TRIM_HORIZON","BatchSize":"200",
-			"MaximumBatchingWindowInSeconds":1,"ParallelizationFactor":2,
-			"BisectBatchOnFunctionError":true,"FunctionResponseTypes":["ReportBatchItemFailures"],
-			"MaximumRetryAttempts":5,"MaximumRecordAgeInSeconds":900,
-			"DestinationConfig":{"OnFailure":{"Destination":"arn:bucket"}}}`,
+		`{"EventSourceArn":"arn:stream","FunctionName":"deliver","StartingPosition":"TRIM_HORIZON","BatchSize":"200",` +
+			`"MaximumBatchingWindowInSeconds":1,"ParallelizationFactor":2,
+			"BisectBatchOnFunctionError":true,"FunctionResponseTypes":["ReportBatchItemFailures"],` +
+			`"MaximumRetryAttempts":5,"MaximumRecordAgeInSeconds":900,` +
+			`"DestinationConfig":{"OnFailure":{"Destination":"arn:bucket"}}}`,
 		&EventSourceMapping{
 			SourceARN: "arn:stream", Function: "deliver", Enabled: true, BatchSize: 200, BatchingWindow: time.Second,
 			FromStart: true, ParallelizationFactor: 2,
@@ -57,11 +57,11 @@ var examples = map[string]struct {
 		},
 	},
 	"AWS::Lambda::Function": {
-		`{"FunctionName":"f","Code":{"S3Bucket":"assets","S3Key":"abc.zip"},"Handler":"bootstrap",
-			"Runtime":"provided.al2023","Role":"r","Architectures":["arm64"],"Timeout":"60","MemorySize":256,
-			"Environment":{"Variables":{"PORT":5432,"TLS":true,"HOST":"db"}},"ReservedConcurrentExecutions":3,
-			"LoggingConfig":{"LogFormat":"JSON","LogGroup":"g","ApplicationLogLevel":"WARN"},
-			"VpcConfig":{"SubnetIds":["s"]},"Description":"d"}`,
+		`{"FunctionName":"f","Code":{"S3Bucket":"assets","S3Key":"abc.zip"},"Handler":"bootstrap",` +
+			`"Runtime":"provided.al2023","Role":"r","Architectures":["arm64"],"Timeout":"60","MemorySize":256,
+			"Environment":{"Variables":{"PORT":5432,"TLS":true,"HOST":"db"}},"ReservedConcurrentExecutions":3,` +
+			`"LoggingConfig":{"LogFormat":"JSON","LogGroup":"g","ApplicationLogLevel":"WARN"},` +
+			`"VpcConfig":{"SubnetIds":["s"]},"Description":"d"}`,
 		&Function{
 			Name: "f", Source: "lambda/example", Environment: map[string]string{"PORT": "5432", "TLS": "true",
 				"HOST": "db"},
@@ -69,16 +69,16 @@ var examples = map[string]struct {
 		},
 	},
 	"AWS::Glue::Job": {
-		`{"Name":"etl","GlueVersion":"5.1","Role":"r","Command":{"Name":"glueetl","PythonVersion":"3",
-			"ScriptLocation":"s3://assets/abc.zip"},
-			"Timeout":"15","ExecutionClass":"FLEX","WorkerType":"G.1X","NumberOfWorkers":2,"MaxRetries":0,
-			"ExecutionProperty":{"MaxConcurrentRuns":"2"},
-			"Connections":{"Connections":["c"]},"SecurityConfiguration":"s","Tags":{"a":"b"},"Description":"d",
-			"JobRunQueuingEnabled":false,
-			"DefaultArguments":{"--job-language":"python","--job-bookmark-option":"job-bookmark-disable",
-			"--enable-metrics":"","--extra-jars":"s3://assets/j.jar",
-			"--TempDir":"s3://t/","--enable-continuous-cloudwatch-log":"true","--lake-bucket":"lake",
-			"--source-port":3306,"--conf":"spark.a=1"}}`,
+		`{"Name":"etl","GlueVersion":"5.1","Role":"r","Command":{"Name":"glueetl","PythonVersion":"3",` +
+			`"ScriptLocation":"s3://assets/abc.zip"},
+			"Timeout":"15","ExecutionClass":"FLEX","WorkerType":"G.1X","NumberOfWorkers":2,"MaxRetries":0,` +
+			`"ExecutionProperty":{"MaxConcurrentRuns":"2"},
+			"Connections":{"Connections":["c"]},"SecurityConfiguration":"s","Tags":{"a":"b"},"Description":"d",` +
+			`"JobRunQueuingEnabled":false,
+			"DefaultArguments":{"--job-language":"python","--job-bookmark-option":"job-bookmark-disable",` +
+			`"--enable-metrics":"","--extra-jars":"s3://assets/j.jar",
+			"--TempDir":"s3://t/","--enable-continuous-cloudwatch-log":"true","--lake-bucket":"lake",` +
+			`"--source-port":3306,"--conf":"spark.a=1"}}`,
 		&Job{
 			Name: "etl", Source: "lambda/example", Timeout: 15 * time.Minute, MaxConcurrentRuns: 2,
 			Arguments: map[string]string{"--lake-bucket": "lake", "--source-port": "3306", "--conf": "spark.a=1"},
@@ -86,28 +86,28 @@ var examples = map[string]struct {
 	},
 	"AWS::Lambda::Url": {`{"AuthType":"AWS_IAM","TargetFunctionArn":"arn:function"}`,
 		&FunctionURL{FunctionARN: "arn:function", RequiresIAM: true}},
-	"AWS::S3::Bucket": {`{"BucketName":"b","VersioningConfiguration":{"Status":"Enabled"},
-		"LifecycleConfiguration":{"Rules":[]}}`, &Bucket{Name: "b", Versioned: true}},
+	"AWS::S3::Bucket": {`{"BucketName":"b","VersioningConfiguration":{"Status":"Enabled"},` +
+		`"LifecycleConfiguration":{"Rules":[]}}`, &Bucket{Name: "b", Versioned: true}},
 	"AWS::RDS::DBInstance": {
-		`{"Engine":"postgres","EngineVersion":"18.3","DBInstanceIdentifier":"shop-vectors","DBName":"vectors",
-			"Port":"5433","MasterUsername":"postgres","ManageMasterUserPassword":true,
-			"EnableIAMDatabaseAuthentication":true,"AllocatedStorage":"20","StorageEncrypted":true}`,
+		`{"Engine":"postgres","EngineVersion":"18.3","DBInstanceIdentifier":"shop-vectors","DBName":"vectors",` +
+			`"Port":"5433","MasterUsername":"postgres","ManageMasterUserPassword":true,` +
+			`"EnableIAMDatabaseAuthentication":true,"AllocatedStorage":"20","StorageEncrypted":true}`,
 		&Database{Engine: "postgres", Identifier: "shop-vectors", Name: "vectors", MasterUser: "postgres"},
 	},
 	"AWS::SecretsManager::Secret": {
-		`{"GenerateSecretString":{"SecretStringTemplate":"{\"username\":\"etl\"}","GenerateStringKey":"password",
-			"PasswordLength":40,"ExcludeCharacters":"\"@/","ExcludePunctuation":true}}`,
+		`{"GenerateSecretString":{"SecretStringTemplate":"{\"username\":\"etl\"}","GenerateStringKey":"password",` +
+			`"PasswordLength":40,"ExcludeCharacters":"\"@/","ExcludePunctuation":true}}`,
 		&Secret{Template: `{"username":"etl"}`, Key: "password", Length: 40, Without: `"@/`, WithoutPunctuation: true,
 			EachKind: true},
 	},
 	"AWS::DynamoDB::GlobalTable": {
-		`{"TableName":"t","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id",
-			"AttributeType":"S"},{"AttributeName":"at","AttributeType":"N"}],
+		`{"TableName":"t","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id",` +
+			`"AttributeType":"S"},{"AttributeName":"at","AttributeType":"N"}],
 			"KeySchema":[{"AttributeName":"id","KeyType":"HASH"},{"AttributeName":"at","KeyType":"RANGE"}],
-			"GlobalSecondaryIndexes":[{"IndexName":"i","KeySchema":[{"AttributeName":"at","KeyType":"HASH"}],
-			"Projection":{"ProjectionType":"INCLUDE","NonKeyAttributes":["x"]}}],
-			"Replicas":[{"Region":{"Ref":"AWS::Region"},"GlobalSecondaryIndexes":[{"IndexName":"i"}],"Tags":[]}],
-			"TimeToLiveSpecification":{"AttributeName":"expires_at","Enabled":true}}`,
+			"GlobalSecondaryIndexes":[{"IndexName":"i","KeySchema":[{"AttributeName":"at","KeyType":"HASH"}],` +
+			`"Projection":{"ProjectionType":"INCLUDE","NonKeyAttributes":["x"]}}],
+			"Replicas":[{"Region":{"Ref":"AWS::Region"},"GlobalSecondaryIndexes":[{"IndexName":"i"}],"Tags":[]}],` +
+			`"TimeToLiveSpecification":{"AttributeName":"expires_at","Enabled":true}}`,
 		&Table{
 			Name: "t", AttributeTypes: map[string]string{"id": "S", "at": "N"}, Key: TableKey{"id", "at"},
 			Indexes: []TableIndex{{"i", TableKey{PartitionKey: "at"}, "INCLUDE", []string{"x"}}},
@@ -120,11 +120,11 @@ func one(t *testing.T, kind, properties string) (*Plan, error) {
 	t.Helper()
 	files := fstest.MapFS{
 		"asset.abc/bootstrap": &fstest.MapFile{},
-		"Assets.assets.json": &fstest.MapFile{Data: []byte(`{"files":{"abc":{"source":{"path":"asset.abc"},
-			"destinations":{"x":{"bucketName":"assets","objectKey":"abc.zip"}}}}}`)},
+		"Assets.assets.json": &fstest.MapFile{Data: []byte(`{"files":{"abc":{"source":{"path":"asset.abc"},` +
+			`"destinations":{"x":{"bucketName":"assets","objectKey":"abc.zip"}}}}}`)},
 	}
-	template := fmt.Sprintf(`{"Resources":{"X":{"Type":%q,"Metadata":{"diecast:source":"lambda/example"},
-		"Properties":%s}}}`, kind, properties)
+	template := fmt.Sprintf(`{"Resources":{"X":{"Type":%q,"Metadata":{"diecast:source":"lambda/example"},`+
+		`"Properties":%s}}}`, kind, properties)
 	assembled, err := assemble(t, map[string]given{"A": {template: template}}, files)
 	require.NoError(t, err)
 	return assembled.Plan(Environment{})
@@ -159,10 +159,11 @@ func TestDecode(t *testing.T) {
 // processed is a delivery stream whose processor has a buffer of so many MB, processing its typed
 // form, in bytes.
 func processed(megabytes string) string {
-	return `{"DeliveryStreamType":"KinesisStreamAsSource","KinesisStreamSourceConfiguration":{"KinesisStreamARN":"s"},
-		"ExtendedS3DestinationConfiguration":{"BucketARN":"b","ProcessingConfiguration":{"Enabled":true,
-		"Processors":[{"Type":"Lambda","Parameters":[{"ParameterName":"LambdaArn","ParameterValue":"f"},
-			{"ParameterName":"BufferSizeInMBs","ParameterValue":"` + megabytes + `"}]}]}}}`
+	return `{"DeliveryStreamType":"KinesisStreamAsSource","KinesisStreamSourceConfiguration":{` +
+		`"KinesisStreamARN":"s"},"ExtendedS3DestinationConfiguration":{"BucketARN":"b",
+		"ProcessingConfiguration":{"Enabled":true,
+		"Processors":[{"Type":"Lambda","Parameters":[{"ParameterName":"LambdaArn","ParameterValue":"f"},` +
+		`{"ParameterName":"BufferSizeInMBs","ParameterValue":"` + megabytes + `"}]}]}}}`
 }
 
 func processing(bytes int) *DeliveryStream {
@@ -181,15 +182,16 @@ func TestDecode_defaults(t *testing.T) {
 			&Stream{Shards: 4, Retention: 24 * time.Hour}},
 		"delivery stream": {
 			"AWS::KinesisFirehose::DeliveryStream",
-			`{"DeliveryStreamType":"KinesisStreamAsSource","KinesisStreamSourceConfiguration":{"KinesisStreamARN":"s"},
-				"ExtendedS3DestinationConfiguration":{"BucketARN":"b","ProcessingConfiguration":{"Enabled":true,
+			`{"DeliveryStreamType":"KinesisStreamAsSource","KinesisStreamSourceConfiguration":{` +
+				`"KinesisStreamARN":"s"},"ExtendedS3DestinationConfiguration":{"BucketARN":"b",
+		"ProcessingConfiguration":{"Enabled":true,
 				"Processors":[{"Type":"Lambda","Parameters":[{"ParameterName":"LambdaArn","ParameterValue":"f"}]}]}}}`,
 			&DeliveryStream{SourceARN: "s", BucketARN: "b", BufferBytes: 5 << 20, BufferInterval: 5 * time.Minute,
 				Processor: &Processor{FunctionARN: "f", BufferBytes: 1 << 20, BufferInterval: time.Minute, Retries: 3}},
 		},
 		"job": {
-			"AWS::Glue::Job", `{"GlueVersion":"5.1","Role":"r","Command":{"Name":"glueetl",
-				"ScriptLocation":"s3://assets/abc.zip"}}`,
+			"AWS::Glue::Job", `{"GlueVersion":"5.1","Role":"r","Command":{"Name":"glueetl",` +
+				`"ScriptLocation":"s3://assets/abc.zip"}}`,
 			&Job{Source: "lambda/example", Arguments: map[string]string{}, Timeout: 8 * time.Hour,
 				MaxConcurrentRuns: 1},
 		},
@@ -206,8 +208,8 @@ func TestDecode_defaults(t *testing.T) {
 		},
 		"mapping that says so": {
 			"AWS::Lambda::EventSourceMapping",
-			`{"EventSourceArn":"s","FunctionName":"f","StartingPosition":"LATEST","Enabled":"false",
-				"BisectBatchOnFunctionError":false,"MaximumRecordAgeInSeconds":60}`,
+			`{"EventSourceArn":"s","FunctionName":"f","StartingPosition":"LATEST","Enabled":"false",` +
+				`"BisectBatchOnFunctionError":false,"MaximumRecordAgeInSeconds":60}`,
 			&EventSourceMapping{SourceARN: "s", Function: "f", BatchSize: 100, ParallelizationFactor: 1,
 				MaximumRetries: -1, MaximumRecordAge: time.Minute},
 		},
@@ -285,30 +287,31 @@ func TestDecode_refused(t *testing.T) {
 			map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b","CompressionFormat":"GZIP"}`},
 			`CompressionFormat: got "GZIP", want UNCOMPRESSED`},
 		"delivery as Parquet": {delivery,
-			map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b",
-			"DataFormatConversionConfiguration":{}}`},
+			map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b",` +
+				`"DataFormatConversionConfiguration":{}}`},
 			"DataFormatConversionConfiguration: the laptop's KinesisFirehose::DeliveryStream neither"},
 		"two processors": {delivery,
-			map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b",
-			"ProcessingConfiguration":{"Enabled":true,"Processors":[{"Type":"Lambda"},{"Type":"Lambda"}]}}`},
+			map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b",` +
+				`"ProcessingConfiguration":{"Enabled":true,"Processors":[{"Type":"Lambda"},{"Type":"Lambda"}]}}`},
 			"got a list of 2, want one processor of type Lambda"},
 		"another processor": {delivery,
-			map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b",
-			"ProcessingConfiguration":{"Enabled":true,"Processors":[{"Type":"Decompression"}]}}`},
+			map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b",` +
+				`"ProcessingConfiguration":{"Enabled":true,"Processors":[{"Type":"Decompression"}]}}`},
 			`Processors[0].Type: got "Decompression", want Lambda`},
 		"a parameter twice": {delivery,
-			map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b",
-			"ProcessingConfiguration":{"Enabled":true,"Processors":[{"Type":"Lambda",
-			"Parameters":[{"ParameterName":"LambdaArn","ParameterValue":"f"},{"ParameterName":"LambdaArn",
-			"ParameterValue":"g"}]}]}}`}, "want every name once"},
+			map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b",` +
+				`"ProcessingConfiguration":{"Enabled":true,"Processors":[{"Type":"Lambda",` +
+				`"Parameters":[{"ParameterName":"LambdaArn","ParameterValue":"f"},{"ParameterName":"LambdaArn",` +
+				`"ParameterValue":"g"}]}]}}`}, "want every name once"},
 		"processor buffer too large": {delivery,
-			map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b",
-			"ProcessingConfiguration":{"Enabled":true,"Processors":[{"Type":"Lambda",
-			"Parameters":[{"ParameterName":"LambdaArn","ParameterValue":"f"},{"ParameterName":"BufferSizeInMBs",
-			"ParameterValue":"3.5"}]}]}}`}, `got "3.5", want a number from 0.2 to 3`},
+			map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b",` +
+				`"ProcessingConfiguration":{"Enabled":true,"Processors":[{"Type":"Lambda",` +
+				`"Parameters":[{"ParameterName":"LambdaArn","ParameterValue":"f"},{"ParameterName":"BufferSizeInMBs",` +
+				`"ParameterValue":"3.5"}]}]}}`}, `got "3.5", want a number from 0.2 to 3`},
 		"a processor of a string": {delivery,
-			map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b",
-			"ProcessingConfiguration":{"Enabled":true,"Processors":["x"]}}`}, `Processors[0]: got "x", want an object`},
+			map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b",` +
+				`"ProcessingConfiguration":{"Enabled":true,"Processors":["x"]}}`},
+			`Processors[0]: got "x", want an object`},
 		"mapping from a time": {mapping, map[string]string{"StartingPosition": `"AT_TIMESTAMP"`},
 			"want LATEST or TRIM_HORIZON"},
 		"mapping with a short age": {mapping, map[string]string{"MaximumRecordAgeInSeconds": `30`},
@@ -414,29 +417,29 @@ func TestIgnored_isListedWithReason(t *testing.T) {
 
 // provider is a template with a custom resource behind CDK's provider framework.
 const provider = `{"Resources":{
-	"User":{"Type":"AWS::Lambda::Function","Metadata":{"diecast:source":"lambda/loader"},
-	"Properties":{"Code":{"S3Bucket":"assets","S3Key":"abc.zip"},"Handler":"bootstrap","Runtime":"provided.al2023",
-	"Role":"r"}},
-	"Framework":{"Type":"AWS::Lambda::Function","Properties":{"Handler":"framework.onEvent","Runtime":"nodejs24.x",
-	"Environment":{"Variables":{"USER_ON_EVENT_FUNCTION_ARN":{"Fn::GetAtt":["User","Arn"]}%s}}}},
-	"CustomS3AutoDeleteObjectsCustomResourceProviderHandler9D90184F":{"Type":"AWS::Lambda::Function",
-	"Properties":{"Handler":"index.handler","Runtime":"nodejs24.x"}},
-	"LogRetentionaae0aa3c5b4d4f87b02d85b201efdd8aFD4BFC8A":{"Type":"AWS::Lambda::Function",
-	"Properties":{"Handler":"index.handler","Runtime":"nodejs24.x"}},
-	"Keep":{"Type":"Custom::LogRetention",
-	"Properties":{"ServiceToken":{"Fn::GetAtt":["LogRetentionaae0aa3c5b4d4f87b02d85b201efdd8aFD4BFC8A","Arn"]}}},
-	"Empty":{"Type":"Custom::S3AutoDeleteObjects",
-	"Properties":{"ServiceToken":{"Fn::GetAtt":["CustomS3AutoDeleteObjectsCustomResourceProviderHandler9D90184F",
-	"Arn"]}}},
-	"Load":{"Type":"Custom::Load","Properties":{"ServiceToken":%s,"ServiceTimeout":"360","Rows":5,
-	"Deep":[{"On":true}]}}}}`
+	"User":{"Type":"AWS::Lambda::Function","Metadata":{"diecast:source":"lambda/loader"},` +
+	`"Properties":{"Code":{"S3Bucket":"assets","S3Key":"abc.zip"},"Handler":"bootstrap","Runtime":"provided.al2023",` +
+	`"Role":"r"}},
+	"Framework":{"Type":"AWS::Lambda::Function","Properties":{"Handler":"framework.onEvent","Runtime":"nodejs24.x",` +
+	`"Environment":{"Variables":{"USER_ON_EVENT_FUNCTION_ARN":{"Fn::GetAtt":["User","Arn"]}%s}}}},
+	"CustomS3AutoDeleteObjectsCustomResourceProviderHandler9D90184F":{"Type":"AWS::Lambda::Function",` +
+	`"Properties":{"Handler":"index.handler","Runtime":"nodejs24.x"}},
+	"LogRetentionaae0aa3c5b4d4f87b02d85b201efdd8aFD4BFC8A":{"Type":"AWS::Lambda::Function",` +
+	`"Properties":{"Handler":"index.handler","Runtime":"nodejs24.x"}},
+	"Keep":{"Type":"Custom::LogRetention",` +
+	`"Properties":{"ServiceToken":{"Fn::GetAtt":["LogRetentionaae0aa3c5b4d4f87b02d85b201efdd8aFD4BFC8A","Arn"]}}},
+	"Empty":{"Type":"Custom::S3AutoDeleteObjects",` +
+	`"Properties":{"ServiceToken":{"Fn::GetAtt":["CustomS3AutoDeleteObjectsCustomResourceProviderHandler9D90184F",` +
+	`"Arn"]}}},
+	"Load":{"Type":"Custom::Load","Properties":{"ServiceToken":%s,"ServiceTimeout":"360","Rows":5,` +
+	`"Deep":[{"On":true}]}}}}`
 
 func customResource(t *testing.T, more, token string) (*Plan, error) {
 	t.Helper()
 	files := fstest.MapFS{
 		"asset.abc/bootstrap": &fstest.MapFile{},
-		"Assets.assets.json": &fstest.MapFile{Data: []byte(`{"files":{"abc":{"source":{"path":"asset.abc"},
-			"destinations":{"x":{"bucketName":"assets","objectKey":"abc.zip"}}}}}`)},
+		"Assets.assets.json": &fstest.MapFile{Data: []byte(`{"files":{"abc":{"source":{"path":"asset.abc"},` +
+			`"destinations":{"x":{"bucketName":"assets","objectKey":"abc.zip"}}}}}`)},
 	}
 	assembled, err := assemble(t, map[string]given{"A": {template: fmt.Sprintf(provider, more, token)}}, files)
 	require.NoError(t, err)

@@ -62,49 +62,49 @@ const small = `-- A dump
 /*!40101 SET NAMES utf8 */;
 CREATE DATABASE /*!32312 IF NOT EXISTS*/ ` + "`classicmodels`" + `;
 USE classicmodels;
-CREATE TABLE offices (officeCode varchar(10) NOT NULL, city varchar(50) NOT NULL, phone varchar(50) NOT NULL,
-addressLine1 varchar(50) NOT NULL,
-  addressLine2 varchar(50) DEFAULT NULL, state varchar(50) DEFAULT NULL, country varchar(50) NOT NULL,
-postalCode varchar(15) NOT NULL,
+CREATE TABLE offices (officeCode varchar(10) NOT NULL, city varchar(50) NOT NULL, phone varchar(50) NOT NULL, ` +
+	`addressLine1 varchar(50) NOT NULL,
+  addressLine2 varchar(50) DEFAULT NULL, state varchar(50) DEFAULT NULL, country varchar(50) NOT NULL, ` +
+	`postalCode varchar(15) NOT NULL,
   territory varchar(10) NOT NULL, PRIMARY KEY (officeCode));
 INSERT INTO offices VALUES ('1','Lille','+33','rue 1',NULL,NULL,'France','59000','EMEA');
-CREATE TABLE employees (employeeNumber int(11) NOT NULL, lastName varchar(50) NOT NULL, firstName varchar(50) NOT NULL,
-extension varchar(10) NOT NULL,
-  email varchar(100) NOT NULL, officeCode varchar(10) NOT NULL, reportsTo int(11) DEFAULT NULL,
-jobTitle varchar(50) NOT NULL, PRIMARY KEY (employeeNumber),
+CREATE TABLE employees (employeeNumber int(11) NOT NULL, lastName varchar(50) NOT NULL, firstName varchar(` +
+	`50) NOT NULL,extension varchar(10) NOT NULL,
+  email varchar(100) NOT NULL, officeCode varchar(10) NOT NULL, reportsTo int(11) DEFAULT NULL, ` +
+	`jobTitle varchar(50) NOT NULL, PRIMARY KEY (employeeNumber),
   KEY reportsTo (reportsTo), CONSTRAINT employees_ibfk_1 FOREIGN KEY (reportsTo) REFERENCES employees (employeeNumber));
 INSERT INTO employees VALUES (1,'Doe','J','x1','j@shop.example','1',NULL,'Sales Rep');
-CREATE TABLE productlines (productLine varchar(50) NOT NULL, textDescription varchar(4000) DEFAULT NULL,
-htmlDescription mediumtext, image mediumblob,
+CREATE TABLE productlines (productLine varchar(50) NOT NULL, textDescription varchar(4000) DEFAULT NULL, ` +
+	`htmlDescription mediumtext, image mediumblob,
   PRIMARY KEY (productLine)) ENGINE=InnoDB DEFAULT CHARSET=latin1;
 INSERT INTO productlines VALUES ('Kites','it''s \"light\"; really',NULL,0x00FF10);
-CREATE TABLE products (productCode varchar(15) NOT NULL, productName varchar(70) NOT NULL,
-productLine varchar(50) NOT NULL, productScale varchar(10) NOT NULL,
-  productVendor varchar(50) NOT NULL, productDescription text NOT NULL, quantityInStock smallint(6) NOT NULL,
-buyPrice decimal(10,2) NOT NULL,
+CREATE TABLE products (productCode varchar(15) NOT NULL, productName varchar(70) NOT NULL, ` +
+	`productLine varchar(50) NOT NULL, productScale varchar(10) NOT NULL,
+  productVendor varchar(50) NOT NULL, productDescription text NOT NULL, quantityInStock smallint(6) NOT NULL, ` +
+	`buyPrice decimal(10,2) NOT NULL,
   MSRP decimal(10,2) NOT NULL, PRIMARY KEY (productCode));
-INSERT INTO products VALUES ('K1','Kite','Kites','1:1','V','d',5,1.50,3),('K2','Box kite','Kites','1:1','V','d',5,1.5,
-3.00),('K3','Stunt kite','Kites','1:1','V','d',-2,1,3.0);
-CREATE TABLE customers (customerNumber int(11) NOT NULL, customerName varchar(50) NOT NULL,
-contactLastName varchar(50) NOT NULL, contactFirstName varchar(50) NOT NULL,
-  phone varchar(50) NOT NULL, addressLine1 varchar(50) NOT NULL, addressLine2 varchar(50) DEFAULT NULL,
-city varchar(50) NOT NULL, state varchar(50) DEFAULT NULL,
-  postalCode varchar(15) DEFAULT NULL, country varchar(50) NOT NULL, salesRepEmployeeNumber int(11) DEFAULT NULL,
-creditLimit decimal(10,2) DEFAULT NULL, PRIMARY KEY (customerNumber));
-INSERT INTO customers (customerNumber, customerName, contactLastName, contactFirstName, phone, addressLine1, city,
-country, creditLimit) VALUES
+INSERT INTO products VALUES ('K1','Kite','Kites','1:1','V','d',5,1.50,3),('K2','Box kite','Kites','1:1','V','d',5,` +
+	`1.5,3.00),('K3','Stunt kite','Kites','1:1','V','d',-2,1,3.0);
+CREATE TABLE customers (customerNumber int(11) NOT NULL, customerName varchar(50) NOT NULL, ` +
+	`contactLastName varchar(50) NOT NULL, contactFirstName varchar(50) NOT NULL,
+  phone varchar(50) NOT NULL, addressLine1 varchar(50) NOT NULL, addressLine2 varchar(50) DEFAULT NULL, ` +
+	`city varchar(50) NOT NULL, state varchar(50) DEFAULT NULL,
+  postalCode varchar(15) DEFAULT NULL, country varchar(50) NOT NULL, salesRepEmployeeNumber int(11) DEFAULT NULL, ` +
+	`creditLimit decimal(10,2) DEFAULT NULL, PRIMARY KEY (customerNumber));
+INSERT INTO customers (customerNumber, customerName, contactLastName, contactFirstName, phone, addressLine1, city, ` +
+	`country, creditLimit) VALUES
   (7,'Wind','B','A','1','a','Oslo','Norway  ',100.00);
-CREATE TABLE orders (orderNumber int(11) NOT NULL, orderDate date NOT NULL, requiredDate date NOT NULL,
-shippedDate date DEFAULT NULL, status varchar(15) NOT NULL,
+CREATE TABLE orders (orderNumber int(11) NOT NULL, orderDate date NOT NULL, requiredDate date NOT NULL, ` +
+	`shippedDate date DEFAULT NULL, status varchar(15) NOT NULL,
   comments text, customerNumber int(11) NOT NULL, PRIMARY KEY (orderNumber));
-INSERT INTO orders VALUES (1,'2020-01-01','2020-01-09',NULL,'Shipped',NULL,7),(2,'2020-03-01','2020-03-09','2020-03-02',
-'Shipped','ok',7);
-CREATE TABLE orderdetails (orderNumber int(11) NOT NULL, productCode varchar(15) NOT NULL,
-quantityOrdered int(11) NOT NULL, priceEach decimal(10,2) NOT NULL,
+INSERT INTO orders VALUES (1,'2020-01-01','2020-01-09',NULL,'Shipped',NULL,7),(2,'2020-03-01','2020-03-09',` +
+	`'2020-03-02','Shipped','ok',7);
+CREATE TABLE orderdetails (orderNumber int(11) NOT NULL, productCode varchar(15) NOT NULL, ` +
+	`quantityOrdered int(11) NOT NULL, priceEach decimal(10,2) NOT NULL,
   orderLineNumber smallint(6) NOT NULL, PRIMARY KEY (orderNumber,productCode));
 INSERT INTO orderdetails VALUES (1,'K1',10,3.00,1),(1,'K2',99,3.00,2),(2,'K1',1,2.99,1),(2,'K3',5,3.00,2);
-CREATE TABLE payments (customerNumber int(11) NOT NULL, checkNumber varchar(50) NOT NULL, paymentDate date NOT NULL,
-amount decimal(10,2) NOT NULL,
+CREATE TABLE payments (customerNumber int(11) NOT NULL, checkNumber varchar(50) NOT NULL, paymentDate date NOT NULL, ` +
+	`amount decimal(10,2) NOT NULL,
   PRIMARY KEY (customerNumber,checkNumber));
 INSERT INTO payments VALUES (7,'AB1','2020-03-20',30.00);
 `

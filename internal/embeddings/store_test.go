@@ -162,8 +162,8 @@ func TestMigrateIsIdempotentForAMasterWhoIsNoSuperuser(t *testing.T) {
 		"everything belongs to the owner role")
 	assert.Equal(t, 1, number(t, catalogue, "SELECT pg_has_role('inference_reader', 'rds_iam', 'MEMBER')::int"))
 	assert.Zero(t, number(t, catalogue,
-		`SELECT count(*) FROM pg_auth_members WHERE roleid = 'rds_iam'::regrole AND member = 'master'::regrole
-			AND (inherit_option OR set_option)`),
+		`SELECT count(*) FROM pg_auth_members WHERE roleid = 'rds_iam'::regrole AND member = 'master'::regrole `+
+			`AND (inherit_option OR set_option)`),
 		"the master user would lose its password login")
 	assert.Zero(t, number(t, catalogue, "SELECT rolcanlogin::int FROM pg_roles WHERE rolname = 'vector_owner'"))
 	status, err := store.Status(t.Context())

@@ -16,10 +16,10 @@ func TestCountsAreOneEmbeddedMetricLine(t *testing.T) {
 	writer := Writer{Function: "transform", Output: &output,
 		Clock: func() time.Time { return time.UnixMilli(1700000000123) }}
 	require.NoError(t, writer.Write(Counts{EventsIn: 3, Failed: 0}))
-	assert.JSONEq(t, `{"function":"transform","events_in":3,"failed":0,"_aws":{"Timestamp":1700000000123,
-		"CloudWatchMetrics":[
-		{"Namespace":"Diecast","Dimensions":[["function"]],"Metrics":[{"Name":"events_in","Unit":"Count"},
-		{"Name":"failed","Unit":"Count"}]}]}}`,
+	assert.JSONEq(t, `{"function":"transform","events_in":3,"failed":0,"_aws":{"Timestamp":1700000000123,`+
+		`"CloudWatchMetrics":[
+		{"Namespace":"Diecast","Dimensions":[["function"]],"Metrics":[{"Name":"events_in","Unit":"Count"},`+
+		`{"Name":"failed","Unit":"Count"}]}]}}`,
 		output.String())
 	assert.Equal(t, 1, bytes.Count(output.Bytes(), []byte("\n")))
 }

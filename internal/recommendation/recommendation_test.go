@@ -17,10 +17,10 @@ import (
 var at = time.Date(2026, 3, 1, 9, 30, 1, 7e6, time.UTC)
 
 func event(t *testing.T, sequence string, extra string) activity.Event {
-	decoded, err := activity.Decode([]byte(`{"session_id":"s","customer_number":1,"city":"K\u00f8benhavn ",
-		"country":"<Norway>","credit_limit":2.50,` +
-		`"browse_history":[{"product_code":"A","quantity":"1","in_shopping_cart":true},{"product_code":"B","quantity":1,
-			"in_shopping_cart":false}]` + extra + `}`))
+	decoded, err := activity.Decode([]byte(`{"session_id":"s","customer_number":1,"city":"K\u00f8benhavn ",` +
+		`"country":"<Norway>","credit_limit":2.50,` +
+		`"browse_history":[{"product_code":"A","quantity":"1","in_shopping_cart":true},{"product_code":"B",` +
+		`"quantity":1,"in_shopping_cart":false}]` + extra + `}`))
 	require.NoError(t, err)
 	return decoded.Identify(activity.FromStream("activity", "shardId-000000000000", sequence, at.Add(-time.Second)))
 }

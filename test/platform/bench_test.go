@@ -96,14 +96,14 @@ func firstCall(source string, payload []byte) string {
 	case "lambda/transform":
 		return transformEvent([][]byte{payload})
 	case "lambda/deliver":
-		return fmt.Sprintf(`{"Records":[{"eventID":"shardId-000000000000:1",
-			"eventSourceARN":"arn:aws:kinesis:us-east-1:000000000000:stream/s",
+		return fmt.Sprintf(`{"Records":[{"eventID":"shardId-000000000000:1",`+
+			`"eventSourceARN":"arn:aws:kinesis:us-east-1:000000000000:stream/s",
 			"kinesis":{"data":%q,"sequenceNumber":"1","partitionKey":"p","approximateArrivalTimestamp":%d}}]}`,
 			base64.StdEncoding.EncodeToString(payload), time.Now().Unix())
 	case "lambda/inference":
 		if valid {
-			return `{"limit":5,"events":[{"event_id":"1a7ad36a-6763-4608-9c7f-014231043a8c","customer_number":103,
-				"city":"Nantes","country":"France","credit_limit":21000,"cart":[],"browsed":[]}]}`
+			return `{"limit":5,"events":[{"event_id":"1a7ad36a-6763-4608-9c7f-014231043a8c","customer_number":103,` +
+				`"city":"Nantes","country":"France","credit_limit":21000,"cart":[],"browsed":[]}]}`
 		}
 		return `{"limit":0,"events":[]}`
 	}

@@ -103,8 +103,8 @@ var invariants = []invariant{
 			}
 			return ""
 		},
-		broken: `{"Type":"AWS::EC2::SecurityGroup","Properties":{"SecurityGroupIngress":[{"CidrIp":"0.0.0.0/0",
-			"IpProtocol":"tcp"}]}}`,
+		broken: `{"Type":"AWS::EC2::SecurityGroup","Properties":{"SecurityGroupIngress":[{"CidrIp":"0.0.0.0/0",` +
+			`"IpProtocol":"tcp"}]}}`,
 	}, {
 		name: "no policy allows * or service:*",
 		breach: func(_ assembly, _ string, r resource) string {
@@ -117,8 +117,8 @@ var invariants = []invariant{
 			}
 			return ""
 		},
-		broken: `{"Type":"AWS::IAM::Policy","Properties":{"PolicyDocument":{"Statement":[{"Effect":"Allow",
-			"Action":["s3:GetObject","s3:*"]}]}}}`,
+		broken: `{"Type":"AWS::IAM::Policy","Properties":{"PolicyDocument":{"Statement":[{"Effect":"Allow",` +
+			`"Action":["s3:GetObject","s3:*"]}]}}}`,
 	}, {
 		name: "statements of a policy have names of their own",
 		breach: func(_ assembly, _ string, r resource) string {
@@ -131,8 +131,8 @@ var invariants = []invariant{
 			}
 			return ""
 		},
-		broken: `{"Type":"AWS::IAM::Policy","Properties":{"PolicyDocument":{"Statement":[{"Sid":"A",
-			"Action":"s3:GetObject"},{"Sid":"A","Action":"s3:PutObject"}]}}}`,
+		broken: `{"Type":"AWS::IAM::Policy","Properties":{"PolicyDocument":{"Statement":[{"Sid":"A",` +
+			`"Action":"s3:GetObject"},{"Sid":"A","Action":"s3:PutObject"}]}}}`,
 	}, {
 		name: "no secret literal",
 		breach: func(_ assembly, _ string, r resource) string {
@@ -208,8 +208,8 @@ var invariants = []invariant{
 			}
 			return ""
 		},
-		broken: `{"Type":"AWS::IAM::Policy",
-			"Properties":{"PolicyDocument":{"Statement":[{"Resource":"arn:aws:s3:::bucket"}]}}}`,
+		broken: `{"Type":"AWS::IAM::Policy",` +
+			`"Properties":{"PolicyDocument":{"Statement":[{"Resource":"arn:aws:s3:::bucket"}]}}}`,
 	}, {
 		name: "alarms tell the topic, both ways",
 		breach: func(_ assembly, _ string, r resource) string {

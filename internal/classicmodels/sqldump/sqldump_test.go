@@ -136,16 +136,16 @@ func TestErrorsNameFileLineAndReason(t *testing.T) {
 			"starts",
 		"INSERT INTO t VALUES (1,)":   `dump.sql:1: expected a value, found ")": only literals are read`,
 		"INSERT INTO t VALUES (1 2);": `dump.sql:1: expected ")", found "2"`,
-		"INSERT INTO t VALUES (1)\n(2);": `dump.sql:2: expected a comma or a semicolon after the row,
-			found "("`,
-		"INSERT INTO t VALUES (1)\nINSERT": `dump.sql:2: expected a comma or a semicolon after the row,
-			found "INSERT"`,
+		"INSERT INTO t VALUES (1)\n(2);": `dump.sql:2: expected a comma or a semicolon after the row, ` +
+			`found "("`,
+		"INSERT INTO t VALUES (1)\nINSERT": `dump.sql:2: expected a comma or a semicolon after the row, ` +
+			`found "INSERT"`,
 		"INSERT INTO t SELECT 1;":      `dump.sql:1: expected VALUES, found "SELECT"`,
 		"INSERT INTO t SET a = 1;":     `dump.sql:1: expected VALUES, found "SET"`,
 		"INSERT INTO t VALUES ROW(1);": `dump.sql:1: expected "(", found "ROW"`,
 		"INSERT INTO t VALUES ();":     `dump.sql:1: expected a value, found ")": only literals are read`,
-		"INSERT INTO t VALUES (DEFAULT);": `dump.sql:1: expected a value,
-			found "DEFAULT": only literals are read`,
+		"INSERT INTO t VALUES (DEFAULT);": `dump.sql:1: expected a value, ` +
+			`found "DEFAULT": only literals are read`,
 		"INSERT INTO t VALUES (now());":           `dump.sql:1: expected a value, found "now": only literals are read`,
 		"INSERT INTO t VALUES (_koi8r'a');":       `dump.sql:1: character set "_koi8r" is not read`,
 		"INSERT INTO t (a,\nA) VALUES (1,2);":     "dump.sql:2: column A is named twice",
@@ -200,8 +200,8 @@ func TestErrorsNameFileLineAndReason(t *testing.T) {
 			"read: it adds keys and AUTO_INCREMENT only, columns are those of CREATE TABLE",
 		"CREATE TABLE t (a int) AS SELECT 1;": "dump.sql:1: CREATE TABLE with " +
 			"SELECT is not read: expected columns, and INSERT for the rows",
-		"CREATE TABLE t LIKE u;": `dump.sql:1: expected "(",
-			found "LIKE"`,
+		"CREATE TABLE t LIKE u;": `dump.sql:1: expected "(", ` +
+			`found "LIKE"`,
 		"CREATE TEMPORARY TABLE t (a int);": "dump.sql:1: CREATE TEMPORARY " +
 			"TABLE is not read: expected tables that stay",
 		"CREATE TABLE t (a int, PERIOD FOR SYSTEM_TIME (b, c));": "dump.sql:1: table t keeps old " +
@@ -260,8 +260,8 @@ func TestErrorsNameFileLineAndReason(t *testing.T) {
 		"INSERT INTO [t] VALUES (1);": `dump.sql:1: expected a name, found "["`,
 
 		// Settings.
-		"SET NAMES gbk;": `dump.sql:1: character set "gbk" is not read: expected ascii,
-			binary, latin1, utf8, utf8mb3, utf8mb4 (write the dump with --default-character-set=utf8mb4)`,
+		"SET NAMES gbk;": `dump.sql:1: character set "gbk" is not read: expected ascii, ` +
+			`binary, latin1, utf8, utf8mb3, utf8mb4 (write the dump with --default-character-set=utf8mb4)`,
 		"SET NAMES concat('utf', 8);": "dump.sql:1: SET NAMES: expected the name of a character set",
 		"SET CHARACTER utf8;":         `dump.sql:1: expected SET after CHARACTER, found "utf8"`,
 		"SET sql_mode=concat(@@sql_mode)": "dump.sql:1: the statement that starts here has no end: " +
@@ -278,8 +278,8 @@ func TestErrorsNameFileLineAndReason(t *testing.T) {
 		"USE a":           "dump.sql:1: the statement that starts here has no end: the file is truncated",
 		"DELIMITER go\nx": "dump.sql:1: DELIMITER: expected one or two signs, such as ;;",
 		"DELIMITER\nx":    "dump.sql:1: DELIMITER: expected one or two signs, such as ;;",
-		"DELIMITER $$\nx$$": `dump.sql:2: "x" starts no statement of a dump: expected CREATE TABLE,
-			INSERT and what goes with them (is it a message of the tool that wrote the file?)`,
+		"DELIMITER $$\nx$$": `dump.sql:2: "x" starts no statement of a dump: expected CREATE TABLE, ` +
+			`INSERT and what goes with them (is it a message of the tool that wrote the file?)`,
 	} {
 		t.Run(text, func(t *testing.T) {
 			_, _, err := read(strings.NewReader(text))
@@ -307,17 +307,17 @@ func TestContextDecidesWhatAStatementMeans(t *testing.T) {
 		"database of USE": {"INSERT INTO t VALUES (1); USE `a b`; INSERT INTO t VALUES (2); INSERT INTO s.t VALUES " +
 			"(3); CREATE DATABASE c; INSERT INTO t VALUES (4);",
 			[]string{".t|1", "a b.t|2", "s.t|3", "a b.t|4"}},
-		"backslashes of NO_BACKSLASH_ESCAPES": {`INSERT INTO t VALUES ('a\\b'); SET sql_mode='ANSI_QUOTES,
-			no_backslash_escapes'; INSERT INTO "t" VALUES ('c\\d\'); SET @@session.sql_mode = '';
-			INSERT INTO t VALUES ("e\\f");`,
+		"backslashes of NO_BACKSLASH_ESCAPES": {`INSERT INTO t VALUES ('a\\b'); SET sql_mode='ANSI_QUOTES,` +
+			`no_backslash_escapes'; INSERT INTO "t" VALUES ('c\\d\'); SET @@session.sql_mode = ''; ` +
+			`INSERT INTO t VALUES ("e\\f");`,
 			[]string{`.t|a\b`, `.t|c\\d\`, `.t|e\f`}},
-		"modes come back": {`/*!40101 SET @OLD_SQL_MODE=@@SQL_MODE, SQL_MODE='NO_AUTO_VALUE_ON_ZERO,
-			ANSI' */; INSERT INTO "t" VALUES (1); /*!40101 SET SQL_MODE=@OLD_SQL_MODE */; INSERT INTO t VALUES ("x");`,
+		"modes come back": {`/*!40101 SET @OLD_SQL_MODE=@@SQL_MODE, SQL_MODE='NO_AUTO_VALUE_ON_ZERO,` +
+			`ANSI' */; INSERT INTO "t" VALUES (1); /*!40101 SET SQL_MODE=@OLD_SQL_MODE */; INSERT INTO t VALUES ("x");`,
 			[]string{".t|1", ".t|x"}},
-		"modes of HeidiSQL": {`SET @A=@@sql_mode, sql_mode=DEFAULT; SET SQL_MODE=IFNULL(@A,
-			'ANSI'); SET SQL_MODE=IFNULL(@B, 'ANSI'); INSERT INTO "t" VALUES (1);`, []string{".t|1"}},
-		"modes of all": {`SET GLOBAL sql_mode='ANSI', PERSIST sql_mode='ANSI',
-			@@global.sql_mode='ANSI'; SET SESSION time_zone='x'; INSERT INTO t VALUES ("x");`, []string{".t|x"}},
+		"modes of HeidiSQL": {`SET @A=@@sql_mode, sql_mode=DEFAULT; SET SQL_MODE=IFNULL(@A, ` +
+			`'ANSI'); SET SQL_MODE=IFNULL(@B, 'ANSI'); INSERT INTO "t" VALUES (1);`, []string{".t|1"}},
+		"modes of all": {`SET GLOBAL sql_mode='ANSI', PERSIST sql_mode='ANSI', ` +
+			`@@global.sql_mode='ANSI'; SET SESSION time_zone='x'; INSERT INTO t VALUES ("x");`, []string{".t|x"}},
 		"variables in quotes": {"SET @`a` := 'ANSI'; SET sql_mode := @a; INSERT INTO \"t\" VALUES (1);",
 			[]string{".t|1"}},
 		"comment for a version": {"/*!50001 INSERT INTO t VALUES (1) */; /*!99999 INSERT INTO t VALUES (2) */;/* " +

@@ -43,8 +43,8 @@ func node(t *testing.T, source string) func(awsapi.Options) (awsapi.Program, err
 	}
 }
 
-const sample = `module.exports = (settings) => require('http').createServer((request,
-	response) => response.end(said + settings.text))`
+const sample = `module.exports = (settings) => require('http').createServer((request, ` +
+	`response) => response.end(said + settings.text))`
 
 func start(t *testing.T, options awsapi.Options, source string) *awsapi.Server {
 	server, err := awsapi.Start(within(t), options, node(t, source))

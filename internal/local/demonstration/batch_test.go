@@ -63,8 +63,8 @@ func (l *lake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-const outcome = `{"schema_version":1,"run_id":"%s","status":"published","stage":"prune",
-	"started_at":"2026-11-28T15:00:00Z",
+const outcome = `{"schema_version":1,"run_id":"%s","status":"published","stage":"prune",` +
+	`"started_at":"2026-11-28T15:00:00Z",
 	"finished_at":"2026-11-28T15:00:01Z","rules":[
 	{"table":"ratings","rule":"unique","column":"c","expected":"unique","found":"","rows":0,"passed":true},
 	{"table":"ratings","rule":"range","column":"r","expected":"1 to 5","found":"6","rows":9,"passed":false}],

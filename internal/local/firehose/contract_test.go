@@ -32,8 +32,8 @@ func TestEventHasTheDocumentedShape(t *testing.T) {
 		"deliveryStreamArn": "arn:aws:firehose:us-east-1:000000000000:deliverystream/archive",
 		"sourceKinesisStreamArn": "arn:aws:kinesis:us-east-1:000000000000:stream/activity", "region": "us-east-1",
 		"records": [{"recordId": "4951000000", "approximateArrivalTimestamp": 1772357400250, "data": "cGF5bG9hZA==",
-			"kinesisRecordMetadata": {"shardId": "shardId-000000000000", "partitionKey": "s-1",
-			"sequenceNumber": "4951",
+			"kinesisRecordMetadata": {"shardId": "shardId-000000000000", "partitionKey": "s-1", `+
+		`"sequenceNumber": "4951",
 				"subsequenceNumber": 0, "approximateArrivalTimestamp": 1772357400250}}]}`, string(shape))
 }
 
@@ -336,8 +336,8 @@ func TestTheErrorOutputIsWrittenAsSeen(t *testing.T) {
 		attempts: 4, ended: at.Add(time.Minute),
 	})
 	require.NoError(t, err)
-	assert.Equal(t, `{"rawData":"cGF5bG9hZA==","errorCode":"Lambda.FunctionError","errorMessage":"why","attemptsMade":4,
-		`+
-		`"arrivalTimestamp":1772357400250,"attemptEndingTimestamp":1772357460250,"lambdaARN":"`+functionARN+`"}`+"\n",
+	assert.Equal(t, `{"rawData":"cGF5bG9hZA==","errorCode":"Lambda.FunctionError","errorMessage":"why",`+
+		`"attemptsMade":4,"arrivalTimestamp":1772357400250,"attemptEndingTimestamp":1772357460250,`+
+		`"lambdaARN":"`+functionARN+`"}`+"\n",
 		string(line))
 }

@@ -134,11 +134,11 @@ func TestEachRecordEndsInOnePlace(t *testing.T) {
 func FuzzAnswer(f *testing.F) {
 	for _, seed := range []string{
 		`{"records":[{"recordId":"1000000","result":"Ok","data":"YQ=="},{"recordId":"2000000","result":"Dropped"}]}`,
-		`{"records":[{"recordId":"1000000","result":"ProcessingFailed","data":"YQ=="},{"recordId":"1000000",
-			"result":"Ok","data":"YQ=="}]}`,
+		`{"records":[{"recordId":"1000000","result":"ProcessingFailed","data":"YQ=="},{"recordId":"1000000",` +
+			`"result":"Ok","data":"YQ=="}]}`,
 		`{"records":[{"recordId":"3000000","result":"Ok","data":"Y Q=="},{"recordId":"2000000","result":"Ok"}]}`,
-		`{"records":[{"recordId":"1000000","result":"Ok","data":"YR=="},{"recordId":"2000000","result":"Ok",
-			"data":"Y\nQ=="}]}`,
+		`{"records":[{"recordId":"1000000","result":"Ok","data":"YR=="},{"recordId":"2000000","result":"Ok",` +
+			`"data":"Y\nQ=="}]}`,
 		`{"records":[{"recordId":"1000000","result":"Ok","data":"YQ==","metadata":{"partitionKeys":{"a":"b"}}}]}`,
 		`{"records":null}`, `{"records":[null]}`, `[]`, `null`, ``, `{"Records":[]}`, `{"records":[],"records":[]}`,
 		"\xff",

@@ -15,11 +15,11 @@ target=$cache/mariadb-$version
 [ -x "$target/bin/mariadbd" ] && exit 0
 
 refuse() {
-	echo "mariadb: $1: install MariaDB $version yourself and set DIECAST_MARIADB_BIN to its bin folder" >&2
+	echo "mariadb: $1 install MariaDB $version yourself and set DIECAST_MARIADB_BIN to its bin folder" >&2
 	exit 1
 }
-[ "$(uname -s) $(uname -m)" = "Linux x86_64" ] || refuse "$artifact is for Linux on x86-64"
-command -v mvn >/dev/null || refuse "Maven (mvn), which fetches $artifact, is missing"
+[ "$(uname -s) $(uname -m)" = "Linux x86_64" ] || refuse "$artifact is for Linux on x86-64:"
+command -v mvn >/dev/null || refuse "Maven (mvn) is needed to fetch $artifact: install it, or"
 mkdir -p "$cache"
 work=$(mktemp -d "$cache/.mariadb-XXXXXX")
 trap 'rm -rf "$work"' EXIT

@@ -16,8 +16,8 @@ var at = time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)
 
 func example(t *testing.T) recommendation.Record {
 	t.Helper()
-	event, err := activity.Decode([]byte(`{"session_id":"a","customer_number":4,"city":"Nantes","country":"France",
-		"credit_limit":21000}`))
+	event, err := activity.Decode([]byte(`{"session_id":"a","customer_number":4,"city":"Nantes","country":"France",` +
+		`"credit_limit":21000}`))
 	require.NoError(t, err)
 	return recommendation.Record{
 		// In another zone, so that the row's UTC is not the event's own spelling.

@@ -186,16 +186,16 @@ func TestBadEventsNameWhatIsAllowed(t *testing.T) {
 		"unknown action":     {`{"action":"drop"}`, `action is "drop": status, advance and query are allowed`},
 		"a misspelt field":   {`{"action":"advance","day":1}`, "day"},
 		"days as a text":     {`{"action":"advance","days":"1"}`, "days"},
-		"scale and seed": {`{"RequestType":"Create","ResourceProperties":{"Kind":"sample","Scale":"big",
-			"Seed":-1}}`, "property Scale is \"big\": a number is allowed\nproperty Seed is \"-1\": a whole number"},
+		"scale and seed": {`{"RequestType":"Create","ResourceProperties":{"Kind":"sample","Scale":"big",` +
+			`"Seed":-1}}`, "property Scale is \"big\": a number is allowed\nproperty Seed is \"-1\": a whole number"},
 		"scale as a list": {`{"RequestType":"Create","ResourceProperties":{"Kind":"sample","Scale":[]}}`,
 			"[] is neither a text nor a number"},
 		"a dump of no name": {`{"RequestType":"Create","ResourceProperties":{"Kind":"dump"}}`,
 			`DumpUri is "": s3://bucket/key is allowed`},
-		"a dump of the web": {`{"RequestType":"Create","ResourceProperties":{"Kind":"dump",
-			"DumpUri":"https://host/key"}}`, "s3://bucket/key is allowed"},
-		"a dump of no key": {`{"RequestType":"Create","ResourceProperties":{"Kind":"dump",
-			"DumpUri":"s3://bucket/"}}`, "s3://bucket/key is allowed"},
+		"a dump of the web": {`{"RequestType":"Create","ResourceProperties":{"Kind":"dump",` +
+			`"DumpUri":"https://host/key"}}`, "s3://bucket/key is allowed"},
+		"a dump of no key": {`{"RequestType":"Create","ResourceProperties":{"Kind":"dump",` +
+			`"DumpUri":"s3://bucket/"}}`, "s3://bucket/key is allowed"},
 		"a backend that is not": {`{"RequestType":"Create","ResourceProperties":{"Kind":"sample"}}`,
 			"DATABASE_HOST is not set"},
 		"nor for an operator": {`{"action":"status"}`, "DATABASE_HOST is not set"},

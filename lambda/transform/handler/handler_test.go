@@ -81,8 +81,8 @@ func good(number, products int) string {
 		history = append(history, fmt.Sprintf(`{"product_code":"P%d","quantity":"%d","in_shopping_cart":%t}`, i, i,
 			i%2 == 0))
 	}
-	return fmt.Sprintf(`{"session_id":"s-%d","customer_number":%d,"city":"Nantes","country":"France",
-		"credit_limit":21000,"browse_history":[%s]}`,
+	return fmt.Sprintf(`{"session_id":"s-%d","customer_number":%d,"city":"Nantes","country":"France",`+
+		`"credit_limit":21000,"browse_history":[%s]}`,
 		number, number, strings.Join(history, ","))
 }
 

@@ -71,8 +71,8 @@ func (l loader) resource(t *testing.T, kind, version, old string) ResourceAnswer
 	var answer ResourceAnswer
 	require.NoError(t, l.call(t,
 		fmt.Sprintf(`{"RequestType":%q,"ServiceToken":"arn","StackId":"s","LogicalResourceId":"l",
-		"ResourceProperties":{"ServiceToken":"arn","SchemaHash":"h","ModelVersion":%q},
-			"OldResourceProperties":{"ModelVersion":%q}}`, kind, version, old), &answer))
+		"ResourceProperties":{"ServiceToken":"arn","SchemaHash":"h","ModelVersion":%q},`+
+			`"OldResourceProperties":{"ModelVersion":%q}}`, kind, version, old), &answer))
 	return answer
 }
 
