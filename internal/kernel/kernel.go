@@ -14,7 +14,8 @@ import (
 var secondWait = regexp.MustCompile(`Runtime process exited abnormally: wait\w*: no child processes`)
 
 // Close calls end, which is jsii.Close, and passes on what is written to os.Stderr meanwhile, but
-// for secondWait. jsii cannot be started again afterwards.
+// for secondWait. The wait that comes second may speak when end is over: os.Stderr is of no use
+// afterwards, so this is the last call of a program.
 func Close(end func()) {
 	read, write, err := os.Pipe()
 	if err != nil {
@@ -29,7 +30,6 @@ func Close(end func()) {
 		written <- all
 	}()
 	end()
-	os.Stderr = stderr
 	write.Close()
 	_, _ = stderr.Write(secondWait.ReplaceAll(<-written, nil))
 }

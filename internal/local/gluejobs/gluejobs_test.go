@@ -482,13 +482,14 @@ func TestJava_isTheMachinesOwnOrTheOneThatWasBrought(t *testing.T) {
 	cache := install(t)
 	t.Setenv("PATH", "/nowhere")
 	t.Setenv("JAVA_HOME", t.TempDir())
-	for version, own := range map[string]bool{"17.0.9": true, "21.0.1": false} {
+	machine := func(version, java string) {
 		write(t, filepath.Join(os.Getenv("JAVA_HOME"), "release"), "JAVA_VERSION=\""+version+"\"\n", 0o600)
 		found, err := find(t.Context())
 		require.NoError(t, err)
-		assert.Equal(t, map[bool]string{true: os.Getenv("JAVA_HOME"), false: "/java/java-runtime"}[own], found.java,
-			version)
+		assert.Equal(t, java, found.java, version)
 	}
+	machine("17.0.9", os.Getenv("JAVA_HOME"))
+	machine("21.0.1", "/java/java-runtime")
 	write(t, filepath.Join(cache, "python-glue", "bin", "python"), "#!/bin/sh\nprintf 'pyspark=p\\nboto3=b\\n'\n",
 		0o700)
 	require.ErrorContains(t, Installed(t.Context()), "Java 17 is not installed: run `make setup`")
