@@ -265,11 +265,11 @@ func TestEvent_isLambdasToTheByte(t *testing.T) {
 		ApproximateArrivalTimestamp: aws.Time(time.UnixMilli(1545084650987)),
 	})
 	assert.Equal(t, `{"Records":[{"kinesis":{"kinesisSchemaVersion":"1.0","partitionKey":"session-1",`+
-		`"sequenceNumber":"49590338271490256608559692538361571095921575989136588898",
-			"data":"SGVsbG8sIHRoaXMgaXMgYSB0ZXN0Lg==",`+
+		`"sequenceNumber":"49590338271490256608559692538361571095921575989136588898",`+
+		`"data":"SGVsbG8sIHRoaXMgaXMgYSB0ZXN0Lg==",`+
 		`"approximateArrivalTimestamp":1545084650.987},"eventSource":"aws:kinesis","eventVersion":"1.0",`+
-		`"eventID":"shardId-000000000000:49590338271490256608559692538361571095921575989136588898",
-			"eventName":"aws:kinesis:record",`+
+		`"eventID":"shardId-000000000000:49590338271490256608559692538361571095921575989136588898",`+
+		`"eventName":"aws:kinesis:record",`+
 		`"invokeIdentityArn":"arn:aws:iam::000000000000:role/deliver","awsRegion":"eu-central-1",`+
 		`"eventSourceARN":"arn:aws:kinesis:eu-central-1:000000000000:stream/activity"}]}`, string(payload([]record{r})))
 	empty := p.newRecord(shardZero, types.Record{PartitionKey: aws.String("k"), SequenceNumber: aws.String("1")})
@@ -890,6 +890,18 @@ func checkProperty(t *testing.T, seed uint64) {
 		assert.True(t, slices.IsSorted(numbers), "key %s: %v, %+v", key, numbers, mapping)
 	}
 	assert.Equal(t, int64(total), done())
+}
+
+func TestMapping_validatesAlone(t *testing.T) {
+	mapping := Mapping{
+		UUID: "u", StreamARN: "arn:aws:kinesis:us-east-1:000000000000:stream/activity",
+		FunctionARN:      "arn:aws:lambda:us-east-1:000000000000:function:f",
+		StartingPosition: types.ShardIteratorTypeLatest, FailureBucket: "failures",
+	}
+	require.NoError(t, mapping.Validate(), "what it works with is not asked for")
+	mapping.StreamARN, mapping.BatchSize = "activity", 20_000
+	require.ErrorContains(t, mapping.Validate(), `StreamARN "activity"`)
+	require.ErrorContains(t, mapping.Validate(), "BatchSize 20000")
 }
 
 func TestNew_refusesNamingEveryProblem(t *testing.T) {
