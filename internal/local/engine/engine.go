@@ -17,13 +17,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"diecast/internal/deployment/outputs"
+	"diecast/internal/local/awsapi"
 	"diecast/internal/local/process"
 )
 
 // What every engine puts into ARNs.
 const (
-	Region  = "us-east-1"
-	Account = "000000000000"
+	Region  = awsapi.DefaultRegion
+	Account = awsapi.DefaultAccount
 )
 
 // Credentials sign the requests to every engine. The Lambda API and the function URLs that ask for

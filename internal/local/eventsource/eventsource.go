@@ -138,61 +138,98 @@ type Stats struct {
 	Invocations, Failed, Throttled int64
 }
 
-// New checks a mapping; the error names every problem.
+// New checks a mapping and what it works with; the error names every problem.
 func New(mapping Mapping, options Options) (*Poller, error) {
-	if mapping.BatchSize == 0 {
-		mapping.BatchSize = DefaultBatchSize
-	}
-	if mapping.Parallelization == 0 {
-		mapping.Parallelization = 1
-	}
+	mapping = mapping.withDefaults()
 	if options.Logger == nil {
 		options.Logger = slog.Default()
 	}
 	if options.Backoff == 0 {
 		options.Backoff = DefaultBackoff
 	}
-	p := &Poller{mapping: mapping, options: options, ready: make(chan struct{})}
-	var problems []error
-	refuse := func(wrong bool, format string, values ...any) {
-		if wrong {
-			problems = append(problems, fmt.Errorf(format, values...))
-		}
-	}
-	// arn:partition:kinesis:region:account:stream/name and
-	// arn:partition:lambda:region:account:function:name
-	stream, function := strings.Split(mapping.StreamARN, ":"), strings.Split(mapping.FunctionARN, ":")
-	if len(stream) == 6 && stream[2] == "kinesis" && strings.HasPrefix(stream[5], "stream/") {
-		p.region, p.stream = stream[3], strings.TrimPrefix(stream[5], "stream/")
-	}
-	if len(function) == 7 && function[2] == "lambda" && function[5] == "function" {
-		p.function = function[6]
-	}
-	refuse(p.stream == "", "StreamARN %q is no ARN of a Kinesis stream", mapping.StreamARN)
-	refuse(p.function == "", "FunctionARN %q is no ARN of a function", mapping.FunctionARN)
-	refuse(mapping.UUID == "", "UUID is empty: it is part of the failure records' keys")
-	refuse(mapping.StartingPosition != types.ShardIteratorTypeTrimHorizon &&
-		mapping.StartingPosition != types.ShardIteratorTypeLatest,
-		"StartingPosition %q: TRIM_HORIZON and LATEST are allowed", mapping.StartingPosition)
-	refuse(mapping.BatchSize < 1 || mapping.BatchSize > MaxBatchSize, "BatchSize %d: 1 to %d is allowed",
-		mapping.BatchSize, MaxBatchSize)
-	refuse(mapping.BatchWindow < 0 || mapping.BatchWindow > MaxBatchWindow, "BatchWindow %s: 0 to %s is allowed",
-		mapping.BatchWindow, MaxBatchWindow)
-	refuse(mapping.Parallelization < 1 || mapping.Parallelization > MaxParallelization,
-		"Parallelization %d: 1 to %d is allowed", mapping.Parallelization, MaxParallelization)
-	refuse(mapping.RetryAttempts < EndlessRetries || mapping.RetryAttempts > MaxRetryAttempts,
-		"RetryAttempts %d: 0 to %d, or %d for no limit, is allowed", mapping.RetryAttempts, MaxRetryAttempts,
-		EndlessRetries)
-	refuse(mapping.MaxRecordAge < 0 || mapping.MaxRecordAge > MaxRecordAge,
-		"MaxRecordAge %s: up to %s, or 0 for no limit, is allowed", mapping.MaxRecordAge, MaxRecordAge)
-	refuse(options.Stream == nil, "no Stream is given")
-	refuse(options.Invoker == nil, "no Invoker is given")
-	refuse(mapping.FailureBucket != "" && options.Bucket == nil, "FailureBucket %q needs a Bucket",
+	problems := mapping.problems()
+	problems.refuse(options.Stream == nil, "no Stream is given")
+	problems.refuse(options.Invoker == nil, "no Invoker is given")
+	problems.refuse(mapping.FailureBucket != "" && options.Bucket == nil, "FailureBucket %q needs a Bucket",
 		mapping.FailureBucket)
-	if err := errors.Join(problems...); err != nil {
-		return nil, fmt.Errorf("event source mapping: %w", err)
+	if err := problems.err(); err != nil {
+		return nil, err
 	}
+	p := &Poller{mapping: mapping, options: options, function: mapping.function(), ready: make(chan struct{})}
+	p.region, p.stream = mapping.stream()
 	return p, nil
+}
+
+// Validate checks a mapping alone, before there is anything that it works with; the error names
+// every problem.
+func (m Mapping) Validate() error { return m.withDefaults().problems().err() }
+
+func (m Mapping) withDefaults() Mapping {
+	if m.BatchSize == 0 {
+		m.BatchSize = DefaultBatchSize
+	}
+	if m.Parallelization == 0 {
+		m.Parallelization = 1
+	}
+	return m
+}
+
+// stream is where the ARN, arn:partition:kinesis:region:account:stream/name, leads; nowhere if it
+// is no such ARN.
+func (m Mapping) stream() (region, name string) {
+	parts := strings.Split(m.StreamARN, ":")
+	if len(parts) == 6 && parts[2] == "kinesis" && strings.HasPrefix(parts[5], "stream/") {
+		return parts[3], strings.TrimPrefix(parts[5], "stream/")
+	}
+	return "", ""
+}
+
+// function is the name in the ARN, arn:partition:lambda:region:account:function:name; empty if it
+// is no such ARN.
+func (m Mapping) function() string {
+	parts := strings.Split(m.FunctionARN, ":")
+	if len(parts) == 7 && parts[2] == "lambda" && parts[5] == "function" {
+		return parts[6]
+	}
+	return ""
+}
+
+// problems of a mapping.
+type problems []error
+
+func (p *problems) refuse(wrong bool, format string, values ...any) {
+	if wrong {
+		*p = append(*p, fmt.Errorf(format, values...))
+	}
+}
+
+func (p problems) err() error {
+	if len(p) == 0 {
+		return nil
+	}
+	return fmt.Errorf("event source mapping: %w", errors.Join(p...))
+}
+
+func (m Mapping) problems() (found problems) {
+	_, stream := m.stream()
+	found.refuse(stream == "", "StreamARN %q is no ARN of a Kinesis stream", m.StreamARN)
+	found.refuse(m.function() == "", "FunctionARN %q is no ARN of a function", m.FunctionARN)
+	found.refuse(m.UUID == "", "UUID is empty: it is part of the failure records' keys")
+	found.refuse(m.StartingPosition != types.ShardIteratorTypeTrimHorizon &&
+		m.StartingPosition != types.ShardIteratorTypeLatest,
+		"StartingPosition %q: TRIM_HORIZON and LATEST are allowed", m.StartingPosition)
+	found.refuse(m.BatchSize < 1 || m.BatchSize > MaxBatchSize, "BatchSize %d: 1 to %d is allowed",
+		m.BatchSize, MaxBatchSize)
+	found.refuse(m.BatchWindow < 0 || m.BatchWindow > MaxBatchWindow, "BatchWindow %s: 0 to %s is allowed",
+		m.BatchWindow, MaxBatchWindow)
+	found.refuse(m.Parallelization < 1 || m.Parallelization > MaxParallelization,
+		"Parallelization %d: 1 to %d is allowed", m.Parallelization, MaxParallelization)
+	found.refuse(m.RetryAttempts < EndlessRetries || m.RetryAttempts > MaxRetryAttempts,
+		"RetryAttempts %d: 0 to %d, or %d for no limit, is allowed", m.RetryAttempts, MaxRetryAttempts,
+		EndlessRetries)
+	found.refuse(m.MaxRecordAge < 0 || m.MaxRecordAge > MaxRecordAge,
+		"MaxRecordAge %s: up to %s, or 0 for no limit, is allowed", m.MaxRecordAge, MaxRecordAge)
+	return found
 }
 
 // Ready is closed when every shard that the stream had at the start is being read: what is put

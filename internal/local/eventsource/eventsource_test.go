@@ -892,6 +892,18 @@ func checkProperty(t *testing.T, seed uint64) {
 	assert.Equal(t, int64(total), done())
 }
 
+func TestMapping_validatesAlone(t *testing.T) {
+	mapping := Mapping{
+		UUID: "u", StreamARN: "arn:aws:kinesis:us-east-1:000000000000:stream/activity",
+		FunctionARN:      "arn:aws:lambda:us-east-1:000000000000:function:f",
+		StartingPosition: types.ShardIteratorTypeLatest, FailureBucket: "failures",
+	}
+	require.NoError(t, mapping.Validate(), "what it works with is not asked for")
+	mapping.StreamARN, mapping.BatchSize = "activity", 20_000
+	require.ErrorContains(t, mapping.Validate(), `StreamARN "activity"`)
+	require.ErrorContains(t, mapping.Validate(), "BatchSize 20000")
+}
+
 func TestNew_refusesNamingEveryProblem(t *testing.T) {
 	_, err := New(Mapping{
 		StreamARN: "activity", FunctionARN: "arn:aws:lambda:eu-central-1:000000000000:layer:x",

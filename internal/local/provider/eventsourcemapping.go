@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -31,14 +32,40 @@ func (c *Consumer) Invoke(ctx context.Context, _ string, payload []byte) (events
 
 const bucketARN = "arn:aws:s3:::"
 
+// checkEventSourceMapping has the mapping itself look at what is known of it.
 func checkEventSourceMapping(
 	_ context.Context, _ Options, resource *assembly.Resource, t *assembly.EventSourceMapping,
-) assembly.Problems {
-	if t.OnFailureARN == "" || strings.HasPrefix(t.OnFailureARN, bucketARN) {
-		return nil
+) (problems assembly.Problems) {
+	if t.OnFailureARN != "" && !strings.HasPrefix(t.OnFailureARN, bucketARN) {
+		problems = append(problems, resource.Problem("Properties.DestinationConfig.OnFailure.Destination",
+			"got %q, want the ARN of a bucket: what is given up is kept there only", t.OnFailureARN))
 	}
-	return assembly.Problems{resource.Problem("Properties.DestinationConfig.OnFailure.Destination",
-		"got %q, want the ARN of a bucket: what is given up is kept there only", t.OnFailureARN)}
+	known := *t
+	const later = "told-when-it-is-made"
+	known.SourceARN = cmp.Or(t.SourceARN, arn("kinesis", "stream/%s", later))
+	known.Function = cmp.Or(t.Function, later)
+	if err := mapping(later, &known).Validate(); err != nil {
+		problems = append(problems, resource.Problem("Properties", "%v", err))
+	}
+	return problems
+}
+
+// mapping with this UUID, as package eventsource knows it.
+func mapping(id string, t *assembly.EventSourceMapping) eventsource.Mapping {
+	function := lastPart(t.Function, ":")
+	made := eventsource.Mapping{
+		UUID: id, StreamARN: t.SourceARN, FunctionARN: arn("lambda", "function:%s", function),
+		RoleARN:          "arn:aws:iam::" + engine.Account + ":role/" + function,
+		StartingPosition: types.ShardIteratorTypeLatest,
+		BatchSize:        t.BatchSize, BatchWindow: t.BatchingWindow, Parallelization: t.ParallelizationFactor,
+		RetryAttempts: max(t.MaximumRetries, eventsource.EndlessRetries), MaxRecordAge: max(t.MaximumRecordAge, 0),
+		BisectOnError: t.BisectOnError, ReportItemFailures: t.ReportBatchItemFailures,
+		FailureBucket: strings.TrimPrefix(t.OnFailureARN, bucketARN),
+	}
+	if t.FromStart {
+		made.StartingPosition = types.ShardIteratorTypeTrimHorizon
+	}
+	return made
 }
 
 func createEventSourceMapping(
@@ -51,25 +78,14 @@ func createEventSourceMapping(
 	if !t.Enabled {
 		return creation, nil
 	}
-	host := engine.FunctionHost.In(run.Engines)
-	consumer := &Consumer{&Invocations{Function: lastPart(t.Function, ":"), host: host}}
-	mapping := eventsource.Mapping{
-		UUID: id, StreamARN: t.SourceARN, FunctionARN: host.ARN(consumer.Function),
-		RoleARN:          "arn:aws:iam::" + engine.Account + ":role/" + consumer.Function,
-		StartingPosition: types.ShardIteratorTypeLatest,
-		BatchSize:        t.BatchSize, BatchWindow: t.BatchingWindow, Parallelization: t.ParallelizationFactor,
-		RetryAttempts: max(t.MaximumRetries, eventsource.EndlessRetries), MaxRecordAge: max(t.MaximumRecordAge, 0),
-		BisectOnError: t.BisectOnError, ReportItemFailures: t.ReportBatchItemFailures,
-		FailureBucket: strings.TrimPrefix(t.OnFailureARN, bucketARN),
-	}
-	if t.FromStart {
-		mapping.StartingPosition = types.ShardIteratorTypeTrimHorizon
-	}
+	consumer := &Consumer{&Invocations{
+		Function: lastPart(t.Function, ":"), host: engine.FunctionHost.In(run.Engines),
+	}}
 	log, err := run.log("consumer-" + resource.LogicalID)
 	if err != nil {
 		return assembly.Creation{}, err
 	}
-	poller, err := eventsource.New(mapping, eventsource.Options{
+	poller, err := eventsource.New(mapping(id, t), eventsource.Options{
 		Stream: engine.Kinesalite.In(run.Engines).Client(), Bucket: engine.Moto.In(run.Engines).S3(),
 		Logger: log, Invoker: consumer,
 	})

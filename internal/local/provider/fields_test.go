@@ -90,13 +90,44 @@ func (r *reader) Import(path string) (*types.Package, error) {
 	return empty, nil
 }
 
-// check notes the fields of the assembly's types that a package selects.
+// written are the selectors to which files assign. An index on the left is read all the same.
+func written(files []*ast.File) map[*ast.SelectorExpr]bool {
+	found := map[*ast.SelectorExpr]bool{}
+	var target func(ast.Expr)
+	target = func(expression ast.Expr) {
+		switch e := expression.(type) {
+		case *ast.SelectorExpr:
+			found[e] = true
+			target(e.X)
+		case *ast.IndexExpr:
+			target(e.X)
+		case *ast.StarExpr:
+			target(e.X)
+		case *ast.ParenExpr:
+			target(e.X)
+		}
+	}
+	for _, file := range files {
+		ast.Inspect(file, func(node ast.Node) bool {
+			if assignment, ok := node.(*ast.AssignStmt); ok {
+				for _, left := range assignment.Lhs {
+					target(left)
+				}
+			}
+			return true
+		})
+	}
+	return found
+}
+
+// check notes the fields of the assembly's types that a package reads.
 func (r *reader) check(path string, files []*ast.File) *types.Package {
 	info := &types.Info{Selections: map[*ast.SelectorExpr]*types.Selection{}}
 	settings := types.Config{Importer: r, Error: func(error) {}}
 	checked, _ := settings.Check(path, r.files, files, info) // what is empty cannot be resolved
-	for _, selection := range info.Selections {
-		if selection.Kind() != types.FieldVal || path == assemblyPath {
+	assigned := written(files)
+	for selector, selection := range info.Selections {
+		if selection.Kind() != types.FieldVal || path == assemblyPath || assigned[selector] {
 			continue
 		}
 		of := selection.Recv()
@@ -150,13 +181,18 @@ type other struct{ Versioned bool }
 func use(b *assembly.Bucket, o other, tables []assembly.Table) (string, bool, assembly.Bucket) {
 	for _, table := range tables {
 		_ = table.Key.SortKey
+		table.Key.PartitionKey = "id"
+		table.AttributeTypes[table.Name] = "S"
 	}
+	b.Versioned = true
 	return b.Name, o.Versioned, assembly.Bucket{Versioned: true}
 }
 `, parser.SkipObjectResolution)
 	require.NoError(t, err)
 	reader.check(localPath+"planted", []*ast.File{planted})
-	assert.Equal(t, []string{"Bucket.Versioned", "TableKey.PartitionKey"}, reader.unread([]string{
-		"Bucket.Name", "Bucket.Versioned", "Table.Key", "TableKey.PartitionKey", "TableKey.SortKey",
+	unread := []string{"Bucket.Versioned", "Table.AttributeTypes", "TableKey.PartitionKey"}
+	assert.Equal(t, unread, reader.unread([]string{
+		"Bucket.Name", "Bucket.Versioned", "Table.AttributeTypes", "Table.Key", "Table.Name",
+		"TableKey.PartitionKey", "TableKey.SortKey",
 	}), "a like-named field of another type does not count, nor does one that is set")
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"diecast/internal/assembly"
 	"diecast/internal/local/engine"
@@ -34,6 +36,9 @@ func checkFunction(
 		if info, err := os.Stat(folder); err != nil || !info.IsDir() {
 			problems = append(problems, resource.Problem("Metadata",
 				"is built from %s, and there is no folder %s", t.Source, folder))
+		} else if !holdsGo(folder) {
+			problems = append(problems, resource.Problem("Metadata",
+				"is built from %s, and the folder %s has no Go files", t.Source, folder))
 		}
 	}
 	if t.ReservedConcurrency == 0 {
@@ -42,6 +47,29 @@ func checkFunction(
 	}
 	if err := definition(resource, t).Validate(); err != nil {
 		problems = append(problems, resource.Problem("Properties", "%v", err))
+	}
+	return problems
+}
+
+// holdsGo tells whether a folder has a Go file that is no test.
+func holdsGo(folder string) bool {
+	entries, err := os.ReadDir(folder)
+	return err == nil && slices.ContainsFunc(entries, func(entry os.DirEntry) bool {
+		name := entry.Name()
+		return !entry.IsDir() && strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go")
+	})
+}
+
+// checkFunctions refuses functions that would meet in the host under one name.
+func checkFunctions(plan *assembly.Plan) (problems assembly.Problems) {
+	named := map[string]*assembly.Resource{}
+	for resource, t := range rehearsed[assembly.Function](plan) {
+		if first := named[t.Name]; first != nil {
+			problems = append(problems, resource.Problem("Properties.FunctionName",
+				"got %q, which is the name of %s, want another: the laptop is one account", t.Name, first))
+		} else if t.Name != "" {
+			named[t.Name] = resource
+		}
 	}
 	return problems
 }

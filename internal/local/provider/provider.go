@@ -10,6 +10,7 @@ package provider
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -22,6 +23,9 @@ var providers = []provider{
 	bucket, customResource, database, deliveryStream, eventSourceMapping, function, functionURL, job, secret, stream,
 	table,
 }
+
+// together are checks of what resources can only do wrong with each other.
+var together = []assembly.Check{checkStreams, checkFunctions, checkFunctionURLs}
 
 // provider is a kind of any resource.
 type provider interface {
@@ -114,6 +118,9 @@ func Check(ctx context.Context, options Options) assembly.Check {
 				}
 			}
 		}
+		for _, check := range together {
+			problems = append(problems, check(plan)...)
+		}
 		return problems
 	}
 }
@@ -134,6 +141,18 @@ func running(plan *assembly.Plan) []*assembly.Resource {
 	return slices.DeleteFunc(plan.Resources(), func(resource *assembly.Resource) bool {
 		return resource.Fate != assembly.Run
 	})
+}
+
+// rehearsed are the resources of a plan that run and have the typed form T, as far as it is known
+// before anything is created, in the order in which they are made.
+func rehearsed[T any](plan *assembly.Plan) iter.Seq2[*assembly.Resource, *T] {
+	return func(yield func(*assembly.Resource, *T) bool) {
+		for _, resource := range running(plan) {
+			if typed, ok := plan.Rehearsed(resource).(*T); ok && !yield(resource, typed) {
+				return
+			}
+		}
+	}
 }
 
 // Create makes a resource from its typed form.

@@ -173,10 +173,37 @@ func TestCheck_refusesBeforeAnythingStarts(t *testing.T) {
 			"ExtendedS3DestinationConfiguration":{"BucketARN":{"Fn::GetAtt":["B","Arn"]},
 				"Prefix":"` + prefix + `","ErrorOutputPrefix":"errors/!{firehose:error-output-type}/"}}}}`
 	}
-	mapping := func(destination string) string {
+	mapping := func(source, destination string) string {
 		return alone(`{"Type":"AWS::Lambda::EventSourceMapping","Properties":{
-			"EventSourceArn":"s","FunctionName":"f","StartingPosition":"LATEST",
+			"EventSourceArn":"` + source + `","FunctionName":"f","StartingPosition":"LATEST",
 			"DestinationConfig":{"OnFailure":{"Destination":"` + destination + `"}}}}`)
+	}
+	const stream, kept = "arn:aws:kinesis:us-east-1:1:stream/s", "arn:aws:s3:::kept"
+	streams := func(first, second string) string {
+		return `{"S":{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":` + first + `}},
+			"X":{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":` + second + `}}}`
+	}
+	functions := func(name string) string {
+		return `{"F":` + functionOf("lambda/deliver", `,"FunctionName":"deliver"`) + `,
+			"X":` + functionOf("lambda/deliver", `,"FunctionName":"`+name+`"`) + `}`
+	}
+	url := func(target string) string {
+		return `{"F":` + functionOf("lambda/deliver", `,"FunctionName":"deliver"`) + `,
+			"X":{"Type":"AWS::Lambda::Url","Properties":{"AuthType":"NONE","TargetFunctionArn":"` + target + `"}}}`
+	}
+	bucketOf := func(name string) string {
+		return alone(`{"Type":"AWS::S3::Bucket","Properties":{"BucketName":"` + name + `"}}`)
+	}
+	table := func(key, indexed string) string {
+		schema := func(sort string) string {
+			return `"KeySchema":[{"AttributeName":"id","KeyType":"HASH"},
+				{"AttributeName":"` + sort + `","KeyType":"RANGE"}]`
+		}
+		return alone(`{"Type":"AWS::DynamoDB::GlobalTable","Properties":{"BillingMode":"PAY_PER_REQUEST",
+			"AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"},
+				{"AttributeName":"at","AttributeType":"N"}],
+			"Replicas":[{"Region":{"Ref":"AWS::Region"}}],` + schema(key) + `,"GlobalSecondaryIndexes":[
+			{"IndexName":"by-time","Projection":{"ProjectionType":"ALL"},` + schema(indexed) + `}]}}`)
 	}
 	secret := func(generate string) string {
 		return alone(`{"Type":"AWS::SecretsManager::Secret","Properties":{"GenerateSecretString":{` + generate + `}}}`)
@@ -186,16 +213,6 @@ func TestCheck_refusesBeforeAnythingStarts(t *testing.T) {
 		"a database engine that is not there": {
 			alone(databaseOf("mysql")), alone(databaseOf("oracle-se2")),
 			`A/X Properties.Engine: got "oracle-se2", want mysql or postgres`,
-		},
-		"more shards than kinesalite has": {
-			alone(`{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":1000}}`),
-			alone(`{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":1001}}`),
-			"A/X Properties.ShardCount: got 1001, want at most the 1000 shards of kinesalite",
-		},
-		"a bucket's name that S3 refuses": {
-			alone(`{"Type":"AWS::S3::Bucket","Properties":{"BucketName":"my.bucket-1"}}`),
-			alone(`{"Type":"AWS::S3::Bucket","Properties":{"BucketName":"My_Bucket"}}`),
-			`A/X Properties.BucketName: got "My_Bucket", want 3 to 63 lower-case letters`,
 		},
 		"a function that may not run": {
 			function(`,"ReservedConcurrentExecutions":1`), function(`,"ReservedConcurrentExecutions":0`),
@@ -232,8 +249,50 @@ func TestCheck_refusesBeforeAnythingStarts(t *testing.T) {
 			"A/X Properties.ExtendedS3DestinationConfiguration: delivery stream",
 		},
 		"failures to a queue": {
-			mapping("arn:aws:s3:::kept"), mapping("arn:aws:sqs:us-east-1:1:q"),
+			mapping(stream, kept), mapping(stream, "arn:aws:sqs:us-east-1:1:q"),
 			`A/X Properties.DestinationConfig.OnFailure.Destination: got "arn:aws:sqs:us-east-1:1:q", want the ARN`,
+		},
+		"a mapping of what is no stream": {
+			mapping(stream, kept), mapping("arn:aws:sqs:us-east-1:1:q", kept),
+			`A/X Properties: event source mapping: StreamARN "arn:aws:sqs:us-east-1:1:q" is no ARN of a Kinesis stream`,
+		},
+		"more shards than a server has": {
+			alone(`{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":1000}}`),
+			alone(`{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":1001}}`),
+			"A/X Properties.ShardCount: got 1001, which makes 1001",
+		},
+		"more shards than a server has, in two streams": {
+			streams("600", "400"), streams("600", "401"),
+			"A/X Properties.ShardCount: got 401, which makes 1001 with the streams before it, want at most 1000",
+		},
+		"two functions of a name": {
+			functions("other"), functions("deliver"),
+			`A/X Properties.FunctionName: got "deliver", which is the name of A/F`,
+		},
+		"a function of a folder without Go files": {
+			function(""), alone(functionOf("lambda", "")),
+			"A/X Metadata: is built from lambda, and the folder ../../../lambda has no Go files",
+		},
+		"a URL of no function": {
+			url("deliver"), url("arn:aws:lambda:us-east-1:000000000000:function:gone"),
+			`A/X Properties.TargetFunctionArn: got "arn:aws:lambda:us-east-1:000000000000:function:gone"`,
+		},
+		"a table with one attribute as both keys": {
+			table("at", "at"), table("id", "at"),
+			`A/X Properties.KeySchema: got "id" as both HASH and RANGE`,
+		},
+		"an index with one attribute as both keys": {
+			table("at", "at"), table("at", "id"),
+			`A/X Properties.GlobalSecondaryIndexes[0].KeySchema: got "id" as both HASH and RANGE`,
+		},
+		"a bucket's name with capitals": {
+			bucketOf("my.bucket-1"), bucketOf("My.bucket-1"), `A/X Properties.BucketName: got "My.bucket-1"`,
+		},
+		"a bucket's name that ends in a hyphen": {
+			bucketOf("abc"), bucketOf("ab-"), `A/X Properties.BucketName: got "ab-"`,
+		},
+		"a bucket's name that is too long": {
+			bucketOf(strings.Repeat("x", 63)), bucketOf(strings.Repeat("x", 64)), "A/X Properties.BucketName: got",
 		},
 		"a password that cannot be": {
 			secret(`"PasswordLength":4`), secret(`"PasswordLength":3`),
@@ -269,6 +328,19 @@ func TestCheck_joinsTheAssemblysOwnProblems(t *testing.T) {
 	for i, place := range []string{"A/D Properties.Engine: ", "A/Odd Type: ", "A/S Properties.ShardCount: "} {
 		assert.True(t, strings.HasPrefix(problems[i].Error(), place), problems[i])
 	}
+}
+
+// A function whose name is made with another resource may be the one that a URL names.
+func TestCheck_acceptsAURLOfAFunctionThatIsNamedLater(t *testing.T) {
+	everything(t)
+	functionAndURL := func(name string) string {
+		return `{"B":` + oneBucket + `,"F":` + functionOf("lambda/deliver", name) + `,
+			"X":{"Type":"AWS::Lambda::Url","Properties":{"AuthType":"NONE","TargetFunctionArn":"deliver"}}}`
+	}
+	_, err := plan(t, functionAndURL(`,"FunctionName":{"Ref":"B"}`))
+	require.NoError(t, err)
+	_, err = plan(t, functionAndURL(`,"Environment":{"Variables":{"BUCKET":{"Ref":"B"}}}`))
+	assert.ErrorContains(t, err, "A/X Properties.TargetFunctionArn", "a name of the laptop's own is no template's")
 }
 
 // Whatever is not installed is told with the resource that needs it, once, before anything starts.
@@ -326,6 +398,13 @@ func TestPhysicalName(t *testing.T) {
 	made := physicalName(resource, "")
 	assert.True(t, strings.HasPrefix(made, "diecast-Streaming-Events1234-"), made)
 	assert.NotEqual(t, made, physicalName(resource, ""), "two runs must not meet")
+}
+
+func TestBucketName(t *testing.T) {
+	resource := &assembly.Resource{Stack: &assembly.Stack{Name: "Shop-A"}, LogicalID: strings.Repeat("Long", 20)}
+	assert.Equal(t, "My-"+resource.LogicalID, bucketName(resource, "My-"+resource.LogicalID),
+		"the template's name is refused or taken, never changed")
+	assert.Regexp(t, bucketNames, bucketName(resource, ""))
 }
 
 func TestSecretValue(t *testing.T) {

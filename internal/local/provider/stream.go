@@ -10,16 +10,18 @@ import (
 
 var stream = kind[assembly.Stream]{
 	types: []string{"AWS::Kinesis::Stream"}, needs: []engine.Engine{engine.Kinesalite},
-	check: checkStream, create: createStream,
+	create: createStream,
 }
 
-func checkStream(
-	_ context.Context, _ Options, resource *assembly.Resource, t *assembly.Stream,
-) assembly.Problems {
-	if t.Shards > kinesalite.MaxShards {
-		return assembly.Problems{resource.Problem("Properties.ShardCount",
-			"got %d, want at most the %d shards of kinesalite",
-			t.Shards, kinesalite.MaxShards)}
+// checkStreams holds all streams together to what one server takes.
+func checkStreams(plan *assembly.Plan) assembly.Problems {
+	shards := 0
+	for resource, t := range rehearsed[assembly.Stream](plan) {
+		if shards += t.Shards; shards > kinesalite.MaxShards {
+			return assembly.Problems{resource.Problem("Properties.ShardCount",
+				"got %d, which makes %d with the streams before it, want at most %d shards in all streams",
+				t.Shards, shards, kinesalite.MaxShards)}
+		}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -11,7 +12,24 @@ import (
 )
 
 var table = kind[assembly.Table]{
-	types: []string{"AWS::DynamoDB::GlobalTable"}, needs: []engine.Engine{engine.Dynalite}, create: createTable,
+	types: []string{"AWS::DynamoDB::GlobalTable"}, needs: []engine.Engine{engine.Dynalite},
+	check: checkTable, create: createTable,
+}
+
+func checkTable(
+	_ context.Context, _ Options, resource *assembly.Resource, t *assembly.Table,
+) (problems assembly.Problems) {
+	refuse := func(path string, key assembly.TableKey) {
+		if key.PartitionKey != "" && key.PartitionKey == key.SortKey {
+			problems = append(problems, resource.Problem(path,
+				"got %q as both HASH and RANGE, want two attributes", key.SortKey))
+		}
+	}
+	refuse("Properties.KeySchema", t.Key)
+	for i, index := range t.Indexes {
+		refuse(fmt.Sprintf("Properties.GlobalSecondaryIndexes[%d].KeySchema", i), index.Key)
+	}
+	return problems
 }
 
 func createTable(
