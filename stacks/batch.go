@@ -151,8 +151,9 @@ func lake(cfg config.Config, network *Network) datalake.Props {
 			Expiries: []securebucket.Expiry{
 				{Prefix: trainingset.QuarantinePrefix + "/", After: days(cfg.ETL.QuarantineRetentionDays)},
 			},
-			Destroy:    cfg.DestroysData(),
-			AccessLogs: network.AccessLogs,
+			Destroy:        cfg.DestroysData(),
+			AccessLogs:     network.AccessLogs,
+			UnloggedReason: unlogged,
 		},
 		Database:       strings.ReplaceAll(cfg.Name, "-", "_") + "_lake",
 		Workgroup:      cfg.Name,

@@ -59,6 +59,10 @@ func NewNetwork(app constructs.Construct, cfg config.Config) *Network {
 	return n
 }
 
+// unlogged is why buckets log no access in a profile that keeps no access logs.
+const unlogged = "The profile leaves access logs out for their cost; CloudTrail data events can be turned on " +
+	"when an investigation needs them."
+
 // databasePorts are the ports of every engine that the platform's databases run, each once.
 func databasePorts() []int {
 	ports := []int{vectorsEngine.Port(), sourceEngine.Port()}

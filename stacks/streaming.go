@@ -56,11 +56,15 @@ func NewStreaming(app constructs.Construct, cfg config.Config, network *Network,
 			{Prefix: archive.Errors, After: days(cfg.Streaming.ErrorRetentionDays)},
 			{Prefix: archive.Failures, After: days(cfg.Streaming.ErrorRetentionDays)},
 		},
-		Destroy:    cfg.DestroysData(),
-		AccessLogs: network.AccessLogs,
+		Destroy:        cfg.DestroysData(),
+		AccessLogs:     network.AccessLogs,
+		UnloggedReason: unlogged,
 	})
 	s.Table = recommendationtable.New(stack, "Recommendations", recommendationtable.Props{
 		PointInTimeRecovery: cfg.Streaming.PointInTimeRecovery,
+		NoRecoveryReason: "The profile leaves point-in-time recovery out for its cost; a replay of the stream " +
+			"derives the items again.",
+		WritesRefusedAdvice: "look for one session that writes it all, or a limit on the table.",
 		Destroy:             cfg.DestroysData(),
 		AlarmTopic:          network.AlarmTopic,
 	})
@@ -128,6 +132,7 @@ func (s *Streaming) addArchive(cfg config.Config, network *Network) {
 		BufferInterval:          seconds(cfg.Streaming.BufferSeconds),
 		ProcessorBufferBytes:    int(cfg.Streaming.ProcessorBufferMiB * (1 << 20)),
 		ProcessorBufferInterval: seconds(cfg.Streaming.ProcessorBufferSeconds),
+		ProcessorFailsAdvice:    "read its log, then redrive.",
 		LogRetention:            logRetention(cfg.Functions.LogRetentionDays),
 		AlarmTopic:              network.AlarmTopic,
 	})

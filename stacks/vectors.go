@@ -69,6 +69,7 @@ func NewVectors(app constructs.Construct, cfg config.Config, network *Network) *
 		NoncurrentExpiry: days(30),
 		Destroy:          cfg.DestroysData(),
 		AccessLogs:       network.AccessLogs,
+		UnloggedReason:   unlogged,
 	})
 	v.Loader = v.newLoader(cfg, network)
 

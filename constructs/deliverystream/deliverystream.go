@@ -52,6 +52,9 @@ type Props struct {
 	ProcessorBufferInterval time.Duration
 	// LogRetention is how long delivery errors are kept. Required.
 	LogRetention awslogs.RetentionDays
+	// ProcessorFailsAdvice ends the description of the alarm on a failing processor: what to look at
+	// first. Default: at its log.
+	ProcessorFailsAdvice string
 	// AlarmTopic hears of late or failing delivery. Default nil: only the console shows them.
 	AlarmTopic awssns.ITopic
 }
@@ -66,6 +69,9 @@ type DeliveryStream struct {
 // New makes a delivery stream at id in scope.
 func New(scope constructs.Construct, id string, p Props) *DeliveryStream {
 	p.validate()
+	if p.ProcessorFailsAdvice == "" {
+		p.ProcessorFailsAdvice = "read its log."
+	}
 	this := constructs.NewConstruct(scope, jsii.String(id))
 	logs := awslogs.NewLogGroup(this, jsii.String("Log"), &awslogs.LogGroupProps{
 		Retention:     p.LogRetention,
@@ -181,7 +187,7 @@ func (d *DeliveryStream) rules(p Props) []alarm.Rule {
 		Threshold:   1, Breach: alarm.Below, Periods: 3,
 	}, {
 		ID:          "ProcessorFails",
-		Description: "Batches reach the error output because the processor fails: read its log, then redrive.",
+		Description: "Batches reach the error output because the processor fails: " + p.ProcessorFailsAdvice,
 		Metric:      d.stream.Metric(jsii.String("ExecuteProcessing.Success"), fiveMinutes("Minimum")),
 		Threshold:   1, Breach: alarm.Below, Periods: 3,
 	}, {

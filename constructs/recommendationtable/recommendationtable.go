@@ -19,8 +19,13 @@ import (
 // Props configures the table.
 type Props struct {
 	// PointInTimeRecovery allows a restore to any second of the last 35 days.
-	// Default false: recommendations are derived again by a replay of the stream.
+	// Default false: what is lost must come from elsewhere.
 	PointInTimeRecovery bool
+	// NoRecoveryReason is why nothing can be restored (DDB3). Required without PointInTimeRecovery.
+	NoRecoveryReason string
+	// WritesRefusedAdvice ends the description of the alarm on refused writes: what to look at first.
+	// Default: at what writes it all, or a limit on the table.
+	WritesRefusedAdvice string
 	// DeletionProtection refuses every deletion until it is turned off. Default false.
 	DeletionProtection bool
 	// Destroy deletes the table with its stack. Default false: it is retained.
@@ -39,6 +44,13 @@ type Table struct {
 func New(scope constructs.Construct, id string, p Props) *Table {
 	if p.Destroy && p.DeletionProtection {
 		panic("recommendationtable: Destroy and DeletionProtection exclude each other, got both; turn one off")
+	}
+	if !p.PointInTimeRecovery && p.NoRecoveryReason == "" {
+		panic("recommendationtable: NoRecoveryReason must say why AwsSolutions-DDB3 is accepted, got none; " +
+			"or set PointInTimeRecovery")
+	}
+	if p.WritesRefusedAdvice == "" {
+		p.WritesRefusedAdvice = "look for what writes it all, or a limit on the table."
 	}
 	this := constructs.NewConstruct(scope, jsii.String(id))
 	removal := awscdk.RemovalPolicy_RETAIN
@@ -69,23 +81,20 @@ func New(scope constructs.Construct, id string, p Props) *Table {
 		RemovalPolicy:      removal,
 	})
 	p.acceptFindings(t.table)
-	t.alarms = alarm.New(this, p.AlarmTopic, t.rules()...)
+	t.alarms = alarm.New(this, p.AlarmTopic, t.rules(p)...)
 	return t
 }
 
 func (p Props) acceptFindings(table awsdynamodb.TableV2) {
 	if !p.PointInTimeRecovery {
-		nag.Accept(table, nag.Exception{Rule: "AwsSolutions-DDB3",
-			Reason: "The profile leaves point-in-time recovery out for its cost; a replay of the stream derives the " +
-				"items again."})
+		nag.Accept(table, nag.Exception{Rule: "AwsSolutions-DDB3", Reason: p.NoRecoveryReason})
 	}
 }
 
-func (t *Table) rules() []alarm.Rule {
+func (t *Table) rules(p Props) []alarm.Rule {
 	return []alarm.Rule{{
-		ID: "WritesThrottled",
-		Description: "DynamoDB refuses writes of recommendations: look for one session that writes it all, or a " +
-			"limit on the table.",
+		ID:          "WritesThrottled",
+		Description: "DynamoDB refuses writes of recommendations: " + p.WritesRefusedAdvice,
 		Metric: t.table.Metric(jsii.String("WriteThrottleEvents"), &awscloudwatch.MetricOptions{
 			Period: awscdk.Duration_Minutes(jsii.Number(1)), Statistic: jsii.String("Sum"),
 		}),

@@ -40,6 +40,9 @@ type Props struct {
 	// AccessLogs receives the server access log below a prefix named after this
 	// bucket's path. Default nil: access is not logged.
 	AccessLogs awss3.IBucket
+	// UnloggedReason is why access is not logged (S1). Required without AccessLogs, but for a bucket
+	// that ReceivesAccessLogs.
+	UnloggedReason string
 	// ReceivesAccessLogs marks the bucket that other buckets log to; S3 forbids
 	// that it logs to itself. Default false.
 	ReceivesAccessLogs bool
@@ -77,9 +80,7 @@ func New(scope constructs.Construct, id string, p Props) *Bucket {
 		nag.Accept(bucket, nag.Exception{Rule: "AwsSolutions-S1",
 			Reason: "This bucket receives the access logs of the others; S3 does not allow it to log to itself."})
 	} else if p.AccessLogs == nil {
-		nag.Accept(bucket, nag.Exception{Rule: "AwsSolutions-S1",
-			Reason: "The profile leaves access logs out for their cost; CloudTrail data events can be turned on " +
-				"when an investigation needs them."})
+		nag.Accept(bucket, nag.Exception{Rule: "AwsSolutions-S1", Reason: p.UnloggedReason})
 	}
 	return &Bucket{bucket: bucket}
 }
@@ -108,6 +109,9 @@ func admitAccessLogs(bucket awss3.Bucket) {
 }
 
 func (p Props) validate() {
+	if p.AccessLogs == nil && !p.ReceivesAccessLogs && p.UnloggedReason == "" {
+		panic("securebucket: UnloggedReason must say why AwsSolutions-S1 is accepted, got none; or give AccessLogs")
+	}
 	if p.NoncurrentExpiry != 0 && !p.Versioned {
 		panic(fmt.Sprintf("securebucket: NoncurrentExpiry needs a versioned bucket, got %s; set Versioned or leave "+
 			"it out", p.NoncurrentExpiry))

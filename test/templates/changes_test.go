@@ -216,6 +216,7 @@ var unchangeable = map[string][]string{
 func TestKeys_changeInOneDeployment(t *testing.T) {
 	var table strings.Builder
 	table.WriteString("| Key | What a change does | What is refused |\n| --- | --- | --- |\n")
+	rows := 0
 	for _, key := range config.Keys() {
 		other, ok := otherValues[key.Name]
 		if key.Name == "profile" || key.Name == "name" {
@@ -238,10 +239,14 @@ func TestKeys_changeInOneDeployment(t *testing.T) {
 			keepsData(t, found.Result)
 			assert.ElementsMatch(t, unchangeable[key.Name], found.rules())
 			fmt.Fprintf(&table, "| `%s` | %s | %s |\n", key.Name, found.does(), found.refuses())
+			rows++
 		})
 	}
 	assert.Len(t, otherValues, len(config.Keys())-2, "a value stands here for a key that is gone")
-	accept.Region(t, deploying, "keys", table.String())
+	// A part of the keys (-run TestKeys.../key), or one that failed, makes no table.
+	if rows == len(config.Keys())-2 && !t.Failed() {
+		accept.Region(t, deploying, "keys", table.String())
+	}
 }
 
 // summary is what several rollouts did.

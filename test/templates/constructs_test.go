@@ -85,9 +85,9 @@ func (p parts) delivery(id string) deliverystream.Props {
 	return deliverystream.Props{
 		Source:    eventstream.New(p.stack, id+"Source", eventstream.Props{Shards: 1}),
 		Processor: p.function(id + "Processor"),
-		Bucket:    securebucket.New(p.stack, id+"Bucket", securebucket.Props{}), Prefix: "records/",
-		ErrorPrefix: "errors/",
-		BufferSize:  5, BufferInterval: time.Minute, ProcessorBufferBytes: 1 << 19,
+		Bucket:    securebucket.New(p.stack, id+"Bucket", unlogged),
+		Prefix:    "records/", ErrorPrefix: "errors/",
+		BufferSize: 5, BufferInterval: time.Minute, ProcessorBufferBytes: 1 << 19,
 		ProcessorBufferInterval: time.Second,
 		LogRetention:            week,
 	}
@@ -97,16 +97,19 @@ func (p parts) consumer(id string) streamconsumer.Props {
 	return streamconsumer.Props{
 		Stream:    eventstream.New(p.stack, id+"Stream", eventstream.Props{Shards: 1}),
 		Function:  p.function(id + "Function"),
-		Failures:  securebucket.New(p.stack, id+"Failures", securebucket.Props{}),
+		Failures:  securebucket.New(p.stack, id+"Failures", unlogged),
 		BatchSize: 100, RetryAttempts: 5, MaxRecordAge: 15 * time.Minute,
 	}
 }
+
+// unlogged is the smallest bucket.
+var unlogged = securebucket.Props{UnloggedReason: "Nobody asks who read it."}
 
 // aLake is the smallest lake with two tables.
 func aLake(name string) datalake.Props {
 	columns := []datalake.Column{{Name: "customerNumber", Type: "int"}}
 	return datalake.Props{
-		Database: name, Workgroup: name, Format: datalake.Parquet, ScanLimitBytes: 10_000_000,
+		Bucket: unlogged, Database: name, Workgroup: name, Format: datalake.Parquet, ScanLimitBytes: 10_000_000,
 		Tables: []datalake.Table{
 			{Name: "one", Folder: "lists/one", Columns: columns}, {Name: "two", Folder: "lists/two", Columns: columns},
 		},
@@ -162,16 +165,18 @@ func TestConstructs_refuseBadProps(t *testing.T) {
 		},
 			"needs AppliesTo, got none; name each granular finding"},
 		"bucket that expires by the hour": {func() {
-			securebucket.New(stack, "Bad", securebucket.Props{Expiries: []securebucket.Expiry{{After: time.Hour}}})
+			securebucket.New(stack, "Bad", securebucket.Props{UnloggedReason: "none",
+				Expiries: []securebucket.Expiry{{After: time.Hour}}})
 		},
 			"securebucket: S3 expires objects by whole days, got 1h0m0s"},
 		"bucket that expires at once": {func() {
-			securebucket.New(stack, "Bad", securebucket.Props{Expiries: []securebucket.Expiry{{Prefix: "x/"}}})
+			securebucket.New(stack, "Bad", securebucket.Props{UnloggedReason: "none",
+				Expiries: []securebucket.Expiry{{Prefix: "x/"}}})
 		},
 			`securebucket: an expiry must be at least one day, got 0 for prefix "x/"`},
 		"bucket without versions to expire": {func() {
 			securebucket.New(stack, "Bad",
-				securebucket.Props{NoncurrentExpiry: day})
+				securebucket.Props{UnloggedReason: "none", NoncurrentExpiry: day})
 		},
 			"securebucket: NoncurrentExpiry needs a versioned bucket, got 24h0m0s"},
 		"network too small": {func() {
@@ -275,6 +280,11 @@ func TestConstructs_refuseBadProps(t *testing.T) {
 			"sparkjob: LogRetention is required"},
 		"job that fails unheard": {jobOf(func(p *sparkjob.Props) { p.FailureRule = "rule" }),
 			"sparkjob: FailureTopic and FailureRule belong together"},
+		"table without a reason": {func() {
+			recommendationtable.New(stack, "Bad", recommendationtable.Props{})
+		}, "recommendationtable: NoRecoveryReason must say why AwsSolutions-DDB3 is accepted, got none"},
+		"bucket without a reason": {func() { securebucket.New(stack, "Bad", securebucket.Props{}) },
+			"securebucket: UnloggedReason must say why AwsSolutions-S1 is accepted, got none"},
 		"table at odds with itself": {func() {
 			recommendationtable.New(stack, "Bad", recommendationtable.Props{Destroy: true, DeletionProtection: true})
 		}, "recommendationtable: Destroy and DeletionProtection exclude each other"},

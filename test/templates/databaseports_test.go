@@ -3,7 +3,10 @@ package templates
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"math"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -42,16 +45,18 @@ func (a assembly) cutOff(stack string, db resource) string {
 	return ""
 }
 
+// groupRefuses looks whether the clients that a database's group admits are those that may reach
+// it.
 func (a assembly) groupRefuses(group string, port int) string {
-	admitted, reached := 0, 0
+	admitted, reaching := map[string]bool{}, map[string]bool{}
 	for id, r := range a.all {
 		stack, _, _ := strings.Cut(id, "/")
 		in, out := a.target(stack, r.Properties["GroupId"]), a.target(stack, r.Properties["DestinationSecurityGroupId"])
 		switch {
 		case r.Type == "AWS::EC2::SecurityGroupIngress" && in == group:
-			admitted++
+			admitted[a.target(stack, r.Properties["SourceSecurityGroupId"])] = true
 		case r.Type == "AWS::EC2::SecurityGroupEgress" && out == group:
-			reached++
+			reaching[in] = true
 		default:
 			continue
 		}
@@ -59,8 +64,9 @@ func (a assembly) groupRefuses(group string, port int) string {
 			return fmt.Sprintf("%s opens %v to %v, not %d", id, r.Properties["FromPort"], r.Properties["ToPort"], port)
 		}
 	}
-	if admitted == 0 || admitted != reached {
-		return fmt.Sprintf("%s admits %d clients, of which %d may reach it", group, admitted, reached)
+	if len(admitted) == 0 || !maps.Equal(admitted, reaching) {
+		return fmt.Sprintf("%s admits %q, and %q may reach it", group,
+			slices.Sorted(maps.Keys(admitted)), slices.Sorted(maps.Keys(reaching)))
 	}
 	return ""
 }
@@ -69,8 +75,11 @@ func exactly(rule map[string]any, port int) bool {
 	return fmt.Sprint(rule["FromPort"]) == strconv.Itoa(port) && fmt.Sprint(rule["ToPort"]) == strconv.Itoa(port)
 }
 
+// answerPorts are what clients call from, at both ends and between: the answers go there.
+var answerPorts = []int{1024, 32768, 65535}
+
 // aclRefuses looks whether the ACL of a subnet takes connections to port from every application
-// subnet.
+// subnet, and lets the answers out.
 func (a assembly) aclRefuses(subnet string, port int) string {
 	vpcStack, network := a.find(subnet)
 	vpc := a.target(vpcStack, network.Properties["VpcId"])
@@ -81,20 +90,6 @@ func (a assembly) aclRefuses(subnet string, port int) string {
 			acl = a.target(stack, r.Properties["NetworkAclId"])
 		}
 	}
-	admitted := map[any]bool{}
-	for id, r := range a.all {
-		stack, _, _ := strings.Cut(id, "/")
-		if r.Type != "AWS::EC2::NetworkAclEntry" || a.target(stack, r.Properties["NetworkAclId"]) != acl {
-			continue
-		}
-		ports, _ := r.Properties["PortRange"].(map[string]any)
-		from, _ := ports["From"].(float64)
-		to, _ := ports["To"].(float64)
-		in := r.Properties["Egress"] != true && r.Properties["RuleAction"] == "allow"
-		if in && int(from) <= port && port <= int(to) {
-			admitted[r.Properties["CidrBlock"]] = true
-		}
-	}
 	applications := 0
 	for id, r := range a.all {
 		stack, _, _ := strings.Cut(id, "/")
@@ -103,14 +98,53 @@ func (a assembly) aclRefuses(subnet string, port int) string {
 			continue
 		}
 		applications++
-		if !admitted[r.Properties["CidrBlock"]] {
+		cidr := fmt.Sprint(r.Properties["CidrBlock"])
+		if !a.aclAllows(acl, false, cidr, port) {
 			return fmt.Sprintf("the network ACL of %s refuses port %d from %s", subnet, port, id)
+		}
+		for _, answer := range answerPorts {
+			if !a.aclAllows(acl, true, cidr, answer) {
+				return fmt.Sprintf("the network ACL of %s refuses answers to port %d of %s", subnet, answer, id)
+			}
 		}
 	}
 	if applications == 0 {
 		return "no application subnet lies beside " + subnet
 	}
 	return ""
+}
+
+// aclAllows judges TCP packets as EC2 does: the entry with the lowest number that fits decides, and
+// where none fits they are dropped (Amazon VPC user guide, "Network ACL rules").
+func (a assembly) aclAllows(acl string, egress bool, cidr string, port int) bool {
+	packets := netip.MustParsePrefix(cidr)
+	lowest, allowed := math.Inf(1), false
+	for id, r := range a.all {
+		stack, _, _ := strings.Cut(id, "/")
+		if r.Type != "AWS::EC2::NetworkAclEntry" || a.target(stack, r.Properties["NetworkAclId"]) != acl {
+			continue
+		}
+		out, _ := r.Properties["Egress"].(bool)
+		number, _ := r.Properties["RuleNumber"].(float64)
+		entry, err := netip.ParsePrefix(fmt.Sprint(r.Properties["CidrBlock"]))
+		if out != egress || number >= lowest || err != nil || !entry.Overlaps(packets) {
+			continue
+		}
+		allow := r.Properties["RuleAction"] == "allow"
+		if allow && entry.Bits() > packets.Bits() {
+			continue // takes in a part of the subnet only
+		}
+		if protocol := fmt.Sprint(r.Properties["Protocol"]); protocol != "-1" {
+			ports, _ := r.Properties["PortRange"].(map[string]any)
+			from, _ := ports["From"].(float64)
+			to, _ := ports["To"].(float64)
+			if protocol != "6" || port < int(from) || int(to) < port {
+				continue
+			}
+		}
+		lowest, allowed = number, allow
+	}
+	return allowed
 }
 
 // target is the resource, as stack/id, that a value of a stack refers to, through exports if need
@@ -174,10 +208,34 @@ func (a assembly) cutOffDatabases() []string {
 func TestDatabases_whatIsCutOffIsCaught(t *testing.T) {
 	lean := synth(t, "profile=lean")
 	require.Empty(t, lean.cutOffDatabases())
+	isAnswer := func(r resource) bool {
+		return r.Type == "AWS::EC2::NetworkAclEntry" && r.Properties["Egress"] == true
+	}
+	var client string
 	plants := map[string]struct {
 		change func(id string, r resource)
 		want   string
 	}{
+		"the answers' way out": {func(_ string, r resource) {
+			if isAnswer(r) {
+				r.Properties["PortRange"].(map[string]any)["From"] = 2048.0
+			}
+		}, "refuses answers to port 1024"},
+		"a deny before the allow": {func(_ string, r resource) {
+			if isAnswer(r) && r.Properties["CidrBlock"] == "10.42.96.0/19" {
+				r.Properties["CidrBlock"], r.Properties["RuleAction"] = "10.42.0.0/16", "deny"
+				r.Properties["RuleNumber"] = 1.0
+			}
+		}, "refuses answers"},
+		"another client than the one that reaches": {func(_ string, r resource) {
+			if r.Type != "AWS::EC2::SecurityGroupIngress" || fmt.Sprint(r.Properties["FromPort"]) != "5432" {
+				return
+			}
+			if client == "" {
+				client = "moved"
+				r.Properties["SourceSecurityGroupId"] = r.Properties["GroupId"]
+			}
+		}, "may reach it"},
 		"another port": {func(_ string, r resource) {
 			if r.Type == "AWS::RDS::DBInstance" {
 				r.Properties["Port"] = "3306" // the source's own
@@ -204,7 +262,7 @@ func TestDatabases_whatIsCutOffIsCaught(t *testing.T) {
 	for name, plant := range plants {
 		t.Run(name, func(t *testing.T) {
 			problems := changed(t, lean, plant.change).cutOffDatabases()
-			require.Len(t, problems, 1)
+			require.NotEmpty(t, problems)
 			assert.Contains(t, problems[0], plant.want)
 		})
 	}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"diecast/internal/metrics"
 )
 
 // invariant is a rule about every resource of every stack and profile.
@@ -317,7 +319,7 @@ var taggable = []string{"AWS::S3::Bucket", "AWS::Kinesis::Stream", "AWS::RDS::DB
 
 // knownMetrics are the metrics that alarms may watch, as the services' user
 // guides name them.
-var knownMetrics = []string{
+var knownMetrics = append([]string{
 	"AWS/Kinesis/WriteProvisionedThroughputExceeded",
 	"AWS/Firehose/DeliveryToS3.DataFreshness", "AWS/Firehose/DeliveryToS3.Success",
 	"AWS/Firehose/ExecuteProcessing.Success", "AWS/Firehose/ThrottledGetRecords",
@@ -325,6 +327,15 @@ var knownMetrics = []string{
 	"AWS/Lambda/IteratorAge",
 	"AWS/RDS/FreeableMemory", "AWS/RDS/FreeStorageSpace", "AWS/RDS/CPUCreditBalance", "AWS/RDS/DatabaseConnections",
 	"AWS/DynamoDB/WriteThrottleEvents",
+}, own()...)
+
+// own are the platform's own metrics.
+func own() []string {
+	var names []string
+	for _, name := range metrics.Names {
+		names = append(names, metrics.Namespace+"/"+name)
+	}
+	return names
 }
 
 func metricsOf(r resource) []string {

@@ -3,6 +3,7 @@ package templates
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 	"github.com/cdklabs/cdk-nag-go/cdknag/v2"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"diecast/constructs/alarmtopic"
 	"diecast/constructs/database"
@@ -108,7 +110,9 @@ func twoOfEach(stack awscdk.Stack) {
 
 	logs := securebucket.New(stack, "Logs", securebucket.Props{ReceivesAccessLogs: true})
 	archive := securebucket.New(stack, "Archive", securebucket.Props{AccessLogs: logs.Bucket()})
-	models := securebucket.New(stack, "Models", securebucket.Props{Versioned: true, Destroy: true})
+	models := securebucket.New(stack, "Models", securebucket.Props{
+		Versioned: true, Destroy: true, UnloggedReason: "Models are read by one function.",
+	})
 	events := eventstream.New(stack, "Events", eventstream.Props{Shards: 1, AlarmTopic: topic})
 	ratings := eventstream.New(stack, "Ratings", eventstream.Props{
 		OnDemand: true, AlarmTopic: topic, WritesRefusedAdvice: "ask the rating service.",
@@ -121,8 +125,9 @@ func twoOfEach(stack awscdk.Stack) {
 			Prefix: fmt.Sprintf("%d/", id), ErrorPrefix: fmt.Sprintf("errors/%d/", id),
 			BufferSize: 5, BufferInterval: time.Minute,
 			ProcessorBufferBytes: 1 << 19, ProcessorBufferInterval: time.Second,
-			LogRetention: week, AlarmTopic: topic,
+			LogRetention: week, AlarmTopic: topic, ProcessorFailsAdvice: []string{"", "call the shop."}[id],
 		})
+		processor.AddURL()
 	}
 	// One function on two streams, which keeps what it gives up in two buckets.
 	deliver := function("Deliver", "deliver", nil)
@@ -134,7 +139,10 @@ func twoOfEach(stack awscdk.Stack) {
 		Stream: ratings, Function: deliver, Failures: models, AlarmTopic: topic,
 		BatchSize: 10, MaxRecordAge: 2 * time.Hour, LateAfter: time.Hour,
 	})
-	recommendationtable.New(stack, "Latest", recommendationtable.Props{AlarmTopic: topic, Destroy: true})
+	recommendationtable.New(stack, "Latest", recommendationtable.Props{
+		AlarmTopic: topic, Destroy: true, NoRecoveryReason: "The latest are made anew within a day.",
+		WritesRefusedAdvice: "ask the shop.",
+	})
 	recommendationtable.New(stack, "Kept", recommendationtable.Props{
 		AlarmTopic: topic, PointInTimeRecovery: true, DeletionProtection: true,
 	})
@@ -166,6 +174,24 @@ func twoOfEach(stack awscdk.Stack) {
 	steps.AllowInvoke(score.ARN())
 	vectors.AllowLogin(steps, "reader")
 	source.AllowLogin(steps, "writer")
+}
+
+// Not built here by themselves: every construct that raises an alarm, or has something to say to
+// cdk-nag, uses them.
+var usedWithin = []string{"alarm", "nag"}
+
+// TestConstructs_eachHasASecondUse finds a construct that twoOfEach does not know.
+func TestConstructs_eachHasASecondUse(t *testing.T) {
+	source, err := os.ReadFile("seconduse_test.go")
+	require.NoError(t, err)
+	folders, err := os.ReadDir("../../constructs")
+	require.NoError(t, err)
+	require.NotEmpty(t, folders)
+	for _, folder := range folders {
+		name := folder.Name()
+		used := strings.Count(string(source), name+".New(") > 0
+		assert.NotEqual(t, slices.Contains(usedWithin, name), used, "constructs/%s in twoOfEach", name)
+	}
 }
 
 // TestConstructs_secondUse: nothing that a construct says or opens is its first user's. Ids collide
