@@ -52,8 +52,8 @@ type Props struct {
 	ProcessorBufferInterval time.Duration
 	// LogRetention is how long delivery errors are kept. Required.
 	LogRetention awslogs.RetentionDays
-	// ProcessorFailsAdvice ends the description of the alarm on a failing processor: what to look at
-	// first. Default: at its log.
+	// ProcessorFailsAdvice ends the description of the alarm on a failing processor: what to look
+	// at first. Default: at its log.
 	ProcessorFailsAdvice string
 	// AlarmTopic hears of late or failing delivery. Default nil: only the console shows them.
 	AlarmTopic awssns.ITopic

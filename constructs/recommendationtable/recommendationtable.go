@@ -23,8 +23,8 @@ type Props struct {
 	PointInTimeRecovery bool
 	// NoRecoveryReason is why nothing can be restored (DDB3). Required without PointInTimeRecovery.
 	NoRecoveryReason string
-	// WritesRefusedAdvice ends the description of the alarm on refused writes: what to look at first.
-	// Default: at what writes it all, or a limit on the table.
+	// WritesRefusedAdvice ends the description of the alarm on refused writes: what to look at
+	// first. Default: at what writes it all, or a limit on the table.
 	WritesRefusedAdvice string
 	// DeletionProtection refuses every deletion until it is turned off. Default false.
 	DeletionProtection bool

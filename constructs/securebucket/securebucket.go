@@ -40,8 +40,8 @@ type Props struct {
 	// AccessLogs receives the server access log below a prefix named after this
 	// bucket's path. Default nil: access is not logged.
 	AccessLogs awss3.IBucket
-	// UnloggedReason is why access is not logged (S1). Required without AccessLogs, but for a bucket
-	// that ReceivesAccessLogs.
+	// UnloggedReason is why access is not logged (S1). Required without AccessLogs, but for a
+	// bucket that ReceivesAccessLogs.
 	UnloggedReason string
 	// ReceivesAccessLogs marks the bucket that other buckets log to; S3 forbids
 	// that it logs to itself. Default false.
