@@ -186,6 +186,7 @@ train: $(TRAINING_HOME)/.complete ## Train the shipped model anew on the generat
 .PHONY: bench
 bench: setup ## Measure and print a table with the machine's description
 	@go run ./test/bench $(shell git grep -l '^func Benchmark' -- '*_test.go' | xargs -n 1 dirname | sort -u | sed 's,^,./,')
+	@$(MAKE) --no-print-directory bench-etl
 
 .PHONY: clean
 clean: ## Remove what was built here; installed tools stay in the cache
