@@ -119,7 +119,7 @@ test: check ## Everything that must hold: `check`, every engine, every template,
 	@go vet ./...
 	@go tool staticcheck ./...
 	@# The ETL job's tests wait for Spark most of the time: they run beside Go's.
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-go test-etl
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-go test-etl test-etl-spark4
 	@echo "test: contracts from Python"
 	@$(PYTHON_BIN)python -m pytest -q test/contracts
 	@$(MAKE) --no-print-directory test-training validate
