@@ -118,10 +118,10 @@ func (s *Server) provenance(w http.ResponseWriter, r *http.Request) {
 type figure struct {
 	ID, Title, Note string
 	// Charts one below the other, of one table.
-	Charts []template.HTML
-	Columns         []string
-	Rows            [][]string
-	CSV             string
+	Charts  []template.HTML
+	Columns []string
+	Rows    [][]string
+	CSV     string
 }
 
 // card is one of the headline figures.
