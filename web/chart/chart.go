@@ -6,7 +6,7 @@
 // Every chart has a name and a description, can be reached by keyboard, and tells each mark's value
 // where it is pointed at. The table of its values is the page's part.
 //
-// Classes: chart, grid, tick, minor (may be left out where there is little room), mark, unusual,
+// Classes: chart with columns or bars, grid, tick, minor (may be left out where there is little room), mark, unusual,
 // spot, track, label, value.
 package chart
 
@@ -53,28 +53,29 @@ const (
 	longestLabel = 30
 	// mostLabels under columns, of which every second is minor.
 	mostLabels = 7
-	gridLines  = 4
+	// gridDistance is the least between two lines of the scale.
+	gridDistance = 40
 )
 
 // Columns draws values in their order, such as the course of time, above a common ground. Values
-// below zero stand as zero. Height is that of the highest column in pixels.
+// below zero stand as zero. Height is that of the scale in pixels. The scale's words stand left of
+// the drawing, where the style sheet leaves room for them.
 func (c Chart) Columns(height int) template.HTML {
 	var w writer
-	w.open(c, columnsTop+height+columnsBottom)
+	w.open(c, "columns", columnsTop+height+columnsBottom)
 	highest := int64(0)
 	for _, mark := range c.Marks {
 		highest = max(highest, mark.Value)
 	}
-	step := niceStep(highest)
+	step := niceStep(highest, int64(max(height/gridDistance, 1)))
 	top := max((highest+step-1)/step, 1) * step
 	ground := columnsTop + height
 	y := func(value int64) float64 { return float64(ground) - float64(height)*float64(value)/float64(top) }
 	for value := int64(0); value <= top; value += step {
 		at := pixels(y(value))
 		w.put(`<line class="grid" x1="0" x2="100%%" y1="%s" y2="%s"/>`, at, at)
-		if value > 0 {
-			w.put(`<text class="tick" x="0" y="%s">%s</text>`, pixels(y(value)-5), html.EscapeString(c.Axis(value)))
-		}
+		w.put(`<text class="tick" x="-8" y="%s" text-anchor="end">%s</text>`, pixels(y(value)+4),
+			html.EscapeString(c.Axis(value)))
 	}
 	slot := 100 / float64(max(len(c.Marks), 1))
 	every := (len(c.Marks) + mostLabels - 1) / mostLabels
@@ -113,7 +114,7 @@ func (c Chart) Columns(height int) template.HTML {
 // takes the whole width; values below zero stand as zero.
 func (c Chart) Bars() template.HTML {
 	var w writer
-	w.open(c, max(len(c.Marks), 1)*barStep)
+	w.open(c, "bars", max(len(c.Marks), 1)*barStep)
 	highest := int64(1)
 	for _, mark := range c.Marks {
 		highest = max(highest, mark.Value)
@@ -134,10 +135,10 @@ type writer struct{ strings.Builder }
 
 func (w *writer) put(format string, arguments ...any) { fmt.Fprintf(w, format, arguments...) }
 
-func (w *writer) open(c Chart, height int) {
+func (w *writer) open(c Chart, kind string, height int) {
 	id := html.EscapeString(c.ID)
-	w.put(`<svg class="chart" role="img" tabindex="0" width="100%%" height="%d" aria-labelledby="%s-name"`+
-		` aria-describedby="%s-description">`, height, id, id)
+	w.put(`<svg class="chart %s" role="img" tabindex="0" width="100%%" height="%d" aria-labelledby="%s-name"`+
+		` aria-describedby="%s-description">`, kind, height, id, id)
 	w.put(`<title id="%s-name">%s</title><desc id="%s-description">%s</desc>`, id, html.EscapeString(c.Title), id,
 		html.EscapeString(c.Description))
 }
@@ -147,12 +148,12 @@ func (w *writer) close() template.HTML {
 	return template.HTML(w.String()) // every text in it was escaped
 }
 
-// niceStep is 1, 2 or 5 times a power of ten, such that about gridLines of it reach a value.
-func niceStep(value int64) int64 {
+// niceStep is 1, 2 or 5 times a power of ten, such that a number of steps at most reaches a value.
+func niceStep(value, steps int64) int64 {
 	step := int64(1)
 	for {
 		for _, factor := range []int64{1, 2, 5} {
-			if step*factor >= value/gridLines {
+			if step*factor >= (value+steps-1)/steps {
 				return step * factor
 			}
 		}
