@@ -45,6 +45,8 @@ type shop struct {
 	pool    *sql.DB
 	address string
 	state   *sales.State
+	// ahead is how far the pages' clock is before the machine's.
+	ahead *time.Duration
 }
 
 func open(t *testing.T, dsn string) *sql.DB {
@@ -67,17 +69,17 @@ func newShop(t *testing.T) shop {
 	reader := open(t, mariadbtest.Server(t).DSNFor(scripts.WebReader, "open", classicmodels.Database))
 	figures, err := sales.NewDatabase(reader).Read(t.Context())
 	require.NoError(t, err)
-	state := &sales.State{Figures: figures}
+	state, ahead := &sales.State{Figures: figures}, new(time.Duration)
 	pages := httptest.NewServer(server.New(server.Options{
 		Sales: func() sales.State { return *state },
 		Provenance: func() server.Provenance {
 			return server.Provenance{Instance: "i-0123456789abcdef0", Zone: "us-east-1a", Version: "0123456789ab",
 				Started: time.Now()}
 		},
-		Logger: slog.New(slog.DiscardHandler),
+		Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return time.Now().Add(*ahead) },
 	}))
 	t.Cleanup(pages.Close)
-	return shop{pool: root, address: pages.URL, state: state}
+	return shop{pool: root, address: pages.URL, state: state, ahead: ahead}
 }
 
 // tab is a browser's tab and all that its console said.
@@ -350,17 +352,18 @@ func TestPagesWithoutTheDatabase(t *testing.T) {
 	now := time.Now()
 	for name, c := range map[string]struct {
 		state sales.State
+		ahead time.Duration
 		words string
 	}{
-		"never": {sales.State{Failed: sales.ErrUnreachable, Tried: now}, "There are no figures yet"},
-		"late":  {sales.State{Figures: figures, Failed: sales.ErrTooSlow, Tried: now}, "The database is away"},
-		"empty": {sales.State{Figures: sales.New(now, nil, nil, nil, nil)}, "There are no orders yet"},
-		"old": {sales.State{Figures: sales.New(now.Add(-2*time.Hour), nil, nil, nil, nil),
-			Failed: sales.ErrUnreachable, Tried: now}, "These figures are old"},
+		"never": {sales.State{Failed: sales.ErrUnreachable, Tried: now}, 0, "There are no figures yet"},
+		"late":  {sales.State{Figures: figures, Failed: sales.ErrTooSlow, Tried: now}, 0, "The database is away"},
+		"empty": {sales.State{Figures: sales.New(now, nil, nil, nil, nil)}, 0, "There are no orders yet"},
+		"old": {sales.State{Figures: figures, Failed: sales.ErrUnreachable, Tried: now}, 3 * time.Hour,
+			"These figures are old"},
 	} {
 		for _, scheme := range []string{"light", "dark"} {
 			t.Run(name+" "+scheme, func(t *testing.T) {
-				*s.state = c.state
+				*s.state, *s.ahead = c.state, c.ahead
 				b.look(t, 1280, scheme)
 				b.visit(t, s.address+"/sales")
 				assert.Contains(t, value[string](t, b, `document.body.textContent`), c.words)
