@@ -72,7 +72,7 @@ func run(ctx context.Context, logger *slog.Logger, variables map[string]string) 
 		Sales:      refresher.State,
 		Provenance: func() server.Provenance { return *provenance.Load() },
 		Withhold:   settings.Sales == environment.Withheld,
-		TLS:        bool(settings.TLS), FrameAncestors: settings.FrameAncestors, Logger: logger,
+		TLS:        bool(settings.HTTPS), FrameAncestors: settings.FrameAncestors, Logger: logger,
 	}
 	if settings.OIDC.Required() {
 		options.Login, err = login.New(login.Options{Issuer: settings.Issuer, ClientID: settings.ClientID,

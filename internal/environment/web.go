@@ -19,8 +19,8 @@ type Web struct {
 	Refresh Seconds `env:"WEB_REFRESH_SECONDS,notEmpty" help:"how often sales are read from the database"`
 	// Drain is the deregistration delay of the target group.
 	Drain Seconds `env:"WEB_DRAIN_SECONDS,notEmpty" help:"how long the server goes on after it was told to end"`
-	// TLS tells that clients reach the balancer by HTTPS only.
-	TLS Switch `env:"WEB_TLS"`
+	// HTTPS tells that clients reach the balancer by it only.
+	HTTPS Switch `env:"WEB_TLS"`
 	// FrameAncestors are the origins whose pages may frame these, with spaces between. Empty: none.
 	FrameAncestors string `env:"WEB_FRAME_ANCESTORS"`
 	OIDC

@@ -147,7 +147,7 @@ func sorted(texts []string) []string {
 }
 
 // Span are the first and the last day with an order; false where there is none.
-func (f *Figures) Span() (first, last Day, any bool) {
+func (f *Figures) Span() (first, last Day, sold bool) {
 	if len(f.orders) == 0 {
 		return 0, 0, false
 	}

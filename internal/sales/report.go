@@ -203,8 +203,8 @@ func (f *Figures) Report(filter Filter) Report {
 // before are the totals of as many days before the period.
 func (f *Figures) before(filter Filter, selected selection) *Totals {
 	from, to := int64(filter.From)-(int64(filter.To)-int64(filter.From)+1), filter.From-1
-	first, _, any := f.Span()
-	if !any || from < int64(first) {
+	first, _, sold := f.Span()
+	if !sold || from < int64(first) {
 		return nil
 	}
 	var sum counted

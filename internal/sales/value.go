@@ -63,7 +63,7 @@ func parseCents(text string) (Cents, error) {
 	whole, fraction, _ := strings.Cut(digits, ".")
 	fraction = (fraction + "000")[:3]
 	thousandths, err := strconv.ParseInt(whole+fraction, 10, 64)
-	if err != nil || thousandths < 0 {
+	if err != nil || whole == "" || thousandths < 0 {
 		return 0, fmt.Errorf("%q is no amount of money", text)
 	}
 	cents := Cents((thousandths + 5) / 10)

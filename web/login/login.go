@@ -125,25 +125,39 @@ func (v *Verifier) key(ctx context.Context, id any) (*ecdsa.PublicKey, error) {
 	if err != nil || parsed.String() != text {
 		return nil, fmt.Errorf("kid of the login is %.100q: a UUID is allowed", fmt.Sprint(id))
 	}
-	v.lock.Lock()
-	key := v.keys[text]
-	v.lock.Unlock()
-	if key != nil {
+	if key := v.kept(text); key != nil {
 		return key, nil
 	}
 	// The first who asks may leave; the others still want the key.
-	fetched, err, _ := v.fetch.Do(text, func() (any, error) { return v.fetchKey(context.WithoutCancel(ctx), text) })
+	fetched, err, _ := v.fetch.Do(text, func() (any, error) {
+		if key := v.kept(text); key != nil {
+			return key, nil // another fetched it between the look above and now
+		}
+		key, err := v.fetchKey(context.WithoutCancel(ctx), text)
+		if err == nil {
+			v.keep(text, key)
+		}
+		return key, err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("fetch the load balancer's key %s: %w", text, err)
 	}
-	key = fetched.(*ecdsa.PublicKey)
+	return fetched.(*ecdsa.PublicKey), nil
+}
+
+func (v *Verifier) kept(id string) *ecdsa.PublicKey {
+	v.lock.Lock()
+	defer v.lock.Unlock()
+	return v.keys[id]
+}
+
+func (v *Verifier) keep(id string, key *ecdsa.PublicKey) {
 	v.lock.Lock()
 	defer v.lock.Unlock()
 	if len(v.keys) >= mostKeys {
 		clear(v.keys)
 	}
-	v.keys[text] = key
-	return key, nil
+	v.keys[id] = key
 }
 
 func (v *Verifier) fetchKey(ctx context.Context, id string) (*ecdsa.PublicKey, error) {

@@ -127,8 +127,8 @@ func readFilter(values url.Values, figures *sales.Figures) (f filter, problems [
 // within is the filter's part of the time in which the shop has orders. It ends before it begins
 // where there is none.
 func (f filter) within(figures *sales.Figures, from, to sales.Day) sales.Filter {
-	first, last, any := figures.Span()
-	if !any {
+	first, last, sold := figures.Span()
+	if !sold {
 		return sales.Filter{From: 1, To: 0}
 	}
 	begin, end := first, last

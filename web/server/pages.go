@@ -191,9 +191,9 @@ func newDashboard(f filter, problems []string, figures *sales.Figures) dashboard
 		return d
 	}
 	d.Lines, d.Countries = figures.Lines(), figures.Countries()
-	var any bool
-	d.First, d.Last, any = figures.Span()
-	d.Empty = !any
+	var sold bool
+	d.First, d.Last, sold = figures.Span()
+	d.Empty = !sold
 	if d.Empty {
 		return d
 	}
