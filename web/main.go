@@ -125,9 +125,9 @@ func programHash() (_ string, err error) {
 const metadataTimeout = 5 * time.Second
 
 // learnPlace asks the instance metadata service who this is. Pages do not wait for it.
-func learnPlace(ctx context.Context, logger *slog.Logger, configuration aws.Config,
+func learnPlace(program context.Context, logger *slog.Logger, configuration aws.Config,
 	provenance *atomic.Pointer[server.Provenance]) {
-	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
+	ctx, cancel := context.WithTimeout(program, metadataTimeout)
 	defer cancel()
 	client := imds.NewFromConfig(configuration)
 	read := func(path string) (text string, err error) {
@@ -141,7 +141,7 @@ func learnPlace(ctx context.Context, logger *slog.Logger, configuration aws.Conf
 	}
 	instance, err := read("instance-id")
 	zone, zoneErr := read("placement/availability-zone")
-	if err = errors.Join(err, zoneErr); err != nil {
+	if err = errors.Join(err, zoneErr); err != nil && program.Err() == nil {
 		logger.Warn("the instance metadata service does not answer: pages do not name the instance", "error", err)
 	}
 	known := *provenance.Load()
