@@ -74,7 +74,7 @@ $(MARIADB_HOME):
 	@internal/local/mariadb/install.sh "$(DIECAST_CACHE)"
 
 node_modules/.complete: package-lock.json
-	@echo "setup: the CDK command line and Node engines, 27 MB to download, once for this checkout -> node_modules"
+	@echo "setup: the CDK command line, Node engines and a browser for tests, 100 MB to download, once for this checkout -> node_modules"
 	@npm ci --silent
 	@touch $@
 

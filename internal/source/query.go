@@ -5,18 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
-	"github.com/go-sql-driver/mysql"
-
 	"diecast/internal/sqlquery"
-)
-
-// How each server says that a statement took too long.
-const (
-	errorTimeMariaDB = 1969
-	errorTimeMySQL   = 3024
+	"diecast/internal/statementtime"
 )
 
 // reading are the words with which a statement that changes nothing begins.
@@ -38,10 +30,9 @@ func query(ctx context.Context, pool *sql.DB, statement string, limit time.Durat
 	ctx, cancel := context.WithTimeoutCause(ctx, limit+time.Second, tooLong)
 	defer cancel()
 	defer func() {
-		var ended *mysql.MySQLError
 		switch {
 		case err == nil:
-		case errors.As(err, &ended) && (ended.Number == errorTimeMariaDB || ended.Number == errorTimeMySQL):
+		case statementtime.Exceeded(err):
 			err = tooLong
 		case ctx.Err() != nil:
 			err = context.Cause(ctx)
@@ -52,8 +43,8 @@ func query(ctx context.Context, pool *sql.DB, statement string, limit time.Durat
 		return sqlquery.Table{}, fmt.Errorf("query: connect: %w", err)
 	}
 	defer func() { err = errors.Join(err, ignoreClosed(connection.Close())) }()
-	if err := limitTime(ctx, connection, limit); err != nil {
-		return sqlquery.Table{}, err
+	if err := statementtime.Limit(ctx, connection, limit); err != nil {
+		return sqlquery.Table{}, wrap("query", err)
 	}
 	transaction, err := connection.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
@@ -67,21 +58,6 @@ func query(ctx context.Context, pool *sql.DB, statement string, limit time.Durat
 	defer rows.Close()
 	table, err := readTable(rows)
 	return table, wrap("query", err)
-}
-
-// limitTime has the server itself end a statement that takes too long: it does not notice that the
-// client has left.
-func limitTime(ctx context.Context, connection *sql.Conn, limit time.Duration) error {
-	var version string
-	if err := connection.QueryRowContext(ctx, "SELECT version()").Scan(&version); err != nil {
-		return fmt.Errorf("query: ask the server's version: %w", err)
-	}
-	statement := fmt.Sprintf("SET SESSION max_execution_time = %d", limit.Milliseconds())
-	if strings.Contains(version, "MariaDB") {
-		statement = fmt.Sprintf("SET SESSION max_statement_time = %f", limit.Seconds())
-	}
-	_, err := connection.ExecContext(ctx, statement)
-	return wrap("query: limit the time", err)
 }
 
 func readTable(rows *sql.Rows) (sqlquery.Table, error) {
