@@ -12,6 +12,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"diecast/config"
+	"diecast/constructs/gobuild"
 	"diecast/constructs/golambda"
 	"diecast/internal/kernel"
 	"diecast/stacks"
@@ -26,7 +27,7 @@ func main() {
 func run() (code int) {
 	defer kernel.Close(jsii.Close)
 	// Compiling and the start of CDK take about as long as each other: side by side.
-	defer golambda.CompileAhead()()
+	defer gobuild.Ahead(golambda.Target)()
 	defer func() {
 		if failure := recover(); failure != nil {
 			fmt.Fprintln(os.Stderr, "diecast:", strings.TrimSpace(fmt.Sprint(failure)))

@@ -28,6 +28,7 @@ import (
 	"diecast/constructs/dataload"
 	"diecast/constructs/deliverystream"
 	"diecast/constructs/eventstream"
+	"diecast/constructs/gobuild"
 	"diecast/constructs/golambda"
 	"diecast/constructs/nag"
 	"diecast/constructs/privatenetwork"
@@ -389,7 +390,7 @@ func TestNetwork_openHTTPSReachesEndpointsOnly(t *testing.T) {
 // asset's hash must not depend on where and when it was built, nor on what was kept of earlier
 // builds.
 func TestBuild_isReproducible(t *testing.T) {
-	root, err := golambda.ModuleRoot()
+	root, err := gobuild.ModuleRoot()
 	require.NoError(t, err)
 	elsewhere := t.TempDir()
 	for _, name := range []string{"go.mod", "go.sum", "internal", "sql", "training", "lambda"} {
@@ -397,9 +398,9 @@ func TestBuild_isReproducible(t *testing.T) {
 	}
 	// The environment's flags would change the result if they were let in.
 	t.Setenv("GOFLAGS", "-race")
-	first, err := golambda.Build(t.Context(), root)
+	first, err := gobuild.Build(t.Context(), root, golambda.Target)
 	require.NoError(t, err)
-	second, err := golambda.Build(t.Context(), elsewhere)
+	second, err := gobuild.Build(t.Context(), elsewhere, golambda.Target)
 	require.NoError(t, err)
 
 	require.NotEmpty(t, first)
@@ -435,13 +436,13 @@ func writeFunction(t *testing.T, root, body string) {
 // TestBuild_isUpToDate: what was kept saves time and never stands in for what the source says.
 func TestBuild_isUpToDate(t *testing.T) {
 	root := module(t, `println("first words")`)
-	first, err := golambda.Build(t.Context(), root)
+	first, err := gobuild.Build(t.Context(), root, golambda.Target)
 	require.NoError(t, err)
-	kept := filepath.Join(root, "bin", "lambda", "one")
+	kept := filepath.Join(root, "bin", "linux-arm64", "one")
 	before, err := os.Stat(kept)
 	require.NoError(t, err)
 
-	again, err := golambda.Build(t.Context(), root)
+	again, err := gobuild.Build(t.Context(), root, golambda.Target)
 	require.NoError(t, err)
 	assert.True(t, bytes.Equal(first["one"], again["one"]))
 	after, err := os.Stat(kept)
@@ -451,7 +452,7 @@ func TestBuild_isUpToDate(t *testing.T) {
 	reader := filepath.Join(t.TempDir(), "reader")
 	require.NoError(t, os.Link(kept, reader))
 	writeFunction(t, root, `println("second words")`)
-	changed, err := golambda.Build(t.Context(), root)
+	changed, err := gobuild.Build(t.Context(), root, golambda.Target)
 	require.NoError(t, err)
 	assert.True(t, bytes.Contains(changed["one"], []byte("second words")))
 	assert.False(t, bytes.Contains(changed["one"], []byte("first words")))
@@ -464,19 +465,19 @@ func TestBuild_isUpToDate(t *testing.T) {
 
 	other := filepath.Join(root, "lambda", "other")
 	require.NoError(t, os.Rename(filepath.Join(root, "lambda", "one"), other))
-	renamed, err := golambda.Build(t.Context(), root)
+	renamed, err := gobuild.Build(t.Context(), root, golambda.Target)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"other"}, slices.Collect(maps.Keys(renamed)), "a folder that is no more has no executable")
 }
 
 func TestBuild_leavesNothingButWhatIsKept(t *testing.T) {
 	root := module(t, "")
-	_, err := golambda.Build(t.Context(), root)
+	_, err := gobuild.Build(t.Context(), root, golambda.Target)
 	require.NoError(t, err)
 	entries, err := os.ReadDir(filepath.Join(root, "bin"))
 	require.NoError(t, err)
 	require.Len(t, entries, 1)
-	assert.Equal(t, "lambda", entries[0].Name())
+	assert.Equal(t, "linux-arm64", entries[0].Name())
 }
 
 // TestBuild_severalAtATime: each has a whole executable, whoever keeps the last.
@@ -485,7 +486,7 @@ func TestBuild_severalAtATime(t *testing.T) {
 	results := make(chan string)
 	for range 4 {
 		go func() {
-			built, err := golambda.Build(t.Context(), root)
+			built, err := gobuild.Build(t.Context(), root, golambda.Target)
 			if err != nil {
 				results <- err.Error()
 				return
@@ -505,16 +506,16 @@ func TestBuild_whereNothingCanBeKept(t *testing.T) {
 	root := module(t, `println("over here")`)
 	require.NoError(t, os.WriteFile(filepath.Join(root, "bin"), nil, 0o600))
 	for range 2 {
-		built, err := golambda.Build(t.Context(), root)
+		built, err := gobuild.Build(t.Context(), root, golambda.Target)
 		require.NoError(t, err)
 		assert.True(t, bytes.Contains(built["one"], []byte("over here")))
 	}
 }
 
 func TestBuild_reportsTheCompilersMessage(t *testing.T) {
-	_, err := golambda.Build(t.Context(), module(t, "undefinedName()"))
+	_, err := gobuild.Build(t.Context(), module(t, "undefinedName()"), golambda.Target)
 	require.Error(t, err)
-	assert.Contains(t, err.Error(), "golambda: compiling ./lambda/... for linux/arm64 failed")
+	assert.Contains(t, err.Error(), "gobuild: compiling ./lambda/... for linux/arm64 failed")
 	assert.Contains(t, err.Error(), "undefined: undefinedName")
 }
 
@@ -522,7 +523,7 @@ func TestBuild_endsWithItsContext(t *testing.T) {
 	root := module(t, "")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := golambda.Build(ctx, root)
+	_, err := gobuild.Build(ctx, root, golambda.Target)
 	require.ErrorIs(t, err, context.Canceled)
 	entries, err := os.ReadDir(filepath.Join(root, "bin"))
 	require.NoError(t, err)
