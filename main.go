@@ -14,6 +14,7 @@ import (
 	"diecast/config"
 	"diecast/constructs/gobuild"
 	"diecast/constructs/golambda"
+	"diecast/constructs/goserver"
 	"diecast/internal/kernel"
 	"diecast/stacks"
 )
@@ -41,6 +42,10 @@ func run() (code int) {
 		fmt.Fprintln(os.Stderr, "diecast:", err)
 		return 1
 	}
+	for _, notice := range cfg.Notices() {
+		fmt.Fprintln(os.Stderr, "diecast:", notice)
+	}
+	defer gobuild.Ahead(goserver.Target(stacks.WebServer(cfg)))()
 	stacks.New(app, cfg)
 	app.Synth(nil)
 	return 0
