@@ -88,22 +88,9 @@ var invariants = []invariant{
 		},
 		broken: `{"Type":"AWS::Lambda::Function"}`,
 	}, {
-		name: "no security group admits the world",
-		breach: func(_ assembly, id string, r resource) string {
-			var rules []any
-			switch r.Type {
-			case "AWS::EC2::SecurityGroup":
-				rules, _ = r.Properties["SecurityGroupIngress"].([]any)
-			case "AWS::EC2::SecurityGroupIngress":
-				rules = []any{r.Properties}
-			}
-			for _, rule := range rules {
-				entry, _ := rule.(map[string]any)
-				if entry["CidrIp"] == "0.0.0.0/0" || entry["CidrIpv6"] == "::/0" {
-					return "admits " + string(compact(entry))
-				}
-			}
-			return ""
+		name: "no security group admits the world, but a balancer's on its listeners where that is written out",
+		breach: func(a assembly, id string, r resource) string {
+			return a.admitsTheWorld(id, r)
 		},
 		broken: `{"Type":"AWS::EC2::SecurityGroup","Properties":{"SecurityGroupIngress":[{"CidrIp":"0.0.0.0/0",` +
 			`"IpProtocol":"tcp"}]}}`,
@@ -327,6 +314,10 @@ var knownMetrics = append([]string{
 	"AWS/Lambda/IteratorAge",
 	"AWS/RDS/FreeableMemory", "AWS/RDS/FreeStorageSpace", "AWS/RDS/CPUCreditBalance", "AWS/RDS/DatabaseConnections",
 	"AWS/DynamoDB/WriteThrottleEvents",
+	"AWS/ApplicationELB/HTTPCode_ELB_5XX_Count", "AWS/ApplicationELB/HTTPCode_Target_5XX_Count",
+	"AWS/ApplicationELB/HealthyHostCount", "AWS/ApplicationELB/RequestCount",
+	"AWS/ApplicationELB/TargetResponseTime", "AWS/ApplicationELB/UnHealthyHostCount",
+	"AWS/AutoScaling/GroupInServiceInstances", "AWS/EC2/CPUUtilization",
 }, own()...)
 
 // own are the platform's own metrics.
@@ -378,6 +369,10 @@ func unencrypted(r resource) string {
 		}
 	case "AWS::EC2::Instance":
 		if !strings.Contains(string(compact(p["BlockDeviceMappings"])), `"Encrypted":true`) {
+			return "the disk is not encrypted"
+		}
+	case "AWS::EC2::LaunchTemplate":
+		if !strings.Contains(string(compact(p["LaunchTemplateData"])), `"Encrypted":true`) {
 			return "the disk is not encrypted"
 		}
 	}
