@@ -381,6 +381,9 @@ func unencrypted(r resource) string {
 
 var secretName = regexp.MustCompile(`(?i)(password|secret|token|apikey|api_key)`)
 
+// dynamicReference is resolved by CloudFormation at deployment; the secret stays where it is.
+var dynamicReference = regexp.MustCompile(`^\{\{resolve:secretsmanager:[^{}]+\}\}$`)
+
 // literalSecret finds text under a name that speaks of a secret. Names of
 // secrets' places are no secrets.
 func literalSecret(value any, path string) string {
@@ -388,7 +391,7 @@ func literalSecret(value any, path string) string {
 	case map[string]any:
 		for key, inner := range v {
 			if text, ok := inner.(string); ok && secretName.MatchString(key) &&
-				!slices.Contains([]string{"HttpTokens", "ServiceToken"}, key) {
+				!slices.Contains([]string{"HttpTokens", "ServiceToken", "TokenEndpoint"}, key) && !dynamicReference.MatchString(text) {
 				return fmt.Sprintf("%s.%s is the literal %q", path, key, text)
 			}
 			if found := literalSecret(inner, path+"."+key); found != "" {
