@@ -13,8 +13,9 @@ import (
 // aLogin is a whole configuration of a login.
 func aLogin() map[string]any {
 	return map[string]any{
-		"profile":                        Standard,
-		"web.certificateArn":             "arn:aws:acm:us-east-1:111122223333:certificate/12345678-1234-1234-1234-123456789012",
+		"profile": Standard,
+		"web.certificateArn": "arn:aws:acm:us-east-1:111122223333:certificate/" +
+			"12345678-1234-1234-1234-123456789012",
 		"web.oidc.issuer":                "https://id.example.com",
 		"web.oidc.clientId":              "diecast",
 		"web.oidc.clientSecretName":      "diecast/oidc",

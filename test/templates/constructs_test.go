@@ -406,7 +406,8 @@ func TestConstructs_refuseBadProps(t *testing.T) {
 				LogRetention: week})
 		}, `servicelinkedrole: a service must end in .amazonaws.com, got "autoscaling"`},
 		"roles whose log stays": {func() {
-			servicelinkedrole.New(stack, "Bad", servicelinkedrole.Props{Services: []string{"autoscaling.amazonaws.com"}})
+			servicelinkedrole.New(stack, "Bad",
+				servicelinkedrole.Props{Services: []string{"autoscaling.amazonaws.com"}})
 		}, "servicelinkedrole: LogRetention is required, got none"},
 		"load without loader": {func() {
 			dataload.New(stack, "Bad", dataload.Props{Timeout: time.Minute,

@@ -390,8 +390,9 @@ func literalSecret(value any, path string) string {
 	switch v := value.(type) {
 	case map[string]any:
 		for key, inner := range v {
-			if text, ok := inner.(string); ok && secretName.MatchString(key) &&
-				!slices.Contains([]string{"HttpTokens", "ServiceToken", "TokenEndpoint"}, key) && !dynamicReference.MatchString(text) {
+			named := secretName.MatchString(key) &&
+				!slices.Contains([]string{"HttpTokens", "ServiceToken", "TokenEndpoint"}, key)
+			if text, ok := inner.(string); ok && named && !dynamicReference.MatchString(text) {
 				return fmt.Sprintf("%s.%s is the literal %q", path, key, text)
 			}
 			if found := literalSecret(inner, path+"."+key); found != "" {

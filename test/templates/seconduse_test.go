@@ -200,7 +200,8 @@ func twoOfEach(stack awscdk.Stack) {
 		spot                       bool
 	}{{"Pages", "arm64", "t4g.nano", inner, false}, {"Reports", "amd64", "m7i.large", outer, true}} {
 		served := webfleet.New(stack, use.id, webfleet.Props{
-			Server:      goserver.New(stack, use.id+"Server", goserver.Props{Source: "web", Architecture: use.architecture}),
+			Server: goserver.New(stack, use.id+"Server",
+				goserver.Props{Source: "web", Architecture: use.architecture}),
 			Description: use.id, Environment: map[string]*string{"USE": jsii.String(use.id)},
 			VPC: network.VPC(), Subnets: network.ApplicationSubnets(),
 			SecurityGroup: network.NewSecurityGroup(stack, use.id+"Group", "Server: to its source",

@@ -204,8 +204,8 @@ func TestWeb_secondPortIsCaught(t *testing.T) {
 		"everything to all": {openToAll, open(map[string]any{"CidrIp": everybody, "IpProtocol": "-1"}), true},
 		"the course's port": {openToAll, open(map[string]any{"CidrIp": everybody, "IpProtocol": "tcp", "FromPort": 90.0,
 			"ToPort": 90.0}), true},
-		"a range that takes the listener's in": {openToAll, open(map[string]any{"CidrIp": everybody, "IpProtocol": "tcp",
-			"FromPort": 80.0, "ToPort": 90.0}), true},
+		"a range that takes the listener's in": {openToAll, open(map[string]any{"CidrIp": everybody,
+			"IpProtocol": "tcp", "FromPort": 80.0, "ToPort": 90.0}), true},
 		"the listener's port, not written out": {[]string{"profile=lean"}, open(map[string]any{"CidrIp": everybody,
 			"IpProtocol": "tcp", "FromPort": 80.0, "ToPort": 80.0}), true},
 		"half of the world, not written out": {openToAll, open(map[string]any{"CidrIp": "128.0.0.0/1",
@@ -279,8 +279,9 @@ func TestWeb_balancerIsStrictAndLogsWhereTheProfileDoes(t *testing.T) {
 				assert.Contains(t, built.target("Web", subnet), "PublicSubnet")
 			}
 
-			logged := slices.Contains(settings, "data.accessLogs=true") || slices.Contains(settings, "profile=standard") ||
-				slices.Contains(settings, "profile=prod")
+			logged := slices.ContainsFunc(settings, func(s string) bool {
+				return slices.Contains([]string{"data.accessLogs=true", "profile=standard", "profile=prod"}, s)
+			})
 			for _, log := range []string{"access_logs.s3", "health_check_logs.s3"} {
 				assert.Equal(t, fmt.Sprint(logged), set[log+".enabled"], log)
 				assert.Equal(t, logged, set[log+".bucket"] != "", log)
