@@ -30,13 +30,14 @@ import (
 const ServerMetadata = "diecast:server"
 
 const (
-	// gracePeriod is how long a new instance may fail the balancer's health check: boot, download
-	// and start take under a minute on the smallest types.
-	gracePeriod = 90 * time.Second
+	// gracePeriod is how long a new instance may fail the balancer's health check. Boot, download and
+	// start are thought to take a minute on the smallest types; one that is ended too early would be
+	// replaced by another that is ended too early.
+	gracePeriod = 3 * time.Minute
 	// refreshWarmup must be longer than the grace period and the time that the balancer takes to
 	// notice: before that, a replacement that never answers would pass for healthy, and the refresh
 	// would go on.
-	refreshWarmup = 150 * time.Second
+	refreshWarmup = 4 * time.Minute
 	// bakeTime is how long a finished refresh is watched: the alarm on errors takes five minutes.
 	bakeTime = 6 * time.Minute
 	// minHealthy and maxHealthy, in percent of the desired number, start each replacement before

@@ -622,6 +622,36 @@ func TestBuild_endsWithItsContext(t *testing.T) {
 	assert.Empty(t, entries)
 }
 
+// TestMetrics_areThoseOfTheServices: what no alarm watches is still shown, and a typo fails silently.
+func TestMetrics_areThoseOfTheServices(t *testing.T) {
+	p := newParts()
+	balancer := loadbalancer.New(p.stack, "Balancer", p.balancer())
+	fleet := webfleet.New(p.stack, "Fleet", p.fleet("Fleet1", balancer))
+	shown, serving := balancer.Metrics(), fleet.Metrics()
+	dimensions := map[string]string{}
+	for _, metric := range []awscloudwatch.IMetric{
+		shown.Requests, shown.RequestsPerTarget, shown.Slowest, shown.Healthy, shown.Unhealthy,
+		serving.CPU, serving.NetworkIn, serving.NetworkOut, serving.InService,
+	} {
+		one := metric.(awscloudwatch.Metric)
+		name := *one.Namespace() + "/" + *one.MetricName()
+		assert.Contains(t, knownMetrics, name)
+		assert.Equal(t, 60.0, *one.Period().ToSeconds(nil), name)
+		dimensions[name] = strings.Join(slices.Sorted(maps.Keys(*one.Dimensions())), " ")
+	}
+	assert.Equal(t, map[string]string{
+		"AWS/ApplicationELB/RequestCount":          "LoadBalancer",
+		"AWS/ApplicationELB/RequestCountPerTarget": "LoadBalancer TargetGroup",
+		"AWS/ApplicationELB/TargetResponseTime":    "LoadBalancer TargetGroup",
+		"AWS/ApplicationELB/HealthyHostCount":      "LoadBalancer TargetGroup",
+		"AWS/ApplicationELB/UnHealthyHostCount":    "LoadBalancer TargetGroup",
+		"AWS/EC2/CPUUtilization":                   "AutoScalingGroupName",
+		"AWS/EC2/NetworkIn":                        "AutoScalingGroupName",
+		"AWS/EC2/NetworkOut":                       "AutoScalingGroupName",
+		"AWS/AutoScaling/GroupInServiceInstances":  "AutoScalingGroupName",
+	}, dimensions)
+}
+
 // TestServer_isOneFileForItsArchitectureWithItsChecksum bundles as a deployment does.
 func TestServer_isOneFileForItsArchitectureWithItsChecksum(t *testing.T) {
 	for architecture, machine := range map[string]elf.Machine{"arm64": elf.EM_AARCH64, "amd64": elf.EM_X86_64} {

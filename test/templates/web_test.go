@@ -403,7 +403,7 @@ func TestWeb_fleetGrowsAndRollsByItself(t *testing.T) {
 			assert.Equal(t, want.most, group.Properties["MaxSize"])
 			assert.NotContains(t, group.Properties, "DesiredCapacity", "a deployment would undo what scaling did")
 			assert.Equal(t, "ELB", group.Properties["HealthCheckType"])
-			assert.EqualValues(t, 90, group.Properties["HealthCheckGracePeriod"])
+			assert.EqualValues(t, 180, group.Properties["HealthCheckGracePeriod"])
 			assert.EqualValues(t, 60, group.Properties["DefaultInstanceWarmup"])
 			zones := map[string]bool{}
 			for _, subnet := range group.Properties["VPCZoneIdentifier"].([]any) {
