@@ -12,7 +12,9 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"diecast/config"
+	"diecast/constructs/gobuild"
 	"diecast/constructs/golambda"
+	"diecast/constructs/goserver"
 	"diecast/internal/kernel"
 	"diecast/stacks"
 )
@@ -26,7 +28,7 @@ func main() {
 func run() (code int) {
 	defer kernel.Close(jsii.Close)
 	// Compiling and the start of CDK take about as long as each other: side by side.
-	defer golambda.CompileAhead()()
+	defer gobuild.Ahead(golambda.Target)()
 	defer func() {
 		if failure := recover(); failure != nil {
 			fmt.Fprintln(os.Stderr, "diecast:", strings.TrimSpace(fmt.Sprint(failure)))
@@ -40,6 +42,10 @@ func run() (code int) {
 		fmt.Fprintln(os.Stderr, "diecast:", err)
 		return 1
 	}
+	for _, notice := range cfg.Notices() {
+		fmt.Fprintln(os.Stderr, "diecast:", notice)
+	}
+	defer gobuild.Ahead(goserver.Target(stacks.WebServer(cfg)))()
 	stacks.New(app, cfg)
 	app.Synth(nil)
 	return 0

@@ -21,6 +21,7 @@ type Config struct {
 	ETL       ETL
 	Streaming Streaming
 	Inference Inference
+	Web       Web
 	Functions Functions
 	Capacity  Capacity
 }
@@ -39,14 +40,14 @@ var profiles = []string{Lean, Standard, Prod, Course}
 func Profiles() []string { return slices.Clone(profiles) }
 
 // keys is every key there is, in the order of the documentation.
-var keys = slices.Concat(platformKeys, dataKeys, networkKeys, vectorsKeys, batchKeys, streamingKeys, functionsKeys,
-	capacityKeys)
+var keys = slices.Concat(platformKeys, dataKeys, networkKeys, vectorsKeys, batchKeys, streamingKeys, webKeys,
+	functionsKeys, capacityKeys)
 
 // Keys lists every key, in the order of the documentation.
 func Keys() []Key { return slices.Clone(keys) }
 
 // rules are those between keys; a key's own stand with it.
-var rules = slices.Concat(capacityRules, networkRules, dataRules, batchRules, streamingRules)
+var rules = slices.Concat(capacityRules, networkRules, dataRules, batchRules, streamingRules, webRules)
 
 // rule is a rule between keys, for values that are right by themselves.
 type rule struct {

@@ -14,5 +14,5 @@ var logRetentionDays = []int{
 var functionsKeys = []Key{
 	oneOf("functions.logRetentionDays", logRetentionDays, values[int]{lean: 7, standard: 30, prod: 90, course: 7},
 		func(c *Config) *int { return &c.Functions.LogRetentionDays },
-		"How long the logs of functions and of delivery are kept."),
+		"How long the logs of functions, of delivery and of web servers are kept."),
 }

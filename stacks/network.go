@@ -12,6 +12,7 @@ import (
 	"diecast/constructs/alarmtopic"
 	"diecast/constructs/privatenetwork"
 	"diecast/constructs/securebucket"
+	"diecast/constructs/servicelinkedrole"
 	"diecast/internal/deployment/outputs"
 )
 
@@ -42,6 +43,10 @@ func NewNetwork(app constructs.Construct, cfg config.Config) *Network {
 		Email: cfg.Alarms.Email, Rules: []string{failureRule(cfg)},
 	})
 	n.AlarmTopic = topic.Topic()
+	servicelinkedrole.New(stack, "ServiceRoles", servicelinkedrole.Props{
+		Services:     serviceRoles,
+		LogRetention: logRetention(cfg.Functions.LogRetentionDays),
+	})
 	output(stack, outputs.VPCID, n.VPC().VpcId())
 	output(stack, outputs.AlarmTopicARN, n.AlarmTopic.TopicArn())
 	// The bucket and its export are there without access logs, too, and empty: an
@@ -57,6 +62,12 @@ func NewNetwork(app constructs.Construct, cfg config.Config) *Network {
 	}
 	output(stack, outputs.AccessLogsBucketName, logs.Name())
 	return n
+}
+
+// serviceRoles are of services that later stacks use; minutes lie between. Spot's is there in every
+// profile, so that turning web.spotAboveMinimum on finds it.
+var serviceRoles = []string{
+	"elasticloadbalancing.amazonaws.com", "autoscaling.amazonaws.com", "spot.amazonaws.com",
 }
 
 // unlogged is why buckets log no access in a profile that keeps no access logs.

@@ -27,6 +27,7 @@ type Platform struct {
 	Batch       *Batch
 	BatchData   *BatchData
 	Streaming   *Streaming
+	Web         *Web
 }
 
 // New adds the platform's stacks to app.
@@ -41,9 +42,13 @@ func New(app awscdk.App, cfg config.Config) *Platform {
 	streaming := NewStreaming(app, cfg, network, vectors)
 	// Inference needs the schema, not only the database.
 	streaming.Stack.AddStackDependency(vectorsData.Stack, nil)
+	web := NewWeb(app, cfg, network, batch)
+	// The servers need the schema and their user, not only the database.
+	web.Stack.AddStackDependency(batchData.Stack, nil)
+	web.Stack.AddStackDependency(streaming.Stack, nil)
 	return &Platform{
 		Network: network, Vectors: vectors, VectorsData: vectorsData, Batch: batch, BatchData: batchData,
-		Streaming: streaming,
+		Streaming: streaming, Web: web,
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"diecast/constructs/alarm"
+	"diecast/constructs/gobuild"
 	"diecast/constructs/nag"
 	"diecast/constructs/role"
 )
@@ -30,6 +31,17 @@ import (
 // source package, relative to the module's root. The laptop run builds the same
 // package for its own machine.
 const SourceMetadata = "diecast:source"
+
+const (
+	// executable is the file name that the provided.al2023 runtime starts.
+	executable = "bootstrap"
+	// sources is the folder of the functions, one Go command in each folder of it.
+	sources = "lambda"
+)
+
+// Target is every function, compiled at once: one run of the go command for all takes little more
+// than one for each. The tag leaves out the net/rpc mode that only the retired go1.x runtime used.
+var Target = gobuild.Target{Packages: "./" + sources + "/...", Architecture: "arm64", Tags: "lambda.norpc"}
 
 // Network places a function in a VPC.
 type Network struct {
@@ -75,7 +87,7 @@ type Function struct {
 // New makes a function at id in scope.
 func New(scope constructs.Construct, id string, p Props) *Function {
 	p = p.withDefaults()
-	root, err := ModuleRoot()
+	root, err := gobuild.ModuleRoot()
 	if err != nil {
 		panic(err)
 	}
@@ -88,18 +100,14 @@ func New(scope constructs.Construct, id string, p Props) *Function {
 	})
 	runner := role.New(this, "Role", role.Props{Service: "lambda.amazonaws.com", Description: "Runs " + p.Source})
 	runner.AllowLog(logs.LogGroupArn())
-	build := &compiler{source: p.Source}
+	build := gobuild.NewBundler(Target, path.Base(p.Source), executable)
 	props := &awslambda.FunctionProps{
 		Code: awslambda.Code_FromAsset(jsii.String(filepath.Join(root, p.Source)), &awss3assets.AssetOptions{
 			AssetHashType: awscdk.AssetHashType_OUTPUT,
 			DisplayName:   jsii.String(p.Source),
-			Bundling: &awscdk.BundlingOptions{
-				// Never pulled: the local compiler below either succeeds or ends the synthesis.
-				Image: awscdk.DockerImage_FromRegistry(jsii.String("scratch")),
-				Local: build,
-			},
+			Bundling:      build.Options(awscdk.BundlingOutput_AUTO_DISCOVER),
 		}),
-		Handler:       jsii.String(Executable),
+		Handler:       jsii.String(executable),
 		Runtime:       awslambda.Runtime_PROVIDED_AL2023(),
 		Architecture:  awslambda.Architecture_ARM_64(),
 		Description:   jsii.String(p.Description),
@@ -117,8 +125,8 @@ func New(scope constructs.Construct, id string, p Props) *Function {
 		joinNetwork(runner, props, p.Network)
 	}
 	function := awslambda.NewFunction(this, jsii.String("Function"), props)
-	if build.failure != nil {
-		panic(build.failure)
+	if err := build.Err(); err != nil {
+		panic(err)
 	}
 	function.Node().DefaultChild().(awslambda.CfnFunction).AddMetadata(jsii.String(SourceMetadata), p.Source)
 

@@ -95,7 +95,9 @@ func logAccess(bucket awss3.Bucket, logs awss3.IBucket, prefix string) {
 	})
 }
 
-// admitAccessLogs lets S3 deliver the access logs of this account's buckets.
+// admitAccessLogs lets S3 deliver the access logs of this account's buckets, and Elastic Load
+// Balancing those of its load balancers (Application Load Balancers user guide, "Enable access
+// logs": the policy for all Regions, in place of the older one by accounts of AWS).
 func admitAccessLogs(bucket awss3.Bucket) {
 	bucket.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
 		Sid:        jsii.String("AccessLogsOfThisAccount"),
@@ -104,6 +106,21 @@ func admitAccessLogs(bucket awss3.Bucket) {
 		Resources:  &[]*string{bucket.ArnForObjects(jsii.String("*"))},
 		Conditions: &map[string]any{"StringEquals": map[string]any{
 			"aws:SourceAccount": awscdk.Stack_Of(bucket).Account(),
+		}},
+	}))
+	stack := awscdk.Stack_Of(bucket)
+	bucket.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Sid: jsii.String("LoadBalancerLogsOfThisAccount"),
+		Principals: &[]awsiam.IPrincipal{
+			awsiam.NewServicePrincipal(jsii.String("logdelivery.elasticloadbalancing.amazonaws.com"), nil),
+		},
+		Actions:   jsii.Strings("s3:PutObject"),
+		Resources: &[]*string{bucket.ArnForObjects(jsii.String("*/AWSLogs/" + *stack.Account() + "/*"))},
+		Conditions: &map[string]any{"ArnLike": map[string]any{
+			"aws:SourceArn": stack.FormatArn(&awscdk.ArnComponents{
+				Service: jsii.String("elasticloadbalancing"), Resource: jsii.String("loadbalancer"),
+				ResourceName: jsii.String("*"),
+			}),
 		}},
 	}))
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
+	"diecast/constructs/gobuild"
 	"diecast/constructs/golambda"
 	"diecast/constructs/nag"
 	"diecast/constructs/role"
@@ -87,7 +88,7 @@ type Job struct {
 
 // New makes a job at id in scope.
 func New(scope constructs.Construct, id string, p Props) *Job {
-	root, err := golambda.ModuleRoot()
+	root, err := gobuild.ModuleRoot()
 	if err != nil {
 		panic(err)
 	}

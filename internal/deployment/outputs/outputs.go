@@ -19,10 +19,11 @@ const (
 	Batch       Stack = "Batch"
 	BatchData   Stack = "BatchData"
 	Streaming   Stack = "Streaming"
+	Web         Stack = "Web"
 )
 
 // Stacks are all stacks, in the order of their deployment.
-var Stacks = []Stack{Network, Vectors, VectorsData, Batch, BatchData, Streaming}
+var Stacks = []Stack{Network, Vectors, VectorsData, Batch, BatchData, Streaming, Web}
 
 // Name is the stack's name in CloudFormation.
 func (s Stack) Name(platform string) string { return platform + "-" + string(s) }
@@ -107,6 +108,16 @@ var (
 	InferenceFunctionName = declare(Streaming, "InferenceFunctionName", "Function that recommends")
 	InferenceURL          = declare(Streaming, "InferenceUrl",
 		"Inference over HTTPS, for callers with IAM credentials")
+)
+
+// Outputs of the stack Web.
+var (
+	PageAddress = declare(Web, "PageAddress",
+		"Address of the pages; with a certificate, the host that its name must point to")
+	WebGroupName      = declare(Web, "WebGroupName", "Auto Scaling group of the web servers")
+	WebTargetGroupARN = declare(Web, "WebTargetGroupArn",
+		"Target group of the web servers, for `aws elbv2 describe-target-health`")
+	WebLogsBucketName = declare(Web, "WebLogsBucketName", "Bucket of what the web servers log, by day and instance")
 )
 
 var declared []Output

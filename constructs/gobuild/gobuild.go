@@ -1,0 +1,249 @@
+// Package gobuild compiles Go commands of this module at synthesis, on the machine that runs it,
+// without Docker, and lays them out as CDK assets. It must not know what runs them.
+package gobuild
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/jsii-runtime-go"
+)
+
+// Target is what one run of the go command compiles.
+type Target struct {
+	// Packages are commands below the module's root: one folder as "./web", or every one below a
+	// folder as "./lambda/...".
+	Packages string
+	// Architecture of the Linux that they run on, as Go calls it: arm64 or amd64.
+	Architecture string
+	// Tags are build tags, with commas between. Default none.
+	Tags string
+}
+
+func (t Target) String() string { return t.Packages + " for linux/" + t.Architecture }
+
+// levels are the oldest processors that AWS runs, so that no default of a newer Go shuts one out.
+var levels = map[string]string{"arm64": "GOARM64=v8.0", "amd64": "GOAMD64=v1"}
+
+// runs are what was compiled, or is being compiled, by whoever asked first.
+var (
+	runs   = map[Target]func() (map[string][]byte, error){}
+	runsOf sync.Mutex
+)
+
+// compileOnce is the one run for a target. The context is that of who asks first.
+func compileOnce(ctx context.Context, target Target) func() (map[string][]byte, error) {
+	runsOf.Lock()
+	defer runsOf.Unlock()
+	if _, ok := runs[target]; !ok {
+		runs[target] = sync.OnceValues(func() (map[string][]byte, error) {
+			root, err := ModuleRoot()
+			if err != nil {
+				return nil, err
+			}
+			return Build(ctx, root, target)
+		})
+	}
+	return runs[target]
+}
+
+// Ahead begins to compile a target beside what the app does until a construct needs it; a failure
+// is the construct's to report. stop ends it, and returns when nothing of it runs any more.
+func Ahead(target Target) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	all := compileOnce(ctx, target)
+	go all() //nolint:errcheck // the run keeps the error for the construct
+	return func() {
+		cancel()
+		_, _ = all()
+	}
+}
+
+// Build compiles the commands of a target into static executables, and returns their bytes by the
+// names of their folders.
+//
+// The same source, module versions and Go release yield the same bytes in every directory and at
+// every commit: no path (-trimpath) and no version control state (-buildvcs=false) enters the file,
+// and GOFLAGS of the environment is ignored.
+//
+// Executables are kept in the module's bin folder: the go command links none anew whose build ID
+// says that it is up to date, and linking is most of the time. Each build works on links in a
+// folder of its own, which the go command replaces but never writes into, and replaces kept
+// executables whole, so that builds at the same time do not disturb each other. Where nothing can
+// be kept, as in a checkout that is read-only, every build links.
+func Build(ctx context.Context, moduleRoot string, target Target) (map[string][]byte, error) {
+	bin := filepath.Join(moduleRoot, "bin")
+	work, err := workFolder(bin)
+	if err != nil {
+		return nil, fmt.Errorf("gobuild: making a folder to compile %s in: %w", target, err)
+	}
+	defer os.RemoveAll(work)
+	kept := filepath.Join(bin, "linux-"+target.Architecture)
+	folders := target.Packages
+	if below, all := strings.CutSuffix(folders, "/..."); all {
+		folders = filepath.Join(below, "*")
+	}
+	mains, err := filepath.Glob(filepath.Join(moduleRoot, folders, "main.go"))
+	if err != nil {
+		return nil, fmt.Errorf("gobuild: finding %s: %w", target, err)
+	}
+	for _, main := range mains {
+		name := filepath.Base(filepath.Dir(main))
+		_ = os.Link(filepath.Join(kept, name), filepath.Join(work, name)) // else it is made anew
+	}
+	if err := compile(ctx, moduleRoot, work, target); err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(work)
+	if err != nil {
+		return nil, fmt.Errorf("gobuild: reading what %s was compiled to: %w", target, err)
+	}
+	built := make(map[string][]byte, len(entries))
+	for _, entry := range entries {
+		name := entry.Name()
+		if built[name], err = os.ReadFile(filepath.Join(work, name)); err != nil {
+			return nil, fmt.Errorf("gobuild: reading what %s was compiled to: %w", target, err)
+		}
+		keep(filepath.Join(work, name), filepath.Join(kept, name))
+	}
+	return built, nil
+}
+
+// keep moves a new executable to where the next build looks for it. It may fail: that costs the
+// next build its time and nothing else.
+func keep(executable, kept string) {
+	made, err := os.Stat(executable)
+	if err != nil {
+		return
+	}
+	if had, err := os.Stat(kept); err == nil && os.SameFile(made, had) {
+		return
+	}
+	if os.MkdirAll(filepath.Dir(kept), 0o755) == nil {
+		_ = os.Rename(executable, kept)
+	}
+}
+
+// workFolder is below bin where that can be written: a file is moved whole only within one disk.
+func workFolder(bin string) (string, error) {
+	if os.MkdirAll(bin, 0o755) == nil {
+		if work, err := os.MkdirTemp(bin, ".build-"); err == nil {
+			return work, nil
+		}
+	}
+	return os.MkdirTemp("", "diecast-build-")
+}
+
+func compile(ctx context.Context, moduleRoot, outputFolder string, target Target) error {
+	var stderr bytes.Buffer
+	build := exec.CommandContext(ctx, "go", "build",
+		"-trimpath", "-buildvcs=false", "-mod=readonly",
+		"-tags", target.Tags,
+		"-ldflags", "-s -w",
+		"-o", outputFolder+string(filepath.Separator), target.Packages)
+	build.Dir = moduleRoot
+	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+target.Architecture, levels[target.Architecture],
+		"CGO_ENABLED=0", "GOFLAGS=")
+	build.Stderr = &stderr
+	// The go command is asked to stop, for it then ends the compilers that it has started.
+	build.Cancel = func() error { return build.Process.Signal(os.Interrupt) }
+	if err := build.Run(); err != nil {
+		return fmt.Errorf("gobuild: compiling %s failed: %w\n%s", target, err, stderr.Bytes())
+	}
+	return nil
+}
+
+// ModuleRoot is the nearest directory at or above the working directory that
+// holds a go.mod.
+func ModuleRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", fmt.Errorf("gobuild: finding the module's root: %w", err)
+	}
+	for {
+		_, err := os.Stat(filepath.Join(dir, "go.mod"))
+		if err == nil {
+			return dir, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("gobuild: finding the module's root: %w", err)
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", errors.New("gobuild: no go.mod at or above the working directory; run the app from a " +
+				"checkout of the project")
+		}
+		dir = parent
+	}
+}
+
+// Bundler is CDK's hook for bundling without Docker: it lays out one command of a target. Its
+// fields are unexported because jsii would serialise exported ones into the asset's hash.
+type Bundler struct {
+	target        Target
+	command, file string
+	checksum      string
+	failure       error
+}
+
+// NewBundler lays out the command in the folder of that name, as a file of the given name.
+func NewBundler(target Target, command, file string) *Bundler {
+	return &Bundler{target: target, command: command, file: file}
+}
+
+// Options are CDK's, for an asset with AssetHashType_OUTPUT.
+func (b *Bundler) Options(output awscdk.BundlingOutput) *awscdk.BundlingOptions {
+	return &awscdk.BundlingOptions{
+		// Never pulled: the local compiler either succeeds or ends the synthesis.
+		Image:      awscdk.DockerImage_FromRegistry(jsii.String("scratch")),
+		Local:      b,
+		OutputType: output,
+	}
+}
+
+// Err is why bundling failed; to be asked once the asset is made.
+func (b *Bundler) Err() error { return b.failure }
+
+// SHA256 is the executable's checksum in hexadecimal digits; empty where CDK bundled nothing, as it
+// does for stacks that are not asked for.
+func (b *Bundler) SHA256() string { return b.checksum }
+
+// TryBundle is called back from within jsii's kernel. It never answers false, for CDK would then
+// look for Docker, nor panics, for that would end the kernel in the middle of a call and bury the
+// compiler's message under a stack trace: a failure is kept for Err, and its text stands in for the
+// executable.
+func (b *Bundler) TryBundle(outputDir *string, _ *awscdk.BundlingOptions) *bool {
+	if b.failure = b.bundle(*outputDir); b.failure != nil {
+		failure := filepath.Join(*outputDir, "failure.txt")
+		b.failure = errors.Join(b.failure, os.WriteFile(failure, []byte(b.failure.Error()), 0o600))
+	}
+	return jsii.Bool(true)
+}
+
+func (b *Bundler) bundle(outputDir string) error {
+	executables, err := compileOnce(context.Background(), b.target)()
+	if err != nil {
+		return err
+	}
+	executable, ok := executables[b.command]
+	if !ok {
+		return fmt.Errorf("gobuild: %s holds no Go command %s", b.target.Packages, b.command)
+	}
+	if err := os.WriteFile(filepath.Join(outputDir, b.file), executable, 0o755); err != nil {
+		return fmt.Errorf("gobuild: laying out the executable of %s: %w", b.command, err)
+	}
+	sum := sha256.Sum256(executable)
+	b.checksum = hex.EncodeToString(sum[:])
+	return nil
+}

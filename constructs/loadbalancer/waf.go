@@ -1,0 +1,52 @@
+package loadbalancer
+
+import (
+	elb "github.com/aws/aws-cdk-go/awscdk/v2/awselasticloadbalancingv2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awswafv2"
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+)
+
+// protect puts WAF before the balancer: first the limit of an address, so that a flood costs no
+// further rules, then AWS's common rules.
+func protect(scope constructs.Construct, balancer elb.ApplicationLoadBalancer, requestsPerAddress int) {
+	seen := func(metric string) *awswafv2.CfnWebACL_VisibilityConfigProperty {
+		return &awswafv2.CfnWebACL_VisibilityConfigProperty{
+			CloudWatchMetricsEnabled: jsii.Bool(true), MetricName: jsii.String(metric),
+			// Sampled requests hold addresses and cookies of people.
+			SampledRequestsEnabled: jsii.Bool(false),
+		}
+	}
+	acl := awswafv2.NewCfnWebACL(scope, jsii.String("Firewall"), &awswafv2.CfnWebACLProps{
+		Scope:            jsii.String("REGIONAL"),
+		Description:      jsii.String("Common rules and a limit of requests for each address"),
+		DefaultAction:    &awswafv2.CfnWebACL_DefaultActionProperty{Allow: map[string]any{}},
+		VisibilityConfig: seen("All"),
+		Rules: &[]any{
+			&awswafv2.CfnWebACL_RuleProperty{
+				Name: jsii.String("requests-per-address"), Priority: jsii.Number(0),
+				Action: &awswafv2.CfnWebACL_RuleActionProperty{Block: map[string]any{}},
+				Statement: &awswafv2.CfnWebACL_StatementProperty{
+					RateBasedStatement: &awswafv2.CfnWebACL_RateBasedStatementProperty{
+						AggregateKeyType: jsii.String("IP"), Limit: jsii.Number(requestsPerAddress),
+						EvaluationWindowSec: jsii.Number(300),
+					},
+				},
+				VisibilityConfig: seen("RequestsPerAddress"),
+			},
+			&awswafv2.CfnWebACL_RuleProperty{
+				Name: jsii.String("common"), Priority: jsii.Number(1),
+				OverrideAction: &awswafv2.CfnWebACL_OverrideActionProperty{None: map[string]any{}},
+				Statement: &awswafv2.CfnWebACL_StatementProperty{
+					ManagedRuleGroupStatement: &awswafv2.CfnWebACL_ManagedRuleGroupStatementProperty{
+						VendorName: jsii.String("AWS"), Name: jsii.String("AWSManagedRulesCommonRuleSet"),
+					},
+				},
+				VisibilityConfig: seen("Common"),
+			},
+		},
+	})
+	awswafv2.NewCfnWebACLAssociation(scope, jsii.String("FirewallAssociation"), &awswafv2.CfnWebACLAssociationProps{
+		ResourceArn: balancer.LoadBalancerArn(), WebAclArn: acl.AttrArn(),
+	})
+}
