@@ -1,6 +1,6 @@
 // Package chromium finds a browser for the tests of the pages: that of DIECAST_CHROMIUM, else one
-// that the machine has, else the one inside the npm package @sparticuz/chromium, which brings its own
-// libraries and fonts. The package knows nothing of what is looked at.
+// that the machine has, else the one inside the npm package @sparticuz/chromium, which brings its
+// own libraries and fonts. The package knows nothing of what is looked at.
 package chromium
 
 import (
@@ -57,7 +57,7 @@ func Find(modules string) (Browser, error) {
 		return Browser{}, err
 	}
 	var about struct{ Version string }
-	if err := json.Unmarshal(text, &about); err != nil || about.Version == "" || strings.ContainsAny(about.Version, "/") {
+	if json.Unmarshal(text, &about) != nil || about.Version == "" || strings.Contains(about.Version, "/") {
 		return Browser{}, fmt.Errorf("%s: no version in it", filepath.Join(pack, "package.json"))
 	}
 	cache, err := installed.Folder()
