@@ -97,7 +97,7 @@ func TestWhatIsWrongWithTheEnvironmentIsToldAtOnce(t *testing.T) {
 }
 
 func TestAPortThatIsTakenIsTold(t *testing.T) {
-	listener, err := net.Listen("tcp", ":0")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer listener.Close()
 	_, port, err := net.SplitHostPort(listener.Addr().String())

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/andybalholm/brotli"
@@ -47,6 +48,15 @@ func Find(modules string) (Browser, error) {
 			return Browser{Path: found}, nil
 		}
 	}
+	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
+		return Browser{}, installed.Missing("Chromium", "no program in PATH, and npm's is for Linux on x86-64 only"+
+			"; DIECAST_CHROMIUM may name another")
+	}
+	return packaged(modules)
+}
+
+// packaged is npm's browser.
+func packaged(modules string) (Browser, error) {
 	pack := filepath.Join(modules, "@sparticuz", "chromium")
 	text, err := os.ReadFile(filepath.Join(pack, "package.json"))
 	if errors.Is(err, os.ErrNotExist) {
