@@ -284,7 +284,8 @@ func course(f filter, report sales.Report) figure {
 		}
 	}
 	name, _ := pointName(report.Step, best)
-	revenue.Description = fmt.Sprintf("%s in all, the most in the %s of %s with %s. Demand spikes of the whole shop: %d.",
+	revenue.Description = fmt.Sprintf(
+		"%s in all, the most in the %s of %s with %s. Demand spikes of the whole shop: %d.",
 		money(report.Revenue), report.Step, name, money(best.Revenue), len(report.Spikes))
 	orders.Description = fmt.Sprintf("%s orders in all.", count(report.Orders))
 	table.Charts = []template.HTML{revenue.Columns(190), orders.Columns(64)}
