@@ -28,8 +28,8 @@ const (
 	webWarmupSeconds = 60
 	// webCPUPercent is the second guard of scaling: a burstable instance earns CPU credits at less.
 	webCPUPercent = 60
-	// webRequestsPerAddress is what WAF takes from one address in five minutes: an office behind one
-	// address whose fifty people open a page every ten seconds.
+	// webRequestsPerAddress is what WAF takes from one address in five minutes: an office behind
+	// one address whose fifty people open a page every ten seconds.
 	webRequestsPerAddress = 2000
 	// webLogs begins the keys of the servers' logs.
 	webLogs = "web/"

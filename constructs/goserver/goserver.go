@@ -28,7 +28,8 @@ type Props struct {
 	Architecture string
 }
 
-// unbuilt is the checksum where CDK bundles nothing: no file has it, so that nothing unbuilt starts.
+// unbuilt is the checksum where CDK bundles nothing: no file has it, so that nothing unbuilt
+// starts.
 var unbuilt = strings.Repeat("0", 64)
 
 // Server is a compiled program that lies in S3 once its stack is deployed.

@@ -55,8 +55,8 @@ type Props struct {
 	Subnets *awsec2.SubnetSelection
 	// AllowedCIDRs are the clients. Default none: nobody is admitted.
 	AllowedCIDRs []netip.Prefix
-	// CertificateARN names an ACM certificate: HTTPS on 443, and a redirect from 80. Default "": plain
-	// HTTP on 80.
+	// CertificateARN names an ACM certificate: HTTPS on 443, and a redirect from 80. Default "":
+	// plain HTTP on 80.
 	CertificateARN string
 	// Login stands before every request. Default nil: nobody logs in. Only with CertificateARN.
 	Login *Login
@@ -64,14 +64,15 @@ type Props struct {
 	TargetPort int
 	// HealthPath is asked of each target, and must be cheap. Required.
 	HealthPath string
-	// Drain is how long a target that leaves may finish its requests, in whole seconds up to an hour.
-	// Default 0: they are cut off.
+	// Drain is how long a target that leaves may finish its requests, in whole seconds up to an
+	// hour. Default 0: they are cut off.
 	Drain time.Duration
-	// RequestsPerAddress puts WAF before the balancer: AWS's common rules, and no more requests than
-	// this from one address in five minutes. Default 0: no WAF.
+	// RequestsPerAddress puts WAF before the balancer: AWS's common rules, and no more requests
+	// than this from one address in five minutes. Default 0: no WAF.
 	RequestsPerAddress int
 	// AccessLogs receives the log of requests and of health checks below a prefix named after this
-	// balancer's path; its policy must admit Elastic Load Balancing. Default nil: neither is logged.
+	// balancer's path; its policy must admit Elastic Load Balancing. Default nil: neither is
+	// logged.
 	AccessLogs awss3.IBucket
 	// UnloggedReason is why access is not logged (ELB2). Required without AccessLogs.
 	UnloggedReason string

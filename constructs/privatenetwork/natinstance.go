@@ -41,6 +41,8 @@ func hardenNATInstance(provider awsec2.NatInstanceProviderV2, vpc netip.Prefix) 
 		})
 		nag.Accept(instance, nag.Exception{Rule: "AwsSolutions-EC29",
 			Reason: "The instance holds no state and is replaced by the next deployment; termination protection " +
-				"would stop that."})
+				"would stop that."}, nag.Exception{Rule: "CdkNagValidationFailure",
+			Reason: "AwsSolutions-EC26 ends in an error where the stack holds another launch template that has no " +
+				"name; this instance's disk is encrypted by its own block device mapping."})
 	}
 }

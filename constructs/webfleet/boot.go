@@ -33,8 +33,8 @@ type bootValues struct {
 
 type variable struct{ Name, Value string }
 
-// bootScript is what an instance runs at its first start. CDK's placeholders in it are replaced with
-// the template.
+// bootScript is what an instance runs at its first start. CDK's placeholders in it are replaced
+// with the template.
 func bootScript(scope constructs.Construct, p Props) string {
 	values := bootValues{
 		Name: p.Server.Name(), Description: p.Description, Shell: p.Shell,
@@ -43,8 +43,8 @@ func bootScript(scope constructs.Construct, p Props) string {
 		LogBucket: *p.Logs.Name(), LogPrefix: p.LogPrefix,
 		// What answers a request is told of the end first; systemd waits longer than the balancer.
 		StopSeconds: int(p.Drain.Seconds()) + 5,
-		// The server takes half of the memory; Go's collector works harder before the kernel ends it. The
-		// AWS command line takes about 100 MiB.
+		// The server takes half of the memory; Go's collector works harder before the kernel ends
+		// it. The AWS command line takes about 100 MiB.
 		MemoryMaxMiB: p.MemoryMiB / 2, GoMemoryMiB: p.MemoryMiB * 2 / 5, LogsMemoryMiB: max(160, p.MemoryMiB/5),
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Environment)) {

@@ -24,19 +24,20 @@ import (
 	"diecast/constructs/securebucket"
 )
 
-// ServerMetadata is the key of the group's metadata that says what its instances run: an object with
-// the source package, as the go command takes it at the module's root, and the environment of the
-// process. The laptop starts the same; a test holds it equal to what instances are told.
+// ServerMetadata is the key of the group's metadata that says what its instances run: an object
+// with the source package, as the go command takes it at the module's root, and the environment of
+// the process. The laptop starts the same; a test holds it equal to what instances are told.
 const ServerMetadata = "diecast:server"
 
 const (
-	// gracePeriod is how long a new instance may fail the balancer's health check: boot, download and
-	// start take under a minute on the smallest types.
-	gracePeriod = 90 * time.Second
+	// gracePeriod is how long a new instance may fail the balancer's health check. Boot, download and
+	// start are thought to take a minute on the smallest types; one that is ended too early would be
+	// replaced by another that is ended too early.
+	gracePeriod = 3 * time.Minute
 	// refreshWarmup must be longer than the grace period and the time that the balancer takes to
 	// notice: before that, a replacement that never answers would pass for healthy, and the refresh
 	// would go on.
-	refreshWarmup = 150 * time.Second
+	refreshWarmup = 4 * time.Minute
 	// bakeTime is how long a finished refresh is watched: the alarm on errors takes five minutes.
 	bakeTime = 6 * time.Minute
 	// minHealthy and maxHealthy, in percent of the desired number, start each replacement before
@@ -52,10 +53,11 @@ type Props struct {
 	Server *goserver.Server
 	// Description says what the server is, in systemd's words.
 	Description string
-	// Environment is that of the process, visible to everyone who may read the template: no secrets.
+	// Environment is that of the process, visible to everyone who may read the template: no
+	// secrets.
 	Environment map[string]*string
-	// VPC, Subnets and SecurityGroup place the instances. The targets' port is opened to the balancer;
-	// what the server itself calls belongs to the caller.
+	// VPC, Subnets and SecurityGroup place the instances. The targets' port is opened to the
+	// balancer; what the server itself calls belongs to the caller.
 	VPC           awsec2.IVpc
 	Subnets       *awsec2.SubnetSelection
 	SecurityGroup awsec2.SecurityGroup
@@ -77,14 +79,14 @@ type Props struct {
 	SpotAboveMin bool
 	// Drain is how long the server may take to end, as the target group's.
 	Drain time.Duration
-	// Shell leaves the Session Manager agent on, and lets it call its services; the network must reach
-	// them. Default false: no shell on any instance.
+	// Shell leaves the Session Manager agent on, and lets it call its services; the network must
+	// reach them. Default false: no shell on any instance.
 	Shell bool
 	// Logs receives what boot and server log, each minute, below LogPrefix. Required.
 	Logs      *securebucket.Bucket
 	LogPrefix string
-	// FailedBy is the alarm by which a refresh has failed: CloudFormation then rolls the fleet back.
-	// Required.
+	// FailedBy is the alarm by which a refresh has failed: CloudFormation then rolls the fleet
+	// back. Required.
 	FailedBy awscloudwatch.Alarm
 	// AlarmTopic hears of overload, lack of instances, and launches that fail. Required.
 	AlarmTopic awssns.ITopic
@@ -148,6 +150,11 @@ func New(scope constructs.Construct, id string, p Props) *Fleet {
 	nag.Accept(f.group, nag.Exception{Rule: "AwsSolutions-AS3",
 		Reason: "The alarm topic hears of launches and terminations that fail; those that succeed are what " +
 			"scaling is for, stand in the group's activity, and would bury the alarms."})
+	if p.SpotAboveMin {
+		nag.Accept(f.group, nag.Exception{Rule: "CdkNagValidationFailure",
+			Reason: "AwsSolutions-EC26 cannot read a mixed instances policy; the disk of its launch template, which " +
+				"is the only one, is encrypted."})
+	}
 	f.describe(p)
 	f.scale(p)
 	f.alarms = alarm.New(this, p.AlarmTopic, f.rules(p)...)
@@ -166,8 +173,8 @@ func (p Props) validate() {
 			"of a zone", p.Min, p.Max))
 	}
 	if p.RequestsPerMinute < 1 || p.CPUPercent < 1 || p.CPUPercent > 99 || p.Warmup < time.Second {
-		panic(fmt.Sprintf("webfleet: RequestsPerMinute, CPUPercent (1 to 99) and Warmup are required, got %d, %d and %s; "+
-			"measure what an instance holds", p.RequestsPerMinute, p.CPUPercent, p.Warmup))
+		panic(fmt.Sprintf("webfleet: RequestsPerMinute, CPUPercent (1 to 99) and Warmup are required, got %d, %d "+
+			"and %s; measure what an instance holds", p.RequestsPerMinute, p.CPUPercent, p.Warmup))
 	}
 	checkEnvironment(p.Environment)
 	machine := map[awsec2.InstanceArchitecture]string{

@@ -108,7 +108,7 @@ const (
 // singletonHandler is the logical id of the handlers that CDK adds once per stack.
 var singletonHandler = regexp.MustCompile(
 	`^(Custom(S3AutoDeleteObjects|VpcRestrictDefaultSG)CustomResourceProviderHandler` +
-		`|LogRetention[0-9a-f]{32})[0-9A-F]{8}$`)
+		`|(LogRetention|AWS)[0-9a-f]{32})[0-9A-F]{8}$`)
 
 // ownFunction says why one of CDK's own Node functions is not executed; empty for every other
 // function.

@@ -83,6 +83,7 @@ const (
 	functionType       = "AWS::Lambda::Function"
 	customResourceType = "AWS::CloudFormation::CustomResource"
 	customResourceMark = "Custom::"
+	listenerType       = "AWS::ElasticLoadBalancingV2::Listener"
 )
 
 // registry gives every resource type its fate. A type that is not here is a problem that Plan
@@ -103,6 +104,7 @@ var registry = map[string]kind{
 	customResourceType:             running(decodeCustomResource),
 	customResourceMark:             running(decodeCustomResource), // all of Custom::*, but for these:
 	"Custom::LogRetention":         checked(noLogService),
+	"Custom::ServiceLinkedRole":    checked(noPermissions),
 	"Custom::S3AutoDeleteObjects":  checked("the laptop's buckets go with the run's folder"),
 	"Custom::VpcRestrictDefaultSG": checked(noNetwork),
 
@@ -133,6 +135,12 @@ var registry = map[string]kind{
 	"AWS::Glue::SecurityConfiguration": checked(noEncryption),
 	"AWS::Glue::Table":                 checked(noCatalogue),
 
+	"AWS::AutoScaling::AutoScalingGroup": checked(noBalancer),
+	"AWS::AutoScaling::ScalingPolicy":    checkedARN(noBalancer),
+	"AWS::EC2::LaunchTemplate":           checked(noBalancer),
+	"AWS::WAFv2::WebACL":                 checked(noNetwork),
+	"AWS::WAFv2::WebACLAssociation":      checked(noNetwork),
+
 	"AWS::EC2::EIP":                             checked(noNetwork),
 	"AWS::EC2::FlowLog":                         checked(noNetwork),
 	"AWS::EC2::Instance":                        checked(noNetwork),
@@ -154,7 +162,7 @@ var registry = map[string]kind{
 	"AWS::RDS::DBParameterGroup":                checked(ownServer),
 	"AWS::RDS::OptionGroup":                     checked(ownServer),
 	"AWS::RDS::DBSubnetGroup":                   checked(noNetwork),
-	"AWS::ElasticLoadBalancingV2::Listener":     checkedARN(noBalancer),
+	listenerType:                                checkedARN(noBalancer),
 	"AWS::ElasticLoadBalancingV2::LoadBalancer": checkedARN(noBalancer),
 	"AWS::ElasticLoadBalancingV2::TargetGroup":  checkedARN(noBalancer),
 }
@@ -211,6 +219,9 @@ func standIn(resource *Resource, attribute string, environment Environment) stri
 	if service == "iam" {
 		region = ""
 	}
-	return strings.Join([]string{"arn", environment.Partition, service, region, environment.AccountID,
-		"checked/" + resource.String()}, ":")
+	name := "checked/" + resource.String()
+	if resource.Type == listenerType {
+		name = "listener/app/" + name // CDK takes the balancer's name out of the parts of this ARN
+	}
+	return strings.Join([]string{"arn", environment.Partition, service, region, environment.AccountID, name}, ":")
 }

@@ -47,6 +47,32 @@ func TestApp_badConfigurationEndsInOneMessage(t *testing.T) {
 	assert.NoFileExists(t, filepath.Join(outdir, "manifest.json"), "nothing half-written")
 }
 
+// TestApp_saysWhoIsNotLetIn: on stderr, where it stops nothing, and not as a warning of CDK, on
+// which cdk synth --strict fails.
+func TestApp_saysWhoIsNotLetIn(t *testing.T) {
+	binary := buildApp(t)
+	for allowed, want := range map[string]string{
+		"": "diecast: the load balancer will admit nobody: set web.allowedCidrs to your own addresses, as in " +
+			"-c web.allowedCidrs=198.51.100.7/32",
+		"0.0.0.0/0": "diecast: web.allowedCidrs=0.0.0.0/0 admits the world: sales pages are withheld",
+	} {
+		settings := cdkContext(t)
+		settings["web.allowedCidrs"] = allowed
+		settings["aws:cdk:bundling-stacks"] = []string{}
+		context, err := json.Marshal(settings)
+		require.NoError(t, err)
+		outdir := filepath.Join(t.TempDir(), "cdk.out")
+		app := exec.Command(binary)
+		app.Env = append(os.Environ(), "CDK_CONTEXT_JSON="+string(context), "CDK_OUTDIR="+outdir)
+		var stdout, stderr strings.Builder
+		app.Stdout, app.Stderr = &stdout, &stderr
+		require.NoError(t, app.Run(), "%s", &stderr)
+		assert.Contains(t, stderr.String(), want)
+		assert.Empty(t, stdout.String())
+		assert.Empty(t, findings(t, filepath.Join(outdir, "Web.metadata.json")))
+	}
+}
+
 func buildApp(t *testing.T) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "app")

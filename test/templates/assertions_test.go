@@ -22,6 +22,7 @@ var statefulIDs = []string{
 	"Streaming/RecommendationsTable055167EC (AWS::DynamoDB::GlobalTable)",
 	"Vectors/ArtifactsBucket88671897 (AWS::S3::Bucket)",
 	"Vectors/DatabaseInstanceAA8A5FDE (AWS::RDS::DBInstance)",
+	"Web/LogsBucket5C52C3D2 (AWS::S3::Bucket)",
 }
 
 var statefulTypes = []string{"AWS::S3::Bucket", "AWS::Kinesis::Stream", "AWS::DynamoDB::GlobalTable",
@@ -187,7 +188,7 @@ func TestSecurityGroups_databaseAdmitsItsClientsOnly(t *testing.T) {
 	}
 	assert.ElementsMatch(t, []string{"Streaming/Inference", "Vectors/Loader"},
 		admitted["Vectors/DatabaseSecurityGroup"])
-	assert.ElementsMatch(t, []string{"Batch/Etl", "Batch/Loader"}, admitted["Batch/SourceSecurityGroup"])
+	assert.ElementsMatch(t, []string{"Batch/Etl", "Batch/Loader", "Web/Server"}, admitted["Batch/SourceSecurityGroup"])
 }
 
 func TestStreaming_consumerNeverBlocksAShard(t *testing.T) {
@@ -284,6 +285,7 @@ func TestStacks_dependOneWay(t *testing.T) {
 		"Batch":       {"Network", "Vectors"},
 		"BatchData":   {"Batch"},
 		"Streaming":   {"Network", "Vectors", "VectorsData"},
+		"Web":         {"Batch", "BatchData", "Network", "Streaming"},
 	}
 	assert.Equal(t, want, built.dependencies)
 }

@@ -135,6 +135,8 @@ var (
 	unprotected = []string{"data.removal=destroy", "vectors.deletionProtection=false",
 		"source.deletionProtection=false"}
 	largeAccount = []string{"capacity.accountConcurrency=1000"}
+	// login is all that people log in with.
+	login = append([]string{"network.nat=gateway"}, loggedIn[1:]...)
 )
 
 // otherValues are for every key but profile and name.
@@ -195,9 +197,26 @@ var otherValues = map[string]otherValue{
 	"inference.memoryMiB":              {values: []string{"768"}},
 	"inference.reservedConcurrency": {values: []string{"0", "60"},
 		with: append([]string{"vectors.instanceClass=db.m7g.large"}, largeAccount...)},
-	"functions.logRetentionDays":  {values: []string{"14"}},
-	"capacity.eventsPerSecond":    {values: []string{"20"}},
-	"capacity.accountConcurrency": {values: []string{"2000"}},
+	"web.allowedCidrs": {values: []string{"198.51.100.0/24", "198.51.100.0/24,203.0.113.7/32", "0.0.0.0/0"}},
+	"web.certificateArn": {values: []string{strings.TrimPrefix(aCertificate, "web.certificateArn=")},
+		with: []string{"web.allowedCidrs=198.51.100.0/24"}},
+	"web.instanceType":               {values: []string{"t4g.micro", "t3.nano", "m7g.large"}},
+	"web.minInstances":               {values: []string{"3"}},
+	"web.maxInstances":               {values: []string{"6"}},
+	"web.requestsPerTargetPerMinute": {values: []string{"600"}},
+	"web.spotAboveMinimum":           {values: []string{"true"}},
+	"web.waf":                        {values: []string{"true", "false"}},
+	"web.refreshMinutes":             {values: []string{"10"}},
+	"web.frameAncestors":             {values: []string{"https://intranet.example.com"}},
+	"web.oidc.issuer":                {values: []string{"https://other.example.com"}, with: login},
+	"web.oidc.authorizationEndpoint": {values: []string{"https://other.example.com/authorize"}, with: login},
+	"web.oidc.tokenEndpoint":         {values: []string{"https://other.example.com/token"}, with: login},
+	"web.oidc.userInfoEndpoint":      {values: []string{"https://other.example.com/user"}, with: login},
+	"web.oidc.clientId":              {values: []string{"another"}, with: login},
+	"web.oidc.clientSecretName":      {values: []string{"another/secret"}, with: login},
+	"functions.logRetentionDays":     {values: []string{"14"}},
+	"capacity.eventsPerSecond":       {values: []string{"20"}},
+	"capacity.accountConcurrency":    {values: []string{"2000"}},
 }
 
 // unchangeable are the obstacles that single keys meet, by rule; every other

@@ -3,7 +3,9 @@ package templates
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"debug/elf"
+	"encoding/hex"
 	"maps"
 	"net/netip"
 	"os"
@@ -16,6 +18,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/assertions"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
 	"github.com/aws/jsii-runtime-go"
 	"github.com/stretchr/testify/assert"
@@ -30,13 +33,17 @@ import (
 	"diecast/constructs/eventstream"
 	"diecast/constructs/gobuild"
 	"diecast/constructs/golambda"
+	"diecast/constructs/goserver"
+	"diecast/constructs/loadbalancer"
 	"diecast/constructs/nag"
 	"diecast/constructs/privatenetwork"
 	"diecast/constructs/recommendationtable"
 	"diecast/constructs/role"
 	"diecast/constructs/securebucket"
+	"diecast/constructs/servicelinkedrole"
 	"diecast/constructs/sparkjob"
 	"diecast/constructs/streamconsumer"
+	"diecast/constructs/webfleet"
 )
 
 const (
@@ -103,6 +110,26 @@ func (p parts) consumer(id string) streamconsumer.Props {
 	}
 }
 
+func (p parts) balancer() loadbalancer.Props {
+	return loadbalancer.Props{
+		VPC:        p.network.VPC(),
+		Subnets:    &awsec2.SubnetSelection{SubnetGroupName: jsii.String(privatenetwork.Public)},
+		TargetPort: 8080, HealthPath: "/healthz", UnloggedReason: "Nobody asks who came.",
+	}
+}
+
+func (p parts) fleet(id string, behind *loadbalancer.Balancer) webfleet.Props {
+	return webfleet.Props{
+		Server: goserver.New(p.stack, id+"Server", goserver.Props{Source: "web", Architecture: "arm64"}),
+		VPC:    p.network.VPC(), Subnets: p.network.ApplicationSubnets(),
+		SecurityGroup: p.network.NewSecurityGroup(p.stack, id+"Group", "Server: to AWS", p.network.OpenHTTPS),
+		InstanceType:  "t4g.nano", MemoryMiB: 512, Min: 1, Max: 2,
+		Targets: behind.Targets(), RequestsPerMinute: 60, CPUPercent: 60, Warmup: time.Minute,
+		Logs: securebucket.New(p.stack, id+"Logs", unlogged), LogPrefix: "logs/",
+		FailedBy: behind.Errors(), AlarmTopic: p.topic.Topic(),
+	}
+}
+
 // unlogged is the smallest bucket.
 var unlogged = securebucket.Props{UnloggedReason: "Nobody asks who read it."}
 
@@ -149,6 +176,18 @@ func TestConstructs_refuseBadProps(t *testing.T) {
 		return func() { sparkjob.New(stack, "Bad", props) }
 	}
 	loader := p.function("Loader")
+	balanced := loadbalancer.New(stack, "GoodBalancer", p.balancer())
+	balance := func(change func(*loadbalancer.Props)) func() {
+		props := p.balancer()
+		change(&props)
+		return func() { loadbalancer.New(stack, "Bad", props) }
+	}
+	fleet := p.fleet("GoodFleet", balanced)
+	serve := func(change func(*webfleet.Props)) func() {
+		props := fleet
+		change(&props)
+		return func() { webfleet.New(stack, "Bad", props) }
+	}
 	cases := map[string]struct {
 		build func()
 		want  string
@@ -317,6 +356,59 @@ func TestConstructs_refuseBadProps(t *testing.T) {
 			"streamconsumer: RetryAttempts must be 0 to 10000, got -1"},
 		"consumer that never forgets": {consume(func(p *streamconsumer.Props) { p.MaxRecordAge = 0 }),
 			"streamconsumer: MaxRecordAge must be 60s to 7 days"},
+		"balancer of no port": {balance(func(p *loadbalancer.Props) { p.TargetPort = 0 }),
+			"loadbalancer: TargetPort must be 1 to 65535, got 0"},
+		"balancer that asks nothing": {balance(func(p *loadbalancer.Props) { p.HealthPath = "healthz" }),
+			`loadbalancer: HealthPath must begin with /, got "healthz"`},
+		"balancer that never lets go": {balance(func(p *loadbalancer.Props) { p.Drain = 2 * time.Hour }),
+			"loadbalancer: Drain must be whole seconds up to 1h, got 2h0m0s"},
+		"balancer of IPv6 clients": {balance(func(p *loadbalancer.Props) {
+			p.AllowedCIDRs = []netip.Prefix{netip.MustParsePrefix("::/0")}
+		}), "loadbalancer: AllowedCIDRs must be IPv4 ranges, got ::/0"},
+		"login in plain text": {balance(func(p *loadbalancer.Props) { p.Login = &loadbalancer.Login{} }),
+			"loadbalancer: Login needs CertificateARN, got none"},
+		"balancer that refuses everybody": {balance(func(p *loadbalancer.Props) { p.RequestsPerAddress = 1 }),
+			"loadbalancer: RequestsPerAddress must be 0 or 10 to 2000000000, got 1"},
+		"balancer without a reason": {balance(func(p *loadbalancer.Props) { p.UnloggedReason = "" }),
+			"loadbalancer: UnloggedReason must say why AwsSolutions-ELB2 is accepted, got none"},
+		"server of no source": {func() { goserver.New(stack, "Bad", goserver.Props{Architecture: "arm64"}) },
+			`goserver: Source must be a folder of the module, got ""`},
+		"server of another place": {func() {
+			goserver.New(stack, "Bad", goserver.Props{Source: "web/../web", Architecture: "arm64"})
+		}, `goserver: Source must be a folder of the module, got "web/../web"`},
+		"server of AWS's word": {func() {
+			goserver.New(stack, "Bad", goserver.Props{Source: "web", Architecture: "x86_64"})
+		}, `goserver: Architecture must be arm64 or amd64, got "x86_64"`},
+		"fleet of nothing": {serve(func(p *webfleet.Props) { p.Server = nil }),
+			"webfleet: Server, Targets, Logs, FailedBy and AlarmTopic are required"},
+		"fleet without memory": {serve(func(p *webfleet.Props) { p.MemoryMiB = 0 }),
+			"webfleet: MemoryMiB must be at least 512, got 0"},
+		"fleet that shrinks as it grows": {serve(func(p *webfleet.Props) { p.Min = 3 }),
+			"webfleet: Min must be at least 1 and Max at least Min, got 3 and 2"},
+		"fleet that never grows": {serve(func(p *webfleet.Props) { p.CPUPercent = 100 }),
+			"webfleet: RequestsPerMinute, CPUPercent (1 to 99) and Warmup are required, got 60, 100 and 1m0s"},
+		"fleet of the other architecture": {serve(func(p *webfleet.Props) { p.InstanceType = "t3.nano" }),
+			"webfleet: InstanceType t3.nano is amd64, and the server is built for arm64"},
+		"fleet with a password": {serve(func(p *webfleet.Props) {
+			p.Environment = map[string]*string{"DATABASE_PASSWORD": jsii.String("x")}
+		}), "webfleet: no secret belongs in the environment, got DATABASE_PASSWORD"},
+		"fleet with a shell's words": {serve(func(p *webfleet.Props) {
+			p.Environment = map[string]*string{"A b": jsii.String("x")}
+		}), `webfleet: a variable's name must be capitals, digits and underscores, got "A b"`},
+		"fleet with a second line": {serve(func(p *webfleet.Props) {
+			p.Environment = map[string]*string{"A": jsii.String("x\nB=y")}
+		}), `webfleet: A must have no quote, backslash or line end, got "x\nB=y"`},
+		"roles of no service": {func() {
+			servicelinkedrole.New(stack, "Bad", servicelinkedrole.Props{LogRetention: week})
+		}, "servicelinkedrole: Services are required, got none"},
+		"role of half a service": {func() {
+			servicelinkedrole.New(stack, "Bad", servicelinkedrole.Props{Services: []string{"autoscaling"},
+				LogRetention: week})
+		}, `servicelinkedrole: a service must end in .amazonaws.com, got "autoscaling"`},
+		"roles whose log stays": {func() {
+			servicelinkedrole.New(stack, "Bad",
+				servicelinkedrole.Props{Services: []string{"autoscaling.amazonaws.com"}})
+		}, "servicelinkedrole: LogRetention is required, got none"},
 		"load without loader": {func() {
 			dataload.New(stack, "Bad", dataload.Props{Timeout: time.Minute,
 				LogRetention: week})
@@ -528,6 +620,71 @@ func TestBuild_endsWithItsContext(t *testing.T) {
 	entries, err := os.ReadDir(filepath.Join(root, "bin"))
 	require.NoError(t, err)
 	assert.Empty(t, entries)
+}
+
+// TestMetrics_areThoseOfTheServices: what no alarm watches is still shown, and a typo fails silently.
+func TestMetrics_areThoseOfTheServices(t *testing.T) {
+	p := newParts()
+	balancer := loadbalancer.New(p.stack, "Balancer", p.balancer())
+	fleet := webfleet.New(p.stack, "Fleet", p.fleet("Fleet1", balancer))
+	shown, serving := balancer.Metrics(), fleet.Metrics()
+	dimensions := map[string]string{}
+	for _, metric := range []awscloudwatch.IMetric{
+		shown.Requests, shown.RequestsPerTarget, shown.Slowest, shown.Healthy, shown.Unhealthy,
+		serving.CPU, serving.NetworkIn, serving.NetworkOut, serving.InService,
+	} {
+		one := metric.(awscloudwatch.Metric)
+		name := *one.Namespace() + "/" + *one.MetricName()
+		assert.Contains(t, knownMetrics, name)
+		assert.Equal(t, 60.0, *one.Period().ToSeconds(nil), name)
+		dimensions[name] = strings.Join(slices.Sorted(maps.Keys(*one.Dimensions())), " ")
+	}
+	assert.Equal(t, map[string]string{
+		"AWS/ApplicationELB/RequestCount":          "LoadBalancer",
+		"AWS/ApplicationELB/RequestCountPerTarget": "LoadBalancer TargetGroup",
+		"AWS/ApplicationELB/TargetResponseTime":    "LoadBalancer TargetGroup",
+		"AWS/ApplicationELB/HealthyHostCount":      "LoadBalancer TargetGroup",
+		"AWS/ApplicationELB/UnHealthyHostCount":    "LoadBalancer TargetGroup",
+		"AWS/EC2/CPUUtilization":                   "AutoScalingGroupName",
+		"AWS/EC2/NetworkIn":                        "AutoScalingGroupName",
+		"AWS/EC2/NetworkOut":                       "AutoScalingGroupName",
+		"AWS/AutoScaling/GroupInServiceInstances":  "AutoScalingGroupName",
+	}, dimensions)
+}
+
+// TestServer_isOneFileForItsArchitectureWithItsChecksum bundles as a deployment does.
+func TestServer_isOneFileForItsArchitectureWithItsChecksum(t *testing.T) {
+	for architecture, machine := range map[string]elf.Machine{"arm64": elf.EM_AARCH64, "amd64": elf.EM_X86_64} {
+		t.Run(architecture, func(t *testing.T) {
+			dir := t.TempDir()
+			app := awscdk.NewApp(&awscdk.AppProps{Outdir: jsii.String(dir), AnalyticsReporting: jsii.Bool(false)})
+			stack := awscdk.NewStack(app, jsii.String("Test"), nil)
+			server := goserver.New(stack, "Server", goserver.Props{Source: "web", Architecture: architecture})
+			app.Synth(nil)
+			assert.Equal(t, "./web", server.Package())
+			assert.Equal(t, "web", server.Name())
+
+			files, err := filepath.Glob(filepath.Join(dir, "asset.*.bin"))
+			require.NoError(t, err)
+			require.Len(t, files, 1)
+			program, err := os.ReadFile(files[0])
+			require.NoError(t, err)
+			sum := sha256.Sum256(program)
+			assert.Equal(t, hex.EncodeToString(sum[:]), server.SHA256())
+			executable, err := elf.NewFile(bytes.NewReader(program))
+			require.NoError(t, err)
+			assert.Equal(t, machine, executable.Machine)
+			libraries, err := executable.ImportedLibraries()
+			require.NoError(t, err)
+			assert.Empty(t, libraries)
+		})
+	}
+}
+
+// What is not bundled has no checksum that a file could have, so that nothing unbuilt starts.
+func TestServer_unbuiltIsTheChecksumOfNothing(t *testing.T) {
+	server := goserver.New(newStack(), "Server", goserver.Props{Source: "web", Architecture: "arm64"})
+	assert.Equal(t, strings.Repeat("0", 64), server.SHA256())
 }
 
 func copyTree(t *testing.T, from, to string) {

@@ -88,22 +88,9 @@ var invariants = []invariant{
 		},
 		broken: `{"Type":"AWS::Lambda::Function"}`,
 	}, {
-		name: "no security group admits the world",
-		breach: func(_ assembly, id string, r resource) string {
-			var rules []any
-			switch r.Type {
-			case "AWS::EC2::SecurityGroup":
-				rules, _ = r.Properties["SecurityGroupIngress"].([]any)
-			case "AWS::EC2::SecurityGroupIngress":
-				rules = []any{r.Properties}
-			}
-			for _, rule := range rules {
-				entry, _ := rule.(map[string]any)
-				if entry["CidrIp"] == "0.0.0.0/0" || entry["CidrIpv6"] == "::/0" {
-					return "admits " + string(compact(entry))
-				}
-			}
-			return ""
+		name: "no security group admits the world, but a balancer's on its listeners where that is written out",
+		breach: func(a assembly, id string, r resource) string {
+			return a.admitsTheWorld(id, r)
 		},
 		broken: `{"Type":"AWS::EC2::SecurityGroup","Properties":{"SecurityGroupIngress":[{"CidrIp":"0.0.0.0/0",` +
 			`"IpProtocol":"tcp"}]}}`,
@@ -327,6 +314,11 @@ var knownMetrics = append([]string{
 	"AWS/Lambda/IteratorAge",
 	"AWS/RDS/FreeableMemory", "AWS/RDS/FreeStorageSpace", "AWS/RDS/CPUCreditBalance", "AWS/RDS/DatabaseConnections",
 	"AWS/DynamoDB/WriteThrottleEvents",
+	"AWS/ApplicationELB/HTTPCode_ELB_5XX_Count", "AWS/ApplicationELB/HTTPCode_Target_5XX_Count",
+	"AWS/ApplicationELB/HealthyHostCount", "AWS/ApplicationELB/RequestCount",
+	"AWS/ApplicationELB/RequestCountPerTarget", "AWS/ApplicationELB/TargetResponseTime", "AWS/ApplicationELB/UnHealthyHostCount",
+	"AWS/AutoScaling/GroupInServiceInstances", "AWS/EC2/CPUUtilization", "AWS/EC2/NetworkIn",
+	"AWS/EC2/NetworkOut",
 }, own()...)
 
 // own are the platform's own metrics.
@@ -380,11 +372,18 @@ func unencrypted(r resource) string {
 		if !strings.Contains(string(compact(p["BlockDeviceMappings"])), `"Encrypted":true`) {
 			return "the disk is not encrypted"
 		}
+	case "AWS::EC2::LaunchTemplate":
+		if !strings.Contains(string(compact(p["LaunchTemplateData"])), `"Encrypted":true`) {
+			return "the disk is not encrypted"
+		}
 	}
 	return ""
 }
 
 var secretName = regexp.MustCompile(`(?i)(password|secret|token|apikey|api_key)`)
+
+// dynamicReference is resolved by CloudFormation at deployment; the secret stays where it is.
+var dynamicReference = regexp.MustCompile(`^\{\{resolve:secretsmanager:[^{}]+\}\}$`)
 
 // literalSecret finds text under a name that speaks of a secret. Names of
 // secrets' places are no secrets.
@@ -392,8 +391,9 @@ func literalSecret(value any, path string) string {
 	switch v := value.(type) {
 	case map[string]any:
 		for key, inner := range v {
-			if text, ok := inner.(string); ok && secretName.MatchString(key) &&
-				!slices.Contains([]string{"HttpTokens", "ServiceToken"}, key) {
+			named := secretName.MatchString(key) &&
+				!slices.Contains([]string{"HttpTokens", "ServiceToken", "TokenEndpoint"}, key)
+			if text, ok := inner.(string); ok && named && !dynamicReference.MatchString(text) {
 				return fmt.Sprintf("%s.%s is the literal %q", path, key, text)
 			}
 			if found := literalSecret(inner, path+"."+key); found != "" {

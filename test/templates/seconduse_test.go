@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
 	"github.com/aws/jsii-runtime-go"
 	"github.com/cdklabs/cdk-nag-go/cdknag/v2"
 	"github.com/stretchr/testify/assert"
@@ -23,12 +24,16 @@ import (
 	"diecast/constructs/deliverystream"
 	"diecast/constructs/eventstream"
 	"diecast/constructs/golambda"
+	"diecast/constructs/goserver"
+	"diecast/constructs/loadbalancer"
 	"diecast/constructs/privatenetwork"
 	"diecast/constructs/recommendationtable"
 	"diecast/constructs/role"
 	"diecast/constructs/securebucket"
+	"diecast/constructs/servicelinkedrole"
 	"diecast/constructs/sparkjob"
 	"diecast/constructs/streamconsumer"
+	"diecast/constructs/webfleet"
 )
 
 // isolated is an empty stack, checked by cdk-nag, with what ends its synthesis and reads the
@@ -163,6 +168,52 @@ func twoOfEach(stack awscdk.Stack) {
 		started.Role().AllowObjects("Publish", []string{"s3:PutObject"}, lake.Bucket().ARN(), "tables/")
 	}
 
+	// Two balancers with a fleet each: one that nobody reaches, one for everybody who logs in.
+	servicelinkedrole.New(stack, "BalancerRoles", servicelinkedrole.Props{
+		Services: []string{"elasticloadbalancing.amazonaws.com"}, LogRetention: week,
+	})
+	servicelinkedrole.New(stack, "DatabaseRoles", servicelinkedrole.Props{
+		Services: []string{"rds.amazonaws.com"}, LogRetention: week,
+	})
+	public := &awsec2.SubnetSelection{SubnetGroupName: jsii.String(privatenetwork.Public)}
+	inner := loadbalancer.New(stack, "Inner", loadbalancer.Props{
+		VPC: network.VPC(), Subnets: public, TargetPort: 9000, HealthPath: "/alive",
+		UnloggedReason: "Nobody comes here by chance.", AlarmTopic: topic,
+	})
+	outer := loadbalancer.New(stack, "Outer", loadbalancer.Props{
+		VPC: network.VPC(), Subnets: public, TargetPort: 9001, HealthPath: "/healthz", Drain: time.Minute,
+		AllowedCIDRs: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")},
+		CertificateARN: *stack.FormatArn(&awscdk.ArnComponents{
+			Service: jsii.String("acm"), Resource: jsii.String("certificate"), ResourceName: jsii.String("mine"),
+		}),
+		RequestsPerAddress: 100,
+		Login: &loadbalancer.Login{
+			Issuer: "https://id.example.com", AuthorizationEndpoint: "https://id.example.com/authorize",
+			TokenEndpoint: "https://id.example.com/token", UserInfoEndpoint: "https://id.example.com/user",
+			ClientID: "outer", ClientSecret: awscdk.SecretValue_SecretsManager(jsii.String("outer"), nil),
+		},
+		AccessLogs: logs.Bucket(), AlarmTopic: pager,
+	})
+	for _, use := range []struct {
+		id, architecture, instance string
+		behind                     *loadbalancer.Balancer
+		spot                       bool
+	}{{"Pages", "arm64", "t4g.nano", inner, false}, {"Reports", "amd64", "m7i.large", outer, true}} {
+		served := webfleet.New(stack, use.id, webfleet.Props{
+			Server: goserver.New(stack, use.id+"Server",
+				goserver.Props{Source: "web", Architecture: use.architecture}),
+			Description: use.id, Environment: map[string]*string{"USE": jsii.String(use.id)},
+			VPC: network.VPC(), Subnets: network.ApplicationSubnets(),
+			SecurityGroup: network.NewSecurityGroup(stack, use.id+"Group", "Server: to its source",
+				network.OpenHTTPS, source.Admit),
+			InstanceType: use.instance, MemoryMiB: 512, Min: 1, Max: 3,
+			Targets: use.behind.Targets(), RequestsPerMinute: 60, CPUPercent: 50, Warmup: time.Minute,
+			SpotAboveMin: use.spot, Shell: use.spot, Logs: archive, LogPrefix: use.id + "/",
+			FailedBy: use.behind.Errors(), AlarmTopic: topic,
+		})
+		source.AllowLogin(served.Role(), "reader")
+	}
+
 	// Roles that no function runs in.
 	job := role.New(stack, "Job", role.Props{Service: "glue.amazonaws.com", Description: "Runs a job"})
 	job.AllowObjects("ReadModels", []string{"s3:GetObject"}, models.ARN(), "models/")
@@ -208,7 +259,8 @@ func TestConstructs_secondUse(t *testing.T) {
 		"Custom::VectorLoad": 1, "Custom::SourceLoad": 1, "AWS::KinesisFirehose::DeliveryStream": 2,
 		"AWS::Lambda::EventSourceMapping": 2, "AWS::DynamoDB::GlobalTable": 2, "AWS::Glue::Job": 2,
 		"AWS::Glue::Connection": 2, "AWS::Events::Rule": 2, "AWS::Glue::Table": 4, "AWS::Athena::WorkGroup": 2,
-		"Custom::LogRetention": 2,
+		"Custom::LogRetention": 2, "AWS::ElasticLoadBalancingV2::LoadBalancer": 2,
+		"AWS::AutoScaling::AutoScalingGroup": 2, "AWS::WAFv2::WebACL": 1, "Custom::ServiceLinkedRole": 2,
 	} {
 		assert.Equal(t, count, built.count(kind), kind)
 	}
@@ -282,6 +334,19 @@ func TestConstructs_secondUse(t *testing.T) {
 			"KeepFailures s3:PutObject Archive", "FindFailures s3:ListBucket Archive",
 			"KeepFailures2 s3:PutObject Models", "FindFailures2 s3:ListBucket Models",
 		})
+	})
+
+	t.Run("fleets", func(t *testing.T) {
+		for id, r := range built.all {
+			if r.Type != "AWS::AutoScaling::AutoScalingGroup" {
+				continue
+			}
+			use := map[bool]string{true: "Pages", false: "Reports"}[strings.HasPrefix(id, "Test/Pages")]
+			assert.Contains(t, string(compact(r.Metadata["diecast:server"])), `{"USE":"`+use+`"}`)
+			balancer := map[string]string{"Pages": "Inner", "Reports": "Outer"}[use]
+			assert.Contains(t, string(compact(r.Properties["TargetGroupARNs"])), `"`+balancer)
+		}
+		assert.Contains(t, granted(built, "Pages"), "SendLogs s3:PutObject Archive")
 	})
 
 	t.Run("cfn-lint", func(t *testing.T) {

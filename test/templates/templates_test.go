@@ -84,6 +84,8 @@ type assembly struct {
 	templates map[string]template
 	// dependencies are the stacks that each stack waits for.
 	dependencies map[string][]string
+	// settings are those of the configuration, key=value.
+	settings []string
 	// findings are cdk-nag's, unsuppressed, one line each.
 	findings []string
 }
@@ -128,7 +130,9 @@ func build(t *testing.T, settings []string, look func(awscdk.App)) assembly {
 	stacks.New(app, cfg)
 	look(app)
 	app.Synth(nil)
-	return read(t, dir)
+	done := read(t, dir)
+	done.settings = settings
+	return done
 }
 
 func cdkContext(t *testing.T) map[string]any {

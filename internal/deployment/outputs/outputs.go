@@ -114,10 +114,10 @@ var (
 var (
 	PageAddress = declare(Web, "PageAddress",
 		"Address of the pages; with a certificate, the host that its name must point to")
-	WebGroupName      = declare(Web, "GroupName", "Auto Scaling group of the web servers")
-	WebTargetGroupARN = declare(Web, "TargetGroupArn",
+	WebGroupName      = declare(Web, "WebGroupName", "Auto Scaling group of the web servers")
+	WebTargetGroupARN = declare(Web, "WebTargetGroupArn",
 		"Target group of the web servers, for `aws elbv2 describe-target-health`")
-	WebLogsBucketName = declare(Web, "LogsBucketName", "Bucket of what the web servers log, by day and instance")
+	WebLogsBucketName = declare(Web, "WebLogsBucketName", "Bucket of what the web servers log, by day and instance")
 )
 
 var declared []Output

@@ -85,6 +85,10 @@ func types(platforms []Platform) []string {
 // inPlace are conditional properties that our uses change in place, with the
 // reason.
 var inPlace = map[string]map[string]string{
+	"AWS::AutoScaling::AutoScalingGroup": {
+		"LaunchTemplate":       refreshed,
+		"MixedInstancesPolicy": refreshed,
+	},
 	"AWS::RDS::DBInstance": {
 		"BackupRetentionPeriod": "changed on the instance as it stands, but for a read replica, which " +
 			"has no backups of its own (RDS user guide, Settings for DB instances)",
@@ -92,6 +96,10 @@ var inPlace = map[string]map[string]string{
 			"only an AvailabilityZone that is named, too, conflicts",
 	},
 }
+
+// refreshed is why a group of instances stays.
+const refreshed = "the group is replaced only where an AutoScalingReplacingUpdate of its update policy asks for " +
+	"it; ours refreshes the instances (CloudFormation template reference, UpdatePolicy attribute)"
 
 // custom tells custom resources: all that they are made of is changed by their
 // function, but for the function.

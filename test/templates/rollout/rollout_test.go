@@ -206,7 +206,8 @@ func TestReadKnowledge_isThatOfCfnLint(t *testing.T) {
 	python, err := installed.Python()
 	require.NoError(t, err)
 	p := two(t, in(`{"Type":"AWS::EC2::VPC"}`),
-		`{"Resources":{"B":{"Type":"AWS::No::Such"},"C":{"Type":"AWS::RDS::DBInstance"}}}`)
+		`{"Resources":{"B":{"Type":"AWS::No::Such"},"C":{"Type":"AWS::RDS::DBInstance"},
+			"D":{"Type":"AWS::AutoScaling::AutoScalingGroup"}}}`)
 	read, err := ReadKnowledge(python, p)
 	require.NoError(t, err)
 	assert.Contains(t, read.CreateOnly["AWS::EC2::VPC"], "CidrBlock")

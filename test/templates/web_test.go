@@ -1,0 +1,546 @@
+package templates
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// admitsTheWorld says which rule of a group admits so many addresses that it is the world's, or "".
+// One is let through: a balancer's group, on exactly the port of one of its listeners, where the
+// configuration writes the range out.
+func (a assembly) admitsTheWorld(id string, r resource) string {
+	stack, logical, _ := strings.Cut(id, "/")
+	group, rules := "", []any(nil)
+	switch r.Type {
+	case "AWS::EC2::SecurityGroup":
+		group = stack + "/" + logical
+		rules, _ = r.Properties["SecurityGroupIngress"].([]any)
+	case "AWS::EC2::SecurityGroupIngress":
+		group, rules = a.target(stack, r.Properties["GroupId"]), []any{r.Properties}
+	}
+	for _, one := range rules {
+		rule, _ := one.(map[string]any)
+		if clients := worldly(rule); clients != "" && !a.isListenersRule(group, rule, clients) {
+			return "admits " + string(compact(rule))
+		}
+	}
+	return ""
+}
+
+// worldly is the range of a rule that is the world's, or "".
+func worldly(rule map[string]any) string {
+	for property, least := range map[string]int{"CidrIp": 8, "CidrIpv6": 16} {
+		text, _ := rule[property].(string)
+		if prefix, err := netip.ParsePrefix(text); err == nil && prefix.Bits() < least {
+			return text
+		}
+	}
+	return ""
+}
+
+func (a assembly) isListenersRule(group string, rule map[string]any, clients string) bool {
+	ports, ok := a.listeners()[group]
+	_, allowed, _ := strings.Cut(a.setting("web.allowedCidrs="), "=")
+	return ok && slices.Contains(strings.Split(allowed, ","), clients) && rule["IpProtocol"] == "tcp" &&
+		slices.ContainsFunc(ports, func(port int) bool { return exactly(rule, port) })
+}
+
+func (a assembly) setting(prefix string) string {
+	for _, setting := range a.settings {
+		if strings.HasPrefix(setting, prefix) {
+			return setting
+		}
+	}
+	return ""
+}
+
+// listeners are the ports on which load balancers listen, by their security groups.
+func (a assembly) listeners() map[string][]int {
+	ports := map[string][]int{}
+	for id, r := range a.all {
+		if r.Type != "AWS::ElasticLoadBalancingV2::Listener" {
+			continue
+		}
+		stack, _, _ := strings.Cut(id, "/")
+		_, balancer := a.find(a.target(stack, r.Properties["LoadBalancerArn"]))
+		groups, _ := balancer.Properties["SecurityGroups"].([]any)
+		port, _ := r.Properties["Port"].(float64)
+		for _, group := range groups {
+			ports[a.target(stack, group)] = append(ports[a.target(stack, group)], int(port))
+		}
+	}
+	for _, all := range ports {
+		slices.Sort(all)
+	}
+	return ports
+}
+
+// opened lists what a group admits, one line each: who, protocol and ports.
+func (a assembly) opened(group string) []string {
+	var all []string
+	add := func(stack string, rule map[string]any) {
+		source := fmt.Sprint(rule["CidrIp"], rule["CidrIpv6"])
+		source = strings.ReplaceAll(source, "<nil>", "")
+		if from := a.target(stack, rule["SourceSecurityGroupId"]); from != "" {
+			source = from
+		}
+		all = append(all, fmt.Sprintf("%s %v %v-%v", source, rule["IpProtocol"], rule["FromPort"], rule["ToPort"]))
+	}
+	stack, r := a.find(group)
+	inline, _ := r.Properties["SecurityGroupIngress"].([]any)
+	for _, rule := range inline {
+		add(stack, rule.(map[string]any))
+	}
+	for id, other := range a.all {
+		from, _, _ := strings.Cut(id, "/")
+		if other.Type == "AWS::EC2::SecurityGroupIngress" && a.target(from, other.Properties["GroupId"]) == group {
+			add(from, other.Properties)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// secondPorts says what of the web tier is reached on another way than the listeners' ports by the
+// admitted clients, and then the servers' port by the balancer. It is the course's fault: a port
+// beside the page's, open to all.
+func (a assembly) secondPorts() []string {
+	var problems []string
+	_, text, _ := strings.Cut(a.setting("web.allowedCidrs="), "=")
+	allowed := strings.FieldsFunc(text, func(r rune) bool { return r == ',' })
+	listeners := a.listeners()
+	for group, ports := range listeners {
+		want := []string{}
+		for _, port := range ports {
+			if port != 80 && port != 443 {
+				problems = append(problems, fmt.Sprintf("%s listens on %d", group, port))
+			}
+			for _, clients := range allowed {
+				want = append(want, fmt.Sprintf("%s tcp %d-%d", clients, port, port))
+			}
+		}
+		slices.Sort(want)
+		if got := a.opened(group); !slices.Equal(got, want) && len(got)+len(want) > 0 {
+			problems = append(problems, fmt.Sprintf("%s is open to %q, not to %q", group, got, want))
+		}
+	}
+	for id, r := range a.all {
+		if r.Type != "AWS::EC2::LaunchTemplate" {
+			continue
+		}
+		stack, _, _ := strings.Cut(id, "/")
+		data := r.Properties["LaunchTemplateData"].(map[string]any)
+		groups, _ := data["SecurityGroupIds"].([]any)
+		targets := a.targetPort(stack)
+		if targets == nil {
+			continue // no server: the NAT instance of CDK
+		}
+		balancers := slices.Collect(maps.Keys(listeners))
+		if len(groups) != 1 || len(balancers) != 1 {
+			problems = append(problems, fmt.Sprintf("%s has %d groups and %d balancers' groups", id, len(groups),
+				len(balancers)))
+			continue
+		}
+		want := []string{fmt.Sprintf("%s tcp %v-%v", balancers[0], targets, targets)}
+		if got := a.opened(a.target(stack, groups[0])); !slices.Equal(got, want) {
+			problems = append(problems, fmt.Sprintf("%s is open to %q, not to %q", id, got, want))
+		}
+	}
+	return problems
+}
+
+// targetPort is that of a stack's target group; nil where it has none.
+func (a assembly) targetPort(stack string) any {
+	for _, r := range a.templates[stack].Resources {
+		if r.Type == "AWS::ElasticLoadBalancingV2::TargetGroup" {
+			return r.Properties["Port"]
+		}
+	}
+	return nil
+}
+
+func TestWeb_onlyListenersAreOpenAndOnlyToTheAdmitted(t *testing.T) {
+	for _, settings := range everyConfiguration() {
+		t.Run(strings.Join(settings, " "), func(t *testing.T) {
+			built := synth(t, settings...)
+			assert.Len(t, built.listeners(), 1)
+			assert.Empty(t, built.secondPorts())
+			for id, r := range built.all {
+				assert.Empty(t, built.admitsTheWorld(id, r), id)
+			}
+		})
+	}
+}
+
+// The course's fault, and its relatives, planted in the real templates.
+func TestWeb_secondPortIsCaught(t *testing.T) {
+	isBalancers := func(id string, r resource) bool {
+		return r.Type == "AWS::EC2::SecurityGroup" && strings.HasPrefix(id, "Web/LoadBalancer")
+	}
+	open := func(rule map[string]any) func(string, resource) {
+		return func(id string, r resource) {
+			if isBalancers(id, r) {
+				rules, _ := r.Properties["SecurityGroupIngress"].([]any)
+				r.Properties["SecurityGroupIngress"] = append(rules, rule)
+			}
+		}
+	}
+	const everybody = "0.0.0.0/0"
+	for name, plant := range map[string]struct {
+		settings []string
+		change   func(id string, r resource)
+		// worldly says that the invariant on the world must catch it, too.
+		worldly bool
+	}{
+		"all TCP to all": {openToAll, open(map[string]any{"CidrIp": everybody, "IpProtocol": "tcp", "FromPort": 0.0,
+			"ToPort": 65535.0}), true},
+		"everything to all": {openToAll, open(map[string]any{"CidrIp": everybody, "IpProtocol": "-1"}), true},
+		"the course's port": {openToAll, open(map[string]any{"CidrIp": everybody, "IpProtocol": "tcp", "FromPort": 90.0,
+			"ToPort": 90.0}), true},
+		"a range that takes the listener's in": {openToAll, open(map[string]any{"CidrIp": everybody,
+			"IpProtocol": "tcp", "FromPort": 80.0, "ToPort": 90.0}), true},
+		"the listener's port, not written out": {[]string{"profile=lean"}, open(map[string]any{"CidrIp": everybody,
+			"IpProtocol": "tcp", "FromPort": 80.0, "ToPort": 80.0}), true},
+		"half of the world, not written out": {openToAll, open(map[string]any{"CidrIp": "128.0.0.0/1",
+			"IpProtocol": "tcp", "FromPort": 80.0, "ToPort": 80.0}), true},
+		"the world by IPv6": {openToAll, open(map[string]any{"CidrIpv6": "::/0", "IpProtocol": "tcp",
+			"FromPort": 80.0, "ToPort": 80.0}), true},
+		"an office that nobody admitted": {openToAll, open(map[string]any{"CidrIp": "198.51.100.0/24",
+			"IpProtocol": "tcp", "FromPort": 80.0, "ToPort": 80.0}), false},
+		"UDP": {certified, open(map[string]any{"CidrIp": "198.51.100.0/24", "IpProtocol": "udp", "FromPort": 443.0,
+			"ToPort": 443.0}), false},
+		"a listener for private data": {openToAll, func(_ string, r resource) {
+			if r.Type == "AWS::ElasticLoadBalancingV2::Listener" {
+				r.Properties["Port"] = 90.0
+			}
+		}, true},
+		"a server reached past the balancer": {openToAll, func(id string, r resource) {
+			if r.Type == "AWS::EC2::SecurityGroup" && strings.HasPrefix(id, "Web/Server") {
+				r.Properties["SecurityGroupIngress"] = []any{map[string]any{"CidrIp": "10.0.0.0/8",
+					"IpProtocol": "tcp", "FromPort": 8080.0, "ToPort": 8080.0}}
+			}
+		}, false},
+		"every port of a server": {openToAll, func(id string, r resource) {
+			if r.Type == "AWS::EC2::SecurityGroupIngress" && strings.HasPrefix(id, "Web/ServerSecurityGroupfrom") {
+				r.Properties["FromPort"], r.Properties["ToPort"] = 0.0, 65535.0
+			}
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			built := synth(t, plant.settings...)
+			require.Empty(t, built.secondPorts())
+			broken := changed(t, built, plant.change)
+			broken.settings = built.settings
+			assert.NotEmpty(t, broken.secondPorts())
+			found := false
+			for id, r := range broken.all {
+				found = found || broken.admitsTheWorld(id, r) != ""
+			}
+			assert.Equal(t, plant.worldly, found)
+		})
+	}
+}
+
+// web is the stack Web of a configuration.
+func web(t *testing.T, settings ...string) template {
+	t.Helper()
+	return synth(t, settings...).templates["Web"]
+}
+
+func attributes(r resource, property string) map[string]string {
+	found := map[string]string{}
+	all, _ := r.Properties[property].([]any)
+	for _, one := range all {
+		entry := one.(map[string]any)
+		found[fmt.Sprint(entry["Key"])] = rendered(entry["Value"])
+	}
+	return found
+}
+
+func TestWeb_balancerIsStrictAndLogsWhereTheProfileDoes(t *testing.T) {
+	for _, settings := range everyConfiguration() {
+		t.Run(strings.Join(settings, " "), func(t *testing.T) {
+			built := synth(t, settings...)
+			balancer := one(t, built.templates["Web"], "AWS::ElasticLoadBalancingV2::LoadBalancer")
+			set := attributes(balancer, "LoadBalancerAttributes")
+			assert.Equal(t, "true", set["routing.http.drop_invalid_header_fields.enabled"])
+			assert.Equal(t, "strictest", set["routing.http.desync_mitigation_mode"])
+			assert.Equal(t, "60", set["idle_timeout.timeout_seconds"])
+			subnets := balancer.Properties["Subnets"].([]any)
+			require.Len(t, subnets, 2)
+			for _, subnet := range subnets {
+				assert.Contains(t, built.target("Web", subnet), "PublicSubnet")
+			}
+
+			logged := slices.ContainsFunc(settings, func(s string) bool {
+				return slices.Contains([]string{"data.accessLogs=true", "profile=standard", "profile=prod"}, s)
+			})
+			for _, log := range []string{"access_logs.s3", "health_check_logs.s3"} {
+				assert.Equal(t, fmt.Sprint(logged), set[log+".enabled"], log)
+				assert.Equal(t, logged, set[log+".bucket"] != "", log)
+			}
+			logs := built.templates["Network"].Resources
+			admitted := slices.ContainsFunc(slices.Collect(maps.Values(logs)), func(r resource) bool {
+				return r.Type == "AWS::S3::BucketPolicy" &&
+					strings.Contains(string(compact(r.Properties)), "logdelivery.elasticloadbalancing.amazonaws.com")
+			})
+			assert.True(t, admitted, "the bucket of access logs is ready before a balancer asks for it")
+		})
+	}
+}
+
+func TestWeb_certificateBringsHTTPSAndARedirect(t *testing.T) {
+	listeners := func(t *testing.T, settings []string) map[float64]resource {
+		found := map[float64]resource{}
+		for _, r := range web(t, settings...).Resources {
+			if r.Type == "AWS::ElasticLoadBalancingV2::Listener" {
+				found[r.Properties["Port"].(float64)] = r
+			}
+		}
+		return found
+	}
+	plain := listeners(t, openToAll)
+	require.Len(t, plain, 1)
+	assert.Equal(t, "HTTP", plain[80].Properties["Protocol"])
+	assert.Contains(t, string(compact(plain[80].Properties["DefaultActions"])), `"Type":"forward"`)
+
+	secure := listeners(t, certified)
+	require.Len(t, secure, 2)
+	assert.Equal(t, "HTTPS", secure[443].Properties["Protocol"])
+	assert.Regexp(t, "^ELBSecurityPolicy-TLS13-1-2-Res-", secure[443].Properties["SslPolicy"])
+	assert.Len(t, secure[443].Properties["Certificates"], 1)
+	redirect := string(compact(secure[80].Properties["DefaultActions"]))
+	assert.Contains(t, redirect, `"Type":"redirect"`)
+	assert.NotContains(t, redirect, "forward", "nothing is served in plain text")
+	assert.Contains(t, redirect, `"StatusCode":"HTTP_301"`)
+}
+
+func TestWeb_loginStandsBeforeEveryPage(t *testing.T) {
+	for _, r := range web(t, loggedIn...).Resources {
+		if r.Type != "AWS::ElasticLoadBalancingV2::Listener" || r.Properties["Port"] != 443.0 {
+			continue
+		}
+		actions := r.Properties["DefaultActions"].([]any)
+		require.Len(t, actions, 2)
+		types := map[any]any{}
+		for _, action := range actions {
+			entry := action.(map[string]any)
+			types[entry["Order"]] = entry["Type"]
+			if entry["Type"] == "authenticate-oidc" {
+				login := entry["AuthenticateOidcConfig"].(map[string]any)
+				assert.Equal(t, "{{resolve:secretsmanager:diecast/oidc:SecretString:::}}",
+					rendered(login["ClientSecret"]), "a reference, never the secret")
+				assert.Equal(t, "https://id.example.com", login["Issuer"])
+			}
+		}
+		assert.Equal(t, map[any]any{1.0: "authenticate-oidc", 2.0: "forward"}, types)
+	}
+	// The balancer reaches its targets, and the provider only where there is one.
+	egress := func(settings []string) []string {
+		var all []string
+		for id, r := range web(t, settings...).Resources {
+			if !strings.HasPrefix(id, "LoadBalancerSecurityGroup") {
+				continue
+			}
+			inline, _ := r.Properties["SecurityGroupEgress"].([]any)
+			if r.Type == "AWS::EC2::SecurityGroupEgress" {
+				inline = []any{r.Properties}
+			}
+			for _, one := range inline {
+				rule := one.(map[string]any)
+				all = append(all, fmt.Sprintf("%v-%v", rule["FromPort"], rule["ToPort"]))
+			}
+		}
+		slices.Sort(all)
+		return all
+	}
+	assert.Equal(t, []string{"443-443", "8080-8080"}, egress(loggedIn))
+	assert.Equal(t, []string{"8080-8080"}, egress(certified))
+	assert.Equal(t, []string{"8080-8080"}, egress(openToAll))
+}
+
+// TestWeb_salesAreServedOnlyWhereTheWorldIsNotAdmitted is the template's half; the server's tests
+// show what withheld pages answer.
+func TestWeb_salesAreServedOnlyWhereTheWorldIsNotAdmitted(t *testing.T) {
+	for _, settings := range everyConfiguration() {
+		t.Run(strings.Join(settings, " "), func(t *testing.T) {
+			told := told(t, web(t, settings...))
+			world := slices.Equal(settings, openToAll)
+			assert.Equal(t, map[bool]string{true: "withheld", false: "served"}[world], told["WEB_SALES"])
+			login := slices.Equal(settings, loggedIn)
+			for _, name := range []string{"WEB_OIDC_ISSUER", "WEB_OIDC_CLIENT_ID", "WEB_OIDC_LOAD_BALANCER"} {
+				assert.Equal(t, login, told[name] != "", name)
+			}
+			certificate := login || slices.Equal(settings, certified)
+			assert.Equal(t, fmt.Sprint(certificate), told["WEB_TLS"])
+		})
+	}
+}
+
+func TestWeb_fleetGrowsAndRollsByItself(t *testing.T) {
+	want := map[string]struct {
+		instance, least, most string
+		requests              float64
+	}{
+		"lean":     {"t4g.nano", "2", "4", 3000},
+		"standard": {"t4g.micro", "2", "4", 6000},
+		"prod":     {"t4g.small", "2", "8", 12000},
+		"course":   {"t3.micro", "2", "4", 60},
+	}
+	for _, profile := range profiles {
+		t.Run(profile, func(t *testing.T) {
+			built := synth(t, "profile="+profile)
+			stack, want := built.templates["Web"], want[profile]
+			group := one(t, stack, "AWS::AutoScaling::AutoScalingGroup")
+			assert.Equal(t, want.least, group.Properties["MinSize"])
+			assert.Equal(t, want.most, group.Properties["MaxSize"])
+			assert.NotContains(t, group.Properties, "DesiredCapacity", "a deployment would undo what scaling did")
+			assert.Equal(t, "ELB", group.Properties["HealthCheckType"])
+			assert.EqualValues(t, 180, group.Properties["HealthCheckGracePeriod"])
+			assert.EqualValues(t, 60, group.Properties["DefaultInstanceWarmup"])
+			zones := map[string]bool{}
+			for _, subnet := range group.Properties["VPCZoneIdentifier"].([]any) {
+				_, r := built.find(built.target("Web", subnet))
+				zones[string(compact(r.Properties["AvailabilityZone"]))] = true
+				assert.Contains(t, built.target("Web", subnet), "ApplicationSubnet")
+			}
+			assert.Len(t, zones, 2)
+
+			data := one(t, stack, "AWS::EC2::LaunchTemplate").Properties["LaunchTemplateData"].(map[string]any)
+			assert.Equal(t, want.instance, data["InstanceType"])
+			assert.NotContains(t, data, "KeyName")
+			assert.Equal(t, map[string]any{"HttpTokens": "required", "HttpPutResponseHopLimit": 1.0},
+				data["MetadataOptions"])
+			assert.Equal(t, map[string]any{"Enabled": true}, data["Monitoring"])
+			assert.Contains(t, string(compact(data["BlockDeviceMappings"])), `"VolumeType":"gp3"`)
+
+			targets := map[string]any{}
+			for _, r := range stack.Resources {
+				if r.Type == "AWS::AutoScaling::ScalingPolicy" {
+					tracking := r.Properties["TargetTrackingConfiguration"].(map[string]any)
+					metric := tracking["PredefinedMetricSpecification"].(map[string]any)["PredefinedMetricType"]
+					targets[metric.(string)] = tracking["TargetValue"]
+				}
+			}
+			assert.Equal(t, map[string]any{"ALBRequestCountPerTarget": want.requests, "ASGAverageCPUUtilization": 60.0},
+				targets)
+			assert.Empty(t, rollsBlindly(stack))
+		})
+	}
+}
+
+// rollsBlindly says how a stack's refresh could take the fleet, or "".
+func rollsBlindly(stack template) string {
+	for id, r := range stack.Resources {
+		if r.Type != "AWS::AutoScaling::AutoScalingGroup" {
+			continue
+		}
+		raw := stack.raw["Resources"].(map[string]any)[id].(map[string]any)
+		policy, _ := raw["UpdatePolicy"].(map[string]any)
+		refresh, ok := policy["AutoScalingInstanceRefresh"].(map[string]any)
+		if !ok {
+			return "no instance refresh: a change replaces nothing"
+		}
+		preferences, _ := refresh["Preferences"].(map[string]any)
+		number := func(from map[string]any, name string) float64 { n, _ := from[name].(float64); return n }
+		alarms := string(compact(preferences["AlarmSpecification"]))
+		switch grace := number(r.Properties, "HealthCheckGracePeriod"); {
+		case refresh["Strategy"] != "Rolling" || number(preferences, "MinHealthyPercentage") < 100 ||
+			number(preferences, "MaxHealthyPercentage") != 150:
+			return "servers go before others come"
+		case number(preferences, "InstanceWarmup") < grace+30:
+			return "the refresh goes on while the health check is not yet looked at"
+		case number(preferences, "BakeTime") < 300 || !strings.Contains(alarms, "LoadBalancerErrors"):
+			return "errors that begin after the refresh roll nothing back"
+		}
+	}
+	return ""
+}
+
+func TestWeb_blindRefreshIsCaught(t *testing.T) {
+	built := synth(t, "profile=lean")
+	for name, change := range map[string]func(policy, refresh, preferences map[string]any){
+		"no refresh": func(policy, _, _ map[string]any) { delete(policy, "AutoScalingInstanceRefresh") },
+		"half of the servers": func(_, _, preferences map[string]any) {
+			preferences["MinHealthyPercentage"] = 50.0
+		},
+		"warm before the health check counts": func(_, _, preferences map[string]any) {
+			preferences["InstanceWarmup"] = 60.0
+		},
+		"no bake time": func(_, _, preferences map[string]any) { delete(preferences, "BakeTime") },
+		"no alarm":     func(_, _, preferences map[string]any) { delete(preferences, "AlarmSpecification") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			broken := changed(t, built, func(string, resource) {}).templates["Web"]
+			broken.raw = decoded(t, built.templates["Web"].raw)
+			for _, one := range broken.raw["Resources"].(map[string]any) {
+				if r := one.(map[string]any); r["Type"] == "AWS::AutoScaling::AutoScalingGroup" {
+					policy := r["UpdatePolicy"].(map[string]any)
+					refresh := policy["AutoScalingInstanceRefresh"].(map[string]any)
+					change(policy, refresh, refresh["Preferences"].(map[string]any))
+				}
+			}
+			assert.NotEmpty(t, rollsBlindly(broken))
+		})
+	}
+}
+
+func TestWeb_spotIsAboveTheMinimumOnly(t *testing.T) {
+	group := one(t, web(t, spot...), "AWS::AutoScaling::AutoScalingGroup").Properties
+	mixed := group["MixedInstancesPolicy"].(map[string]any)
+	assert.Equal(t, map[string]any{"OnDemandBaseCapacity": 2.0, "OnDemandPercentageAboveBaseCapacity": 0.0,
+		"SpotAllocationStrategy": "price-capacity-optimized"}, mixed["InstancesDistribution"])
+	assert.Equal(t, "2", group["MinSize"])
+	assert.Equal(t, true, group["CapacityRebalance"])
+	for _, profile := range profiles {
+		group := one(t, web(t, "profile="+profile), "AWS::AutoScaling::AutoScalingGroup").Properties
+		assert.NotContains(t, group, "MixedInstancesPolicy", profile)
+	}
+}
+
+func TestWeb_firewallStandsInProd(t *testing.T) {
+	for _, profile := range profiles {
+		built := synth(t, "profile="+profile)
+		want := map[bool]int{true: 1}[profile == "prod"]
+		assert.Equal(t, want, built.count("AWS::WAFv2::WebACL"), profile)
+		assert.Equal(t, want, built.count("AWS::WAFv2::WebACLAssociation"), profile)
+	}
+	built := synth(t, "profile=prod")
+	rules := string(compact(one(t, built.templates["Web"], "AWS::WAFv2::WebACL").Properties["Rules"]))
+	assert.Contains(t, rules, `"RateBasedStatement":{"AggregateKeyType":"IP","EvaluationWindowSec":300,"Limit":2000}`)
+	assert.Contains(t, rules, `"AWSManagedRulesCommonRuleSet"`)
+	association := one(t, built.templates["Web"], "AWS::WAFv2::WebACLAssociation").Properties
+	assert.Contains(t, built.target("Web", association["ResourceArn"]), "LoadBalancer")
+	assert.Contains(t, built.target("Web", association["WebACLArn"]), "Firewall")
+}
+
+// TestNetwork_serviceRolesAreThereBeforeTheyAreNeeded: Network is deployed long before Web.
+func TestNetwork_serviceRolesAreThereBeforeTheyAreNeeded(t *testing.T) {
+	for _, profile := range profiles {
+		var services []string
+		for id, r := range synth(t, "profile="+profile).templates["Network"].Resources {
+			if r.Type == "Custom::ServiceLinkedRole" {
+				create := fmt.Sprint(r.Properties["Create"])
+				assert.Contains(t, create, `"ignoreErrorCodesMatching":"InvalidInput"`, id)
+				assert.NotContains(t, r.Properties, "Delete", "the role is the account's")
+				_, service, _ := strings.Cut(create, `"AWSServiceName":"`)
+				service, _, _ = strings.Cut(service, `"`)
+				services = append(services, service)
+			}
+			for _, s := range policiesOf(r) {
+				if slices.Contains(list(s["Action"]), "iam:CreateServiceLinkedRole") {
+					assert.Regexp(t, `role/aws-service-role/[a-z]+\.amazonaws\.com/\*$`, rendered(s["Resource"]), id)
+				}
+			}
+		}
+		assert.ElementsMatch(t, []string{"autoscaling.amazonaws.com", "elasticloadbalancing.amazonaws.com",
+			"spot.amazonaws.com"}, services, profile)
+	}
+}
