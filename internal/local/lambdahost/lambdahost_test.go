@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"diecast/internal/local/gobuild"
 	"diecast/internal/local/installed"
 	"diecast/internal/local/server/servertest"
 )
@@ -50,7 +51,7 @@ func run(m *testing.M) int {
 
 var compileSpecimen = sync.OnceValues(func() (string, error) {
 	executable := filepath.Join(folder, bootstrap)
-	return executable, compile(context.Background(), filepath.Join("testdata", "specimen"), executable)
+	return executable, gobuild.Compile(context.Background(), filepath.Join("testdata", "specimen"), executable)
 })
 
 // specimen is the compiled test function.
