@@ -130,7 +130,7 @@ func only(form url.Values, names ...string) error {
 	for name := range form {
 		first, _, _ := strings.Cut(name, ".")
 		if first != "Action" && first != "Version" && !slices.Contains(names, first) {
-			return invalid("%s is not known here: of this action %s are", name, strings.Join(names, ", "))
+			return invalid("%s is not known here: of this action %s are", first, strings.Join(names, ", "))
 		}
 	}
 	return nil

@@ -17,6 +17,9 @@ const (
 	longestPause = 30 * time.Second
 	// lastRequests is how long what is under way may take when the whole group ends.
 	lastRequests = 5 * time.Second
+	// lastBreath is how long an instance may then take to end by itself. A server waits longer for
+	// requests that a load balancer may still send; here none comes.
+	lastBreath = 300 * time.Millisecond
 )
 
 var errStopped = errors.New("the group was stopped")
@@ -120,7 +123,7 @@ func (g *group) watch(i *instance) {
 // replaceLost replaces an instance that serves no more, until that succeeds or the group ends.
 func (g *group) replaceLost(i *instance) {
 	// An instance that has ended by itself was told of.
-	_ = g.retire(g.ctx, i)
+	_ = g.retire(g.ctx, g.ctx, i)
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		g.mutex.Lock()
 		executable := g.executable
@@ -151,7 +154,7 @@ func (g *group) replace(before *instance, executable string) error {
 		return err
 	}
 	g.admit(next, before)
-	if err := g.retire(g.ctx, before); err != nil {
+	if err := g.retire(g.ctx, g.ctx, before); err != nil {
 		g.Told(fmt.Sprintf("instance %s in %s: %v", before.id, before.zone, err))
 	}
 	return nil
@@ -213,14 +216,19 @@ func (g *group) stop(ctx context.Context) error {
 	instances := g.instances
 	g.instances = nil
 	g.mutex.Unlock()
-	ctx, cancel := context.WithTimeoutCause(ctx, lastRequests, errStopped)
+	draining, cancel := context.WithTimeoutCause(ctx, lastRequests, errStopped)
 	defer cancel()
-	var stopping sync.WaitGroup
+	var ending sync.WaitGroup
 	problems := make([]error, len(instances))
 	for n, i := range instances {
-		stopping.Go(func() { problems[n] = g.retire(ctx, i) })
+		ending.Go(func() {
+			problems[n] = g.Targets.Deregister(draining, i.id)
+			stopping, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), lastBreath, errStopped)
+			defer cancel()
+			problems[n] = errors.Join(problems[n], g.retire(draining, stopping, i))
+		})
 	}
-	stopping.Wait()
+	ending.Wait()
 	g.changing.Unlock()
 	g.work.Wait()
 	return errors.Join(problems...)

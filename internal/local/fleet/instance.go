@@ -43,7 +43,7 @@ func (g *group) launch(ctx context.Context, zone, executable string) (_ *instanc
 	i := &instance{id: newID(), zone: zone, executable: executable, launched: time.Now(), retired: make(chan struct{})}
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("instance %s in %s: %w", i.id, zone, errors.Join(err, g.retire(context.WithoutCancel(ctx), i)))
+			err = fmt.Errorf("instance %s in %s: %w", i.id, zone, errors.Join(err, g.retire(g.ctx, g.ctx, i)))
 		}
 	}()
 	if i.metadata, err = startMetadata(i.id, zone, g.host.options.Region); err != nil {
@@ -113,17 +113,20 @@ func (g *group) environment(i *instance, place server.Place) []string {
 }
 
 // retire drains an instance, for as long as the context lets it, and stops it, as far as it was
-// launched.
-func (g *group) retire(ctx context.Context, i *instance) error {
+// launched. The second context bounds the stop, beside Stopping.
+func (g *group) retire(draining, stopping context.Context, i *instance) error {
 	select {
 	case <-i.retired:
 		return nil
 	default:
 		close(i.retired)
 	}
-	problems := []error{g.Targets.Deregister(ctx, i.id)}
+	problems := []error{g.Targets.Deregister(draining, i.id)}
 	if i.server != nil {
-		problems = append(problems, i.server.Stop(context.WithoutCancel(ctx))) // bounded by Stopping
+		// An end of the whole group waits for nobody.
+		if err := i.server.Stop(stopping); !errors.Is(err, errStopped) {
+			problems = append(problems, err)
+		}
 	}
 	if i.metadata != nil {
 		problems = append(problems, i.metadata.stop())
