@@ -74,7 +74,7 @@ $(MARIADB_HOME):
 	@internal/local/mariadb/install.sh "$(DIECAST_CACHE)"
 
 node_modules/.complete: package-lock.json
-	@echo "setup: the CDK command line and Node engines, 27 MB to download, once for this checkout -> node_modules"
+	@echo "setup: the CDK command line, Node engines and a browser for tests, 100 MB to download, once for this checkout -> node_modules"
 	@npm ci --silent
 	@touch $@
 
@@ -119,7 +119,7 @@ test: check ## Everything that must hold: `check`, every engine, every template,
 	@go vet ./...
 	@go tool staticcheck ./...
 	@# The ETL job's tests wait for Spark most of the time: they run beside Go's.
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-go test-etl
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-go test-etl test-etl-spark4
 	@echo "test: contracts from Python"
 	@$(PYTHON_BIN)python -m pytest -q test/contracts
 	@$(MAKE) --no-print-directory test-training validate
@@ -186,6 +186,7 @@ train: $(TRAINING_HOME)/.complete ## Train the shipped model anew on the generat
 .PHONY: bench
 bench: setup ## Measure and print a table with the machine's description
 	@go run ./test/bench $(shell git grep -l '^func Benchmark' -- '*_test.go' | xargs -n 1 dirname | sort -u | sed 's,^,./,')
+	@$(MAKE) --no-print-directory bench-etl
 
 .PHONY: clean
 clean: ## Remove what was built here; installed tools stay in the cache

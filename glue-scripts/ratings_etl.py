@@ -1,11 +1,11 @@
 """The batch job: from the shop's MySQL database to a published training set and sales mart in the
 data lake.
 
-One run checks the source's contract, reads its tables, joins them, checks their quality, writes a
-folder ratings_ml_training/<run_id>/ of tables with a manifest.json last, and then publishes it by
-one conditional write of ratings_ml_training/published.json. Until that write nothing that is
-published has changed; a run that fails or dies leaves it as it was. The contract of a run is
-docs/schemas/training_set_manifest.schema.json, that of what a run tells of itself
+One run checks the source's contract, reads its tables, joins and writes them into a folder
+ratings_ml_training/<run_id>/, judges their quality, completes the folder with a manifest.json, and
+then publishes it by one conditional write of ratings_ml_training/published.json. Until that write
+nothing that is published has changed; a run that fails or dies leaves it as it was. The contract of
+a run is docs/schemas/training_set_manifest.schema.json, that of what a run tells of itself
 training_set_outcome.schema.json, that of the pointer training_set_published.schema.json.
 
 The script runs on Glue 5.1 and on a laptop alike: a plain SparkSession, boto3, nothing else, one
@@ -26,6 +26,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -37,7 +38,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from py4j.protocol import Py4JJavaError
-from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import Column, DataFrame, Observation, SparkSession, Window
 from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
 
 if TYPE_CHECKING:
@@ -297,6 +298,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
         _reference(PRODUCT_CODE, PRODUCTS, PRODUCT_FOUND),
     ),
 }
+# The source's table whose rows become those of a table that may leave some of them out.
+ORIGIN = {RATINGS: RATINGS, SALES: ORDER_DETAILS}
 # Tables without which there is nothing to publish.
 NOT_EMPTY = (RATINGS, CUSTOMERS, PRODUCTS)
 
@@ -468,6 +471,7 @@ def calendar(sales: DataFrame) -> DataFrame:
 # --------------------------------------------------------------------------------------------------
 
 REASONS = "reasons"  # of a row to be quarantined
+DOUBLED = "doubled"  # marks a row whose keys another row has, too
 DELETED = "deleted"  # marks a row that the source has deleted since it was read
 DELETED_REASON = "orphan by concurrent delete: the source deleted the row and its parent while the run read"
 
@@ -506,64 +510,117 @@ class Quality:
 
 
 def judged(frame: DataFrame, table: str) -> DataFrame:
-    """The rows with the reasons for which each would be quarantined, none for a good one."""
-    reasons = [F.when(F.expr(rule.breach), F.lit(rule.reason)) for rule in RULES[table]]
-    broken = F.array_compact(F.array(*reasons))
+    """The rows with the reasons for which each would be quarantined, null for a good one."""
+    rules = RULES[table]
+    breaches = functools.reduce(lambda left, right: left | right, (F.expr(rule.breach) for rule in rules))
+    # Good rows, nearly all, never come to make a list of nothing; array_compact would keep Spark
+    # from compiling the whole stage.
+    reasons = F.array(*(F.when(F.expr(rule.breach), F.lit(rule.reason)) for rule in rules))
+    broken = F.when(breaches, F.array_except(reasons, F.array(F.lit(None).cast("string"))))
     if DELETED in frame.columns:
         broken = F.when(F.col(DELETED), F.array(F.lit(DELETED_REASON))).otherwise(broken)
     return frame.withColumn(REASONS, broken)
 
 
-def measure(frame: DataFrame, table: str, tolerance: float) -> Quality:
-    """Holds a judged table to all its rules: to those for rows in one aggregation, and then its
-    keys.
+def arranged(frame: DataFrame, table: str, files: int) -> DataFrame:
+    """The rows in this many partitions, each sorted by the table's keys; of a table with rules,
+    with DOUBLED where the row before has the same keys.
 
-    Keys are unique and tables of NOT_EMPTY have rows, without tolerance; rows that break other
-    rules may be up to this share.
+    Rows with an incomplete key are no doubles: completeness is a rule of its own.
     """
-    rules, keys = RULES[table], KEYS[table]
-    counted = ~F.col(DELETED) if DELETED in frame.columns else F.lit(True)
-    complete = functools.reduce(lambda left, right: left & right, (F.col(key).isNotNull() for key in keys))
-    measures = [
-        F.count(F.lit(1)).alias("rows"),
-        F.count(F.when(counted & (F.size(REASONS) > 0), 1)).alias("quarantined"),
-        F.count(F.when(~counted, 1)).alias("deleted"),
-    ]
-    for i, rule in enumerate(rules):
+    first, *others = KEYS[table]
+    spread = frame.repartition(1) if files == 1 else frame.repartitionByRange(files, first)
+    in_order = spread.sortWithinPartitions(first, *others)
+    if table not in RULES:
+        return in_order
+    # Rows of one first key share a partition and lie in this order: it costs no further sorting.
+    window = Window.partitionBy(first).orderBy(*(others or [first]))
+    same = [F.lag(key).over(window) == F.col(key) for key in KEYS[table]]
+    doubled = functools.reduce(lambda left, right: left & right, same)
+    return in_order.withColumn(DOUBLED, F.coalesce(doubled, F.lit(False)))
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What one pass counts of a judged table: all rows, those with reasons to be quarantined, and
+    those whose keys another row has, too.
+    """
+
+    rows: int
+    quarantined: int = 0
+    doubled: int = 0
+
+
+def counts(table: str) -> list[Column]:
+    """The aggregates of Counts over an arranged table, named like its fields."""
+    measures = [F.count(F.lit(1)).alias("rows")]
+    if table in RULES:
+        measures += [
+            F.count(REASONS).alias("quarantined"),
+            F.count(F.when(F.col(DOUBLED), 1)).alias("doubled"),
+        ]
+    return measures
+
+
+def details(bad: DataFrame | None, table: str) -> dict[str, Any]:
+    """Over the rows that break a rule, rule by rule: how many, and an example; and how many the
+    source has deleted meanwhile. None has nothing to tell.
+    """
+    if bad is None:
+        return {}
+    counted = ~F.col(DELETED) if DELETED in bad.columns else F.lit(True)
+    measures = [F.count(F.when(~counted, 1)).alias("deleted")]
+    for i, rule in enumerate(RULES[table]):
         broken = counted & F.expr(rule.breach)
         measures += [
             F.count(F.when(broken, 1)).alias(f"rows{i}"),
             F.min(F.when(broken, F.col(rule.column).cast("string"))).alias(f"found{i}"),
         ]
-    row = frame.agg(*measures).collect()[0].asDict()
-    rows, quarantined = row["rows"], row["quarantined"]
-    # Beside the other measures a count of distinct keys would carry all of them for every row.
-    twice = frame.where(complete).groupBy(*keys).count().where("count > 1")
-    doubled = int(twice.agg(F.coalesce(F.sum(F.col("count") - 1), F.lit(0))).collect()[0][0])
-    tolerated = quarantined <= tolerance * rows
+    return bad.agg(*measures).collect()[0].asDict()
+
+
+def verdict(counted: Counts, told: Mapping[str, Any], table: str, tolerance: float) -> Quality:
+    """Holds a table to all its rules by its counts and the details of its bad rows.
+
+    Keys are unique and tables of NOT_EMPTY have rows, without tolerance; rows that break other
+    rules may be up to this share.
+    """
+    deleted = int(told.get("deleted", 0))
+    quarantined = counted.quarantined - deleted
+    tolerated = quarantined <= tolerance * counted.rows
+    doubled = counted.doubled
     findings = [
         Finding(
-            table, "unique", ", ".join(keys), "unique", "doubled" if doubled else "", doubled, doubled == 0
+            table,
+            "unique",
+            ", ".join(KEYS[table]),
+            "unique",
+            "doubled" if doubled else "",
+            doubled,
+            doubled == 0,
         )
     ]
     if table in NOT_EMPTY:
-        findings.append(Finding(table, "not empty", "*", "at least one row", str(rows), 0, rows > 0))
-    for i, rule in enumerate(rules):
-        broken_rows = row[f"rows{i}"]
-        found = "" if not broken_rows else "null" if row[f"found{i}"] is None else row[f"found{i}"]
-        passed = broken_rows == 0 or tolerated
-        findings.append(Finding(table, rule.name, rule.column, rule.expected, found, broken_rows, passed))
-    return Quality(rows, quarantined, row["deleted"], tuple(findings))
+        findings.append(
+            Finding(table, "not empty", "*", "at least one row", str(counted.rows), 0, counted.rows > 0)
+        )
+    for i, rule in enumerate(RULES[table]):
+        broken = int(told.get(f"rows{i}", 0))
+        found = "" if not broken else "null" if told[f"found{i}"] is None else told[f"found{i}"]
+        findings.append(
+            Finding(table, rule.name, rule.column, rule.expected, found, broken, broken == 0 or tolerated)
+        )
+    return Quality(counted.rows, quarantined, deleted, tuple(findings))
 
 
 def good(frame: DataFrame, table: str) -> DataFrame:
     """The rows of a judged table that are published, with the table's columns."""
-    return conform(frame.where(F.size(REASONS) == 0), TABLES[table])
+    return conform(frame.where(F.isnull(REASONS)), TABLES[table])
 
 
 def bad(frame: DataFrame) -> DataFrame:
-    """The rows of a judged table that are quarantined, with their reasons."""
-    return frame.where(F.size(REASONS) > 0).drop(CUSTOMER_FOUND, PRODUCT_FOUND, ORDER_FOUND, DELETED)
+    """The rows of a judged table that are quarantined, with their reasons and marks."""
+    return frame.where(F.isnotnull(REASONS))
 
 
 # --------------------------------------------------------------------------------------------------
@@ -1102,29 +1159,38 @@ class Lake:
         """Bytes of a staged table."""
         return self.size(f"{self.run}/{STAGING}/{table}/")
 
-    def write(self, frame: DataFrame, table: str, size: int) -> int:
-        """Writes a table of the run, sorted by its keys, in files of a useful size; returns its
-        number of rows.
+    def write(self, frame: DataFrame, table: str, size: int) -> Counts:
+        """Writes the good rows of a table of the run, sorted by its keys, in files of a useful
+        size; counts all its rows in the same pass.
 
-        size is about how many bytes it will have, in Parquet.
+        A table with rules is judged already. size is about how many bytes it will have, in Parquet.
         """
-        files, keys = files_for(size), KEYS[table]
-        spread = frame.repartition(1) if files == 1 else frame.repartitionByRange(files, *keys)
         counter = Observation()
-        writer = (
-            spread.sortWithinPartitions(*keys)
-            .observe(counter, F.count(F.lit(1)).alias("rows"))
-            .write.mode("overwrite")
-            .format(self.settings.format)
-            .options(**FORMAT_OPTIONS[self.settings.format])
-        )
-        writer.save(self.path(f"{self.run}/{table}"))
-        return int(counter.get["rows"])
+        counted = arranged(frame, table, files_for(size)).observe(counter, *counts(table))
+        good_rows = good(counted, table) if table in RULES else conform(counted, TABLES[table])
+        good_rows.write.mode("overwrite").format(self.settings.format).options(
+            **FORMAT_OPTIONS[self.settings.format]
+        ).save(self.path(f"{self.run}/{table}"))
+        return Counts(**{name: int(value) for name, value in counter.get.items()})
+
+    def written(self, table: str) -> DataFrame:
+        """A table of the run as it was written; of one in CSV, texts that were null are empty.
+
+        CSV knows no difference, and the texts that are read again are never null, by RULES.
+        """
+        rows = self.read(table, self.settings.format, [self.path(f"{self.run}/{table}")])
+        return rows.fillna("") if self.settings.format == "csv" else rows
+
+    def read(self, table: str, file_format: str, paths: Sequence[str]) -> DataFrame:
+        """The rows of a table's files."""
+        reader = self.spark.read.schema(schema_of(TABLES[table])).format(file_format)
+        return reader.options(**FORMAT_OPTIONS[file_format]).load(list(paths))
 
     def quarantine(self, frame: DataFrame, table: str) -> str:
         """Writes rows that are not published as lines of JSON, and returns where they are."""
         folder = self.path(f"{QUARANTINE}/{self.settings.run_id}/{table}/")
-        frame.repartition(1).write.mode("overwrite").option("ignoreNullFields", "false").json(folder)
+        rows = frame.drop(CUSTOMER_FOUND, PRODUCT_FOUND, ORDER_FOUND, DELETED).repartition(1)
+        rows.write.mode("overwrite").option("ignoreNullFields", "false").json(folder)
         return folder
 
     def files(self, table: str) -> list[dict[str, Any]]:
@@ -1190,8 +1256,7 @@ def previous_observations(lake: Lake, published: Publication) -> DataFrame | Non
     if table is None:
         return None
     paths = [lake.path(f"{PREFIX}/{published.run_id}/{file['path']}") for file in table["files"]]
-    reader = lake.spark.read.schema(schema_of(TABLES[OBSERVATIONS])).format(published.manifest["format"])
-    return reader.options(**FORMAT_OPTIONS[published.manifest["format"]]).load(paths)
+    return lake.read(OBSERVATIONS, published.manifest["format"], paths)
 
 
 def follow(lake: Lake, published: Publication) -> None:
@@ -1337,52 +1402,103 @@ def say(text: str) -> None:
 MAX_ORPHANS = 1000  # rows about which the source is asked again; more are no accident of timing
 
 
-def assess(
-    outcome: Outcome, source: Source, frame: DataFrame, table: str, origin: str, tolerance: float
-) -> DataFrame:
-    """Judges a joined table and records the verdict; raises JobError where it may not be published.
+def rejected(source: Source, frame: DataFrame, table: str) -> DataFrame:
+    """The bad rows of a judged table, with their last reasons.
 
-    Rows whose parents are missing are looked up in the source's table origin once more: those that
-    are gone were deleted together with their parents while the run read, and are no fault of the
-    data.
+    Rows whose parents are missing are looked up in the source once more: those that are gone were
+    deleted together with their parents while the run read, and are no fault of the data.
     """
-    result = judged(frame, table)
-    quality = measure(result, table, tolerance)
+    found = bad(frame).persist()
     keys = KEYS[table]
-    missing = [finding for finding in quality.findings if finding.rule == "reference" and finding.rows]
-    if missing:
-        orphan = functools.reduce(
-            lambda left, right: left | right,
-            (F.expr(rule.breach) for rule in RULES[table] if rule.name == "reference"),
-        )
-        rows = [
-            (int(row[0]), str(row[1]))
-            for row in result.where(orphan).select(*keys).dropna().limit(MAX_ORPHANS + 1).collect()
-        ]
-        gone = set(rows) - source.still_there(origin, keys, rows) if 0 < len(rows) <= MAX_ORPHANS else set()
-        if gone:
-            columns = {name: TABLES[table][name] for name in keys}
-            deleted = marked(source.spark.createDataFrame(sorted(gone), schema_of(columns)), DELETED)
-            joined = frame.join(F.broadcast(deleted), list(keys), "left")
-            result = judged(joined.withColumn(DELETED, F.coalesce(DELETED, F.lit(False))), table)
-            quality = measure(result, table, tolerance)
-            say(f"{table}: {quality.deleted} rows: {DELETED_REASON}")
-    record(outcome, table, quality, tolerance)
-    return result
+    references = [F.expr(rule.breach) for rule in RULES[table] if rule.name == "reference"]
+    orphan = functools.reduce(lambda left, right: left | right, references, F.lit(False))
+    rows = [
+        (int(row[0]), str(row[1]))
+        for row in found.where(orphan).select(*keys).dropna().limit(MAX_ORPHANS + 1).collect()
+    ]
+    if not 0 < len(rows) <= MAX_ORPHANS:
+        return found
+    gone = set(rows) - source.still_there(ORIGIN[table], keys, rows)
+    if not gone:
+        return found
+    say(f"{table}: {len(gone)} rows: {DELETED_REASON}")
+    columns = {name: TABLES[table][name] for name in keys}
+    deleted = marked(source.spark.createDataFrame(sorted(gone), schema_of(columns)), DELETED)
+    joined = found.join(F.broadcast(deleted), list(keys), "left")
+    return judged(joined.withColumn(DELETED, F.coalesce(DELETED, F.lit(False))), table)
 
 
-def record(outcome: Outcome, table: str, quality: Quality, tolerance: float) -> None:
-    """Keeps a verdict in the outcome; raises JobError where it forbids to publish."""
-    outcome.findings += quality.findings
-    outcome.rows_quarantined[table] = quality.quarantined
-    outcome.rows_deleted[table] = quality.deleted
-    if quality.broken:
+def assess(
+    lake: Lake,
+    source: Source,
+    outcome: Outcome,
+    frames: Mapping[str, DataFrame],
+    counted: Mapping[str, Counts],
+) -> None:
+    """Judges the written tables by their rules and records the verdicts; raises JobError where one
+    forbids to publish, else puts the rows that are left out into quarantine.
+    """
+    refused: list[str] = []
+    broken: list[Finding] = []
+    out: dict[str, DataFrame] = {}
+    for table, frame in frames.items():
+        tolerance = lake.settings.max_quarantined if table in ORIGIN else 0
+        if counted[table].quarantined:
+            out[table] = rejected(source, frame, table)
+        quality = verdict(counted[table], details(out.get(table), table), table, tolerance)
+        outcome.findings += quality.findings
+        outcome.rows_quarantined[table] = quality.quarantined
+        outcome.rows_deleted[table] = quality.deleted
+        if quality.broken:
+            broken += quality.broken
+            share = f"{quality.quarantined} of {quality.rows} rows"
+            refused.append(f"{table}: {share} break a rule, allowed is a share of {tolerance:g}")
+    if refused:
         raise JobError(
-            f"{table}: {quality.quarantined} of {quality.rows} rows break a rule, allowed is a share of"
-            f" {tolerance:g};"
-            " nothing is published. Mend these in the source, or raise --max-quarantined:",
-            quality.broken,
+            f"{'; '.join(refused)}; nothing is published."
+            " Mend these in the source, or raise --max-quarantined:",
+            broken,
         )
+    for table, frame in out.items():
+        outcome.quarantine.append(lake.quarantine(frame, table))
+
+
+def write_tables(
+    lake: Lake, staged: Mapping[str, DataFrame], before: Publication, moment: datetime
+) -> tuple[dict[str, DataFrame], dict[str, Counts]]:
+    """Writes all tables of the run; returns those with rules as they were judged, in the order of
+    their rules, and the counts of all.
+
+    Tables that do not wait for each other are written side by side: one alone leaves most of the
+    executors idle while it is sorted and stored.
+    """
+    previous = previous_observations(lake, before)
+    customers, products = staged[CUSTOMERS], staged[PRODUCTS]
+    frames = {
+        CUSTOMERS: judged(customers, CUSTOMERS),
+        PRODUCTS: judged(products, PRODUCTS),
+        RATINGS: judged(rated(dated(staged[RATINGS], previous, moment), customers, products), RATINGS),
+        SALES: judged(sold(staged[ORDER_DETAILS], staged[ORDERS], customers, products), SALES),
+    }
+    sizes = {table: lake.staged_bytes(ORIGIN.get(table, table)) for table in frames}
+    seen_before = before.manifest.get("tables", {}).get(OBSERVATIONS, {}).get("files", [])
+    sizes[OBSERVATIONS] = sizes[RATINGS] + sum(file["bytes"] for file in seen_before)
+
+    def ratings() -> dict[str, Counts]:
+        counted = lake.write(frames[RATINGS], RATINGS, sizes[RATINGS])
+        seen = observed(previous, lake.written(RATINGS))
+        return {RATINGS: counted, OBSERVATIONS: lake.write(seen, OBSERVATIONS, sizes[OBSERVATIONS])}
+
+    def sales() -> dict[str, Counts]:
+        counted = lake.write(frames[SALES], SALES, sizes[SALES])
+        return {SALES: counted, DATES: lake.write(calendar(lake.written(SALES)), DATES, 0)}
+
+    def parents() -> dict[str, Counts]:
+        return {table: lake.write(frames[table], table, sizes[table]) for table in (CUSTOMERS, PRODUCTS)}
+
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        parts = [pool.submit(part) for part in (ratings, sales, parents)]
+    return frames, {table: each for part in parts for table, each in part.result().items()}
 
 
 def produce(
@@ -1405,48 +1521,19 @@ def produce(
             wanted = table.columns(found[name])
             staged[name], outcome.rows_read[name] = lake.stage(source.table(name, wanted, about[name]), name)
             say(f"read {outcome.rows_read[name]} rows of {name}")
-    previous = previous_observations(lake, before)
-    tolerance = settings.max_quarantined
-    with outcome.during("quality"):
-        for name in (CUSTOMERS, PRODUCTS):
-            record(outcome, name, measure(judged(staged[name], name), name, 0), 0)
-        ratings = assess(
-            outcome,
-            source,
-            rated(dated(staged[RATINGS], previous, moment), staged[CUSTOMERS], staged[PRODUCTS]),
-            RATINGS,
-            RATINGS,
-            tolerance,
-        )
-        sales = assess(
-            outcome,
-            source,
-            sold(staged[ORDER_DETAILS], staged[ORDERS], staged[CUSTOMERS], staged[PRODUCTS]),
-            SALES,
-            ORDER_DETAILS,
-            tolerance,
-        )
     with outcome.during("write"):
-        for name, frame in ((RATINGS, ratings), (SALES, sales)):
-            if outcome.rows_quarantined[name] or outcome.rows_deleted[name]:
-                outcome.quarantine.append(lake.quarantine(bad(frame), name))
-        published_ratings, published_sales = good(ratings, RATINGS), good(sales, SALES)
-        seen_before = sum(
-            file["bytes"] for file in before.manifest.get("tables", {}).get(OBSERVATIONS, {}).get("files", [])
-        )
-        tables = {
-            RATINGS: (published_ratings, lake.staged_bytes(RATINGS)),
-            PRODUCTS: (conform(staged[PRODUCTS], TABLES[PRODUCTS]), lake.staged_bytes(PRODUCTS)),
-            CUSTOMERS: (conform(staged[CUSTOMERS], TABLES[CUSTOMERS]), lake.staged_bytes(CUSTOMERS)),
-            SALES: (published_sales, lake.staged_bytes(ORDER_DETAILS)),
-            DATES: (calendar(published_sales), 0),
-            OBSERVATIONS: (observed(previous, published_ratings), lake.staged_bytes(RATINGS) + seen_before),
+        frames, counted = write_tables(lake, staged, before, moment)
+    with outcome.during("quality"):
+        assess(lake, source, outcome, frames, counted)
+    outcome.rows_published = {table: each.rows - each.quarantined for table, each in counted.items()}
+    described = {
+        name: {
+            "rows": outcome.rows_published[name],
+            "columns": [{"name": column, "type": kind} for column, kind in columns.items()],
+            "files": lake.files(name),
         }
-        described = {}
-        for name, (frame, size) in tables.items():
-            rows = outcome.rows_published[name] = lake.write(frame, name, size)
-            columns = [{"name": column, "type": kind} for column, kind in TABLES[name].items()]
-            described[name] = {"rows": rows, "columns": columns, "files": lake.files(name)}
+        for name, columns in TABLES.items()
+    }
     manifest = {
         "schema_version": 1,
         "run_id": settings.run_id,

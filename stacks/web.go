@@ -1,7 +1,6 @@
 package stacks
 
 import (
-	"fmt"
 	"strconv"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
@@ -126,19 +125,20 @@ func (w *Web) environment(cfg config.Config, batch *Batch) environment.Web {
 			Host: *batch.Source.Host(), Port: *batch.Source.Port(), Name: batch.Source.Name(),
 			User: sql.WebReader, Auth: environment.IAM, TLS: environment.VerifyFull, Region: *w.Stack.Region(),
 		},
-		ListenPort:     strconv.Itoa(webPort),
+		Port:           strconv.Itoa(webPort),
 		Sales:          environment.Withheld,
 		Refresh:        environment.Seconds(seconds(60 * cfg.Web.RefreshMinutes)),
 		Drain:          environment.Seconds(seconds(webDrainSeconds)),
-		HTTPS:          fmt.Sprint(cfg.Web.CertificateARN != ""),
+		HTTPS:          environment.Switch(cfg.Web.CertificateARN != ""),
 		FrameAncestors: cfg.Web.FrameAncestors,
 	}
 	if cfg.Web.ServesSales() {
 		told.Sales = environment.Served
 	}
 	if cfg.Web.OIDC.On() {
-		told.OIDCIssuer, told.OIDCClientID = cfg.Web.OIDC.Issuer, cfg.Web.OIDC.ClientID
-		told.OIDCLoadBalancer = *w.Balancer.ARN()
+		told.OIDC = environment.OIDC{
+			Issuer: cfg.Web.OIDC.Issuer, ClientID: cfg.Web.OIDC.ClientID, LoadBalancer: *w.Balancer.ARN(),
+		}
 	}
 	return told
 }

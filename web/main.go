@@ -1,19 +1,155 @@
-// Command web answers the load balancer's health check, and nothing else.
+// Command web is the platform's web server: sales dashboards, health and provenance. It runs on the
+// instances of an Auto Scaling group behind a load balancer, and as it is on a laptop. Its
+// environment is environment.Web.
 package main
 
 import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
 	"log/slog"
-	"net/http"
+	"net"
 	"os"
+	"os/signal"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
+
+	"diecast/internal/awsdb"
+	"diecast/internal/environment"
+	"diecast/internal/sales"
+	"diecast/web/lifetime"
+	"diecast/web/login"
+	"diecast/web/server"
 )
 
 func main() {
-	routes := http.NewServeMux()
-	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write([]byte("ok\n"))
-	})
-	server := &http.Server{Addr: ":" + os.Getenv("WEB_PORT"), Handler: routes, ReadHeaderTimeout: 5 * time.Second}
-	slog.New(slog.NewJSONHandler(os.Stdout, nil)).Error("the server ended", "error", server.ListenAndServe())
-	os.Exit(1)
+	logger := slog.New(slog.NewJSONHandler(os.Stdout, nil))
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	if err := run(ctx, logger, environment.OfProcess()); err != nil {
+		logger.Error("the server ends", "error", err)
+		os.Exit(1)
+	}
+}
+
+// run serves until the context ends, and then until the load balancer has left.
+func run(ctx context.Context, logger *slog.Logger, variables map[string]string) (err error) {
+	started := time.Now()
+	settings, err := environment.Read[environment.Web](variables)
+	if err != nil {
+		return err
+	}
+	address, err := awsdb.SettingsOf(settings.Database)
+	if err != nil {
+		return err
+	}
+	configuration, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return fmt.Errorf("AWS configuration: %w", err)
+	}
+	pool, err := awsdb.OpenMySQL(address, configuration)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, pool.Close()) }()
+	version, err := programHash()
+	if err != nil {
+		return err
+	}
+	var provenance atomic.Pointer[server.Provenance]
+	provenance.Store(&server.Provenance{Version: version, Started: started})
+	refresher := sales.NewRefresher(sales.NewDatabase(pool), time.Duration(settings.Refresh), logger)
+	options := server.Options{
+		Sales:      refresher.State,
+		Provenance: func() server.Provenance { return *provenance.Load() },
+		Withhold:   settings.Sales == environment.Withheld,
+		TLS:        bool(settings.HTTPS), FrameAncestors: settings.FrameAncestors, Logger: logger,
+	}
+	if settings.OIDC.Required() {
+		options.Login, err = login.New(login.Options{Issuer: settings.Issuer, ClientID: settings.ClientID,
+			LoadBalancer: settings.LoadBalancer})
+		if err != nil {
+			return err
+		}
+	}
+	pages := server.New(options)
+	// Where the database is on this machine, so are those who look at the pages.
+	host := ""
+	if environment.Loopback(settings.Host) {
+		host = "127.0.0.1"
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort(host, settings.Port))
+	if err != nil {
+		return fmt.Errorf("WEB_PORT=%s: %w", settings.Port, err)
+	}
+	// What runs beside the pages ends after them: a draining server still has fresh figures.
+	background, end := context.WithCancel(context.WithoutCancel(ctx))
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer end()
+	if !options.Withhold {
+		beside.Go(func() { refresher.Run(background) })
+	}
+	beside.Go(func() { learnPlace(background, logger, configuration, &provenance) })
+	logger.Info("serving", "address", listener.Addr().String(), "version", version,
+		"start_ms", time.Since(started).Milliseconds())
+	return lifetime.Server{
+		Handler: pages, Drain: pages.Drain, Longest: time.Duration(settings.Drain), HealthPath: "/healthz",
+		Logger: logger,
+	}.Serve(ctx, listener)
+}
+
+// programHash names a build: it carries no stamp of its source's version.
+func programHash() (_ string, err error) {
+	path, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find this program: %w", err)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("read this program: %w", err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, file); err != nil {
+		return "", fmt.Errorf("read this program: %w", err)
+	}
+	return hex.EncodeToString(sum.Sum(nil))[:12], nil
+}
+
+// metadataTimeout is short: outside of EC2 there is no instance metadata.
+const metadataTimeout = 5 * time.Second
+
+// learnPlace asks the instance metadata service who this is. Pages do not wait for it.
+func learnPlace(program context.Context, logger *slog.Logger, configuration aws.Config,
+	provenance *atomic.Pointer[server.Provenance]) {
+	ctx, cancel := context.WithTimeout(program, metadataTimeout)
+	defer cancel()
+	client := imds.NewFromConfig(configuration)
+	read := func(path string) (text string, err error) {
+		answer, err := client.GetMetadata(ctx, &imds.GetMetadataInput{Path: path})
+		if err != nil {
+			return "", err
+		}
+		defer func() { err = errors.Join(err, answer.Content.Close()) }()
+		content, err := io.ReadAll(io.LimitReader(answer.Content, 256))
+		return string(content), err
+	}
+	instance, err := read("instance-id")
+	zone, zoneErr := read("placement/availability-zone")
+	if err = errors.Join(err, zoneErr); err != nil && program.Err() == nil {
+		logger.Warn("the instance metadata service does not answer: pages do not name the instance", "error", err)
+	}
+	known := *provenance.Load()
+	known.Instance, known.Zone = instance, zone
+	provenance.Store(&known)
 }

@@ -5,13 +5,18 @@ Run it with `make bench-etl`; arguments are numbers of ratings, 100000 and 10000
 
 from __future__ import annotations
 
+import contextlib
 import os
+import platform
 import resource
+import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
+import pyspark
 import trustme
 from pyspark.sql import SparkSession
 
@@ -20,6 +25,7 @@ from tests.conftest import REGION, SCHEMA, Shop, job_environment, new_shop
 from tests.engines import S3, MariaDB, write_spark_defaults
 
 RATINGS_PER_CUSTOMER = 100
+RUNS = 3
 
 
 def fill(shop: Shop, ratings: int) -> None:
@@ -61,7 +67,53 @@ def bare_copy(shop: Shop) -> float:
     return time.monotonic() - start
 
 
+def peak_megabytes(process: int) -> float:
+    """The most memory that a process had since the last call."""
+    status = Path(f"/proc/{process}/status").read_text()
+    (peak,) = (int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    Path(f"/proc/{process}/clear_refs").write_text("5")
+    return peak / 1024
+
+
+def spread(values: list[float]) -> str:
+    """Median, least and greatest."""
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def measure(shop: Shop, ratings: int) -> None:
+    """Runs copy and job in turns, and prints what they took."""
+    gateway: Any = shop.spark.sparkContext._gateway  # PySpark has no public way to its process
+    java = gateway.proc.pid
+    peak_megabytes(java)
+    copies, runs, peaks = [], [], []
+    for _ in range(RUNS):
+        copies.append(bare_copy(shop))
+        peak_megabytes(java)
+        with contextlib.redirect_stdout(None):
+            seconds = shop.run().seconds
+        runs.append({stage: took for stage, took in seconds.items() if stage != "session"})
+        peaks.append(peak_megabytes(java))
+    whole = [sum(stages.values()) for stages in runs]
+    stages = {stage: statistics.median(run[stage] for run in runs) for stage in runs[0]}
+    python = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{ratings} ratings, {RUNS} runs: median (least to greatest)")
+    print(f"  bare copy, s                  {spread(copies)}")
+    print(f"  whole job, s                  {spread(whole)}, by stage {stages}")
+    print(f"  read stage / bare copy        {ratio([run['read'] for run in runs], copies)}")
+    print(f"  whole job / bare copy         {ratio(whole, copies)}")
+    print(f"  ratings / s of the whole job  {spread([ratings / each for each in whole])}")
+    print(
+        f"  peak of the driver, MB        Python {python:.0f}, Java {spread(peaks)}; its heap's limit is 1024"
+    )
+
+
+def ratio(parts: list[float], wholes: list[float]) -> str:
+    """Run by run, as each pair ran side by side."""
+    return spread([part / whole for part, whole in zip(parts, wholes, strict=True)])
+
+
 def main(sizes: list[int]) -> None:
+    print(f"{os.cpu_count()} cores, {platform.machine()}, PySpark {pyspark.__version__}", flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder, s3 = Path(name), S3()
         mariadb = MariaDB(folder, trustme.CA())
@@ -72,24 +124,15 @@ def main(sizes: list[int]) -> None:
             os.environ.update(job_environment(folder, s3))
             start = time.monotonic()
             spark = SparkSession.builder.appName("bench").getOrCreate()
-            session = time.monotonic() - start
+            print(f"start of a session: {time.monotonic() - start:.1f} s", flush=True)
             warm = new_shop(spark, mariadb, s3)
             fill(warm, 10_000)
-            warm.run()
+            with contextlib.redirect_stdout(None):
+                warm.run()
             for size in sizes:
                 shop = new_shop(spark, mariadb, s3)
                 fill(shop, size)
-                copy = bare_copy(shop)
-                outcome = shop.run()
-                seconds = {stage: took for stage, took in outcome.seconds.items() if stage != "session"}
-                whole = sum(seconds.values())
-                print(f"{size} ratings: session {session:.1f} s, then {seconds}")
-                memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-                print(
-                    f"{size} ratings: bare copy {copy:.1f} s, read stage {seconds['read'] / copy:.2f} of it,"
-                    f" whole job {whole:.1f} s, {whole / copy:.2f} of it; {size / whole:.0f} ratings/s;"
-                    f" the driver's Python {memory:.0f} MB"
-                )
+                measure(shop, size)
             spark.stop()
         finally:
             s3.stop()

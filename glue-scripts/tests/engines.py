@@ -261,6 +261,11 @@ class Door:
                 self.end_headers()
                 self.wfile.write(content)
 
+            def handle(self) -> None:
+                # A reader of Parquet may have seen enough, and hang up.
+                with suppress(ConnectionError):
+                    super().handle()
+
             do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = pass_on  # noqa: N815 - http.server's names
 
             def handle_expect_100(self) -> bool:

@@ -151,6 +151,15 @@ BREACHES: list[tuple[str, str, str, dict[str, Any], str]] = [
 ]
 
 
+def counts(judged: DataFrame, table: str) -> etl.Counts:
+    return etl.Counts(**etl.arranged(judged, table, 1).agg(*etl.counts(table)).collect()[0].asDict())
+
+
+def broken(judged: DataFrame, table: str, tolerance: float) -> tuple[etl.Finding, ...]:
+    details = etl.details(etl.bad(judged), table)
+    return etl.verdict(counts(judged, table), details, table, tolerance).broken
+
+
 def test_every_rule_has_a_breach() -> None:
     declared = {(table, rule.name, rule.column) for table, rules in etl.RULES.items() for rule in rules}
     declared -= {("customers", "complete", "customerNumber"), ("products", "complete", "productCode")}
@@ -174,8 +183,9 @@ def test_each_rule_quarantines_its_breach_within_the_tolerance_and_forbids_above
     ).cache()
     for i, (_, name, column, change, found) in enumerate(cases):
         judged = etl.judged(every.where(f"case = {i}").drop("case"), table)
+        counted, details = counts(judged, table), etl.details(etl.bad(judged), table)
         for tolerance, passed in ((0.2, True), (0.19, False)):
-            quality = etl.measure(judged, table, tolerance)
+            quality = etl.verdict(counted, details, table, tolerance)
             assert (quality.rows, quality.quarantined) == (5, 1), change
             broken = [finding for finding in quality.findings if finding.rows and finding.rule != "not empty"]
             assert [(each.rule, each.column, each.found, each.rows, each.passed) for each in broken] == [
@@ -191,16 +201,32 @@ def test_each_rule_quarantines_its_breach_within_the_tolerance_and_forbids_above
 
 def test_a_parent_without_a_key_is_not_published(spark: SparkSession) -> None:
     customers = frame(spark, etl.TABLES["customers"], [(None, "Nantes", None, None, "France", None)])
-    (finding,) = etl.measure(etl.judged(customers, "customers"), "customers", 0).broken
+    (finding,) = broken(etl.judged(customers, "customers"), "customers", 0)
     assert (finding.rule, finding.column, finding.rows) == ("complete", "customerNumber", 1)
 
 
 def test_a_doubled_pair_and_an_empty_table_have_no_tolerance(spark: SparkSession) -> None:
     twice = etl.judged(frame(spark, RATED, [tuple(GOOD_RATING.get(name) for name in RATED)] * 2), "ratings")
-    (finding,) = etl.measure(twice, "ratings", 1.0).broken
+    (finding,) = broken(twice, "ratings", 1.0)
     assert (finding.rule, finding.column, finding.rows) == ("unique", "customerNumber, productCode", 1)
-    (finding,) = etl.measure(etl.judged(frame(spark, RATED, []), "ratings"), "ratings", 1.0).broken
+    (finding,) = broken(etl.judged(frame(spark, RATED, []), "ratings"), "ratings", 1.0)
     assert (finding.rule, finding.found) == ("not empty", "0")
+
+
+def test_in_many_files_doubles_are_found_and_incomplete_keys_are_none(spark: SparkSession) -> None:
+    def rating(customer: int | None, product: str | None) -> tuple[Any, ...]:
+        changed = {**GOOD_RATING, "customerNumber": customer, "productCode": product}
+        return tuple(changed.get(name) for name in RATED)
+
+    rows = [rating(i % 40, f"p{i // 40}") for i in range(400)]
+    rows += [rating(3, "p1"), rating(3, "p1"), rating(39, "p9")]
+    rows += [rating(None, "p1"), rating(None, "p1"), rating(3, None), rating(3, None)]
+    judged = etl.judged(frame(spark, RATED, rows), "ratings")
+    for files in (1, 3):
+        arranged = etl.arranged(judged, "ratings", files)
+        counted = etl.Counts(**arranged.agg(*etl.counts("ratings")).collect()[0].asDict())
+        assert counted == etl.Counts(rows=407, quarantined=4, doubled=3), files
+        assert arranged.rdd.getNumPartitions() == files
 
 
 def sales_by_day(spark: SparkSession, revenues: list[tuple[date, str, str]]) -> DataFrame:

@@ -1,42 +1,132 @@
 package environment
 
-import "errors"
-
-// Web is the environment of web: the source database by its reader's login, and how the pages are
-// served.
-type Web struct {
-	Database
-	// ListenPort is where requests come in.
-	ListenPort string `env:"WEB_PORT,notEmpty" help:"the port to listen on"`
-	Sales      Sales  `env:"WEB_SALES"`
-	// Refresh is how often figures are asked of the database.
-	Refresh Seconds `env:"WEB_REFRESH_SECONDS,notEmpty" help:"how often figures are asked of the database"`
-	// Drain is how long requests may take to end after SIGTERM.
-	Drain Seconds `env:"WEB_DRAIN_SECONDS,notEmpty" help:"how long requests may take to end"`
-	// HTTPS is "true" where clients reach the balancer by HTTPS.
-	HTTPS string `env:"WEB_TLS"`
-	// FrameAncestors are the origins that may embed pages, with spaces between.
-	FrameAncestors string `env:"WEB_FRAME_ANCESTORS"`
-	// OIDCIssuer, OIDCClientID and OIDCLoadBalancer are by whom, for whom and where people log in.
-	OIDCIssuer       string `env:"WEB_OIDC_ISSUER"`
-	OIDCClientID     string `env:"WEB_OIDC_CLIENT_ID"`
-	OIDCLoadBalancer string `env:"WEB_OIDC_LOAD_BALANCER"`
-}
-
-// Sales says whether pages with sales are served.
-type Sales string
-
-// Values of WEB_SALES.
-const (
-	Served   Sales = "served"
-	Withheld Sales = "withheld"
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
 )
 
-// Check names everything with which no page can be served.
+// Web is the environment of the web servers.
+type Web struct {
+	Database
+	// Port is text, as the database's is.
+	Port  string      `env:"WEB_PORT,notEmpty" help:"the port to listen on"`
+	Sales SalesAccess `env:"WEB_SALES,notEmpty" help:"served, or withheld where anybody can reach the balancer"`
+	// Refresh is how often the database is asked for sales.
+	Refresh Seconds `env:"WEB_REFRESH_SECONDS,notEmpty" help:"how often sales are read from the database"`
+	// Drain is the deregistration delay of the target group.
+	Drain Seconds `env:"WEB_DRAIN_SECONDS,notEmpty" help:"how long the server goes on after it was told to end"`
+	// HTTPS tells that clients reach the balancer by it only.
+	HTTPS Switch `env:"WEB_TLS"`
+	// FrameAncestors are the origins whose pages may frame these, with spaces between. Empty: none.
+	FrameAncestors string `env:"WEB_FRAME_ANCESTORS"`
+	OIDC
+}
+
+// OIDC is the login that the balancer asks for: all of it or nothing.
+type OIDC struct {
+	Issuer   string `env:"WEB_OIDC_ISSUER"`
+	ClientID string `env:"WEB_OIDC_CLIENT_ID"`
+	// LoadBalancer is the ARN of the balancer that signs who has logged in.
+	LoadBalancer string `env:"WEB_OIDC_LOAD_BALANCER"`
+}
+
+// SalesAccess says who may read sales.
+type SalesAccess string
+
+const (
+	// Served to everybody who reaches the server, or, with OIDC, to who has logged in.
+	Served SalesAccess = "served"
+	// Withheld from everybody: there is no login, and the world is admitted.
+	Withheld SalesAccess = "withheld"
+)
+
+// Switch is "true" or, where it is off, "false" or nothing.
+type Switch bool
+
+// UnmarshalText reads it.
+func (s *Switch) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "true":
+		*s = true
+	case "false", "":
+		*s = false
+	default:
+		return errors.New("true and false are allowed")
+	}
+	return nil
+}
+
+// MarshalText writes nothing where it is off.
+func (s Switch) MarshalText() ([]byte, error) {
+	if s {
+		return []byte("true"), nil
+	}
+	return nil, nil
+}
+
+const (
+	shortestRefresh = time.Minute
+	longestRefresh  = time.Hour
+	// longestDrain is that of a target group.
+	longestDrain = time.Hour
+)
+
+// Check names everything with which the server cannot serve.
 func (w Web) Check() error {
 	problems := []error{w.Database.Check()}
-	if w.Sales != Served && w.Sales != Withheld {
-		problems = append(problems, errors.New("WEB_SALES must be served or withheld"))
+	problem := func(format string, arguments ...any) {
+		problems = append(problems, fmt.Errorf(format, arguments...))
+	}
+	if port, err := strconv.Atoi(w.Port); w.Port != "" && (err != nil || port < 1 || port > 65535) {
+		problem("WEB_PORT is %q: a number from 1 to 65535 is allowed", w.Port)
+	}
+	if w.Sales != "" && w.Sales != Served && w.Sales != Withheld {
+		problem("WEB_SALES is %q: %s and %s are allowed", w.Sales, Served, Withheld)
+	}
+	if refresh := time.Duration(w.Refresh); refresh != 0 && (refresh < shortestRefresh || refresh > longestRefresh) {
+		problem("WEB_REFRESH_SECONDS is %d: 60 to 3600 are allowed", refresh/time.Second)
+	}
+	if drain := time.Duration(w.Drain); drain > longestDrain {
+		problem("WEB_DRAIN_SECONDS is %d: 1 to 3600 are allowed", drain/time.Second)
+	}
+	for _, origin := range strings.Fields(w.FrameAncestors) {
+		if !isOrigin(origin) {
+			problem("WEB_FRAME_ANCESTORS has %q: origins such as https://intranet.example.com are allowed,"+
+				" with spaces between them", origin)
+		}
+	}
+	problems = append(problems, w.OIDC.check())
+	return errors.Join(problems...)
+}
+
+// isOrigin says whether a text is scheme and host, and nothing that could end the directive.
+func isOrigin(text string) bool {
+	origin, err := url.Parse(text)
+	return err == nil && (origin.Scheme == "https" || origin.Scheme == "http") && origin.Host != "" &&
+		text == origin.Scheme+"://"+origin.Host && !strings.ContainsAny(text, ";,'\"")
+}
+
+// Required says whether a login is asked for.
+func (o OIDC) Required() bool { return o != OIDC{} }
+
+func (o OIDC) check() error {
+	if !o.Required() {
+		return nil
+	}
+	var problems []error
+	for _, one := range []struct{ variable, value, why string }{
+		{"WEB_OIDC_ISSUER", o.Issuer, "who issues the logins"},
+		{"WEB_OIDC_CLIENT_ID", o.ClientID, "the balancer's client at the issuer"},
+		{"WEB_OIDC_LOAD_BALANCER", o.LoadBalancer, "the ARN of the balancer that signs them"},
+	} {
+		if one.value == "" {
+			problems = append(problems, fmt.Errorf("%s is not set: %s; all three of WEB_OIDC_* are, or none",
+				one.variable, one.why))
+		}
 	}
 	return errors.Join(problems...)
 }

@@ -3,68 +3,36 @@ package source
 import (
 	"context"
 	"database/sql"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
-	"unicode/utf8"
 
-	"github.com/go-sql-driver/mysql"
+	"diecast/internal/sqlquery"
+	"diecast/internal/statementtime"
 )
-
-// Bounds of a query.
-const (
-	MaxQueryRows = 1000
-	// MaxQueryBytes of values keeps the answer below the 6 MB that a Lambda function may give, also
-	// after JSON's escapes.
-	MaxQueryBytes = 1 << 20
-	QueryTimeout  = 10 * time.Second
-)
-
-// How each server says that a statement took too long.
-const (
-	errorTimeMariaDB = 1969
-	errorTimeMySQL   = 3024
-)
-
-// Table is the answer to a query.
-type Table struct {
-	Columns []string `json:"columns"`
-	// Rows of values as text; null where there is none. Bytes that are no text are in hexadecimal,
-	// after 0x.
-	Rows [][]*string `json:"rows"`
-	// Truncated tells that there are more rows.
-	Truncated bool `json:"truncated"`
-}
 
 // reading are the words with which a statement that changes nothing begins.
 var reading = []string{"SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "TABLE", "VALUES"}
 
 // Query runs one read-only statement on a pool whose login is a reader's: its rights are what
-// protects the data, the rest are good manners. It gives at most MaxQueryRows rows and
-// MaxQueryBytes, and takes at most QueryTimeout.
-func Query(ctx context.Context, pool *sql.DB, statement string) (Table, error) {
-	return query(ctx, pool, statement, QueryTimeout)
+// protects the data, the rest are good manners. It gives at most sqlquery.MaxRows rows and
+// sqlquery.MaxBytes, and takes at most sqlquery.Timeout.
+func Query(ctx context.Context, pool *sql.DB, statement string) (sqlquery.Table, error) {
+	return query(ctx, pool, statement, sqlquery.Timeout)
 }
 
-func query(ctx context.Context, pool *sql.DB, statement string, limit time.Duration) (_ Table, err error) {
-	word := strings.ToUpper(strings.TrimLeft(firstWord(statement), "("))
-	if !slices.Contains(reading, word) {
-		return Table{}, fmt.Errorf(
-			"query: the statement begins with %.40q: %s are allowed", word, strings.Join(reading, ", "),
-		)
+func query(ctx context.Context, pool *sql.DB, statement string, limit time.Duration) (_ sqlquery.Table, err error) {
+	if err := sqlquery.Check(statement, reading...); err != nil {
+		return sqlquery.Table{}, err
 	}
 	tooLong := fmt.Errorf("query: the statement took more than %v", limit)
 	// The server ends the statement; this bound is for a server that has gone.
 	ctx, cancel := context.WithTimeoutCause(ctx, limit+time.Second, tooLong)
 	defer cancel()
 	defer func() {
-		var ended *mysql.MySQLError
 		switch {
 		case err == nil:
-		case errors.As(err, &ended) && (ended.Number == errorTimeMariaDB || ended.Number == errorTimeMySQL):
+		case statementtime.Exceeded(err):
 			err = tooLong
 		case ctx.Err() != nil:
 			err = context.Cause(ctx)
@@ -72,82 +40,43 @@ func query(ctx context.Context, pool *sql.DB, statement string, limit time.Durat
 	}()
 	connection, err := pool.Conn(ctx)
 	if err != nil {
-		return Table{}, fmt.Errorf("query: connect: %w", err)
+		return sqlquery.Table{}, fmt.Errorf("query: connect: %w", err)
 	}
 	defer func() { err = errors.Join(err, ignoreClosed(connection.Close())) }()
-	if err := limitTime(ctx, connection, limit); err != nil {
-		return Table{}, err
+	if err := statementtime.Limit(ctx, connection, limit); err != nil {
+		return sqlquery.Table{}, wrap("query", err)
 	}
 	transaction, err := connection.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		return Table{}, fmt.Errorf("query: begin: %w", err)
+		return sqlquery.Table{}, fmt.Errorf("query: begin: %w", err)
 	}
 	defer func() { err = errors.Join(err, ignoreDone(transaction.Rollback())) }()
 	rows, err := transaction.QueryContext(ctx, statement)
 	if err != nil {
-		return Table{}, fmt.Errorf("query: %w", err)
+		return sqlquery.Table{}, fmt.Errorf("query: %w", err)
 	}
 	defer rows.Close()
 	table, err := readTable(rows)
 	return table, wrap("query", err)
 }
 
-// firstWord of a statement, after comments that take a line.
-func firstWord(statement string) string {
-	for line := range strings.Lines(statement) {
-		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "--") || strings.HasPrefix(line, "#") {
-			continue
-		}
-		return strings.Fields(line)[0]
-	}
-	return ""
-}
-
-// limitTime has the server itself end a statement that takes too long: it does not notice that the
-// client has left.
-func limitTime(ctx context.Context, connection *sql.Conn, limit time.Duration) error {
-	var version string
-	if err := connection.QueryRowContext(ctx, "SELECT version()").Scan(&version); err != nil {
-		return fmt.Errorf("query: ask the server's version: %w", err)
-	}
-	statement := fmt.Sprintf("SET SESSION max_execution_time = %d", limit.Milliseconds())
-	if strings.Contains(version, "MariaDB") {
-		statement = fmt.Sprintf("SET SESSION max_statement_time = %f", limit.Seconds())
-	}
-	_, err := connection.ExecContext(ctx, statement)
-	return wrap("query: limit the time", err)
-}
-
-func readTable(rows *sql.Rows) (Table, error) {
+func readTable(rows *sql.Rows) (sqlquery.Table, error) {
 	names, err := rows.Columns()
 	if err != nil {
-		return Table{}, err
+		return sqlquery.Table{}, err
 	}
-	table := Table{Columns: names, Rows: [][]*string{}}
-	values, targets, bytes := make([]sql.RawBytes, len(names)), make([]any, len(names)), 0
+	table := sqlquery.NewTable(names)
+	values, targets := make([][]byte, len(names)), make([]any, len(names))
 	for i := range values {
-		targets[i] = &values[i]
+		targets[i] = (*sql.RawBytes)(&values[i])
 	}
 	for rows.Next() {
 		if err := rows.Scan(targets...); err != nil {
-			return Table{}, err
+			return sqlquery.Table{}, err
 		}
-		row := make([]*string, len(values))
-		for i, value := range values {
-			if value == nil {
-				continue
-			}
-			text := string(value)
-			if !utf8.ValidString(text) {
-				text = "0x" + hex.EncodeToString(value)
-			}
-			row[i], bytes = &text, bytes+len(text)
-		}
-		if len(table.Rows) == MaxQueryRows || bytes > MaxQueryBytes {
-			table.Truncated = true
+		if !table.Add(values) {
 			return table, nil
 		}
-		table.Rows = append(table.Rows, row)
 	}
 	return table, rows.Err()
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/source"
+	"diecast/internal/sqlquery"
 	scripts "diecast/sql"
 )
 
@@ -18,7 +19,7 @@ func TestQueriesAnswerAReader(t *testing.T) {
 	apply(t, pool, sample(nil))
 	reader := login(t, pool, scripts.ETLReader)
 	value := func(text string) *string { return &text }
-	for statement, expected := range map[string]source.Table{
+	for statement, expected := range map[string]sqlquery.Table{
 		"SELECT 1 AS a, NULL AS b, 1.50 AS c": {Columns: []string{"a", "b", "c"},
 			Rows: [][]*string{{value("1"), nil, value("1.50")}}},
 		"-- a comment\n# another\n (SELECT 'é' AS x) ": {Columns: []string{"x"},
@@ -30,7 +31,9 @@ func TestQueriesAnswerAReader(t *testing.T) {
 	} {
 		table, err := source.Query(t.Context(), reader, statement)
 		require.NoError(t, err, statement)
-		assert.Equal(t, expected, table, statement)
+		assert.Equal(t, expected.Columns, table.Columns, statement)
+		assert.Equal(t, expected.Rows, table.Rows, statement)
+		assert.False(t, table.Truncated, statement)
 	}
 	for _, statement := range []string{"SHOW TABLES FROM classicmodels", "DESCRIBE classicmodels.ratings",
 		"EXPLAIN SELECT * FROM classicmodels.ratings", "DESC classicmodels.orders"} {

@@ -43,8 +43,8 @@ var rules = []rule{{
 }, {
 	packages: []string{"diecast/internal/...", "diecast/config", "diecast/sql", "diecast/docs/...",
 		"diecast/training/..."},
-	not: []string{"diecast/cmd/...", "diecast/lambda/...", "diecast/stacks", "diecast/constructs/...",
-		"diecast/test/..."},
+	not: []string{"diecast/cmd/...", "diecast/lambda/...", "diecast/web/...", "diecast/stacks",
+		"diecast/constructs/...", "diecast/test/..."},
 	reason: "dependencies point one way: programs and stacks use what is shared, never back",
 }, {
 	packages: []string{"diecast/lambda/..."},
@@ -54,6 +54,15 @@ var rules = []rule{{
 	packages: []string{"diecast/lambda/..."},
 	not:      []string{"diecast/internal/local/...", "diecast/internal/assembly", "github.com/spf13/cobra"},
 	reason:   "what runs the laptop and the command line does not travel to AWS in every function",
+}, {
+	packages: []string{"diecast/web/..."},
+	not: []string{"diecast/cmd/...", "diecast/lambda/...", "diecast/stacks", "diecast/constructs/...",
+		"diecast/config", "diecast/internal/local/...", "diecast/internal/assembly", "github.com/spf13/cobra"},
+	reason: "a web server learns all that it needs from its environment, and starts on half a gigabyte",
+}, {
+	packages: []string{"diecast/web/server", "diecast/web/chart", "diecast/internal/sales"},
+	not:      []string{sdk},
+	reason:   "pages and figures are made without a cloud: only the program's main knows it",
 }, {
 	packages: []string{"diecast/constructs/..."},
 	not:      []string{"diecast/config", "diecast/stacks"},

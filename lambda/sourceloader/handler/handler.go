@@ -96,7 +96,7 @@ type Request struct {
 }
 
 // Handle answers a ResourceEvent with a ResourceAnswer, and a Request with a source.State,
-// source.Advanced or source.Table.
+// source.Advanced or sqlquery.Table.
 func (h Handler) Handle(ctx context.Context, payload json.RawMessage) (any, error) {
 	var kind struct {
 		RequestType *string `json:"RequestType"`

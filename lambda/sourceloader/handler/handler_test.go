@@ -21,6 +21,7 @@ import (
 	"diecast/internal/classicmodels"
 	"diecast/internal/local/mariadb/mariadbtest"
 	"diecast/internal/source"
+	"diecast/internal/sqlquery"
 	"diecast/lambda/sourceloader/handler"
 )
 
@@ -109,7 +110,7 @@ func TestDeploymentLoadsASampleOnce(t *testing.T) {
 	require.NoError(t, l.call(t, `{"action":"status"}`, &state))
 	assert.Equal(t, 2, state.AdvanceDays)
 	assert.EqualValues(t, 12, state.Tables["customers"])
-	var table source.Table
+	var table sqlquery.Table
 	require.NoError(
 		t, l.call(t, `{"action":"query","statement":"SELECT kind, advance_days FROM diecast.source_load"}`, &table),
 	)

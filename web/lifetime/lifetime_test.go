@@ -1,0 +1,163 @@
+package lifetime
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// running is a server whose pages wait where a test wants them to.
+type running struct {
+	address  string
+	end      context.CancelFunc
+	ended    chan error
+	draining chan struct{}
+	entered  chan struct{}
+	release  chan struct{}
+}
+
+func start(t *testing.T, longest time.Duration) *running {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	r := &running{address: "http://" + listener.Addr().String(), end: cancel, ended: make(chan error, 1),
+		draining: make(chan struct{}), entered: make(chan struct{}, 10), release: make(chan struct{})}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/page", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "page") })
+	mux.HandleFunc("/health", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("/slow", func(w http.ResponseWriter, _ *http.Request) {
+		r.entered <- struct{}{}
+		<-r.release
+		fmt.Fprint(w, "slow")
+	})
+	server := Server{Handler: mux, Drain: func() { close(r.draining) }, Longest: longest, HealthPath: "/health",
+		Logger: slog.New(slog.DiscardHandler)}
+	go func() { r.ended <- server.Serve(ctx, listener) }()
+	t.Cleanup(cancel)
+	return r
+}
+
+func (r *running) get(t *testing.T, path string) (string, *http.Response) {
+	t.Helper()
+	answer, err := http.Get(r.address + path)
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	require.NoError(t, err)
+	return string(text), answer
+}
+
+func TestADrainingServerAnswersUntilNobodyAsks(t *testing.T) {
+	r := start(t, 2*time.Second)
+	r.get(t, "/page")
+	begin := time.Now()
+	r.end()
+	<-r.draining
+	text, answer := r.get(t, "/page")
+	assert.Equal(t, "page", text)
+	assert.True(t, answer.Close, "a connection is not kept")
+	require.NoError(t, <-r.ended)
+	assert.Less(t, time.Since(begin), 2*time.Second, "it does not wait for the longest time")
+	_, err := net.Dial("tcp", strings.TrimPrefix(r.address, "http://"))
+	require.Error(t, err)
+}
+
+func TestARequestUnderWayIsAnsweredBeforeTheEnd(t *testing.T) {
+	r := start(t, time.Minute)
+	answers := make(chan string, 1)
+	go func() {
+		text, _ := r.get(t, "/slow")
+		answers <- text
+	}()
+	<-r.entered
+	r.end()
+	<-r.draining
+	select {
+	case err := <-r.ended:
+		require.Fail(t, "it ended with a request under way", "%v", err)
+	default:
+	}
+	close(r.release)
+	assert.Equal(t, "slow", <-answers)
+}
+
+func TestARequestThatNeverEndsIsCutOffAndTold(t *testing.T) {
+	r := start(t, 100*time.Millisecond)
+	go func() {
+		if answer, err := http.Get(r.address + "/slow"); err == nil {
+			_ = answer.Body.Close()
+		}
+	}()
+	<-r.entered
+	r.end()
+	require.ErrorContains(t, <-r.ended, "requests were still under way")
+	close(r.release)
+}
+
+func TestHealthChecksDoNotKeepAServerAlive(t *testing.T) {
+	r := start(t, 600*time.Millisecond)
+	r.end()
+	<-r.draining
+	begin := time.Now()
+	for {
+		answer, err := http.Get(r.address + "/health")
+		if err != nil {
+			break
+		}
+		require.NoError(t, answer.Body.Close())
+	}
+	require.NoError(t, <-r.ended)
+	assert.Less(t, time.Since(begin), 600*time.Millisecond)
+}
+
+// exchange sends a text as it is and reads the first line of the answer, and whether the connection
+// is closed after it.
+func exchange(t *testing.T, r *running, text string) string {
+	t.Helper()
+	connection, err := net.Dial("tcp", strings.TrimPrefix(r.address, "http://"))
+	require.NoError(t, err)
+	defer connection.Close()
+	require.NoError(t, connection.SetDeadline(time.Now().Add(4*headerTimeout)))
+	_, _ = io.WriteString(connection, text) // the server may have closed it before the end of the text
+	reader := bufio.NewReader(connection)
+	line, _ := reader.ReadString('\n')
+	_, err = io.Copy(io.Discard, reader)
+	if err != nil {
+		assert.NotErrorIs(t, err, context.DeadlineExceeded)
+		assert.NotContains(t, err.Error(), "timeout", "the connection hangs")
+	}
+	return strings.TrimSpace(line)
+}
+
+func TestAHeaderOfAMegabyteIsRefused(t *testing.T) {
+	r := start(t, time.Second)
+	long := strings.Repeat("a", 1<<20)
+	assert.Contains(t, exchange(t, r, "GET /page HTTP/1.1\r\nHost: a\r\nX-Long: "+long+"\r\n\r\n"),
+		"431 Request Header Fields Too Large")
+}
+
+func TestASlowClientIsCutOff(t *testing.T) {
+	r := start(t, time.Second)
+	begin := time.Now()
+	exchange(t, r, "GET /page HTTP/1.1\r\nHost: a\r\n") // and never the empty line
+	assert.Less(t, time.Since(begin), 2*headerTimeout)
+}
+
+func TestAListenerThatFailsIsTold(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	err = Server{Handler: http.NotFoundHandler(), Logger: slog.New(slog.DiscardHandler)}.Serve(t.Context(), listener)
+	require.ErrorContains(t, err, "serve on 127.0.0.1:")
+}

@@ -1,0 +1,191 @@
+// Package server is the web tier's pages: sales dashboards, health and provenance. It answers from
+// what it is given, the latest figures and who this instance is, and asks nobody while a page is
+// waited for. It does not know the database, and of AWS only how a load balancer signs a login.
+package server
+
+import (
+	"bytes"
+	"compress/gzip"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"diecast/internal/sales"
+)
+
+// Options of a server. Sales, Provenance and Logger are needed.
+type Options struct {
+	// Sales gives what is known at the moment. It must not wait.
+	Sales func() sales.State
+	// Provenance gives what is known of this instance.
+	Provenance func() Provenance
+	// Withhold sales from everybody.
+	Withhold bool
+	// Login checks that a request comes from somebody who has logged in; nil where nobody has to.
+	Login interface{ Check(*http.Request) error }
+	// TLS tells that clients come by HTTPS, so that browsers may be told to do nothing else.
+	TLS bool
+	// FrameAncestors are the origins that may frame the pages, with spaces between; empty: none.
+	FrameAncestors string
+	Logger         *slog.Logger
+	// Now is the clock. Default: time.Now.
+	Now func() time.Time
+}
+
+// Provenance says who answers.
+type Provenance struct {
+	// Instance and Zone are empty where there is no instance metadata.
+	Instance, Zone string
+	// Version is of the program, Started when it began.
+	Version string
+	Started time.Time
+}
+
+// Server answers requests. It is an http.Handler.
+type Server struct {
+	options  Options
+	headers  map[string]string
+	mux      *http.ServeMux
+	cache    cache
+	draining atomic.Bool
+}
+
+const (
+	// longestQuery is more than any filter that the pages make.
+	longestQuery = 2000
+	// retryAfter is how soon, in seconds, a machine may ask again for what is not there yet.
+	retryAfter = 30
+)
+
+// New server.
+func New(options Options) *Server {
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	s := &Server{options: options, headers: headers(options), mux: http.NewServeMux()}
+	s.mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/sales", http.StatusTemporaryRedirect)
+	})
+	s.mux.HandleFunc("GET /healthz", s.health)
+	s.mux.HandleFunc("GET /provenance", s.provenance)
+	s.mux.HandleFunc("GET /static/{name}", s.static)
+	s.mux.Handle("GET /sales", s.guarded(s.dashboard))
+	s.mux.Handle("GET /sales/{table}", s.guarded(s.table))
+	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s.problem(w, http.StatusNotFound, "There is no such page", "Nothing is at "+quoted(r.URL.Path)+".")
+	})
+	return s
+}
+
+// headers that every answer has.
+func headers(options Options) map[string]string {
+	ancestors := strings.Join(strings.Fields(options.FrameAncestors), " ")
+	all := map[string]string{
+		"X-Content-Type-Options":       "nosniff",
+		"Referrer-Policy":              "same-origin",
+		"Cross-Origin-Opener-Policy":   "same-origin",
+		"Cross-Origin-Resource-Policy": "same-origin",
+		"Permissions-Policy":           "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+		"Cache-Control":                "no-store",
+	}
+	if ancestors == "" {
+		ancestors = "'none'"
+		all["X-Frame-Options"] = "DENY" // it knows no list of origins
+	}
+	all["Content-Security-Policy"] = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; " +
+		"base-uri 'none'; frame-ancestors " + ancestors
+	if options.TLS {
+		all["Strict-Transport-Security"] = "max-age=31536000"
+	}
+	return all
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	for name, value := range s.headers {
+		w.Header().Set(name, value)
+	}
+	defer func() {
+		if fault := recover(); fault != nil {
+			s.options.Logger.Error("a page failed", "path", r.URL.Path, "fault", fault, "stack", string(debug.Stack()))
+			http.Error(w, "This page failed. The reason is in the server's log.", http.StatusInternalServerError)
+		}
+	}()
+	switch {
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		w.Header().Set("Allow", "GET, HEAD")
+		s.problem(w, http.StatusMethodNotAllowed, "This page is only read",
+			"The method "+quoted(r.Method)+" is not served: GET and HEAD are.")
+	case len(r.URL.RawQuery) > longestQuery:
+		s.problem(w, http.StatusRequestURITooLong, "The address is too long",
+			"A filter takes one period, one product line and one country: "+strconv.Itoa(longestQuery)+
+				" characters at most, where this one has "+strconv.Itoa(len(r.URL.RawQuery))+".")
+	default:
+		s.mux.ServeHTTP(w, r)
+	}
+}
+
+// Drain has the health check fail from this moment on; all else goes on.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// health is about this process only: were it to ask the database, one fault there would take every
+// instance out of service.
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if s.draining.Load() {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = w.Write([]byte("draining\n"))
+		return
+	}
+	_, _ = w.Write([]byte("ok\n"))
+}
+
+// guarded keeps sales from who must not read them.
+func (s *Server) guarded(page http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.options.Withhold {
+			s.problem(w, http.StatusForbidden, "Sales are not shown here",
+				"This address is open to the whole internet, and nobody has to log in. Sales are shown where"+
+					" web.allowedCidrs admits known networks only, or where web.oidc.* asks for a login.")
+			return
+		}
+		if s.options.Login != nil {
+			if err := s.options.Login.Check(r); err != nil {
+				s.options.Logger.Warn("a request without a valid login", "path", r.URL.Path, "reason", err.Error())
+				s.problem(w, http.StatusUnauthorized, "Please log in",
+					"This page is read through the load balancer, which asks for a login. The request did not"+
+						" bring a valid one; loading the page again from its address starts a new login.")
+				return
+			}
+		}
+		page(w, r)
+	})
+}
+
+// body of an answer, also compressed.
+type body struct{ plain, compressed []byte }
+
+func newBody(plain []byte) body {
+	var packed bytes.Buffer
+	writer := gzip.NewWriter(&packed)
+	_, _ = writer.Write(plain) // to memory: it cannot fail
+	_ = writer.Close()
+	return body{plain, packed.Bytes()}
+}
+
+// write the form that the client takes.
+func (b body) write(w http.ResponseWriter, r *http.Request, status int) {
+	content := b.plain
+	w.Header().Set("Vary", "Accept-Encoding")
+	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		w.Header().Set("Content-Encoding", "gzip")
+		content = b.compressed
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(content)))
+	w.WriteHeader(status)
+	_, _ = w.Write(content) // a client that has left is told nothing
+}
