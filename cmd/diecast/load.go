@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -19,16 +20,19 @@ import (
 
 	"diecast/internal/deployment"
 	"diecast/internal/load"
+	"diecast/internal/local/platform"
 )
 
 // loadRun is one command line of load.
 type loadRun struct {
 	user *terminal
-	// file of outputs; address in place of that of the page which they name.
-	file, address string
-	rate          *parsed[int]
-	duration      time.Duration
-	paths         []string
+	// file of outputs, that of a run on this machine where onRun is set; address in place of that
+	// of the page which they name.
+	file, run, address string
+	onRun              bool
+	rate               *parsed[int]
+	duration           time.Duration
+	paths              []string
 }
 
 func loadCommand(user *terminal) *cobra.Command {
@@ -42,10 +46,15 @@ Requests are due by the clock, whether or not earlier ones were answered, and la
 when a request was due: a server that stops for a while is told by all who would have waited.
 Ctrl-C ends the run and tells what was measured.`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return l.run(c.Context()) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			l.onRun = c.Flags().Changed("run")
+			return l.start(c.Context())
+		},
 	}
 	command.Flags().SortFlags = false
 	command.Flags().StringVar(&l.file, "outputs", deployment.DefaultFile, "file of the deployment's outputs")
+	command.Flags().StringVar(&l.run, "run", "default", "load this run on this machine, in place of --outputs")
+	command.MarkFlagsMutuallyExclusive("outputs", "run")
 	command.Flags().StringVar(&l.address, "url", "",
 		"another name of the deployment's page, such as https://sales.example.com")
 	command.Flags().StringArrayVar(&l.paths, "path", []string{"/sales"}, "what to ask for; several are asked for in turn")
@@ -54,7 +63,10 @@ Ctrl-C ends the run and tells what was measured.`,
 	return command
 }
 
-func (l *loadRun) run(ctx context.Context) error {
+func (l *loadRun) start(ctx context.Context) error {
+	if l.onRun {
+		l.file = filepath.Join(runsFolder, l.run, platform.OutputsFile)
+	}
 	var found problems
 	found.add(l.rate.problem)
 	deployed, err := deployment.Read(l.file)

@@ -56,7 +56,7 @@ type Report struct {
 	// Wanted is the rate that was asked for, Had that at which requests were sent, by second.
 	Wanted int
 	Had    float64
-	// Elapsed is the time from the first request that was due to the last answer.
+	// Elapsed is the time from the beginning to the last answer.
 	Elapsed time.Duration
 	// Requests that were sent and came to an end, Succeeded those of them with a status from 200 to
 	// 399.
@@ -154,8 +154,9 @@ func (m *measured) add(ctx context.Context, result *vegeta.Result) {
 		m.report.Unfinished++
 		return
 	}
-	due := m.begun.Add(time.Duration(result.Seq) * time.Second / time.Duration(m.options.Rate))
-	// The pacer may be early by less than a tick of its clock.
+	// The pacer lets the first go after one interval.
+	due := m.begun.Add(time.Duration(result.Seq+1) * (time.Second / time.Duration(m.options.Rate)))
+	// It may be early by less than a tick of its clock.
 	waited := max(result.Timestamp.Sub(due), 0)
 	m.report.Sending = max(m.report.Sending, waited)
 	m.latencies = append(m.latencies, waited+result.Latency)
@@ -185,10 +186,7 @@ func (m *measured) close(ctx context.Context) Report {
 		return r
 	}
 	r.Elapsed = m.lastEnd.Sub(m.begun)
-	// The first of n requests is sent when the n-1 spaces between them begin.
-	if sending := m.lastSent.Sub(m.begun).Seconds(); sending > 0 {
-		r.Had = float64(r.Requests-1) / sending
-	}
+	r.Had = float64(r.Requests) / m.lastSent.Sub(m.begun).Seconds()
 	slices.Sort(m.latencies)
 	rank := func(percent int) time.Duration { return m.latencies[max((len(m.latencies)*percent+99)/100, 1)-1] }
 	r.P50, r.P90, r.P99, r.Max = rank(50), rank(90), rank(99), rank(100)

@@ -139,6 +139,15 @@ func TestInterruptedRunTellsWhatWasMeasured(t *testing.T) {
 	assert.Less(t, report.Elapsed, 10*time.Second)
 }
 
+// What a request takes does not depend on the time between requests.
+func TestLatencyCountsFromWhenARequestWasDue(t *testing.T) {
+	target := serve(t, func(http.ResponseWriter, *http.Request) {})
+	report, err := Run(t.Context(), Options{Targets: []*url.URL{target}, Rate: 5, Duration: time.Second})
+	require.NoError(t, err)
+	assert.Less(t, report.P50, 100*time.Millisecond, "half of the time between two requests")
+	assert.InDelta(t, 5, report.Had, 0.5)
+}
+
 func TestTargetsAreAskedInTurn(t *testing.T) {
 	var first, second atomic.Int64
 	base := serve(t, func(_ http.ResponseWriter, r *http.Request) {

@@ -81,8 +81,8 @@ func prepare(t *testing.T, version string) *stage {
 	})
 	write(t, s.source, version)
 	s.group = Group{
-		Name: "servers", Source: s.source, PortVariable: "SPECIMEN_PORT",
-		Environment: map[string]string{"SPECIMEN_PORT": "8080", "NAME": "value", "AWS_ENDPOINT_URL": "http://aws.example"},
+		Name: "servers", Source: s.source, PortVariable: "WEB_PORT",
+		Environment: map[string]string{"WEB_PORT": "8080", "NAME": "value", "AWS_ENDPOINT_URL": "http://aws.example"},
 		Size:        2, Zones: []string{"eu-central-1a", "eu-central-1b"}, Grace: 10 * time.Second, Stopping: 5 * time.Second,
 		Targets: s.targets, Told: func(line string) {
 			s.mutex.Lock()
@@ -202,7 +202,7 @@ func TestInstancesStandInTheZonesByTurns(t *testing.T) {
 	for _, want := range []string{"NAME=value", "AWS_ENDPOINT_URL=http://127.0.0.1:1", "AWS_ACCESS_KEY_ID=AKIALOCAL"} {
 		assert.Contains(t, variables, want)
 	}
-	assert.NotContains(t, variables, "SPECIMEN_PORT=8080", "each instance has a port of its own")
+	assert.NotContains(t, variables, "WEB_PORT=8080", "each instance has a port of its own")
 	names := map[string]bool{}
 	for _, variable := range variables {
 		name, _, _ := strings.Cut(variable, "=")
