@@ -57,7 +57,8 @@ Ctrl-C ends the run and tells what was measured.`,
 	command.MarkFlagsMutuallyExclusive("outputs", "run")
 	command.Flags().StringVar(&l.address, "url", "",
 		"another name of the deployment's page, such as https://sales.example.com")
-	command.Flags().StringArrayVar(&l.paths, "path", []string{"/sales"}, "what to ask for; several are asked for in turn")
+	command.Flags().StringArrayVar(&l.paths, "path", []string{"/sales"},
+		"what to ask for; several are asked for in turn")
 	command.Flags().Var(l.rate, "rate", "requests a second")
 	command.Flags().DurationVar(&l.duration, "duration", 10*time.Second, "how long")
 	return command
@@ -79,7 +80,8 @@ func (l *loadRun) start(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintln(l.user.err, deployed.Target())
-	fmt.Fprintf(l.user.err, "GET %s, %d a second for %s\n", strings.Join(texts(targets), ", "), l.rate.value, l.duration)
+	fmt.Fprintf(l.user.err, "GET %s, %d a second for %s\n", strings.Join(texts(targets), ", "), l.rate.value,
+		l.duration)
 	var answered atomic.Int64
 	shown := startSteps(l.user.err)
 	watched := shown.watch(func() string { return fmt.Sprintf("%s answers", grouped(answered.Load())) })
@@ -194,7 +196,8 @@ func showLoad(to io.Writer, r load.Report) error {
 	fmt.Fprintf(table, "Latency, from when a request was due\tp50 %s, p90 %s, p99 %s, at most %s\n", rounded(r.P50),
 		rounded(r.P90), rounded(r.P99), rounded(r.Max))
 	if r.Sending > lateAt {
-		fmt.Fprintf(table, "  of it until it could be sent\tat most %s: this machine or its connections were at their end\n",
+		fmt.Fprintf(table, "  of it until it could be sent\tat most %s: this machine or its "+
+			"connections were at their end\n",
 			rounded(r.Sending))
 	}
 	fmt.Fprintf(table, "Bytes\t%s\n", grouped(r.Bytes))

@@ -54,7 +54,8 @@ func TestLoad_asksThePagesOfTheDeployment(t *testing.T) {
 			all.Add(1)
 		}
 	})
-	code, out, notes := loadPages(t, "--rate", "20", "--duration", "1s", "--path", "/sales", "--path", "/sales?period=all")
+	code, out, notes := loadPages(t, "--rate", "20", "--duration", "1s", "--path", "/sales",
+		"--path", "/sales?period=all")
 	require.Zero(t, code, notes)
 	assert.Contains(t, notes, "platform shop on this machine, run of outputs.json\n")
 	assert.Contains(t, notes, "GET "+address+"/sales, "+address+"/sales?period=all, 20 a second for 1s\n")

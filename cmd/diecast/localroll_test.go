@@ -30,7 +30,8 @@ func servers(t *testing.T, file string) (source string) {
 		Credentials: aws.Credentials{AccessKeyID: "k", SecretAccessKey: "s"}})
 	require.NoError(t, err)
 	targets := balancer.NewGroup(balancer.GroupOptions{
-		Health: balancer.HealthCheck{Path: "/healthz", Interval: 20 * time.Millisecond, Timeout: time.Second, Healthy: 2,
+		Health: balancer.HealthCheck{Path: "/healthz", Interval: 20 * time.Millisecond, Timeout: time.Second,
+			Healthy:   2,
 			Unhealthy: 2, Good: func(status int) bool { return status == http.StatusOK }},
 		DeregistrationDelay: time.Second,
 	})

@@ -44,8 +44,8 @@ type Options struct {
 	Duration time.Duration
 	// Timeout of each request. Default 30 s.
 	Timeout time.Duration
-	// Connections bounds the requests under way at a time. One that is due when all are taken waits,
-	// and its waiting counts. Default 1,000.
+	// Connections bounds the requests under way at a time. One that is due when all are taken
+	// waits, and its waiting counts. Default 1,000.
 	Connections int
 	// Progress is told how many answers have come. Default: nobody.
 	Progress func(answered int)
@@ -94,8 +94,8 @@ func (o Options) check() error {
 		problems = append(problems, fmt.Errorf("duration %s: 1s to %s are allowed", o.Duration, MaxDuration))
 	}
 	if requests := float64(o.Rate) * o.Duration.Seconds(); requests > MaxRequests {
-		problems = append(problems, fmt.Errorf("rate %d for %s: %.0f requests, at most %d are allowed", o.Rate, o.Duration,
-			requests, MaxRequests))
+		problems = append(problems, fmt.Errorf("rate %d for %s: %.0f requests, at most %d are allowed", o.Rate,
+			o.Duration, requests, MaxRequests))
 	}
 	return errors.Join(problems...)
 }

@@ -114,7 +114,8 @@ func TestRequestsWithoutAnswerAreCountedByTheReason(t *testing.T) {
 
 func TestResetConnectionsAreOneReason(t *testing.T) {
 	assert.Equal(t, "read tcp 127.0.0.1:80: read: connection reset by peer",
-		reason(`Get "http://127.0.0.1:80/sales?a=b": read tcp 127.0.0.1:54874->127.0.0.1:80: read: connection reset by peer`))
+		reason(`Get "http://127.0.0.1:80/sales?a=b": read tcp 127.0.0.1:54874->127.0.0.1:80: read: connection reset `+
+			`by peer`))
 }
 
 func TestInterruptedRunTellsWhatWasMeasured(t *testing.T) {

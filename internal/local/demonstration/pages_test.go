@@ -20,7 +20,8 @@ func tier(t *testing.T, table func(http.ResponseWriter)) string {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/provenance" {
 			answered++
-			_, _ = fmt.Fprintf(w, `<dd class="value" id="instance">i-%d</dd> <dd id="zone">zone&#43;%[1]d</dd>`, answered%2)
+			_, _ = fmt.Fprintf(w, `<dd class="value" id="instance">i-%d</dd> <dd id="zone">zone&#43;%[1]d</dd>`,
+				answered%2)
 			return
 		}
 		if r.URL.String() != "/sales/product-lines.csv?period=all" {
@@ -56,10 +57,10 @@ func TestWithheldPagesSaySo(t *testing.T) {
 
 func TestPagesThatShowNothingFail(t *testing.T) {
 	for want, table := range map[string]func(http.ResponseWriter){
-		"answers 500: broken":   func(w http.ResponseWriter) { http.Error(w, "broken", http.StatusInternalServerError) },
-		"have no line":          func(w http.ResponseWriter) { _, _ = io.WriteString(w, "product_line,revenue\n") },
-		"have the columns":      func(w http.ResponseWriter) { _, _ = io.WriteString(w, "line,revenue\nShips,1\n") },
-		`revenue of Ships is "`: func(w http.ResponseWriter) { _, _ = io.WriteString(w, "product_line,revenue\nShips,many\n") },
+		"answers 500: broken": func(w http.ResponseWriter) { http.Error(w, "broken", 500) },
+		"have no line":        func(w http.ResponseWriter) { _, _ = io.WriteString(w, "product_line,revenue\n") },
+		"have the columns":    func(w http.ResponseWriter) { _, _ = io.WriteString(w, "line,revenue\nShips,1\n") },
+		`revenue of A is "`:   func(w http.ResponseWriter) { _, _ = io.WriteString(w, "product_line,revenue\nA,many\n") },
 	} {
 		_, err := Pages(t.Context(), tier(t, table))
 		assert.ErrorContains(t, err, want)
@@ -69,6 +70,6 @@ func TestPagesThatShowNothingFail(t *testing.T) {
 func TestPagesThatNeverHaveFiguresAreGivenUp(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	_, err := Pages(ctx, tier(t, func(w http.ResponseWriter) { http.Error(w, "not yet", http.StatusServiceUnavailable) }))
+	_, err := Pages(ctx, tier(t, func(w http.ResponseWriter) { http.Error(w, "not yet", 503) }))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }

@@ -83,8 +83,9 @@ func prepare(t *testing.T, version string) *stage {
 	s.group = Group{
 		Name: "servers", Source: s.source, PortVariable: "WEB_PORT",
 		Environment: map[string]string{"WEB_PORT": "8080", "NAME": "value", "AWS_ENDPOINT_URL": "http://aws.example"},
-		Size:        2, Zones: []string{"eu-central-1a", "eu-central-1b"}, Grace: 10 * time.Second, Stopping: 5 * time.Second,
-		Targets: s.targets, Told: func(line string) {
+		Size:        2, Zones: []string{"eu-central-1a", "eu-central-1b"}, Grace: 10 * time.Second,
+		Stopping: 5 * time.Second,
+		Targets:  s.targets, Told: func(line string) {
 			s.mutex.Lock()
 			defer s.mutex.Unlock()
 			s.told = append(s.told, line)
@@ -379,7 +380,8 @@ func TestAllProblemsOfAGroupAreNamed(t *testing.T) {
 func TestAPIRefusesWhatItDoesNotHonour(t *testing.T) {
 	s := start(t, "one")
 	ctx, client := t.Context(), s.client()
-	_, err := client.StartInstanceRefresh(ctx, &autoscaling.StartInstanceRefreshInput{AutoScalingGroupName: aws.String("x")})
+	_, err := client.StartInstanceRefresh(ctx,
+		&autoscaling.StartInstanceRefreshInput{AutoScalingGroupName: aws.String("x")})
 	assert.ErrorContains(t, err, `no group is called "x"; there are [servers]`)
 	_, err = client.StartInstanceRefresh(ctx, &autoscaling.StartInstanceRefreshInput{
 		AutoScalingGroupName: aws.String("servers"), Strategy: types.RefreshStrategyReplaceRootVolume})

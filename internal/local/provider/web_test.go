@@ -38,7 +38,8 @@ func specimenModule(t *testing.T) string {
 
 func targetGroupForm() *assembly.TargetGroup {
 	return &assembly.TargetGroup{
-		HealthPath: "/healthz", HealthyStatuses: "200", HealthInterval: 50 * time.Millisecond, HealthTimeout: time.Second,
+		HealthPath: "/healthz", HealthyStatuses: "200", HealthInterval: 50 * time.Millisecond,
+		HealthTimeout:    time.Second,
 		HealthyThreshold: 2, UnhealthyThreshold: 2, DeregistrationDelay: 5 * time.Second, MinimumHealthy: 1,
 	}
 }
@@ -69,7 +70,8 @@ func TestWebTier(t *testing.T) {
 	run := start(t, engine.Moto, engine.FleetHost)
 	run.Source = specimenModule(t)
 	targets := create(t, run, targetGroupType, "Targets", targetGroupForm())
-	assert.Regexp(t, "^arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/shop-A-Targets-[0-9a-f]{8}/[0-9a-f]{16}$",
+	assert.Regexp(t, "^arn:aws:elasticloadbalancing:us-east-1:000000000000:"+
+		"targetgroup/shop-A-Targets-[0-9a-f]{8}/[0-9a-f]{16}$",
 		targets.Ref)
 	balancer := create(t, run, loadBalancerType, "Balancer",
 		&assembly.LoadBalancer{Name: "pages", Idle: time.Minute, KeepAlive: time.Hour, ForwardedFor: "append"})
@@ -82,14 +84,15 @@ func TestWebTier(t *testing.T) {
 	assert.Equal(t, "servers", group.Ref)
 
 	page := "http://" + balancer.Attributes["DNSName"].(string)
-	assert.ElementsMatch(t, []string{"us-east-1a", "us-east-1b"}, []string{read(t, page+"/zone"), read(t, page+"/zone")})
+	assert.ElementsMatch(t, []string{"us-east-1a", "us-east-1b"},
+		[]string{read(t, page+"/zone"), read(t, page+"/zone")})
 	variables := read(t, page+"/environment")
 	assert.Contains(t, variables, "AWS_ENDPOINT_URL=http://127.0.0.1:", "no call leaves the machine")
 
-	for want, typed := range map[string]any{
-		`"nobody" is no target group`:     &assembly.Listener{LoadBalancerARN: balancer.Ref, Secure: true, TargetGroupARN: "nobody"},
-		`"nobody" is no load balancer`:    &assembly.Listener{LoadBalancerARN: "nobody", TargetGroupARN: targets.Ref},
-		"the one on port 80 has the same": &assembly.Listener{LoadBalancerARN: balancer.Ref, Port: 81, TargetGroupARN: targets.Ref},
+	for want, typed := range map[string]*assembly.Listener{
+		`"nobody" is no target group`:     {LoadBalancerARN: balancer.Ref, Secure: true, TargetGroupARN: "nobody"},
+		`"nobody" is no load balancer`:    {LoadBalancerARN: "nobody", TargetGroupARN: targets.Ref},
+		"the one on port 80 has the same": {LoadBalancerARN: balancer.Ref, Port: 81, TargetGroupARN: targets.Ref},
 	} {
 		_, err := run.Create(t.Context(), resource(listenerType, "Other"), typed)
 		assert.ErrorContains(t, err, want)
