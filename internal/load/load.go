@@ -20,6 +20,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
@@ -131,7 +132,7 @@ func Run(ctx context.Context, options Options) (Report, error) {
 	}
 	m := measured{options: options, begun: time.Now()}
 	m.report = Report{Wanted: options.Rate, Statuses: map[int]int{}, Errors: map[string]int{}}
-	rate := vegeta.Rate{Freq: options.Rate, Per: time.Second}
+	rate := pacer{ctx, vegeta.Rate{Freq: options.Rate, Per: time.Second}}
 	for result := range attacker.Attack(vegeta.NewStaticTargeter(targets...), rate, options.Duration, "") {
 		m.add(ctx, result)
 		options.Progress(m.report.Requests)
@@ -151,7 +152,9 @@ type measured struct {
 
 func (m *measured) add(ctx context.Context, result *vegeta.Result) {
 	if result.Code == 0 && ctx.Err() != nil {
-		m.report.Unfinished++
+		if !strings.Contains(result.Error, errNotSent.Error()) {
+			m.report.Unfinished++
+		}
 		return
 	}
 	// The pacer lets the first go after one interval.
@@ -200,6 +203,20 @@ var ownWords = regexp.MustCompile(`^Get "[^"]*": |\S+:\d+->`)
 // reason is an error by which equal ones count as one.
 func reason(text string) string { return ownWords.ReplaceAllString(text, "") }
 
+// pacer lets no request go when the run has been interrupted.
+type pacer struct {
+	ctx context.Context
+	vegeta.Pacer
+}
+
+func (p pacer) Pace(elapsed time.Duration, hits uint64) (wait time.Duration, stop bool) {
+	wait, stop = p.Pacer.Pace(elapsed, hits)
+	return wait, stop || p.ctx.Err() != nil
+}
+
+// errNotSent is why a request failed that was due when the run was interrupted.
+var errNotSent = errors.New("the run was interrupted before it was sent")
+
 // interruptible ends requests with the run.
 type interruptible struct {
 	ctx context.Context
@@ -207,6 +224,9 @@ type interruptible struct {
 }
 
 func (i interruptible) RoundTrip(request *http.Request) (*http.Response, error) {
+	if i.ctx.Err() != nil {
+		return nil, errNotSent
+	}
 	ctx, cancel := context.WithCancelCause(request.Context())
 	stop := context.AfterFunc(i.ctx, func() { cancel(context.Cause(i.ctx)) })
 	response, err := i.to.RoundTrip(request.WithContext(ctx))
