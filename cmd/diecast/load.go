@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -19,16 +20,19 @@ import (
 
 	"diecast/internal/deployment"
 	"diecast/internal/load"
+	"diecast/internal/local/platform"
 )
 
 // loadRun is one command line of load.
 type loadRun struct {
 	user *terminal
-	// file of outputs; address in place of that of the page which they name.
-	file, address string
-	rate          *parsed[int]
-	duration      time.Duration
-	paths         []string
+	// file of outputs, that of a run on this machine where onRun is set; address in place of that
+	// of the page which they name.
+	file, run, address string
+	onRun              bool
+	rate               *parsed[int]
+	duration           time.Duration
+	paths              []string
 }
 
 func loadCommand(user *terminal) *cobra.Command {
@@ -42,19 +46,28 @@ Requests are due by the clock, whether or not earlier ones were answered, and la
 when a request was due: a server that stops for a while is told by all who would have waited.
 Ctrl-C ends the run and tells what was measured.`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return l.run(c.Context()) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			l.onRun = c.Flags().Changed("run")
+			return l.start(c.Context())
+		},
 	}
 	command.Flags().SortFlags = false
 	command.Flags().StringVar(&l.file, "outputs", deployment.DefaultFile, "file of the deployment's outputs")
+	command.Flags().StringVar(&l.run, "run", "default", "load this run on this machine, in place of --outputs")
+	command.MarkFlagsMutuallyExclusive("outputs", "run")
 	command.Flags().StringVar(&l.address, "url", "",
 		"another name of the deployment's page, such as https://sales.example.com")
-	command.Flags().StringArrayVar(&l.paths, "path", []string{"/sales"}, "what to ask for; several are asked for in turn")
+	command.Flags().StringArrayVar(&l.paths, "path", []string{"/sales"},
+		"what to ask for; several are asked for in turn")
 	command.Flags().Var(l.rate, "rate", "requests a second")
 	command.Flags().DurationVar(&l.duration, "duration", 10*time.Second, "how long")
 	return command
 }
 
-func (l *loadRun) run(ctx context.Context) error {
+func (l *loadRun) start(ctx context.Context) error {
+	if l.onRun {
+		l.file = filepath.Join(runsFolder, l.run, platform.OutputsFile)
+	}
 	var found problems
 	found.add(l.rate.problem)
 	deployed, err := deployment.Read(l.file)
@@ -67,7 +80,8 @@ func (l *loadRun) run(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintln(l.user.err, deployed.Target())
-	fmt.Fprintf(l.user.err, "GET %s, %d a second for %s\n", strings.Join(texts(targets), ", "), l.rate.value, l.duration)
+	fmt.Fprintf(l.user.err, "GET %s, %d a second for %s\n", strings.Join(texts(targets), ", "), l.rate.value,
+		l.duration)
 	var answered atomic.Int64
 	shown := startSteps(l.user.err)
 	watched := shown.watch(func() string { return fmt.Sprintf("%s answers", grouped(answered.Load())) })
@@ -182,7 +196,8 @@ func showLoad(to io.Writer, r load.Report) error {
 	fmt.Fprintf(table, "Latency, from when a request was due\tp50 %s, p90 %s, p99 %s, at most %s\n", rounded(r.P50),
 		rounded(r.P90), rounded(r.P99), rounded(r.Max))
 	if r.Sending > lateAt {
-		fmt.Fprintf(table, "  of it until it could be sent\tat most %s: this machine or its connections were at their end\n",
+		fmt.Fprintf(table, "  of it until it could be sent\tat most %s: this machine or its "+
+			"connections were at their end\n",
 			rounded(r.Sending))
 	}
 	fmt.Fprintf(table, "Bytes\t%s\n", grouped(r.Bytes))

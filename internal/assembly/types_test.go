@@ -121,7 +121,8 @@ var examples = map[string]struct {
 			Size: 2, Zones: 2, Grace: 90 * time.Second, TargetGroupARN: "arn:targets"},
 	},
 	"AWS::ElasticLoadBalancingV2::LoadBalancer": {
-		`{"Name":"pages","Type":"application","Scheme":"internet-facing","Subnets":["a","b"],"LoadBalancerAttributes":[` +
+		`{"Name":"pages","Type":"application","Scheme":"internet-facing","Subnets":["a","b"],` +
+			`"LoadBalancerAttributes":[` +
 			`{"Key":"idle_timeout.timeout_seconds","Value":"30"},{"Key":"client_keep_alive.seconds","Value":"600"},` +
 			`{"Key":"routing.http.drop_invalid_header_fields.enabled","Value":"true"},` +
 			`{"Key":"routing.http.xff_header_processing.mode","Value":"remove"},` +
@@ -138,11 +139,13 @@ var examples = map[string]struct {
 		`{"Name":"servers","Port":8080,"Protocol":"HTTP","TargetType":"instance","HealthCheckPath":"/healthz",` +
 			`"HealthCheckIntervalSeconds":"10","HealthCheckTimeoutSeconds":4,"HealthyThresholdCount":3,` +
 			`"UnhealthyThresholdCount":4,"Matcher":{"HttpCode":"200-204"},"TargetGroupAttributes":[` +
-			`{"Key":"deregistration_delay.timeout_seconds","Value":"30"},{"Key":"stickiness.enabled","Value":"false"},` +
+			`{"Key":"deregistration_delay.timeout_seconds","Value":"30"},` +
+			`{"Key":"stickiness.enabled","Value":"false"},` +
 			`{"Key":"load_balancing.algorithm.type","Value":"least_outstanding_requests"},{"Key":` +
 			`"target_group_health.unhealthy_state_routing.minimum_healthy_targets.count","Value":"2"}]}`,
 		&TargetGroup{Name: "servers", HealthPath: "/healthz", HealthyStatuses: "200-204",
-			HealthInterval: 10 * time.Second, HealthTimeout: 4 * time.Second, HealthyThreshold: 3, UnhealthyThreshold: 4,
+			HealthInterval: 10 * time.Second, HealthTimeout: 4 * time.Second, HealthyThreshold: 3,
+			UnhealthyThreshold:  4,
 			DeregistrationDelay: 30 * time.Second, MinimumHealthy: 2, LeastOutstanding: true},
 	},
 }
@@ -268,7 +271,8 @@ func TestDecode_defaults(t *testing.T) {
 				Host: "#{host}", Port: "443", Path: "/#{path}", Query: "#{query}"}}},
 		"group of servers": {"AWS::AutoScaling::AutoScalingGroup",
 			`{"MinSize":1,"VPCZoneIdentifier":["a"],"TargetGroupARNs":["t"],"HealthCheckType":"ELB"}`,
-			&ServerGroup{Source: "web", Environment: map[string]string{"WEB_PORT": "8080", "HOST": "aws"}, Size: 1, Zones: 1,
+			&ServerGroup{Source: "web", Environment: map[string]string{"WEB_PORT": "8080", "HOST": "aws"},
+				Size: 1, Zones: 1,
 				Grace: 5 * time.Minute, TargetGroupARN: "t"}},
 		"secret": {"AWS::SecretsManager::Secret", `{"GenerateSecretString":{}}`,
 			&Secret{Length: 32, EachKind: true}},
@@ -457,7 +461,8 @@ func TestDecode_refused(t *testing.T) {
 			"want every name once"},
 		"listener of TCP": {listener, map[string]string{"Protocol": `"TCP"`}, `got "TCP", want HTTP or HTTPS`},
 		"listener with a login": {listener,
-			map[string]string{"DefaultActions": `[{"Type":"authenticate-oidc"},{"Type":"forward","TargetGroupArn":"t"}]`},
+			map[string]string{"DefaultActions": `[{"Type":"authenticate-oidc"},` +
+				`{"Type":"forward","TargetGroupArn":"t"}]`},
 			"got a list of 2, want one action: a laptop has nobody who logs people in"},
 		"listener with its own answer": {listener, map[string]string{"DefaultActions": `[{"Type":"fixed-response"}]`},
 			`DefaultActions[0].Type: got "fixed-response", want forward or redirect`},
@@ -465,7 +470,8 @@ func TestDecode_refused(t *testing.T) {
 			map[string]string{"TargetGroupAttributes": `[{"Key":"stickiness.enabled","Value":"true"}]`},
 			"TargetGroupAttributes.stickiness.enabled: got \"true\", want false"},
 		"targets by weight": {targets,
-			map[string]string{"TargetGroupAttributes": `[{"Key":"load_balancing.algorithm.type","Value":"weighted_random"}]`},
+			map[string]string{"TargetGroupAttributes": `[{"Key":"load_balancing.algorithm.type",` +
+				`"Value":"weighted_random"}]`},
 			`got "weighted_random", want round_robin or least_outstanding_requests`},
 		"functions as targets": {targets, map[string]string{"TargetType": `"lambda"`}, `got "lambda", want instance`},
 		"targets checked too often": {targets, map[string]string{"HealthCheckIntervalSeconds": `1`},
@@ -493,8 +499,8 @@ func TestServerGroup_needsToSayWhatItRuns(t *testing.T) {
 	for metadata, want := range map[string]string{
 		"": "A/X Metadata.diecast:server: got nothing, want package and environment",
 		`"Metadata":{"diecast:server":{"package":"./web"}},`: "A/X Metadata.diecast:server.environment: got nothing",
-		`"Metadata":{"diecast:server":{"package":"./web","environment":{},"port":1}},`: "A/X Metadata.diecast:server.port: " +
-			"the laptop's AutoScaling::AutoScalingGroup neither",
+		`"Metadata":{"diecast:server":{"package":"./web","environment":{},"port":1}},`: "A/X " +
+			"Metadata.diecast:server.port: the laptop's AutoScaling::AutoScalingGroup neither",
 		`"Metadata":{"diecast:server":{"package":"./web","environment":{"A":{"Ref":"Nobody"}}}},`: "A/X " +
 			"Metadata.diecast:server.environment.A",
 	} {

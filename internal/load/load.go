@@ -20,6 +20,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
@@ -44,8 +45,8 @@ type Options struct {
 	Duration time.Duration
 	// Timeout of each request. Default 30 s.
 	Timeout time.Duration
-	// Connections bounds the requests under way at a time. One that is due when all are taken waits,
-	// and its waiting counts. Default 1,000.
+	// Connections bounds the requests under way at a time. One that is due when all are taken
+	// waits, and its waiting counts. Default 1,000.
 	Connections int
 	// Progress is told how many answers have come. Default: nobody.
 	Progress func(answered int)
@@ -56,7 +57,7 @@ type Report struct {
 	// Wanted is the rate that was asked for, Had that at which requests were sent, by second.
 	Wanted int
 	Had    float64
-	// Elapsed is the time from the first request that was due to the last answer.
+	// Elapsed is the time from the beginning to the last answer.
 	Elapsed time.Duration
 	// Requests that were sent and came to an end, Succeeded those of them with a status from 200 to
 	// 399.
@@ -94,8 +95,8 @@ func (o Options) check() error {
 		problems = append(problems, fmt.Errorf("duration %s: 1s to %s are allowed", o.Duration, MaxDuration))
 	}
 	if requests := float64(o.Rate) * o.Duration.Seconds(); requests > MaxRequests {
-		problems = append(problems, fmt.Errorf("rate %d for %s: %.0f requests, at most %d are allowed", o.Rate, o.Duration,
-			requests, MaxRequests))
+		problems = append(problems, fmt.Errorf("rate %d for %s: %.0f requests, at most %d are allowed", o.Rate,
+			o.Duration, requests, MaxRequests))
 	}
 	return errors.Join(problems...)
 }
@@ -131,7 +132,7 @@ func Run(ctx context.Context, options Options) (Report, error) {
 	}
 	m := measured{options: options, begun: time.Now()}
 	m.report = Report{Wanted: options.Rate, Statuses: map[int]int{}, Errors: map[string]int{}}
-	rate := vegeta.Rate{Freq: options.Rate, Per: time.Second}
+	rate := pacer{ctx, vegeta.Rate{Freq: options.Rate, Per: time.Second}}
 	for result := range attacker.Attack(vegeta.NewStaticTargeter(targets...), rate, options.Duration, "") {
 		m.add(ctx, result)
 		options.Progress(m.report.Requests)
@@ -151,11 +152,14 @@ type measured struct {
 
 func (m *measured) add(ctx context.Context, result *vegeta.Result) {
 	if result.Code == 0 && ctx.Err() != nil {
-		m.report.Unfinished++
+		if !strings.Contains(result.Error, errNotSent.Error()) {
+			m.report.Unfinished++
+		}
 		return
 	}
-	due := m.begun.Add(time.Duration(result.Seq) * time.Second / time.Duration(m.options.Rate))
-	// The pacer may be early by less than a tick of its clock.
+	// The pacer lets the first go after one interval.
+	due := m.begun.Add(time.Duration(result.Seq+1) * (time.Second / time.Duration(m.options.Rate)))
+	// It may be early by less than a tick of its clock.
 	waited := max(result.Timestamp.Sub(due), 0)
 	m.report.Sending = max(m.report.Sending, waited)
 	m.latencies = append(m.latencies, waited+result.Latency)
@@ -185,10 +189,7 @@ func (m *measured) close(ctx context.Context) Report {
 		return r
 	}
 	r.Elapsed = m.lastEnd.Sub(m.begun)
-	// The first of n requests is sent when the n-1 spaces between them begin.
-	if sending := m.lastSent.Sub(m.begun).Seconds(); sending > 0 {
-		r.Had = float64(r.Requests-1) / sending
-	}
+	r.Had = float64(r.Requests) / m.lastSent.Sub(m.begun).Seconds()
 	slices.Sort(m.latencies)
 	rank := func(percent int) time.Duration { return m.latencies[max((len(m.latencies)*percent+99)/100, 1)-1] }
 	r.P50, r.P90, r.P99, r.Max = rank(50), rank(90), rank(99), rank(100)
@@ -202,6 +203,20 @@ var ownWords = regexp.MustCompile(`^Get "[^"]*": |\S+:\d+->`)
 // reason is an error by which equal ones count as one.
 func reason(text string) string { return ownWords.ReplaceAllString(text, "") }
 
+// pacer lets no request go when the run has been interrupted.
+type pacer struct {
+	ctx context.Context
+	vegeta.Pacer
+}
+
+func (p pacer) Pace(elapsed time.Duration, hits uint64) (wait time.Duration, stop bool) {
+	wait, stop = p.Pacer.Pace(elapsed, hits)
+	return wait, stop || p.ctx.Err() != nil
+}
+
+// errNotSent is why a request failed that was due when the run was interrupted.
+var errNotSent = errors.New("the run was interrupted before it was sent")
+
 // interruptible ends requests with the run.
 type interruptible struct {
 	ctx context.Context
@@ -209,6 +224,9 @@ type interruptible struct {
 }
 
 func (i interruptible) RoundTrip(request *http.Request) (*http.Response, error) {
+	if i.ctx.Err() != nil {
+		return nil, errNotSent
+	}
 	ctx, cancel := context.WithCancelCause(request.Context())
 	stop := context.AfterFunc(i.ctx, func() { cancel(context.Cause(i.ctx)) })
 	response, err := i.to.RoundTrip(request.WithContext(ctx))

@@ -114,7 +114,8 @@ func TestRequestsWithoutAnswerAreCountedByTheReason(t *testing.T) {
 
 func TestResetConnectionsAreOneReason(t *testing.T) {
 	assert.Equal(t, "read tcp 127.0.0.1:80: read: connection reset by peer",
-		reason(`Get "http://127.0.0.1:80/sales?a=b": read tcp 127.0.0.1:54874->127.0.0.1:80: read: connection reset by peer`))
+		reason(`Get "http://127.0.0.1:80/sales?a=b": read tcp 127.0.0.1:54874->127.0.0.1:80: read: connection reset `+
+			`by peer`))
 }
 
 func TestInterruptedRunTellsWhatWasMeasured(t *testing.T) {
@@ -134,9 +135,19 @@ func TestInterruptedRunTellsWhatWasMeasured(t *testing.T) {
 	assert.True(t, report.Interrupted)
 	assert.GreaterOrEqual(t, report.Requests, 15)
 	assert.Equal(t, report.Requests, report.Succeeded)
-	assert.GreaterOrEqual(t, report.Unfinished, 1)
+	assert.InDelta(t, 1, report.Unfinished, 1, "what was never sent was not under way")
+	assert.Positive(t, report.Unfinished)
 	assert.Empty(t, report.Errors)
 	assert.Less(t, report.Elapsed, 10*time.Second)
+}
+
+// What a request takes does not depend on the time between requests.
+func TestLatencyCountsFromWhenARequestWasDue(t *testing.T) {
+	target := serve(t, func(http.ResponseWriter, *http.Request) {})
+	report, err := Run(t.Context(), Options{Targets: []*url.URL{target}, Rate: 5, Duration: time.Second})
+	require.NoError(t, err)
+	assert.Less(t, report.P50, 100*time.Millisecond, "half of the time between two requests")
+	assert.InDelta(t, 5, report.Had, 0.5)
 }
 
 func TestTargetsAreAskedInTurn(t *testing.T) {

@@ -30,9 +30,9 @@ func Own(ctx context.Context, address, page *url.URL, lookup Lookup) error {
 		return fmt.Errorf("the host of %s is not found: %w", address, err)
 	}
 	if !slices.ContainsFunc(found, func(one string) bool { return slices.Contains(wanted, one) }) {
-		return fmt.Errorf("%s is not the deployment's: %s leads to %s, the load balancer %s to %s; name a host that leads "+
-			"there, or the outputs of the deployment that it belongs to", address, host, strings.Join(found, ", "),
-			page.Hostname(), strings.Join(wanted, ", "))
+		return fmt.Errorf("%s is not the deployment's: %s leads to %s, the load balancer %s to %s; name a host that "+
+			"leads there, or the outputs of the deployment that it belongs to", address, host,
+			strings.Join(found, ", "), page.Hostname(), strings.Join(wanted, ", "))
 	}
 	return nil
 }

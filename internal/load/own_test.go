@@ -26,8 +26,9 @@ func TestOnlyTheDeploymentsOwnAddressesAreLoaded(t *testing.T) {
 		require.NoError(t, Own(t.Context(), parse(t, own), page, lookup), own)
 	}
 	for address, want := range map[string]string{
-		"http://other.example/": "other.example leads to 203.0.113.5, the load balancer balancer.elb.example to 198.51.100.1",
-		"http://nowhere/":       "the host of http://nowhere/ is not found: no such host",
+		"http://other.example/": "other.example leads to 203.0.113.5, the load balancer " +
+			"balancer.elb.example to 198.51.100.1",
+		"http://nowhere/": "the host of http://nowhere/ is not found: no such host",
 	} {
 		assert.ErrorContains(t, Own(t.Context(), parse(t, address), page, lookup), want)
 	}

@@ -487,7 +487,8 @@ func TestUpgradedConnectionsPass(t *testing.T) {
 			return
 		}
 		defer connection.Close()
-		_, _ = io.WriteString(connection, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		_, _ = io.WriteString(connection, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"+
+			"Upgrade: echo\r\n\r\n")
 		line, _ := buffer.ReadString('\n')
 		_, _ = io.WriteString(connection, strings.ToUpper(line))
 	}))

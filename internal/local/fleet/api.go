@@ -176,7 +176,8 @@ func (h *Host) describeGroups(form url.Values) (any, error) {
 func (g *group) described() describedGroup {
 	told := describedGroup{
 		AutoScalingGroupName: g.Name, MinSize: g.Size, MaxSize: g.Size, DesiredCapacity: g.Size, HealthCheckType: "ELB",
-		HealthCheckGracePeriod: int(g.Grace.Seconds()), CreatedTime: stamp(g.created), AvailabilityZones: list[string]{g.Zones},
+		HealthCheckGracePeriod: int(g.Grace.Seconds()), CreatedTime: stamp(g.created),
+		AvailabilityZones: list[string]{g.Zones},
 	}
 	for _, i := range g.members() {
 		health := "Healthy"

@@ -232,7 +232,8 @@ func (h *Host) Add(ctx context.Context, added Group) error {
 		return err
 	}
 	if err := g.fill(ctx); err != nil {
-		return fmt.Errorf("add group %q: %w", added.Name, errors.Join(err, h.Remove(context.WithoutCancel(ctx), added.Name)))
+		return fmt.Errorf("add group %q: %w", added.Name,
+			errors.Join(err, h.Remove(context.WithoutCancel(ctx), added.Name)))
 	}
 	return nil
 }

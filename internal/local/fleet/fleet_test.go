@@ -81,10 +81,11 @@ func prepare(t *testing.T, version string) *stage {
 	})
 	write(t, s.source, version)
 	s.group = Group{
-		Name: "servers", Source: s.source, PortVariable: "SPECIMEN_PORT",
-		Environment: map[string]string{"SPECIMEN_PORT": "8080", "NAME": "value", "AWS_ENDPOINT_URL": "http://aws.example"},
-		Size:        2, Zones: []string{"eu-central-1a", "eu-central-1b"}, Grace: 10 * time.Second, Stopping: 5 * time.Second,
-		Targets: s.targets, Told: func(line string) {
+		Name: "servers", Source: s.source, PortVariable: "WEB_PORT",
+		Environment: map[string]string{"WEB_PORT": "8080", "NAME": "value", "AWS_ENDPOINT_URL": "http://aws.example"},
+		Size:        2, Zones: []string{"eu-central-1a", "eu-central-1b"}, Grace: 10 * time.Second,
+		Stopping: 5 * time.Second,
+		Targets:  s.targets, Told: func(line string) {
 			s.mutex.Lock()
 			defer s.mutex.Unlock()
 			s.told = append(s.told, line)
@@ -202,7 +203,7 @@ func TestInstancesStandInTheZonesByTurns(t *testing.T) {
 	for _, want := range []string{"NAME=value", "AWS_ENDPOINT_URL=http://127.0.0.1:1", "AWS_ACCESS_KEY_ID=AKIALOCAL"} {
 		assert.Contains(t, variables, want)
 	}
-	assert.NotContains(t, variables, "SPECIMEN_PORT=8080", "each instance has a port of its own")
+	assert.NotContains(t, variables, "WEB_PORT=8080", "each instance has a port of its own")
 	names := map[string]bool{}
 	for _, variable := range variables {
 		name, _, _ := strings.Cut(variable, "=")
@@ -379,7 +380,8 @@ func TestAllProblemsOfAGroupAreNamed(t *testing.T) {
 func TestAPIRefusesWhatItDoesNotHonour(t *testing.T) {
 	s := start(t, "one")
 	ctx, client := t.Context(), s.client()
-	_, err := client.StartInstanceRefresh(ctx, &autoscaling.StartInstanceRefreshInput{AutoScalingGroupName: aws.String("x")})
+	_, err := client.StartInstanceRefresh(ctx,
+		&autoscaling.StartInstanceRefreshInput{AutoScalingGroupName: aws.String("x")})
 	assert.ErrorContains(t, err, `no group is called "x"; there are [servers]`)
 	_, err = client.StartInstanceRefresh(ctx, &autoscaling.StartInstanceRefreshInput{
 		AutoScalingGroupName: aws.String("servers"), Strategy: types.RefreshStrategyReplaceRootVolume})

@@ -57,7 +57,8 @@ func createListener(
 	added := balancer.Listener{Port: t.Port, Secure: t.Secure}
 	if to := t.Redirect; to != nil {
 		added.Redirect = &balancer.Redirect{
-			Status: http.StatusFound, Protocol: to.Protocol, Host: to.Host, Port: to.Port, Path: to.Path, Query: to.Query,
+			Status: http.StatusFound, Protocol: to.Protocol, Host: to.Host, Port: to.Port, Path: to.Path,
+			Query: to.Query,
 		}
 		if to.Permanent {
 			added.Redirect.Status = http.StatusMovedPermanently

@@ -36,7 +36,7 @@ func main() {
 		fmt.Println("this build does not start")
 		os.Exit(3)
 	}
-	server := &http.Server{Addr: "127.0.0.1:" + os.Getenv("SPECIMEN_PORT")}
+	server := &http.Server{Addr: "127.0.0.1:" + os.Getenv("WEB_PORT")}
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGTERM)
 	go func() {
