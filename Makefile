@@ -4,6 +4,28 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
+# Of the caller's shell, what runs here gets: where programs, the user's home and Java are; how the network is reached
+# and who is trusted there; where Go, pip, npm and Maven fetch packages and keep them; and what is said to Diecast
+# itself.
+PASSED := HOME PATH USER LOGNAME SHELL TERM CI JAVA_HOME XDG_% DIECAST_% MAKEFLAGS MAKELEVEL MFLAGS \
+	http_proxy https_proxy no_proxy all_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY \
+	SSL_CERT_FILE SSL_CERT_DIR CURL_CA_BUNDLE REQUESTS_CA_BUNDLE NODE_EXTRA_CA_CERTS GIT_SSL_CAINFO NETRC \
+	SSH_AUTH_SOCK \
+	GOPROXY GONOPROXY GOPRIVATE GOSUMDB GONOSUMDB GOINSECURE GOAUTH GOVCS GOPATH GOCACHE GOMODCACHE GOENV GOTOOLCHAIN \
+	PIP_CONFIG_FILE PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS PIP_TRUSTED_HOST PIP_CERT PIP_CLIENT_CERT PIP_PROXY \
+	PIP_DEFAULT_TIMEOUT PIP_RETRIES PIP_CACHE_DIR $(foreach setting,registry userconfig cache cafile ca proxy https_proxy \
+	noproxy strict_ssl,npm_config_$(setting)) NPM_CONFIG_REGISTRY NPM_CONFIG_USERCONFIG NPM_CONFIG_CACHE NPM_CONFIG_CAFILE \
+	MAVEN_OPTS MAVEN_ARGS
+CALLERS := $(foreach name,$(.VARIABLES),$(if $(filter environment%,$(origin $(name))),$(name)))
+unexport $(filter-out $(PASSED),$(CALLERS))
+# A folder for temporary files counts where something can be written in it.
+ifneq ($(TMPDIR),)
+ifneq ($(shell [ -d "$$TMPDIR" ] && [ -w "$$TMPDIR" ] && echo yes),)
+export TMPDIR
+endif
+endif
+export LC_ALL := C.UTF-8
+
 # What is installed is kept for every checkout of this user, in folders named after the lock files' content.
 export DIECAST_CACHE ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/diecast
 PYTHON_KEY := $(shell cksum < requirements.txt | cut -d ' ' -f 1)
@@ -21,8 +43,12 @@ GLUE_HOME := $(DIECAST_CACHE)/python-glue-$(GLUE_KEY)
 export DIECAST_GLUE_PYTHON ?= $(GLUE_HOME)/bin/python
 GLUE_JARS := $(DIECAST_CACHE)/glue-jars-1
 
-# One set of build flags for everything: other flags compile the million lines of CDK anew.
-export GOFLAGS :=
+# One set of build flags for everything: other flags compile the million lines of CDK anew. None is empty, for Go's file
+# of settings would be asked then. Without version control state, because git tells none of a checkout of another user.
+export GOFLAGS := -buildvcs=false
+export GOWORK := off
+export GOOS := $(shell env -u GOROOT -u GOEXPERIMENT GOENV=off GOFLAGS= GOTOOLCHAIN=local go env GOHOSTOS)
+export GOARCH := $(shell env -u GOROOT -u GOEXPERIMENT GOENV=off GOFLAGS= GOTOOLCHAIN=local go env GOHOSTARCH)
 # jsii reads these when its kernel starts, too late for Go code to set them.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 18,20
 export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := true
@@ -30,8 +56,11 @@ export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := true
 PROFILES := lean standard prod course
 
 # What depends on CDK links 100 MB and starts a Node process: `check` leaves it out. test/boundaries says what may.
-PLAIN_PACKAGES = $(shell go list -f '{{.ImportPath}} {{.Deps}} {{.TestImports}} {{.XTestImports}}' ./... | \
+# A shell of a recipe lists them: one of make's own would have the caller's variables.
+PLAIN_PACKAGES := $$(go list -f '{{.ImportPath}} {{.Deps}} {{.TestImports}} {{.XTestImports}}' ./... | \
 	grep -v -e jsii-runtime-go -e diecast/stacks | cut -d ' ' -f 1)
+# Whoever a checkout belongs to, its files are listed.
+GIT := git -c safe.directory='*'
 
 .PHONY: help
 help: ## List the targets
@@ -75,7 +104,7 @@ $(MARIADB_HOME):
 
 node_modules/.complete: package-lock.json
 	@echo "setup: the CDK command line, Node engines and a browser for tests, 100 MB to download, once for this checkout -> node_modules"
-	@npm ci --silent
+	@npm ci --silent --include=dev
 	@touch $@
 
 .PHONY: synth
@@ -91,6 +120,11 @@ demo: setup synth bin/diecast ## Run the platform on this machine, send it event
 .PHONY: up
 up: setup synth bin/diecast ## Run the platform on this machine until Ctrl-C
 	@bin/diecast local up
+
+# The CDK command line calls this before it runs the app, whoever called it.
+.PHONY: bin/app
+bin/app:
+	@go build -o $@ .
 
 .PHONY: bin/diecast
 bin/diecast:
@@ -108,7 +142,7 @@ check: setup ## The fast part of `test`: formatting, vet, lint and the tests tha
 .PHONY: format-check
 format-check:
 	@echo "check: formatting"
-	@unformatted=$$(git ls-files -z --cached --others --exclude-standard '*.go' | xargs -0 gofmt -l); \
+	@unformatted=$$($(GIT) ls-files -z --cached --others --exclude-standard '*.go' | xargs -0 gofmt -l); \
 	if [ -n "$$unformatted" ]; then echo "not formatted (gofmt -w mends them):"; echo "$$unformatted"; exit 1; fi
 	@$(PYTHON_BIN)ruff format --check --quiet .
 	@$(PYTHON_BIN)ruff check --quiet .
@@ -174,7 +208,7 @@ accept: $(PYTHON_HOME)/.complete $(GLUE_JARS) ## Accept what is generated as it 
 	@go test ./config -run '^TestConfigurationIsDocumented$$' -update -count=1
 	@go test ./internal/classicmodels -run '^TestScaleOneKeepsItsBytes$$' -update -count=1
 	@cd test/templates && CDK_VALIDATION=false go test -run '^(TestSnapshots|TestKeys|TestProfiles)' -update -count=1
-	@git status --short -- docs test/templates/snapshots internal/classicmodels/testdata
+	@$(GIT) status --short -- docs test/templates/snapshots internal/classicmodels/testdata
 
 .PHONY: train
 train: $(TRAINING_HOME)/.complete ## Train the shipped model anew on the generated sample at scale 1
@@ -185,7 +219,7 @@ train: $(TRAINING_HOME)/.complete ## Train the shipped model anew on the generat
 
 .PHONY: bench
 bench: setup ## Measure and print a table with the machine's description
-	@go run ./test/bench $(shell git grep -l '^func Benchmark' -- '*_test.go' | xargs -n 1 dirname | sort -u | sed 's,^,./,')
+	@go run ./test/bench $$($(GIT) grep -l '^func Benchmark' -- '*_test.go' | xargs -n 1 dirname | sort -u | sed 's,^,./,')
 	@$(MAKE) --no-print-directory bench-etl
 
 .PHONY: clean

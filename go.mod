@@ -2,6 +2,8 @@ module diecast
 
 go 1.26.0
 
+toolchain go1.26.8
+
 // npm packages ship Go templates that are no packages of ours.
 ignore (
 	./cdk.out

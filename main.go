@@ -16,6 +16,7 @@ import (
 	"diecast/constructs/golambda"
 	"diecast/constructs/goserver"
 	"diecast/internal/kernel"
+	"diecast/internal/surroundings"
 	"diecast/stacks"
 )
 
@@ -26,6 +27,7 @@ func main() {
 // run returns the exit code. CDK reports its errors as panics; they are caught
 // here, once, and told in one message without a stack trace.
 func run() (code int) {
+	surroundings.Settle()
 	defer kernel.Close(jsii.Close)
 	// Compiling and the start of CDK take about as long as each other: side by side.
 	defer gobuild.Ahead(golambda.Target)()

@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"diecast/internal/surroundings"
 )
 
 // terminal is where a command talks to its user.
@@ -25,6 +27,7 @@ type terminal struct {
 var commands = []func(*terminal) *cobra.Command{generateCommand, loadCommand, localCommand, sqlCommand}
 
 func main() {
+	surroundings.Settle()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"debug/buildinfo"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -18,6 +19,9 @@ import (
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/jsii-runtime-go"
+	"golang.org/x/mod/modfile"
+
+	"diecast/internal/surroundings"
 )
 
 // Target is what one run of the go command compiles.
@@ -32,9 +36,6 @@ type Target struct {
 }
 
 func (t Target) String() string { return t.Packages + " for linux/" + t.Architecture }
-
-// levels are the oldest processors that AWS runs, so that no default of a newer Go shuts one out.
-var levels = map[string]string{"arm64": "GOARM64=v8.0", "amd64": "GOAMD64=v1"}
 
 // runs are what was compiled, or is being compiled, by whoever asked first.
 var (
@@ -73,9 +74,11 @@ func Ahead(target Target) (stop func()) {
 // Build compiles the commands of a target into static executables, and returns their bytes by the
 // names of their folders.
 //
-// The same source, module versions and Go release yield the same bytes in every directory and at
+// The same source and module versions yield the same bytes for everybody, in every directory and at
 // every commit: no path (-trimpath) and no version control state (-buildvcs=false) enters the file,
-// and GOFLAGS of the environment is ignored.
+// nothing of the environment shapes it (package surroundings), and the release of Go is the one
+// that go.mod names as its toolchain. Where that cannot be had, or anything else is in an
+// executable than was asked for, Build fails and says what.
 //
 // Executables are kept in the module's bin folder: the go command links none anew whose build ID
 // says that it is up to date, and linking is most of the time. Each build works on links in a
@@ -89,6 +92,10 @@ func Build(ctx context.Context, moduleRoot string, target Target) (map[string][]
 		return nil, fmt.Errorf("gobuild: making a folder to compile %s in: %w", target, err)
 	}
 	defer os.RemoveAll(work)
+	made, temporary := filepath.Join(work, "made"), filepath.Join(work, "temporary")
+	if err := errors.Join(os.Mkdir(made, 0o755), os.Mkdir(temporary, 0o755)); err != nil {
+		return nil, fmt.Errorf("gobuild: making a folder to compile %s in: %w", target, err)
+	}
 	kept := filepath.Join(bin, "linux-"+target.Architecture)
 	folders := target.Packages
 	if below, all := strings.CutSuffix(folders, "/..."); all {
@@ -100,22 +107,29 @@ func Build(ctx context.Context, moduleRoot string, target Target) (map[string][]
 	}
 	for _, main := range mains {
 		name := filepath.Base(filepath.Dir(main))
-		_ = os.Link(filepath.Join(kept, name), filepath.Join(work, name)) // else it is made anew
+		_ = os.Link(filepath.Join(kept, name), filepath.Join(made, name)) // else it is made anew
 	}
-	if err := compile(ctx, moduleRoot, work, target); err != nil {
+	release, err := toolchain(moduleRoot)
+	if err != nil {
+		return nil, fmt.Errorf("gobuild: finding the release of Go for %s: %w", target, err)
+	}
+	if err := compile(ctx, moduleRoot, made, temporary, release, target); err != nil {
 		return nil, err
 	}
-	entries, err := os.ReadDir(work)
+	entries, err := os.ReadDir(made)
 	if err != nil {
 		return nil, fmt.Errorf("gobuild: reading what %s was compiled to: %w", target, err)
 	}
 	built := make(map[string][]byte, len(entries))
 	for _, entry := range entries {
 		name := entry.Name()
-		if built[name], err = os.ReadFile(filepath.Join(work, name)); err != nil {
+		if built[name], err = os.ReadFile(filepath.Join(made, name)); err != nil {
 			return nil, fmt.Errorf("gobuild: reading what %s was compiled to: %w", target, err)
 		}
-		keep(filepath.Join(work, name), filepath.Join(kept, name))
+		if err := check(built[name], release, target); err != nil {
+			return nil, fmt.Errorf("gobuild: %s of %s: %w", name, target, err)
+		}
+		keep(filepath.Join(made, name), filepath.Join(kept, name))
 	}
 	return built, nil
 }
@@ -145,23 +159,72 @@ func workFolder(bin string) (string, error) {
 	return os.MkdirTemp("", "diecast-build-")
 }
 
-func compile(ctx context.Context, moduleRoot, outputFolder string, target Target) error {
+// toolchain is the release of Go that the module's go.mod names, as "go1.26.8"; "local", which is
+// whatever there is, where it names none.
+func toolchain(moduleRoot string) (string, error) {
+	file := filepath.Join(moduleRoot, "go.mod")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	module, err := modfile.Parse(file, text, nil)
+	if err != nil {
+		return "", err
+	}
+	if module.Toolchain == nil {
+		return "local", nil
+	}
+	return module.Toolchain.Name, nil
+}
+
+func compile(ctx context.Context, moduleRoot, made, temporary, release string, target Target) error {
+	environment, err := surroundings.Compiler(ctx, "go", temporary, map[string]string{
+		"GOTOOLCHAIN": release, "GOOS": "linux", "GOARCH": target.Architecture, "PWD": moduleRoot,
+	})
+	if err != nil {
+		return fmt.Errorf("gobuild: compiling %s: %w", target, err)
+	}
 	var stderr bytes.Buffer
 	build := exec.CommandContext(ctx, "go", "build",
 		"-trimpath", "-buildvcs=false", "-mod=readonly",
 		"-tags", target.Tags,
 		"-ldflags", "-s -w",
-		"-o", outputFolder+string(filepath.Separator), target.Packages)
-	build.Dir = moduleRoot
-	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+target.Architecture, levels[target.Architecture],
-		"CGO_ENABLED=0", "GOFLAGS=")
-	build.Stderr = &stderr
+		"-o", made+string(filepath.Separator), target.Packages)
+	build.Dir, build.Env, build.Stderr = moduleRoot, environment, &stderr
 	// The go command is asked to stop, for it then ends the compilers that it has started.
 	build.Cancel = func() error { return build.Process.Signal(os.Interrupt) }
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("gobuild: compiling %s failed: %w\n%s", target, err, stderr.Bytes())
 	}
 	return nil
+}
+
+// check compares what an executable says of how it was compiled with what was asked for: a release
+// of Go that a distribution has changed, or a default in its own files, would give other bytes.
+func check(executable []byte, release string, target Target) error {
+	info, err := buildinfo.Read(bytes.NewReader(executable))
+	if err != nil {
+		return fmt.Errorf("reading how it was compiled: %w", err)
+	}
+	var problems []error
+	if release != "local" && info.GoVersion != release {
+		problems = append(problems, fmt.Errorf("it was compiled by %s: go.mod names %s, so that the bytes are the "+
+			"same everywhere; install that release, or let the go command fetch it", info.GoVersion, release))
+	}
+	asked := map[string]string{
+		"-buildmode": "exe", "-compiler": "gc", "-tags": target.Tags, "-trimpath": "true", "CGO_ENABLED": "0",
+		"GOOS": "linux", "GOARCH": target.Architecture, "GOARM64": "v8.0", "GOAMD64": "v1",
+	}
+	for _, setting := range info.Settings {
+		if setting.Key == "DefaultGODEBUG" { // of the source
+			continue
+		}
+		if value, known := asked[setting.Key]; !known || value != setting.Value {
+			problems = append(problems, fmt.Errorf("it was compiled with %s=%s, which nobody asked for: look for it "+
+				"in the go command itself and in the file go.env of its folder", setting.Key, setting.Value))
+		}
+	}
+	return errors.Join(problems...)
 }
 
 // ModuleRoot is the nearest directory at or above the working directory that
@@ -240,7 +303,12 @@ func (b *Bundler) bundle(outputDir string) error {
 	if !ok {
 		return fmt.Errorf("gobuild: %s holds no Go command %s", b.target.Packages, b.command)
 	}
-	if err := os.WriteFile(filepath.Join(outputDir, b.file), executable, 0o755); err != nil {
+	file := filepath.Join(outputDir, b.file)
+	if err := os.WriteFile(file, executable, 0o755); err != nil {
+		return fmt.Errorf("gobuild: laying out the executable of %s: %w", b.command, err)
+	}
+	// The umask has no say: who runs the executable is another user than who packed it.
+	if err := errors.Join(os.Chmod(outputDir, 0o755), os.Chmod(file, 0o755)); err != nil {
 		return fmt.Errorf("gobuild: laying out the executable of %s: %w", b.command, err)
 	}
 	sum := sha256.Sum256(executable)

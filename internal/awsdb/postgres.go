@@ -8,6 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"diecast/internal/postgresclient"
 )
 
 const (
@@ -25,9 +27,7 @@ func OpenPostgres(ctx context.Context, settings Settings, configuration aws.Conf
 	if err != nil {
 		return nil, err
 	}
-	// sslmode and passfile are given so that nothing of the caller's machine decides on them; TLS
-	// is set below.
-	pool, err := pgxpool.ParseConfig("sslmode=disable passfile=/nonexistent")
+	pool, err := postgresclient.Pool("postgres://?sslmode=disable") // TLS is set below
 	if err != nil {
 		return nil, fmt.Errorf("prepare the connection to %s: %w", settings.Address(), err)
 	}

@@ -9,9 +9,11 @@ import (
 	"maps"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -478,20 +480,22 @@ func TestNetwork_openHTTPSReachesEndpointsOnly(t *testing.T) {
 		"ToPort": 443})
 }
 
-// TestBuild_isReproducible compiles the functions in two directories and compares the bytes: an
-// asset's hash must not depend on where and when it was built, nor on what was kept of earlier
-// builds.
+// TestBuild_isReproducible compiles the functions for two users, in two directories and two shells,
+// and compares the bytes: an asset's hash must not depend on who built it, where and when, nor on
+// what was kept of earlier builds.
 func TestBuild_isReproducible(t *testing.T) {
 	root, err := gobuild.ModuleRoot()
 	require.NoError(t, err)
-	elsewhere := t.TempDir()
+	first, err := gobuild.Build(t.Context(), root, golambda.Target)
+	require.NoError(t, err)
+
+	elsewhere := filepath.Join(t.TempDir(), "a folder with spaces, and a name that is rather long for what it holds")
+	require.NoError(t, os.Mkdir(elsewhere, 0o755))
 	for _, name := range []string{"go.mod", "go.sum", "internal", "sql", "training", "lambda"} {
 		copyTree(t, filepath.Join(root, name), filepath.Join(elsewhere, name))
 	}
-	// The environment's flags would change the result if they were let in.
-	t.Setenv("GOFLAGS", "-race")
-	first, err := gobuild.Build(t.Context(), root, golambda.Target)
-	require.NoError(t, err)
+	anothersCheckout(t, elsewhere)
+	anothersShell(t, elsewhere)
 	second, err := gobuild.Build(t.Context(), elsewhere, golambda.Target)
 	require.NoError(t, err)
 
@@ -507,6 +511,68 @@ func TestBuild_isReproducible(t *testing.T) {
 		require.NoError(t, err)
 		assert.Empty(t, libraries, "provided.al2023 promises no libraries")
 	}
+}
+
+// anothersCheckout makes a folder the working copy of somebody else, whose version control state
+// git refuses to tell.
+func anothersCheckout(t *testing.T, folder string) {
+	t.Helper()
+	require.NoError(t, exec.Command("git", "init", "--quiet", folder).Run())
+	if os.Geteuid() != 0 {
+		return // only root can give a folder away
+	}
+	for _, path := range []string{folder, filepath.Join(folder, ".git")} {
+		require.NoError(t, os.Chown(path, 65534, 65534))
+	}
+}
+
+// anothersShell says in every way that the go command listens to how it should compile.
+func anothersShell(t *testing.T, folder string) {
+	t.Helper()
+	settings := filepath.Join(t.TempDir(), "env")
+	require.NoError(t, os.WriteFile(settings, []byte("GOFLAGS=-tags=other\nGOARM64=v9.0\nCGO_ENABLED=1\n"), 0o600))
+	above := filepath.Join(filepath.Dir(folder), "go.work")
+	require.NoError(t, os.WriteFile(above, []byte("go 1.26.0\n\nuse ./elsewhere\n"), 0o600))
+	for name, value := range map[string]string{
+		"GOENV": settings, "GOFLAGS": "-race -mod=mod", "GOWORK": "", "GOEXPERIMENT": "rangefunc,jsonv2",
+		"GOARM64": "v9.0,lse", "GOAMD64": "v3", "GOOS": "windows", "GOARCH": "386", "CGO_ENABLED": "1",
+		"GOFIPS140": "latest",
+		"GODEBUG":   "panicnil=1", "GOTOOLCHAIN": "go1.99.0", "GOROOT": "/nowhere", "TMPDIR": "/nowhere",
+		"LC_ALL": "tr_TR.UTF-8", "TZ": "Asia/Kathmandu", "HTTPS_PROXY": "http://127.0.0.1:1",
+		"HTTP_PROXY": "http://127.0.0.1:1",
+	} {
+		t.Setenv(name, value)
+	}
+	inherited := syscall.Umask(0o077)
+	t.Cleanup(func() { syscall.Umask(inherited) })
+}
+
+// TestBuild_refusesWhatNobodyAskedFor: a release of Go that is not the module's own makes other
+// bytes, so it makes none.
+func TestBuild_refusesWhatNobodyAskedFor(t *testing.T) {
+	root := module(t, `println("words")`)
+	file := filepath.Join(root, "go.mod")
+	require.NoError(t, os.WriteFile(file, []byte("module one\n\ngo 1.26\n\ntoolchain go1.98.7\n"), 0o600))
+	t.Setenv("GOPROXY", "off")
+	_, err := gobuild.Build(t.Context(), root, golambda.Target)
+	require.ErrorContains(t, err, "go1.98.7")
+	require.ErrorContains(t, err, "gobuild: compiling ./lambda/... for linux/arm64 failed")
+
+	// A go command that does as it likes is found out by what it made.
+	goCommand, err := exec.LookPath("go")
+	require.NoError(t, err)
+	willful := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(willful, "go"),
+		[]byte("#!/bin/sh\nexec env CGO_ENABLED=1 "+goCommand+" \"$@\"\n"), 0o755))
+	t.Setenv("PATH", willful+":"+os.Getenv("PATH"))
+	_, err = gobuild.Build(t.Context(), module(t, `println("words")`), golambda.Target)
+	require.ErrorContains(t, err, "it was compiled with CGO_ENABLED=1, which nobody asked for")
+
+	own, err := gobuild.ModuleRoot()
+	require.NoError(t, err)
+	text, err := os.ReadFile(filepath.Join(own, "go.mod"))
+	require.NoError(t, err)
+	assert.Regexp(t, `(?m)^toolchain go1\.\d+\.\d+$`, string(text), "which release makes the bytes")
 }
 
 // module writes a module whose one function has the given body.

@@ -30,6 +30,19 @@ const (
 	Region          = "AWS_REGION"
 )
 
+// Apart is what Endpoints have besides, for a shell that exports them: AWS's command line of
+// version 1 reads another name for the region; what the user's files say of profiles, addresses and
+// logins is not for a run, nor are an instance's login and the network's proxy. Variables that a
+// shell must not have at all it has to unset itself (docs/local.md). A Deployment uses none of
+// them.
+func Apart(region string) Endpoints {
+	const loopback = "127.0.0.1,localhost,::1"
+	return Endpoints{
+		"AWS_DEFAULT_REGION": region, "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+		"AWS_EC2_METADATA_DISABLED": "true", "NO_PROXY": loopback, "no_proxy": loopback,
+	}
+}
+
 // EndpointOf is the name in Endpoints of a service's address. The service is the SDK's ServiceID,
 // such as Secrets Manager.
 // https://docs.aws.amazon.com/sdkref/latest/guide/ss-endpoints-env.html

@@ -12,6 +12,7 @@ import (
 
 	"diecast/internal/local/process"
 	"diecast/internal/local/server"
+	"diecast/internal/surroundings"
 )
 
 // Defaults of Options.
@@ -45,8 +46,8 @@ type Program struct {
 	Path string
 	// Arguments; the port (0: any) and the file that takes the port are appended.
 	Arguments []string
-	// Environment as NAME=value, and no more than that.
-	Environment []string
+	// Environment beside that of package surroundings.
+	Environment map[string]string
 }
 
 // Server is a running program. What it stores is gone when it ends.
@@ -69,7 +70,7 @@ func Start(ctx context.Context, options Options, prepare func(Options) (Program,
 				return process.Command{
 					Path: program.Path, Arguments: slices.Concat(program.Arguments, []string{strconv.Itoa(place.Port),
 						place.PortFile()}),
-					Environment: slices.Concat([]string{"TMPDIR=" + place.Dir, "TZ=UTC"}, program.Environment),
+					Environment: surroundings.List(surroundings.Bare(place.Dir), program.Environment),
 				}
 			},
 		})

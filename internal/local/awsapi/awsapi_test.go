@@ -2,6 +2,7 @@ package awsapi_test
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -62,6 +63,21 @@ func TestAnNPMPackageIsServedWithItsSettings(t *testing.T) {
 	require.NoError(t, response.Body.Close())
 	assert.Equal(t, "by the prelude, by the settings", string(body))
 	assert.Equal(t, "http://"+server.Address(), server.Endpoint())
+}
+
+// A program that knew the user's home would read there what the user has told the AWS SDKs.
+func TestTheProgramSeesNothingOfTheCallers(t *testing.T) {
+	for _, name := range []string{"AWS_PROFILE", "NODE_OPTIONS", "PYTHONPATH", "HTTP_PROXY", "LEAKED"} {
+		t.Setenv(name, "--of-the-caller")
+	}
+	server := start(t, awsapi.Options{}, `module.exports = () => require('http').createServer((request, response) =>
+  response.end(JSON.stringify([require('os').homedir(), require('os').tmpdir(), ...Object.keys(process.env).sort()])))`)
+	response, err := http.Get(server.Endpoint())
+	require.NoError(t, err)
+	var seen []string
+	require.NoError(t, json.NewDecoder(response.Body).Decode(&seen))
+	require.NoError(t, response.Body.Close())
+	assert.Equal(t, []string{server.Dir(), server.Dir(), "HOME", "LANG", "PATH", "TMPDIR", "TZ"}, seen)
 }
 
 func TestServerKeepsTheContractOfAnEngine(t *testing.T) {

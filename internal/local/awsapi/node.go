@@ -17,8 +17,8 @@ type Package struct {
 	Prelude string
 	// Settings are given to what the package exports.
 	Settings map[string]any
-	// Environment as NAME=value, and no more than that.
-	Environment []string
+	// Environment beside that of package surroundings.
+	Environment map[string]string
 }
 
 // Node is the program that serves an npm package whose export makes an HTTP server of settings. The

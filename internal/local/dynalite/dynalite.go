@@ -36,7 +36,7 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 	server, err := awsapi.Start(ctx, options, func(options Options) (awsapi.Program, error) {
 		return awsapi.Node(npmPackage, awsapi.Package{
 			Settings:    map[string]any{"createTableMs": 0, "deleteTableMs": 0, "updateTableMs": 0},
-			Environment: []string{"AWS_ACCOUNT_ID=" + options.Account, "AWS_REGION=" + options.Region},
+			Environment: map[string]string{"AWS_ACCOUNT_ID": options.Account, "AWS_REGION": options.Region},
 		})
 	})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"sync"
 
@@ -220,9 +221,10 @@ func (r *Running) Stop(ctx context.Context) error {
 	return errors.Join(problems...)
 }
 
-// Endpoints are the engines' addresses, and the login that they take.
+// Endpoints are the engines' addresses, the login that they take, and outputs.Apart.
 func (r *Running) Endpoints() outputs.Endpoints {
 	endpoints := r.endpoints(true)
+	maps.Copy(endpoints, outputs.Apart(Region))
 	endpoints[outputs.AccessKeyID] = Credentials.AccessKeyID
 	endpoints[outputs.SecretAccessKey] = Credentials.SecretAccessKey
 	endpoints[outputs.Region] = Region

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -85,11 +86,13 @@ func TestStart_hostsStartWithEveryServersEndpointAndStopFirst(t *testing.T) {
 	assert.Empty(t, first.environment)
 	assert.Same(t, second, second.In(running))
 
-	assert.Equal(t, outputs.Endpoints{
+	expected := outputs.Endpoints{
 		"FIRST": "http://first", "SECOND": "http://second", "HOST": "http://host",
 		"AWS_ACCESS_KEY_ID": Credentials.AccessKeyID, "AWS_SECRET_ACCESS_KEY": Credentials.SecretAccessKey,
 		"AWS_REGION": Region,
-	}, running.Endpoints())
+	}
+	maps.Copy(expected, outputs.Apart(Region))
+	assert.Equal(t, expected, running.Endpoints())
 	assert.Equal(t, host.environment, running.HostOptions().Environment, "another host does not call this one")
 
 	*events = nil

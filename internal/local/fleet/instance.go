@@ -6,15 +6,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"time"
 
 	"diecast/internal/local/process"
 	"diecast/internal/local/server"
+	"diecast/internal/surroundings"
 )
 
 // instance is a process of a group's program.
@@ -91,25 +90,13 @@ func (g *group) launch(ctx context.Context, zone, executable string) (_ *instanc
 // environment is all that an instance's process sees: nothing comes from this process.
 func (g *group) environment(i *instance, place server.Place) []string {
 	host := g.host.options
-	variables := map[string]string{
-		"LANG": "C.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin", "TZ": "UTC",
-		// A home elsewhere would let the user's own AWS profiles in.
-		"TMPDIR": place.Dir, "HOME": place.Dir,
-	}
-	maps.Copy(variables, g.Environment)
-	maps.Copy(variables, host.Environment)
-	maps.Copy(variables, map[string]string{
+	return surroundings.List(surroundings.Bare(place.Dir), g.Environment, host.Environment, map[string]string{
 		g.PortVariable: strconv.Itoa(place.Port),
 		"AWS_REGION":   host.Region,
 		// On AWS these come from the metadata service, which here has none.
 		"AWS_ACCESS_KEY_ID": host.Credentials.AccessKeyID, "AWS_SECRET_ACCESS_KEY": host.Credentials.SecretAccessKey,
 		"AWS_EC2_METADATA_SERVICE_ENDPOINT": i.metadata.endpoint(),
 	})
-	environment := make([]string, 0, len(variables))
-	for _, name := range slices.Sorted(maps.Keys(variables)) {
-		environment = append(environment, name+"="+variables[name])
-	}
-	return environment
 }
 
 // retire drains an instance, for as long as the context lets it, and stops it, as far as it was

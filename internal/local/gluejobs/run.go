@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"diecast/internal/local/process"
+	"diecast/internal/surroundings"
 )
 
 // state of a run, as Glue names it.
@@ -160,27 +161,18 @@ func (h *Host) launch(ctx context.Context, r *run, of Job, arguments map[string]
 // environment is all that a run's process sees: nothing comes from this process.
 func (h *Host) environment(of Job, configuration, scratch string) []string {
 	variables := map[string]string{
-		"LANG": "C.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin", "TZ": "UTC",
-		// A home elsewhere would let the user's own AWS profiles in.
-		"HOME": scratch, "TMPDIR": scratch,
 		"SPARK_CONF_DIR": configuration, "SPARK_LOCAL_IP": process.Loopback,
 		"JAVA_HOME": h.spark.java, "PYSPARK_PYTHON": h.spark.python,
 		"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1",
 		// Else a wrong credential would be looked for on the network.
 		"AWS_EC2_METADATA_DISABLED": "true",
 	}
-	maps.Copy(variables, of.Environment)
-	maps.Copy(variables, h.options.Environment)
-	maps.Copy(variables, map[string]string{
+	own := map[string]string{
 		"AWS_REGION": h.options.Region, "AWS_DEFAULT_REGION": h.options.Region,
 		"AWS_ACCESS_KEY_ID":     h.options.Credentials.AccessKeyID,
 		"AWS_SECRET_ACCESS_KEY": h.options.Credentials.SecretAccessKey,
-	})
-	environment := make([]string, 0, len(variables))
-	for _, name := range slices.Sorted(maps.Keys(variables)) {
-		environment = append(environment, name+"="+variables[name])
 	}
-	return environment
+	return surroundings.List(surroundings.Bare(scratch), variables, of.Environment, h.options.Environment, own)
 }
 
 const (

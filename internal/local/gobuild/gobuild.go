@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 
 	"diecast/internal/local/installed"
 	"diecast/internal/local/process"
+	"diecast/internal/surroundings"
 )
 
 // Installed is the error, an installed.ErrNotInstalled, of a machine without the Go compiler; nil
@@ -36,13 +38,25 @@ func Compile(ctx context.Context, source, executable string, tags ...string) err
 	if err != nil {
 		return err
 	}
+	if executable, err = filepath.Abs(executable); err != nil {
+		return err
+	}
+	temporary := filepath.Dir(executable)
+	if err := os.MkdirAll(temporary, 0o755); err != nil {
+		return err
+	}
+	// The functions run on this machine alone: any release of Go will do that go.mod admits.
+	environment, err := surroundings.Compiler(ctx, compiler, temporary,
+		map[string]string{"GOTOOLCHAIN": "local", "PWD": source})
+	if err != nil {
+		return fmt.Errorf("compile %s: %w", source, err)
+	}
 	var output bytes.Buffer
 	err = process.Run(ctx, process.Command{
 		Path: compiler,
 		Arguments: []string{"build", "-trimpath", "-buildvcs=false", "-mod=readonly", "-tags", strings.Join(tags, ","),
 			"-o", executable, "."},
-		Dir: source, Output: &output,
-		Environment: append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOOS=", "GOARCH=", "PWD="+source),
+		Dir: source, Output: &output, Environment: environment,
 	})
 	if err != nil {
 		return fmt.Errorf("compile %s: %w\n%s", source, err, strings.TrimSpace(output.String()))

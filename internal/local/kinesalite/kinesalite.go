@@ -52,7 +52,7 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 			Prelude: mend,
 			Settings: map[string]any{"createStreamMs": 0, "deleteStreamMs": 0, "updateStreamMs": 0,
 				"shardLimit": MaxShards},
-			Environment: []string{"AWS_ACCOUNT_ID=" + options.Account, "AWS_REGION=" + options.Region},
+			Environment: map[string]string{"AWS_ACCOUNT_ID": options.Account, "AWS_REGION": options.Region},
 		})
 	})
 	if err != nil {

@@ -2,10 +2,10 @@ package lambdahost
 
 import (
 	"fmt"
-	"maps"
 	"path/filepath"
-	"slices"
 	"strconv"
+
+	"diecast/internal/surroundings"
 )
 
 // reservedVariables cannot be set by a template (Lambda Developer Guide, "Defined runtime
@@ -21,16 +21,12 @@ var reservedVariables = []string{
 // environment is all that a process of the function sees: nothing comes from this process.
 func (h *Host) environment(f Function, instance, runtimeAPI, scratch string) []string {
 	variables := map[string]string{
-		"LANG": "en_US.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin", "TZ": ":UTC",
-		// The place of Lambda's /tmp. A home elsewhere would let the user's own AWS profiles in.
-		"TMPDIR": scratch, "HOME": scratch,
+		"LANG": "en_US.UTF-8", "TZ": ":UTC",
 		"GOMEMLIMIT":                fmt.Sprintf("%dMiB", f.MemoryMiB),
 		"AWS_ENDPOINT_URL_LAMBDA":   h.Endpoint(),
 		"AWS_EC2_METADATA_DISABLED": "true", // else a wrong credential would be looked for on the network
 	}
-	maps.Copy(variables, f.Environment)
-	maps.Copy(variables, h.options.Environment)
-	maps.Copy(variables, map[string]string{
+	own := map[string]string{
 		"_HANDLER": bootstrap, "LAMBDA_TASK_ROOT": filepath.Dir(f.Executable),
 		"AWS_REGION": h.options.Region, "AWS_DEFAULT_REGION": h.options.Region,
 		"AWS_ACCESS_KEY_ID":        h.options.Credentials.AccessKeyID,
@@ -39,13 +35,10 @@ func (h *Host) environment(f Function, instance, runtimeAPI, scratch string) []s
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.Itoa(f.MemoryMiB), "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
 		"AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/" + f.Name, "AWS_LAMBDA_LOG_STREAM_NAME": instance,
 		"AWS_LAMBDA_RUNTIME_API": runtimeAPI,
-	})
+	}
 	if token := h.options.Credentials.SessionToken; token != "" {
-		variables["AWS_SESSION_TOKEN"] = token
+		own["AWS_SESSION_TOKEN"] = token
 	}
-	environment := make([]string, 0, len(variables))
-	for _, name := range slices.Sorted(maps.Keys(variables)) {
-		environment = append(environment, name+"="+variables[name])
-	}
-	return environment
+	// The scratch folder is in the place of Lambda's /tmp.
+	return surroundings.List(surroundings.Bare(scratch), variables, f.Environment, h.options.Environment, own)
 }

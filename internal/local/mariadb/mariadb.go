@@ -24,6 +24,7 @@ import (
 	"diecast/internal/local/installed"
 	"diecast/internal/local/process"
 	"diecast/internal/local/server"
+	"diecast/internal/surroundings"
 )
 
 //go:embed VERSION
@@ -205,7 +206,7 @@ func asRoot() []string {
 // in the server's own folder: a server that starts removes those that it finds, and in /tmp they
 // would be another one's, too.
 func environment(place server.Place) []string {
-	return []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC", "TMPDIR=" + place.Dir}
+	return surroundings.List(surroundings.Bare(place.Dir), map[string]string{"LC_ALL": "C"})
 }
 
 // findInstallation returns the folder above bin/mariadbd and share: that of DIECAST_MARIADB_BIN,

@@ -61,7 +61,7 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 			Name: "moto", Path: python,
 			// Isolated: neither variables nor packages of the user's change what runs.
 			Arguments:   []string{"-I", "-c", serve},
-			Environment: []string{"MOTO_ACCOUNT_ID=" + options.Account, "LANG=C.UTF-8"},
+			Environment: map[string]string{"MOTO_ACCOUNT_ID": options.Account},
 		}, err
 	})
 	if err != nil && strings.Contains(err.Error(), "No module named 'moto") {

@@ -124,6 +124,9 @@ func copyReadable(to, from string) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err
 	}
+	if err := os.Chmod(filepath.Dir(to), 0o755); err != nil { // whatever the umask
+		return err
+	}
 	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
 		return err
 	}

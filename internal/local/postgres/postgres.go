@@ -17,11 +17,11 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"diecast/internal/local/installed"
 	"diecast/internal/local/process"
 	"diecast/internal/local/server"
+	"diecast/internal/postgresclient"
+	"diecast/internal/surroundings"
 )
 
 const (
@@ -89,7 +89,8 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 			},
 			Command: func(place server.Place) process.Command { return command(bin, account, options, place) },
 			Ready: func(ctx context.Context, place server.Place) error {
-				connection, err := pgx.Connect(ctx, dsn(place.Address(), superuser, place.Password, "postgres"))
+				connection, err := postgresclient.Connect(ctx,
+					dsn(place.Address(), superuser, place.Password, "postgres"))
 				if err != nil {
 					return err
 				}
@@ -144,7 +145,7 @@ func initialise(ctx context.Context, bin string, account account, place server.P
 			"--pgdata=" + place.Data(), "--username=" + superuser, "--pwfile=" + handover, "--auth=scram-sha-256",
 			"--encoding=UTF8", "--locale=C", "--no-instructions", "--no-sync",
 		},
-		Dir: place.Data(), Environment: environment(), Output: &output,
+		Dir: place.Data(), Environment: environment(place), Output: &output,
 		Credential: account.credential(), DeathSignal: immediateShutdown,
 	})
 	if err != nil {
@@ -162,13 +163,15 @@ func command(bin string, account account, options Options, place server.Place) p
 		arguments = append(arguments, "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 	}
 	return process.Command{
-		Path: filepath.Join(bin, "postgres"), Arguments: arguments, Dir: place.Data(), Environment: environment(),
+		Path: filepath.Join(bin, "postgres"), Arguments: arguments, Dir: place.Data(), Environment: environment(place),
 		Credential: account.credential(), StopSignal: fastShutdown, DeathSignal: immediateShutdown, Grace: stopGrace,
 	}
 }
 
 // environment leaves out everything of the caller's that PostgreSQL would read.
-func environment() []string { return []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"} }
+func environment(place server.Place) []string {
+	return surroundings.List(surroundings.Bare(place.Data()), map[string]string{"LC_ALL": "C"})
+}
 
 // findBinaries returns the folder with initdb and postgres: DIECAST_POSTGRES_BIN, else what
 // `make setup` installed.

@@ -15,13 +15,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/local/installed"
 	"diecast/internal/local/server"
 	"diecast/internal/local/server/servertest"
+	"diecast/internal/postgresclient"
 )
 
 // A child of this test binary that starts a cluster and then waits to be killed.
@@ -63,7 +63,7 @@ func TestClusterKeepsTheContractOfAnEngine(t *testing.T) {
 
 func query[T any](t *testing.T, dsn, statement string) T {
 	t.Helper()
-	connection, err := pgx.Connect(t.Context(), dsn)
+	connection, err := postgresclient.Connect(t.Context(), dsn)
 	require.NoError(t, err)
 	defer connection.Close(context.Background())
 	var value T
@@ -73,7 +73,7 @@ func query[T any](t *testing.T, dsn, statement string) T {
 
 func TestClusterAnswersWithPgvector(t *testing.T) {
 	cluster := start(t, Options{Disposable: true})
-	connection, err := pgx.Connect(t.Context(), cluster.DSN("postgres"))
+	connection, err := postgresclient.Connect(t.Context(), cluster.DSN("postgres"))
 	require.NoError(t, err)
 	defer connection.Close(context.Background())
 	_, err = connection.Exec(t.Context(), "CREATE EXTENSION vector")
@@ -87,7 +87,7 @@ func TestClusterAnswersWithPgvector(t *testing.T) {
 
 func TestPasswordIsRequired(t *testing.T) {
 	cluster := start(t, Options{Disposable: true})
-	_, err := pgx.Connect(t.Context(), cluster.DSNFor(cluster.User, "wrong", "postgres"))
+	_, err := postgresclient.Connect(t.Context(), cluster.DSNFor(cluster.User, "wrong", "postgres"))
 	require.ErrorContains(t, err, "password authentication failed")
 }
 
@@ -105,7 +105,7 @@ func TestDataSurvivesARestartInTheSameDirectory(t *testing.T) {
 	options := Options{Dir: filepath.Join(reachable(t), "cluster")}
 
 	cluster := start(t, options)
-	connection, err := pgx.Connect(t.Context(), cluster.DSN("postgres"))
+	connection, err := postgresclient.Connect(t.Context(), cluster.DSN("postgres"))
 	require.NoError(t, err)
 	_, err = connection.Exec(t.Context(), "CREATE TABLE kept AS SELECT 7 AS n")
 	require.NoError(t, err)
@@ -119,7 +119,7 @@ func TestDataSurvivesARestartInTheSameDirectory(t *testing.T) {
 func TestWhatWasLeftInTheDirectoryIsEndedAndItsDataKept(t *testing.T) {
 	options := Options{Dir: filepath.Join(reachable(t), "cluster")}
 	left := start(t, options)
-	connection, err := pgx.Connect(t.Context(), left.DSN("postgres"))
+	connection, err := postgresclient.Connect(t.Context(), left.DSN("postgres"))
 	require.NoError(t, err)
 	defer connection.Close(context.Background())
 	_, err = connection.Exec(t.Context(), "CREATE TABLE kept AS SELECT 7 AS n")

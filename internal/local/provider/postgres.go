@@ -10,6 +10,7 @@ import (
 
 	"diecast/internal/assembly"
 	"diecast/internal/local/postgres"
+	"diecast/internal/postgresclient"
 )
 
 var postgresServer = databaseServer{installed: postgres.Installed, start: startPostgres}
@@ -64,7 +65,7 @@ func (i postgresInstance) prepare(ctx context.Context, t *assembly.Database) err
 }
 
 func (i postgresInstance) execute(ctx context.Context, statements ...string) error {
-	connection, err := pgx.Connect(ctx, i.DSN("postgres"))
+	connection, err := postgresclient.Connect(ctx, i.DSN("postgres"))
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ import (
 	"diecast/internal/inference"
 	"diecast/internal/local/postgres/postgrestest"
 	"diecast/internal/models/modelstore/modelstoretest"
+	"diecast/internal/postgresclient"
 	"diecast/internal/recommendation"
 )
 
@@ -43,7 +44,9 @@ func newPlatform(t testing.TB) *platform {
 	t.Helper()
 	cluster, database := postgrestest.Cluster(t), postgrestest.Database(t)
 	pool := func(dsn string) *pgxpool.Pool {
-		pool, err := pgxpool.New(context.Background(), dsn)
+		settings, err := postgresclient.Pool(dsn)
+		require.NoError(t, err)
+		pool, err := pgxpool.NewWithConfig(context.Background(), settings)
 		require.NoError(t, err)
 		t.Cleanup(pool.Close)
 		return pool

@@ -13,6 +13,7 @@ import (
 
 	"diecast/internal/local/postgres"
 	"diecast/internal/local/server/servertest"
+	"diecast/internal/postgresclient"
 )
 
 var (
@@ -41,7 +42,7 @@ func Cluster(t testing.TB) *postgres.Cluster {
 func Database(t testing.TB) string {
 	t.Helper()
 	name := fmt.Sprintf("test_%d", databases.Add(1))
-	connection, err := pgx.Connect(t.Context(), Cluster(t).DSN("postgres"))
+	connection, err := postgresclient.Connect(t.Context(), Cluster(t).DSN("postgres"))
 	require.NoError(t, err)
 	defer connection.Close(context.Background())
 	_, err = connection.Exec(t.Context(), "CREATE DATABASE "+pgx.Identifier{name}.Sanitize())

@@ -1,0 +1,123 @@
+package surroundings
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestListTakesTheLastOfEachName(t *testing.T) {
+	assert.Equal(t, []string{"A=2", "B=", "C=x=y"}, List(map[string]string{"C": "x=y", "A": "1"},
+		map[string]string{"A": "2", "B": ""}))
+	assert.NotNil(t, List(), "a process without an environment would inherit one")
+}
+
+func TestBareKeepsTheHomeApart(t *testing.T) {
+	bare := Bare("/run/folder")
+	assert.Equal(t, []string{"/run/folder", "/run/folder"}, []string{bare["HOME"], bare["TMPDIR"]})
+}
+
+func TestForgetTakesTheNamesThatBeginSo(t *testing.T) {
+	t.Setenv("PGHOST", "elsewhere")
+	t.Setenv("PGSERVICE", "")
+	t.Setenv("XPG", "stays")
+	Forget("PG")
+	for _, name := range []string{"PGHOST", "PGSERVICE"} {
+		_, set := os.LookupEnv(name)
+		assert.False(t, set, name)
+	}
+	assert.Equal(t, "stays", os.Getenv("XPG"))
+}
+
+func TestSettleMendsWhatTheProcessInherited(t *testing.T) {
+	inherited := syscall.Umask(0o077)
+	t.Cleanup(func() { syscall.Umask(inherited) })
+	t.Setenv("NODE_OPTIONS", "--require /nowhere")
+	t.Setenv("NODE_PATH", "/nowhere")
+	t.Setenv("TMPDIR", "/dev/null/nowhere")
+	Settle()
+	for _, name := range []string{"NODE_OPTIONS", "NODE_PATH", "TMPDIR"} {
+		assert.Empty(t, os.Getenv(name), name)
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o666))
+	info, err := os.Stat(file)
+	require.NoError(t, err)
+	assert.EqualValues(t, 0o644, info.Mode().Perm())
+
+	own := filepath.Join(t.TempDir(), "with a space")
+	require.NoError(t, os.Mkdir(own, 0o700))
+	t.Setenv("TMPDIR", own)
+	Settle()
+	assert.Equal(t, own, os.TempDir(), "a good one stays")
+	left, err := os.ReadDir(own)
+	require.NoError(t, err)
+	assert.Empty(t, left)
+}
+
+// hostile is what shells and Go's file of settings may say, and what a module's builds must not
+// hear. Modules are to come from the user's own proxy.
+func hostile(t *testing.T) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "env")
+	require.NoError(t, os.WriteFile(file, []byte(strings.Join([]string{
+		"GOFLAGS=-tags=other", "GOOS=windows", "GOARCH=386", "CGO_ENABLED=1", "GOTOOLCHAIN=go1.99.0",
+		"GOPROXY=https://modules.example.com", "GOPRIVATE=example.com/mine", "GOAMD64=v4",
+	}, "\n")), 0o600))
+	t.Setenv("GOENV", file)
+	for name, value := range map[string]string{
+		"GOFLAGS": "-mod=vendor -race", "GOWORK": "/nowhere/go.work", "GOEXPERIMENT": "none-such", "GOOS": "plan9",
+		"GOARCH": "none-such", "GOARM64": "v99", "GOAMD64": "v99", "GO111MODULE": "off", "GODEBUG": "panicnil=1",
+		"GOROOT": "/nowhere", "GOTOOLCHAIN": "go1.98.0", "GOFIPS140": "latest", "CC": "/nowhere",
+		"LC_ALL":                "tr_TR.UTF-8",
+		"AWS_SECRET_ACCESS_KEY": "secret", "TMPDIR": "/nowhere",
+	} {
+		t.Setenv(name, value)
+	}
+}
+
+func TestACompilerHearsOfModulesAndOfNothingElse(t *testing.T) {
+	hostile(t)
+	t.Setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
+	t.Setenv("SSL_CERT_FILE", "/etc/company.pem")
+	t.Setenv("GONOSUMDB", "example.com/too")
+	goCommand, err := exec.LookPath("go")
+	require.NoError(t, err)
+	folder := t.TempDir()
+	environment, err := Compiler(t.Context(), goCommand, folder, map[string]string{"GOARCH": "arm64"})
+	require.NoError(t, err)
+	got := map[string]string{}
+	for _, variable := range environment {
+		name, value, _ := strings.Cut(variable, "=")
+		got[name] = value
+	}
+	for name, value := range map[string]string{
+		"GOPROXY": "https://modules.example.com", "GOPRIVATE": "example.com/mine", "GONOSUMDB": "example.com/too",
+		"HTTPS_PROXY": "http://proxy.example.com:3128", "SSL_CERT_FILE": "/etc/company.pem", "PATH": os.Getenv("PATH"),
+		"GOENV": "off", "GOFLAGS": "-mod=readonly", "GOWORK": "off", "GOARCH": "arm64", "GOARM64": "v8.0",
+		"GOAMD64":     "v1",
+		"CGO_ENABLED": "0", "GO111MODULE": "on", "TMPDIR": folder, "LC_ALL": "C",
+	} {
+		assert.Equal(t, value, got[name], name)
+	}
+	assert.NotEmpty(t, got["GOMODCACHE"])
+	for _, name := range []string{"GOEXPERIMENT", "GODEBUG", "GOROOT", "GOTOOLCHAIN", "GOFIPS140", "CC",
+		"AWS_SECRET_ACCESS_KEY"} {
+		assert.NotContains(t, got, name)
+	}
+	build := exec.CommandContext(t.Context(), goCommand, "list", "-f", "{{.Name}}", ".")
+	build.Env = environment
+	output, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+}
+
+func TestACompilerThatIsNoneIsToldSo(t *testing.T) {
+	_, err := Compiler(t.Context(), "/nowhere/go", t.TempDir(), nil)
+	require.ErrorContains(t, err, "ask the go command for its settings")
+}

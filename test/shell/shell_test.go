@@ -1,0 +1,94 @@
+// Package shell holds the Makefile to what it promises in any shell: a caller's variables reach
+// what it runs only where they are named. It knows nothing of what the targets do.
+package shell
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const root = "../.."
+
+// hostile is what shells say to compilers, interpreters, clients and to git.
+var hostile = map[string]string{
+	"GOFLAGS": "-mod=vendor -tags=other", "GOWORK": "/nowhere/go.work", "GOOS": "windows", "GOARCH": "386",
+	"GOEXPERIMENT": "none-such", "GOROOT": "/nowhere", "GODEBUG": "panicnil=1", "CGO_ENABLED": "1", "CC": "/nowhere",
+	"PYTHONHOME": "/nowhere", "PYTHONPATH": "/nowhere", "PYTHONSTARTUP": "/nowhere", "VIRTUAL_ENV": "/nowhere",
+	"PIP_TARGET": "/nowhere", "NODE_OPTIONS": "--require /nowhere", "NODE_PATH": "/nowhere", "NODE_ENV": "production",
+	"npm_config_omit": "dev", "JAVA_TOOL_OPTIONS": "-javaagent:/nowhere", "_JAVA_OPTIONS": "-javaagent:/nowhere",
+	"SPARK_HOME": "/nowhere", "BASH_ENV": "/nowhere", "GIT_DIR": "/nowhere", "AWS_PROFILE": "missing",
+	"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_SESSION_TOKEN": "token", "PGSERVICE": "missing",
+	"MYSQL_HOME": "/nowhere",
+	"LC_ALL":     "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8", "TZ": "Asia/Kathmandu", "TMPDIR": "/nowhere",
+}
+
+// kept is how a user's network is reached and trusted, and where packages come from.
+var kept = map[string]string{
+	"HTTPS_PROXY": "http://proxy.example.com:3128", "no_proxy": "example.com", "SSL_CERT_FILE": "/etc/company.pem",
+	"NODE_EXTRA_CA_CERTS": "/etc/company.pem", "PIP_CERT": "/etc/company.pem",
+	"PIP_INDEX_URL": "https://example.com/pip",
+	"GOPROXY":       "off", "npm_config_registry": "https://example.com/npm",
+	"MAVEN_OPTS": "-Dhttps.proxyHost=example.com", "DIECAST_CHROMIUM": "/usr/bin/chromium",
+}
+
+// run is make in a hostile shell. It looks at the Makefile itself before, so that go test knows
+// what its cached result depends on.
+func run(t *testing.T, arguments ...string) string {
+	t.Helper()
+	_, err := os.Stat(filepath.Join(root, "Makefile"))
+	require.NoError(t, err)
+	command := exec.CommandContext(t.Context(), "make", arguments...)
+	command.Dir, command.Env = root, os.Environ()
+	for _, variables := range []map[string]string{hostile, kept} {
+		for name, value := range variables {
+			command.Env = append(command.Env, name+"="+value)
+		}
+	}
+	output, err := command.Output()
+	require.NoError(t, err, "%s", output)
+	return string(output)
+}
+
+func TestTheMakefilePassesWhatItNames(t *testing.T) {
+	seen := map[string]string{}
+	for line := range strings.Lines(run(t, "--silent", "--eval", "seen: ; @env", "seen")) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		seen[name] = value
+	}
+	stated := []string{"GOFLAGS", "GOWORK", "GOOS", "GOARCH", "LC_ALL"}
+	for name, value := range hostile {
+		if slices.Contains(stated, name) {
+			assert.NotEqual(t, value, seen[name], name)
+		} else {
+			assert.NotContains(t, seen, name)
+		}
+	}
+	for name, value := range kept {
+		assert.Equal(t, value, seen[name], name)
+	}
+}
+
+func TestTheMakefileKeepsAGoodTMPDIR(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "with a space")
+	require.NoError(t, os.Mkdir(folder, 0o700))
+	command := exec.CommandContext(t.Context(), "make", "--silent", "--eval", "seen: ; @echo \"$$TMPDIR\"", "seen")
+	command.Dir, command.Env = root, append(os.Environ(), "TMPDIR="+folder)
+	output, err := command.Output()
+	require.NoError(t, err)
+	assert.Equal(t, folder+"\n", string(output))
+}
+
+// The command line is built for this machine whatever a shell says of others.
+func TestTheMakefileBuildsInAnyShell(t *testing.T) {
+	run(t, "--silent", "bin/diecast")
+	output, err := exec.CommandContext(t.Context(), filepath.Join(root, "bin", "diecast"), "--help").CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	assert.Contains(t, string(output), "Operate the Diecast platform")
+}
