@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -22,15 +23,26 @@ import (
 // never interleave.
 const writers = 0x6469656361737401
 
+const (
+	// idle is after how much silence the server ends a change's connection, and rolls back what it
+	// had not committed: a loader that was killed in the middle would else hold its lock for hours.
+	idle = 2 * time.Minute
+	// lockWait is how long a change waits for another one, longer than idle.
+	lockWait = idle + 30*time.Second
+)
+
 // Store is a vector store in PostgreSQL. Every method may be called concurrently, also from several
 // processes.
 type Store struct {
-	pool *pgxpool.Pool
+	pool           *pgxpool.Pool
+	idle, lockWait time.Duration
 }
 
 // NewStore uses a pool, which stays the caller's to close. Reading needs the login sql.ReaderRole,
 // everything else one that may become sql.OwnerRole.
-func NewStore(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
+func NewStore(pool *pgxpool.Pool) *Store {
+	return &Store{pool: pool, idle: idle, lockWait: lockWait}
+}
 
 // Migrate creates or upgrades extension, roles, schema, tables and views, and returns the version
 // that the schema has afterwards. A schema newer than this program's (sql.VectorSchemaVersion) is
@@ -87,12 +99,32 @@ func deployedSchema(ctx context.Context, tx pgx.Tx) (int, error) {
 // change runs a function in a transaction that excludes every other change of the store.
 func (s *Store) change(ctx context.Context, do func(pgx.Tx) error) error {
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		// A client that is gone without a word is looked for as often as its silence is waited for.
+		err := execute(ctx, tx,
+			fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", s.idle.Milliseconds()),
+			fmt.Sprintf("SET LOCAL tcp_keepalives_idle = %d", int(max(time.Second, s.idle/2).Seconds())),
+			"SET LOCAL tcp_keepalives_interval = 10", "SET LOCAL tcp_keepalives_count = 3",
+			fmt.Sprintf("SET LOCAL lock_timeout = %d", s.lockWait.Milliseconds()))
+		if err != nil {
+			return fmt.Errorf("prepare a change of the vector store: %w", err)
+		}
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(writers)); err != nil {
+			var refused *pgconn.PgError
+			if errors.As(err, &refused) && refused.Code == lockNotAvailable {
+				return fmt.Errorf("another change of the vector store has run for %v: try again when it has ended",
+					s.lockWait)
+			}
 			return fmt.Errorf("wait for other changes of the vector store: %w", err)
+		}
+		if err := execute(ctx, tx, "SET LOCAL lock_timeout = 0"); err != nil {
+			return fmt.Errorf("prepare a change of the vector store: %w", err)
 		}
 		return do(tx)
 	})
 }
+
+// lockNotAvailable is PostgreSQL's code of a lock that was waited for too long.
+const lockNotAvailable = "55P03"
 
 // changeAsOwner is change with the rights of the schema's owner.
 func (s *Store) changeAsOwner(ctx context.Context, do func(pgx.Tx) error) error {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -19,6 +20,7 @@ import (
 
 	"diecast/internal/local/postgres/postgrestest"
 	"diecast/internal/models"
+	"diecast/internal/postgresclient"
 	"diecast/sql"
 )
 
@@ -33,7 +35,7 @@ const (
 // open returns a pool for a role as the Lambdas open one.
 func open(t testing.TB, user, password, database string) *pgxpool.Pool {
 	t.Helper()
-	configuration, err := pgxpool.ParseConfig(postgrestest.Cluster(t).DSNFor(user, password, database))
+	configuration, err := postgresclient.Pool(postgrestest.Cluster(t).DSNFor(user, password, database))
 	require.NoError(t, err)
 	configuration.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	configuration.MaxConns = 8
@@ -324,6 +326,36 @@ func TestLoadTwiceLoadsOnce(t *testing.T) {
 	store, _, _ := migrated(t)
 	load(t, store, small(one, 1), Switch)
 	assert.Equal(t, Loaded{Version: one, Active: one}, load(t, store, small(one, 1), Switch))
+}
+
+// A loader that is killed in the middle of a change says nothing more, and its connection may stay.
+func TestAChangeThatWasAbandonedHoldsUpTheNextForAWhileOnly(t *testing.T) {
+	name, master := cloudDatabase(t)
+	abandoned, next := NewStore(master), NewStore(open(t, "master", "master", name))
+	abandoned.idle, next.lockWait = 500*time.Millisecond, 20*time.Second
+	_, err := next.Migrate(t.Context())
+	require.NoError(t, err)
+	err = abandoned.change(t.Context(), func(tx pgx.Tx) error {
+		_, err := next.Migrate(t.Context())
+		require.NoError(t, err, "the server gave up the silent one")
+		_, err = tx.Exec(t.Context(), "SELECT 1")
+		return err
+	})
+	require.ErrorContains(t, err, "idle-in-transaction timeout")
+
+	next.lockWait = 100 * time.Millisecond
+	require.NoError(t, NewStore(master).change(t.Context(), func(pgx.Tx) error {
+		_, err := next.Migrate(t.Context())
+		require.ErrorContains(t, err, "another change of the vector store has run for 100ms")
+		return nil
+	}))
+	require.NoError(t, next.change(t.Context(), func(tx pgx.Tx) error {
+		var wait string
+		require.NoError(t, tx.QueryRow(t.Context(), "SHOW lock_timeout").Scan(&wait))
+		assert.Equal(t, "0", wait, "it was for the change's own lock")
+		return nil
+	}))
+	assert.Greater(t, lockWait, idle)
 }
 
 func TestLoadConcurrently(t *testing.T) {
