@@ -18,9 +18,10 @@ import (
 
 	"diecast/internal/classicmodels"
 	"diecast/internal/source"
+	"diecast/lambda/internal/customresource"
 )
 
-// physicalID never changes: CloudFormation deletes what a changed one stood for.
+// physicalID is the custom resource's.
 const physicalID = "source-database"
 
 // Getter is the part of the S3 client that reads a dump.
@@ -42,12 +43,6 @@ type Handler struct {
 	// Open connects to the backend; it is not called where nothing is to be done.
 	Open   func(context.Context) (Backend, error)
 	Logger *slog.Logger
-}
-
-// ResourceEvent is what the custom-resource provider framework of CDK sends.
-type ResourceEvent struct {
-	RequestType        string     `json:"RequestType"`
-	ResourceProperties Properties `json:"ResourceProperties"`
 }
 
 // Properties of the custom resource. Others, such as a hash that makes CloudFormation run it again,
@@ -80,10 +75,7 @@ func (t *Text) UnmarshalJSON(data []byte) error {
 }
 
 // ResourceAnswer is what the framework takes.
-type ResourceAnswer struct {
-	PhysicalResourceID string            `json:"PhysicalResourceId"`
-	Data               map[string]string `json:"Data"`
-}
+type ResourceAnswer = customresource.Answer
 
 // Request is what operators send.
 type Request struct {
@@ -117,27 +109,18 @@ func (h Handler) Handle(ctx context.Context, payload json.RawMessage) (any, erro
 }
 
 func (h Handler) resource(ctx context.Context, payload json.RawMessage) (ResourceAnswer, error) {
-	var event ResourceEvent
-	if err := json.Unmarshal(payload, &event); err != nil {
-		return ResourceAnswer{}, fmt.Errorf("custom resource event: %w", err)
-	}
-	answer := ResourceAnswer{PhysicalResourceID: physicalID, Data: map[string]string{}}
-	switch event.RequestType {
-	case "Create", "Update":
-	case "Delete":
-		return answer, nil // the data goes with the database, or stays with it
-	default:
-		return ResourceAnswer{}, fmt.Errorf(
-			"RequestType is %q: Create, Update and Delete are allowed", event.RequestType,
-		)
-	}
-	wanted, bucket, key, err := event.ResourceProperties.contents()
+	return customresource.Resource[Properties]{ID: physicalID, Make: h.deploy, Logger: h.Logger}.Handle(ctx, payload)
+}
+
+// deploy migrates the source, and fills an empty one.
+func (h Handler) deploy(ctx context.Context, change customresource.Change[Properties]) (map[string]string, error) {
+	wanted, bucket, key, err := change.Wanted.contents()
 	if err != nil {
-		return ResourceAnswer{}, err
+		return nil, err
 	}
 	backend, err := h.Open(ctx)
 	if err != nil {
-		return ResourceAnswer{}, err
+		return nil, err
 	}
 	wanted.Dump = func(ctx context.Context) (io.ReadCloser, error) {
 		object, err := backend.Dumps.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
@@ -149,7 +132,7 @@ func (h Handler) resource(ctx context.Context, payload json.RawMessage) (Resourc
 	wanted.Progress = func(rows int64) { h.Logger.InfoContext(ctx, "loading", slog.Int64("rows", rows)) }
 	state, err := backend.Source.Apply(ctx, wanted)
 	if err != nil {
-		return ResourceAnswer{}, err
+		return nil, err
 	}
 	if state.Kind == source.Foreign && wanted.Kind != source.Empty {
 		h.Logger.WarnContext(
@@ -158,10 +141,10 @@ func (h Handler) resource(ctx context.Context, payload json.RawMessage) (Resourc
 		)
 	}
 	h.Logger.InfoContext(ctx, "source is ready", slog.Any("state", state))
-	answer.Data["SchemaVersion"] = strconv.Itoa(state.SchemaVersion)
-	answer.Data["Kind"], answer.Data["Detail"] = string(state.Kind), state.Detail
-	answer.Data["Rows"] = strconv.FormatInt(state.Rows, 10)
-	return answer, nil
+	return map[string]string{
+		"SchemaVersion": strconv.Itoa(state.SchemaVersion), "Kind": string(state.Kind), "Detail": state.Detail,
+		"Rows": strconv.FormatInt(state.Rows, 10),
+	}, nil
 }
 
 // contents are what the properties ask for, without the way to open a dump. The error names every

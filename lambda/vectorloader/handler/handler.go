@@ -16,10 +16,11 @@ import (
 	"diecast/internal/embeddings"
 	"diecast/internal/models"
 	"diecast/internal/models/modelstore"
+	"diecast/lambda/internal/customresource"
 	"diecast/sql"
 )
 
-// physicalID never changes: CloudFormation deletes what a changed one stood for.
+// physicalID is the custom resource's.
 const physicalID = "vector-store"
 
 // Backend is what the loader works on.
@@ -39,13 +40,6 @@ type Handler struct {
 	Logger  *slog.Logger
 }
 
-// ResourceEvent is what the custom-resource provider framework of CDK sends.
-type ResourceEvent struct {
-	RequestType           string     `json:"RequestType"`
-	ResourceProperties    Properties `json:"ResourceProperties"`
-	OldResourceProperties Properties `json:"OldResourceProperties"`
-}
-
 // Properties of the custom resource. Others, such as a hash that makes CloudFormation run it again,
 // are not read.
 type Properties struct {
@@ -54,10 +48,7 @@ type Properties struct {
 }
 
 // ResourceAnswer is what the framework takes.
-type ResourceAnswer struct {
-	PhysicalResourceID string            `json:"PhysicalResourceId"`
-	Data               map[string]string `json:"Data"`
-}
+type ResourceAnswer = customresource.Answer
 
 // Request is what operators and the state machine send.
 type Request struct {
@@ -94,38 +85,31 @@ func (h Handler) Handle(ctx context.Context, payload json.RawMessage) (any, erro
 }
 
 func (h Handler) resource(ctx context.Context, payload json.RawMessage) (ResourceAnswer, error) {
-	var event ResourceEvent
-	if err := json.Unmarshal(payload, &event); err != nil {
-		return ResourceAnswer{}, fmt.Errorf("custom resource event: %w", err)
-	}
-	answer := ResourceAnswer{PhysicalResourceID: physicalID, Data: map[string]string{}}
-	switch event.RequestType {
-	case "Create", "Update":
-	case "Delete":
-		return answer, nil // the data goes with the database, or stays with it
-	default:
-		return ResourceAnswer{}, fmt.Errorf("RequestType is %q: Create, Update and Delete are allowed",
-			event.RequestType)
-	}
+	return customresource.Resource[Properties]{ID: physicalID, Make: h.deploy, Logger: h.Logger}.Handle(ctx, payload)
+}
+
+// deploy migrates the store, and loads the shipped model.
+func (h Handler) deploy(ctx context.Context, change customresource.Change[Properties]) (map[string]string, error) {
 	backend, err := h.Open(ctx)
 	if err != nil {
-		return ResourceAnswer{}, err
+		return nil, err
 	}
-	version, err := backend.Store.Migrate(ctx)
+	schema, err := backend.Store.Migrate(ctx)
 	if err != nil {
-		return ResourceAnswer{}, err
+		return nil, err
 	}
-	answer.Data["SchemaVersion"] = strconv.Itoa(version)
-	answer.Data["ModelVersion"], err = h.ship(ctx, backend, event, version)
+	active, err := h.ship(ctx, backend, change, schema)
 	if err != nil {
-		return ResourceAnswer{}, err
+		return nil, err
 	}
-	return answer, nil
+	return map[string]string{"SchemaVersion": strconv.Itoa(schema), "ModelVersion": active}, nil
 }
 
 // ship loads the shipped model and returns the version that is active afterwards.
-func (h Handler) ship(ctx context.Context, backend Backend, event ResourceEvent, schema int) (string, error) {
-	wanted := event.ResourceProperties.ModelVersion
+func (h Handler) ship(
+	ctx context.Context, backend Backend, change customresource.Change[Properties], schema int,
+) (string, error) {
+	wanted := change.Wanted.ModelVersion
 	if wanted == "" || schema > sql.VectorSchemaVersion {
 		status, err := backend.Store.Active(ctx)
 		if errors.Is(err, embeddings.ErrNoActiveModel) {
@@ -137,7 +121,7 @@ func (h Handler) ship(ctx context.Context, backend Backend, event ResourceEvent,
 		return "", err
 	}
 	activation := embeddings.Switch
-	if event.RequestType == "Update" && event.OldResourceProperties.ModelVersion == wanted {
+	if change.Update && change.Old.ModelVersion == wanted {
 		// Only something else has changed: who went back to another model meanwhile meant it.
 		activation = embeddings.WhenNone
 	}

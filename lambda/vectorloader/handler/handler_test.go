@@ -17,6 +17,7 @@ import (
 	"diecast/internal/embeddings"
 	"diecast/internal/local/postgres/postgrestest"
 	"diecast/internal/models/modelstore/modelstoretest"
+	"diecast/internal/postgresclient"
 	"diecast/internal/sqlquery"
 	shipped "diecast/training/artifacts"
 )
@@ -33,7 +34,9 @@ type loader struct {
 
 func newLoader(t *testing.T) loader {
 	t.Helper()
-	pool, err := pgxpool.New(context.Background(), postgrestest.Cluster(t).DSN(postgrestest.Database(t)))
+	settings, err := postgresclient.Pool(postgrestest.Cluster(t).DSN(postgrestest.Database(t)))
+	require.NoError(t, err)
+	pool, err := pgxpool.NewWithConfig(context.Background(), settings)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	l := loader{objects: modelstoretest.New(), store: embeddings.NewStore(pool), pool: pool}
