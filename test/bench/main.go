@@ -47,7 +47,7 @@ func measurements() []measurement {
 		}, {
 			name: "cold build of the app, empty build cache", runs: 1, fresh: true,
 			environment: []string{"GOCACHE={}"},
-			command:     []string{"go", "build", "-o", "bin/app", "."},
+			command:     []string{"go", "build", "-buildvcs=false", "-o", "bin/app", "."},
 		},
 	}
 }

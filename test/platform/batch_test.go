@@ -180,11 +180,7 @@ func TestTemplatesRule_batch(t *testing.T) {
 
 // A job ends with its run, however that ends.
 func TestKilledRunTakesItsJobAlong(t *testing.T) {
-	command := filepath.Join(t.TempDir(), "diecast")
-	build := exec.Command("go", "build", "-o", command, "./cmd/diecast")
-	build.Dir = root
-	output, err := build.CombinedOutput()
-	require.NoError(t, err, "%s", output)
+	command := buildCommand(t)
 	source, err := filepath.Abs(root)
 	require.NoError(t, err)
 	folder := t.TempDir()

@@ -46,11 +46,7 @@ func TestTwoRunsAtOnce(t *testing.T) {
 // A run leaves nothing behind, even where its process is killed and cannot clean up; the next one
 // of its name starts.
 func TestKilledRunLeavesNothingRunning(t *testing.T) {
-	command := filepath.Join(t.TempDir(), "diecast")
-	build := exec.Command("go", "build", "-o", command, "./cmd/diecast")
-	build.Dir = root
-	output, err := build.CombinedOutput()
-	require.NoError(t, err, "%s", output)
+	command := buildCommand(t)
 	source, err := filepath.Abs(root)
 	require.NoError(t, err)
 	folder := t.TempDir()
@@ -91,7 +87,7 @@ func TestKilledRunLeavesNothingRunning(t *testing.T) {
 	assert.FileExists(t, filepath.Join(folder, ".local", "default", "outputs.json"))
 	status := exec.Command(command, "local", "status")
 	status.Dir = folder
-	output, err = status.CombinedOutput()
+	output, err := status.CombinedOutput()
 	require.NoError(t, err, "%s", output)
 	assert.Contains(t, string(output), "Role: the laptop's engines check no permissions")
 	started = descendants(t, again.Process.Pid)

@@ -58,11 +58,22 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
+// buildCommand builds the operator's command.
+func buildCommand(t *testing.T) string {
+	t.Helper()
+	command := filepath.Join(t.TempDir(), "diecast")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", command, "./cmd/diecast")
+	build.Dir = root
+	output, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	return command
+}
+
 // synthesize runs the app as the CDK CLI does, without compiling the functions for AWS: the laptop
 // builds its own.
 func synthesize(folder string) error {
 	app := filepath.Join(folder, "app")
-	build := exec.Command("go", "build", "-o", app, ".")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", app, ".")
 	build.Dir = root
 	if output, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("building the app: %w\n%s", err, output)
@@ -133,7 +144,12 @@ type started struct {
 // start runs an assembly until the test ends.
 func start(t testing.TB, assembly string) started {
 	t.Helper()
-	folder := t.TempDir()
+	return startIn(t, assembly, t.TempDir())
+}
+
+// startIn is start with the run's folder.
+func startIn(t testing.TB, assembly, folder string) started {
+	t.Helper()
 	running, err := platform.Start(t.Context(), platform.Options{
 		Assembly: assembly, Source: root, Dir: folder, ShortenBuffers: time.Second,
 	})

@@ -170,6 +170,15 @@ func TestOtherTextsAreNoFile(t *testing.T) {
 	}
 }
 
+func TestApartIsForTheRunsOwnRegion(t *testing.T) {
+	apart := Apart("eu-west-1")
+	assert.Equal(t, "eu-west-1", apart["AWS_DEFAULT_REGION"])
+	for name, value := range apart {
+		assert.NotEmpty(t, value, "%s: a shell that exports nothing keeps its own", name)
+	}
+	assert.Equal(t, apart["NO_PROXY"], apart["no_proxy"], "some read the one, some the other")
+}
+
 func TestEndpointsHaveTheNamesThatSDKsRead(t *testing.T) {
 	assert.Equal(t, "AWS_ENDPOINT_URL_KINESIS", EndpointOf("Kinesis"))
 	assert.Equal(t, "AWS_ENDPOINT_URL_SECRETS_MANAGER", EndpointOf("Secrets Manager"))

@@ -12,7 +12,9 @@ import (
 	"context"
 	"database/sql"
 	_ "embed"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -127,16 +129,30 @@ func initialise(ctx context.Context, base string, place server.Place) error {
 		return err
 	}
 	defer os.Remove(script)
+	// The installation's script takes a path with a space in it for two: it gets none but these.
+	installation := filepath.Join(place.Dir, "installation")
+	if err := os.Remove(installation); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	absolute, err := filepath.Abs(base)
+	if err != nil {
+		return err
+	}
+	if err := os.Symlink(absolute, installation); err != nil {
+		return err
+	}
+	defer os.Remove(installation)
 	arguments := []string{
-		"--no-defaults", "--basedir=" + base, "--datadir=" + place.Data(), "--auth-root-authentication-method=normal",
-		"--skip-test-db",
+		"--no-defaults", "--basedir=./" + filepath.Base(installation), "--datadir=./" + filepath.Base(place.Data()),
+		"--auth-root-authentication-method=normal", "--skip-test-db",
 		"--force", // looks up no host name
-		"--extra-file=" + script, redoLog,
+		"--extra-file=./" + filepath.Base(script), redoLog,
 	}
 	var output bytes.Buffer
-	err := process.Run(ctx, process.Command{
-		Path: filepath.Join(base, "scripts", "mariadb-install-db"), Arguments: append(arguments, asRoot()...),
-		Dir: place.Dir, Environment: environment(place), Output: &output,
+	err = process.Run(ctx, process.Command{
+		Path:      filepath.Join(base, "scripts", "mariadb-install-db"),
+		Arguments: append(arguments, asRoot()...),
+		Dir:       place.Dir, Environment: environment(place), Output: &output,
 	})
 	if err != nil {
 		return fmt.Errorf("mariadb-install-db: %w: %s", err, reason(output.Bytes()))

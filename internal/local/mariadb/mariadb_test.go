@@ -120,6 +120,18 @@ func installation(t *testing.T, script string) (folder string) {
 	return filepath.Join(base, "run")
 }
 
+func TestFoldersMayHaveAnyName(t *testing.T) {
+	base, err := findInstallation()
+	require.NoError(t, err)
+	folder := filepath.Join(t.TempDir(), `it's "a folder", with spaces and $ümläuts`)
+	require.NoError(t, os.Mkdir(folder, 0o700))
+	require.NoError(t, os.Symlink(base, filepath.Join(folder, "server of mine")))
+	t.Setenv("DIECAST_MARIADB_BIN", filepath.Join(folder, "server of mine", "bin"))
+	server := start(t, Options{Dir: filepath.Join(folder, "data of mine"), Disposable: true})
+	assert.Equal(t, "1", query(t, server.DSN(""), "SELECT 1"))
+	assert.NoFileExists(t, filepath.Join(server.Dir(), "installation"))
+}
+
 func TestDataSurvivesARestartInTheSameDirectory(t *testing.T) {
 	options := Options{Dir: filepath.Join(t.TempDir(), strings.Repeat("long", 40), "server")}
 	server := start(t, options)

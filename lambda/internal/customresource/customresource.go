@@ -117,21 +117,23 @@ func (r Resource[Properties]) answer(ctx context.Context, payload json.RawMessag
 	return answer, nil
 }
 
-// cut leaves of a text what takes no more than so many bytes in JSON, between quotation marks.
+// cut leaves of a text what takes no more than so many bytes in JSON: its beginning, and half as
+// much of its end, where an error has its cause.
 func cut(text string, bytes int) string {
 	if encoded(text) <= bytes {
 		return text
 	}
-	const ending = "..."
-	var kept strings.Builder
-	left := bytes - len(ending)
-	for _, letter := range text {
-		if left -= encoded(string(letter)); left < 0 {
-			break
-		}
-		kept.WriteRune(letter)
+	const between = "..."
+	bytes -= len(between)
+	letters := []rune(text)
+	head, tail := 0, len(letters)
+	for left := bytes * 2 / 3; left >= encoded(string(letters[head])); head++ {
+		left -= encoded(string(letters[head]))
 	}
-	return kept.String() + ending
+	for left := bytes / 3; left >= encoded(string(letters[tail-1])); tail-- {
+		left -= encoded(string(letters[tail-1]))
+	}
+	return string(letters[:head]) + between + string(letters[tail:])
 }
 
 // encoded is how many bytes a text takes in JSON at most: JavaScript writes control characters as
