@@ -16,7 +16,7 @@ import (
 	"diecast/constructs/golambda"
 	"diecast/constructs/goserver"
 	"diecast/internal/kernel"
-	"diecast/internal/surroundings"
+	_ "diecast/internal/surroundings/settle" // before CDK starts Node
 	"diecast/stacks"
 )
 
@@ -27,7 +27,6 @@ func main() {
 // run returns the exit code. CDK reports its errors as panics; they are caught
 // here, once, and told in one message without a stack trace.
 func run() (code int) {
-	surroundings.Settle()
 	defer kernel.Close(jsii.Close)
 	// Compiling and the start of CDK take about as long as each other: side by side.
 	defer gobuild.Ahead(golambda.Target)()

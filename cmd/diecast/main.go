@@ -14,7 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"diecast/internal/surroundings"
+	_ "diecast/internal/surroundings/settle" // whatever started this
 )
 
 // terminal is where a command talks to its user.
@@ -27,7 +27,6 @@ type terminal struct {
 var commands = []func(*terminal) *cobra.Command{generateCommand, loadCommand, localCommand, sqlCommand}
 
 func main() {
-	surroundings.Settle()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

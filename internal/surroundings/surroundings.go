@@ -13,7 +13,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 )
 
 // Bare is the environment that every process of the laptop begins with. Home and temporary files
@@ -58,23 +57,4 @@ func Forget(prefixes ...string) {
 			_ = os.Unsetenv(name) // fails for no name that is there
 		}
 	}
-}
-
-// umask lets everybody read what is written without a mode of its own. A stricter one would lock
-// AWS Lambda's user out of packed functions, and PostgreSQL's user out of its folder; a laxer one
-// would let everybody write.
-const umask = 0o022
-
-// Settle makes this process independent of how it was started; the first thing that a program's
-// main calls. It sets the umask, forgets what Node's interpreters would read, and leaves a TMPDIR
-// in which nothing can be written for the system's own.
-func Settle() {
-	syscall.Umask(umask)
-	Forget("NODE_OPTIONS", "NODE_PATH")
-	probe, err := os.MkdirTemp("", "diecast-probe-")
-	if err != nil {
-		_ = os.Unsetenv("TMPDIR")
-		return
-	}
-	_ = os.Remove(probe)
 }

@@ -1,8 +1,11 @@
 package templates
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -73,10 +76,58 @@ func TestApp_saysWhoIsNotLetIn(t *testing.T) {
 	}
 }
 
+// TestApp_writesTheSameInAnyShell: templates and assets, functions among them, are those of whoever
+// deploys next, and AWS's users can read what is packed.
+func TestApp_writesTheSameInAnyShell(t *testing.T) {
+	binary := buildApp(t)
+	context, err := json.Marshal(cdkContext(t))
+	require.NoError(t, err)
+	written := func(umask string, shell ...string) map[string]string {
+		t.Helper()
+		outdir := filepath.Join(t.TempDir(), "cdk.out")
+		app := exec.Command("/bin/sh", "-c", "umask "+umask+`; exec "$0"`, binary)
+		app.Dir = "../.."
+		app.Env = append(os.Environ(), "CDK_CONTEXT_JSON="+string(context), "CDK_OUTDIR="+outdir, "CDK_VALIDATION=false")
+		app.Env = append(app.Env, shell...)
+		output, err := app.CombinedOutput()
+		require.NoError(t, err, "%s", output)
+		files := map[string]string{}
+		require.NoError(t, filepath.WalkDir(outdir, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			name, _ := filepath.Rel(outdir, path)
+			if !strings.HasPrefix(name, "asset.") && !strings.HasSuffix(name, ".template.json") {
+				return nil // of this machine
+			}
+			info, err := entry.Info()
+			if err != nil {
+				return err
+			}
+			content, err := os.ReadFile(path)
+			sum := sha256.Sum256(content)
+			files[name] = info.Mode().String() + " " + hex.EncodeToString(sum[:])
+			assert.EqualValues(t, 0o444, info.Mode().Perm()&0o444, "%s: everybody reads it", name)
+			return err
+		}))
+		return files
+	}
+	clean := written("022")
+	assert.Greater(t, len(clean), 20)
+	settings := filepath.Join(t.TempDir(), "env")
+	require.NoError(t, os.WriteFile(settings, []byte("GOFLAGS=-tags=other\nGOARM64=v9.0\n"), 0o600))
+	assert.Equal(t, clean, written("077",
+		"GOENV="+settings, "GOFLAGS=-race", "GOWORK=/nowhere", "GOOS=windows", "GOARCH=386", "CGO_ENABLED=1",
+		"GOEXPERIMENT=rangefunc", "GOTOOLCHAIN=go1.98.0", "GODEBUG=panicnil=1", "GOROOT=/nowhere", "TMPDIR=/nowhere",
+		"NODE_OPTIONS=--require /nowhere", "NODE_PATH=/nowhere", "LC_ALL=tr_TR.UTF-8", "TZ=Asia/Kathmandu",
+		"AWS_PROFILE=missing", "AWS_REGION=mars-1", "AWS_ENDPOINT_URL=http://127.0.0.1:1", "HTTPS_PROXY=http://127.0.0.1:1",
+		"PYTHONHOME=/nowhere", "PGSERVICE=missing"))
+}
+
 func buildApp(t *testing.T) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "app")
-	build := exec.Command("go", "build", "-o", binary, ".")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", binary, ".")
 	build.Dir = "../.."
 	output, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", output)
