@@ -87,7 +87,8 @@ func TestApp_writesTheSameInAnyShell(t *testing.T) {
 		outdir := filepath.Join(t.TempDir(), "cdk.out")
 		app := exec.Command("/bin/sh", "-c", "umask "+umask+`; exec "$0"`, binary)
 		app.Dir = "../.."
-		app.Env = append(os.Environ(), "CDK_CONTEXT_JSON="+string(context), "CDK_OUTDIR="+outdir, "CDK_VALIDATION=false")
+		app.Env = append(os.Environ(), "CDK_CONTEXT_JSON="+string(context), "CDK_OUTDIR="+outdir,
+			"CDK_VALIDATION=false")
 		app.Env = append(app.Env, shell...)
 		output, err := app.CombinedOutput()
 		require.NoError(t, err, "%s", output)
@@ -120,8 +121,8 @@ func TestApp_writesTheSameInAnyShell(t *testing.T) {
 		"GOENV="+settings, "GOFLAGS=-race", "GOWORK=/nowhere", "GOOS=windows", "GOARCH=386", "CGO_ENABLED=1",
 		"GOEXPERIMENT=rangefunc", "GOTOOLCHAIN=go1.98.0", "GODEBUG=panicnil=1", "GOROOT=/nowhere", "TMPDIR=/nowhere",
 		"NODE_OPTIONS=--require /nowhere", "NODE_PATH=/nowhere", "LC_ALL=tr_TR.UTF-8", "TZ=Asia/Kathmandu",
-		"AWS_PROFILE=missing", "AWS_REGION=mars-1", "AWS_ENDPOINT_URL=http://127.0.0.1:1", "HTTPS_PROXY=http://127.0.0.1:1",
-		"PYTHONHOME=/nowhere", "PGSERVICE=missing"))
+		"AWS_PROFILE=missing", "AWS_REGION=mars-1", "AWS_ENDPOINT_URL=http://127.0.0.1:1",
+		"HTTPS_PROXY=http://127.0.0.1:1", "PYTHONHOME=/nowhere", "PGSERVICE=missing"))
 }
 
 func buildApp(t *testing.T) string {

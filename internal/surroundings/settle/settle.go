@@ -10,9 +10,9 @@ import (
 	"syscall"
 )
 
-// umask lets everybody read what is written without a mode of its own. A stricter one would lock AWS
-// Lambda's user out of packed functions, and PostgreSQL's user out of its folder; a laxer one would
-// let everybody write.
+// umask lets everybody read what is written without a mode of its own. A stricter one would lock
+// AWS Lambda's user out of packed functions, and PostgreSQL's user out of its folder; a laxer one
+// would let everybody write.
 const umask = 0o022
 
 func init() { Now() }
