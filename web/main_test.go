@@ -8,12 +8,15 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"diecast/internal/surroundings"
 )
 
 func free(t *testing.T) string {
@@ -68,6 +71,9 @@ func until(t *testing.T, address, words string) string {
 
 // The database is not there: the server is healthy, says who it is, and ends in time.
 func TestTheServerStandsWithoutItsDatabase(t *testing.T) {
+	surroundings.Forget("AWS_")
+	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
 	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata(t))
 	t.Setenv("AWS_ACCESS_KEY_ID", "test")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "test")

@@ -19,7 +19,16 @@ import trustme
 from pyspark.sql import SparkSession
 
 import ratings_etl as etl
-from tests.engines import LOOPBACK, PASSWORD, READER, S3, MariaDB, java_home, write_spark_defaults
+from tests.engines import (
+    LOOPBACK,
+    PASSWORD,
+    READER,
+    S3,
+    MariaDB,
+    forget_callers,
+    java_home,
+    write_spark_defaults,
+)
 
 REPOSITORY = Path(__file__).parents[2]
 REGION = "us-east-1"
@@ -79,6 +88,7 @@ def job_environment(folder: Path, s3: S3) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def spark(environment: dict[str, str]) -> Iterator[SparkSession]:
+    forget_callers()
     os.environ.update(environment)
     session = SparkSession.builder.appName("tests").getOrCreate()
     yield session

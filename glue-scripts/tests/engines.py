@@ -36,6 +36,45 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def bare(folder: Path) -> dict[str, str]:
+    """The environment that every engine begins with: nothing of the caller's, whose home has
+    settings of the AWS SDKs and of databases.
+    """
+    home = str(folder)
+    return {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        "HOME": home,
+        "TMPDIR": home,
+    }
+
+
+def passed(*names: str) -> dict[str, str]:
+    """The caller's variables of these names, as far as they are set."""
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+# What Spark, its Java and the AWS SDK would read of the caller's.
+CALLERS = (
+    "AWS_",
+    "SPARK_",
+    "PYSPARK_",
+    "HADOOP_",
+    "JAVA_TOOL_OPTIONS",
+    "_JAVA_OPTIONS",
+    "JDK_JAVA_OPTIONS",
+    "CLASSPATH",
+)
+
+
+def forget_callers() -> None:
+    """Leave nothing in this process's environment of what the caller says to Spark and the SDK."""
+    for name in [name for name in os.environ if name.startswith(CALLERS)]:
+        del os.environ[name]
+    os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
+
+
 def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], what: str) -> None:
     end = time.monotonic() + PATIENCE_SECONDS
     while not ready():
@@ -74,13 +113,16 @@ class MariaDB:
             raise RuntimeError(f"MariaDB is not installed in {base}: run `make setup`")
         data = self.folder / "data"
         as_root = ["--user=root"] if os.geteuid() == 0 else []
-        environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+        environment = {"LC_ALL": "C", **bare(self.folder)}
+        # The script takes a path with a space in it for two: it gets none.
+        installation = self.folder / "installation"
+        installation.symlink_to(base)
         subprocess.run(
             [
                 base / "scripts" / "mariadb-install-db",
                 "--no-defaults",
-                f"--basedir={base}",
-                f"--datadir={data}",
+                f"--basedir=./{installation.name}",
+                f"--datadir=./{data.name}",
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",
                 "--force",
@@ -89,6 +131,7 @@ class MariaDB:
             ],
             check=True,
             env=environment,
+            cwd=self.folder,
             capture_output=True,
         )
         self.authority.cert_pem.write_to_path(self.ca_file)
@@ -192,7 +235,10 @@ class S3:
         port = free_port()
         with (folder / "moto.log").open("wb") as log:
             self.process = subprocess.Popen(
-                [python, "-m", "moto.server", "-H", LOOPBACK, "-p", str(port)], stdout=log, stderr=log
+                [python, "-I", "-m", "moto.server", "-H", LOOPBACK, "-p", str(port)],
+                env=bare(folder),
+                stdout=log,
+                stderr=log,
             )
         wait_until(lambda: _listens(port), self.process, "moto")
         self.door = Door(port)
@@ -355,7 +401,7 @@ def start_job(arguments: list[str], environment: dict[str, str], output: Path) -
     with output.open("wb") as log:
         return subprocess.Popen(
             [sys.executable, SCRIPT, *arguments],
-            env={**os.environ, **environment},
+            env={**bare(output.parent), **passed("PATH", "JAVA_HOME"), **environment},
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -11,6 +11,7 @@ import (
 
 	"diecast/internal/activity"
 	"diecast/internal/local/server/servertest"
+	"diecast/internal/surroundings"
 	"diecast/test/contracts"
 )
 
@@ -22,7 +23,7 @@ func pythonNormalise(t *testing.T, texts []string) []string {
 	require.NoError(t, err)
 	command := exec.CommandContext(t.Context(), contracts.Python(t), "-c",
 		"import json, sys; json.dump([text.strip().casefold() for text in json.load(sys.stdin)], sys.stdout)")
-	command.Stdin = bytes.NewReader(input)
+	command.Stdin, command.Env = bytes.NewReader(input), surroundings.List(surroundings.Bare(t.TempDir()))
 	output, err := command.Output()
 	require.NoError(t, err)
 	var normalised []string

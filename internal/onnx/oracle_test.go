@@ -22,6 +22,7 @@ import (
 
 	"diecast/internal/local/installed"
 	"diecast/internal/local/server/servertest"
+	"diecast/internal/surroundings"
 )
 
 // oracleCase is one line of the oracle's: a model, inputs and what ONNX Runtime or the ONNX project
@@ -75,7 +76,7 @@ func askOracle(t *testing.T, stdin any, visit func(c oracleCase), arguments ...s
 	require.NoError(t, err)
 	command := exec.CommandContext(t.Context(), python, append([]string{filepath.Join("testdata", "oracle.py")},
 		arguments...)...)
-	command.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
+	command.Env = surroundings.List(surroundings.Bare(t.TempDir()), map[string]string{"PYTHONDONTWRITEBYTECODE": "1"})
 	command.Stdin = bytes.NewReader(question)
 	var problems bytes.Buffer
 	command.Stderr = &problems

@@ -15,6 +15,7 @@ import (
 
 	"diecast/internal/local/mariadb/mariadbtest"
 	"diecast/internal/source"
+	"diecast/internal/surroundings"
 )
 
 func TestMain(m *testing.M) { os.Exit(mariadbtest.Run(m)) }
@@ -44,7 +45,9 @@ func TestLoaderAndQueriesHaveLoginsOfTheirOwn(t *testing.T) {
 		"arn:admin":  {"username": server.User, "password": server.Password()},
 		"arn:reader": {"username": "etl_reader", "password": "open"},
 	})
+	surroundings.Forget("AWS_")
 	for name, value := range map[string]string{
+		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
 		"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y",
 	} {
 		t.Setenv(name, value)

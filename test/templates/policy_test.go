@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/local/installed"
+	"diecast/internal/surroundings"
 )
 
 // variants are configurations beside the profiles that change what is built.
@@ -133,5 +134,7 @@ func cfnLint(files ...string) ([]byte, error) {
 		return nil, err
 	}
 	arguments := append([]string{"--ignore-checks", lintIgnored, "--"}, files...)
-	return exec.Command(filepath.Join(filepath.Dir(python), "cfn-lint"), arguments...).CombinedOutput()
+	command := exec.Command(filepath.Join(filepath.Dir(python), "cfn-lint"), arguments...)
+	command.Env = surroundings.List(surroundings.Bare(outputs))
+	return command.CombinedOutput()
 }

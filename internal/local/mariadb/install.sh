@@ -28,7 +28,7 @@ trap 'rm -rf "$work"' EXIT
 # lack the system's certificate authorities.
 (cd "$work" && env -u JAVA_HOME mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
 	-Dartifact=$artifact -DoutputDirectory=.)
-python3 - "$work" "$version" "$sha256" <<'PYTHON'
+python3 -I - "$work" "$version" "$sha256" <<'PYTHON'
 import hashlib, pathlib, sys, zipfile
 
 work, version, expected = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]

@@ -18,6 +18,7 @@ import (
 
 	"diecast/internal/activity"
 	"diecast/internal/recommendation"
+	"diecast/internal/surroundings"
 	"diecast/test/contracts"
 )
 
@@ -31,6 +32,7 @@ func startDynamoDB(t *testing.T) *dynamodb.Client {
 	require.NoError(t, listener.Close())
 	ctx, cancel := context.WithCancel(context.Background())
 	server := exec.CommandContext(ctx, python, "-m", "moto.server", "-H", "127.0.0.1", "-p", fmt.Sprint(address.Port))
+	server.Env = surroundings.List(surroundings.Bare(t.TempDir()))
 	require.NoError(t, server.Start(), "run `make setup`")
 	t.Cleanup(func() {
 		cancel()

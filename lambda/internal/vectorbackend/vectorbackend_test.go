@@ -1,13 +1,19 @@
 package vectorbackend
 
 import (
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"diecast/internal/surroundings"
 )
 
 func TestOpenConnectsToNothing(t *testing.T) {
+	surroundings.Forget("AWS_")
+	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
 	backend, err := Open(t.Context(), map[string]string{
 		"DATABASE_HOST": "db.example.com", "DATABASE_PORT": "5432", "DATABASE_NAME": "vectors", "DATABASE_AUTH": "iam",
 		"DATABASE_USER": "inference_reader", "AWS_REGION": "us-east-1", "ARTIFACTS_BUCKET": "artifacts",

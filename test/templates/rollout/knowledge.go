@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"os"
 	"os/exec"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+
+	"diecast/internal/surroundings"
 )
 
 // Knowledge is what is known of resource types.
@@ -35,7 +38,7 @@ var createOnly []byte
 func ReadKnowledge(python string, platforms ...Platform) (Knowledge, error) {
 	asked := types(platforms)
 	command := exec.Command(python, append([]string{"-"}, asked...)...)
-	command.Stdin = bytes.NewReader(createOnly)
+	command.Stdin, command.Env = bytes.NewReader(createOnly), surroundings.List(surroundings.Bare(os.TempDir()))
 	var complaint bytes.Buffer
 	command.Stderr = &complaint
 	output, err := command.Output()
