@@ -50,7 +50,7 @@ func numbers(name string, wire protowire.Type) fieldRule {
 
 var (
 	modelMessage = message{"ModelProto", map[protowire.Number]fieldRule{
-		1: intField("ir_version"), 2: skippedField("producer_name"), 3: skippedField("producer_version"),
+		1: intField("ir_version"), 2: textField("producer_name"), 3: skippedField("producer_version"),
 		4: skippedField("domain"), 5: {name: "model_version", wire: protowire.VarintType, use: skipped},
 		6: skippedField("doc_string"), 7: textField("graph"), 8: textField("opset_import"),
 		14: skippedField("metadata_props"), 20: refusedField("training_info"), 25: refusedField("functions"),
@@ -113,9 +113,12 @@ type field struct {
 	packed bool
 }
 
-// each calls visit for every field that is read. It refuses fields that the message's table does
-// not know.
+// each calls visit for every field that is read. Of fields that are refused it tells after all
+// others were visited, each once. It ends at once where visit fails, at bytes that are no field, and
+// at a field that the message's table does not know.
 func (m *message) each(b []byte, visit func(f field) error) error {
+	var refusals []error
+	told := uint64(0)
 	for len(b) > 0 {
 		number, wire, n := protowire.ConsumeTag(b)
 		if n < 0 {
@@ -151,7 +154,12 @@ func (m *message) each(b []byte, visit func(f field) error) error {
 		}
 		switch rule.use {
 		case refused:
-			return fmt.Errorf("%s: field %s is not supported", m.name, rule.name)
+			// The tables' numbers are all below 64.
+			if told&(1<<number) == 0 {
+				refusals = append(refusals, fmt.Errorf("%s: field %s is not supported", m.name, rule.name))
+			}
+			told |= 1 << number
+			continue
 		case skipped:
 			continue
 		}
@@ -159,7 +167,7 @@ func (m *message) each(b []byte, visit func(f field) error) error {
 			return err
 		}
 	}
-	return nil
+	return errors.Join(refusals...)
 }
 
 // text is the field as a name, refused where it is too long to be one.
@@ -198,6 +206,7 @@ func (m *message) count(b []byte, number protowire.Number) int {
 
 type modelProto struct {
 	irVersion int64
+	producer  string
 	opsets    []opsetProto
 	graph     graphProto
 }
@@ -214,6 +223,7 @@ type graphProto struct {
 	outputs      []valueProto
 }
 
+// initializer is a constant; its tensor is nil where it was refused.
 type initializer struct {
 	name   string
 	tensor *Tensor
@@ -227,6 +237,8 @@ type nodeProto struct {
 	inputs     []string
 	outputs    []string
 	attributes []attributeProto
+	// refused: what is wrong with the node was told when it was read.
+	refused bool
 }
 
 type attributeProto struct {
@@ -266,7 +278,7 @@ var valueFields = map[protowire.Number]attributeKind{
 	2: floatKind, 3: intKind, 4: stringKind, 5: tensorKind, 7: floatsKind, 8: intsKind, 9: stringsKind,
 }
 
-// valueProto is a graph input or output as declared.
+// valueProto is a graph input or output as declared. Its kind is 0 where it was refused.
 type valueProto struct {
 	name string
 	kind Type
@@ -281,13 +293,18 @@ type dimProto struct {
 	name string
 }
 
-func readModel(b []byte) (*modelProto, error) {
+// readModel reads a file as far as it can be read, and adds to p everything in it that is refused.
+func readModel(b []byte, p *problems) *modelProto {
 	m := &modelProto{}
 	var graph []byte
 	err := modelMessage.each(b, func(f field) error {
 		switch f.number {
 		case 1:
 			m.irVersion = int64(f.varint)
+		case 2:
+			producer, err := f.text()
+			m.producer = producer
+			return err
 		case 7:
 			if graph != nil {
 				return errors.New("ModelProto: there is more than one graph")
@@ -315,19 +332,21 @@ func readModel(b []byte) (*modelProto, error) {
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
+	p.add(misuse, err)
+	if graph != nil {
+		p.add(misuse, m.graph.read(graph, p))
+	} else if err == nil {
+		p.add(misuse, errors.New("ModelProto: there is no graph"))
 	}
-	if graph == nil {
-		return nil, errors.New("ModelProto: there is no graph")
-	}
-	return m, m.graph.read(graph)
+	return m
 }
 
 // maxDomains bounds how many operator sets a model may import.
 const maxDomains = 64
 
-func (g *graphProto) read(b []byte) error {
+// read fails where the graph's own message does; what is wrong with a part of it, it adds to p, and
+// goes on.
+func (g *graphProto) read(b []byte, p *problems) error {
 	nodes, err1 := graphMessage.capacity(b, 1, MaxNodes)
 	initializers, err2 := graphMessage.capacity(b, 5, MaxValues)
 	inputs, err3 := graphMessage.capacity(b, 11, MaxValues)
@@ -344,23 +363,24 @@ func (g *graphProto) read(b []byte) error {
 		case 1:
 			n := nodeProto{index: len(g.nodes)}
 			if err := n.read(f.bytes); err != nil {
-				return fmt.Errorf("%s: %w", n.label(), err)
+				n.refused = true
+				p.add(misuse, fmt.Errorf("%s: %w", n.label(), err))
 			}
 			g.nodes = append(g.nodes, n)
 		case 5:
 			name, t, err := readTensor(f.bytes)
 			if err != nil {
-				return fmt.Errorf("initializer %q: %w", name, err)
-			}
-			if name == "" {
-				return fmt.Errorf("initializer %d has no name", len(g.initializers))
+				p.add(misuse, fmt.Errorf("initializer %q: %w", name, err))
+			} else if name == "" {
+				p.add(misuse, fmt.Errorf("initializer %d has no name", len(g.initializers)))
 			}
 			g.initializers = append(g.initializers, initializer{name, t})
 		case 11, 12:
 			var v valueProto
 			if err := v.read(f.bytes); err != nil {
-				return fmt.Errorf("%s %q: %w", map[protowire.Number]string{11: "input", 12: "output"}[f.number], v.name,
-					err)
+				v.kind = 0
+				p.add(misuse, fmt.Errorf("%s %q: %w",
+					map[protowire.Number]string{11: "input", 12: "output"}[f.number], v.name, err))
 			}
 			if f.number == 11 {
 				g.inputs = append(g.inputs, v)
@@ -382,6 +402,8 @@ func (n *nodeProto) read(b []byte) error {
 	n.inputs = make([]string, 0, inputs)
 	n.outputs = make([]string, 0, outputs)
 	n.attributes = make([]attributeProto, 0, attributes)
+	// A refused attribute does not end the reading: what is told of the node names its operator.
+	var refusals []error
 	err := nodeMessage.each(b, func(f field) (err error) {
 		var name string
 		switch f.number {
@@ -398,9 +420,10 @@ func (n *nodeProto) read(b []byte) error {
 		case 5:
 			a := attributeProto{body: f.bytes}
 			if err := a.read(); err != nil {
-				return fmt.Errorf("attribute %q: %w", a.name, err)
+				refusals = append(refusals, fmt.Errorf("attribute %q: %w", a.name, err))
+			} else {
+				n.attributes = append(n.attributes, a)
 			}
-			n.attributes = append(n.attributes, a)
 		case 7:
 			n.domain, err = f.text()
 		}
@@ -409,7 +432,7 @@ func (n *nodeProto) read(b []byte) error {
 	if err == nil && n.operator == "" {
 		err = errors.New("there is no operator (op_type)")
 	}
-	return err
+	return errors.Join(append(refusals, err)...)
 }
 
 // label names a node in an error: by its name, else by its first output.
@@ -425,10 +448,7 @@ func (n *nodeProto) label() string {
 }
 
 func (n *nodeProto) title() string {
-	if n.domain == "" {
-		return n.operator
-	}
-	return n.domain + "." + n.operator
+	return title(n.domain, n.operator)
 }
 
 // read checks the attribute's fields; its value stays in the body until an operator asks for it.
@@ -795,8 +815,8 @@ func (v *valueProto) read(b []byte) error {
 				d.name, err = f.text()
 				return err
 			}
-			d.size = int64(f.varint)
-			if d.size < 0 {
+			// Some exporters write -1 for a free dimension; ONNX Runtime reads it so.
+			if d.size = int64(f.varint); d.size < -1 {
 				return fmt.Errorf("dimension %d has the size %d", len(v.dims), d.size)
 			}
 			return nil
