@@ -84,7 +84,7 @@ var (
 		6: textField("string_data"), 7: numbers("int64_data", protowire.VarintType), 8: textField("name"),
 		9: textField("raw_data"), 10: numbers("double_data", protowire.Fixed64Type),
 		11: {name: "uint64_data", wire: protowire.BytesType, use: refused, packable: true},
-		12: skippedField("doc_string"), 13: refusedField("external_data"), 14: intField("data_location"),
+		12: skippedField("doc_string"), 13: skippedField("external_data"), 14: intField("data_location"),
 		16: skippedField("metadata_props"),
 	}}
 	valueMessage = message{"ValueInfoProto", map[protowire.Number]fieldRule{
@@ -358,6 +358,7 @@ func (g *graphProto) read(b []byte, p *problems) error {
 	g.initializers = make([]initializer, 0, initializers)
 	g.inputs = make([]valueProto, 0, inputs)
 	g.outputs = make([]valueProto, 0, outputs)
+	external := false
 	return graphMessage.each(b, func(f field) error {
 		switch f.number {
 		case 1:
@@ -369,11 +370,14 @@ func (g *graphProto) read(b []byte, p *problems) error {
 			g.nodes = append(g.nodes, n)
 		case 5:
 			name, t, err := readTensor(f.bytes)
-			if err != nil {
+			if errors.Is(err, errExternalData) && external {
+				// One of them tells it of all.
+			} else if err != nil {
 				p.add(misuse, fmt.Errorf("initializer %q: %w", name, err))
 			} else if name == "" {
 				p.add(misuse, fmt.Errorf("initializer %d has no name", len(g.initializers)))
 			}
+			external = external || errors.Is(err, errExternalData)
 			g.initializers = append(g.initializers, initializer{name, t})
 		case 11, 12:
 			var v valueProto
@@ -621,6 +625,10 @@ func dataType(code uint64) (Type, error) {
 	return t.kind, nil
 }
 
+// errExternalData is what PyTorch's exporter writes unless told otherwise.
+var errExternalData = errors.New("external data is not supported: the weights are in another file; " +
+	"export with torch.onnx.export(..., external_data=False), or write one file with onnx.save(onnx.load(path), path)")
+
 // readTensor reads a tensor and its name. It takes memory only after the claimed shape was found to
 // fit the data.
 func readTensor(b []byte) (string, *Tensor, error) {
@@ -652,7 +660,7 @@ func readTensor(b []byte) (string, *Tensor, error) {
 		return name, nil, err
 	}
 	if external {
-		return name, nil, errors.New("external data is not supported")
+		return name, nil, errExternalData
 	}
 	kind, err := dataType(code)
 	if err != nil {
