@@ -56,7 +56,7 @@ var elementwiseOperators = []operator{
 	{name: "Cast", minInputs: 1, maxInputs: 1, maxOutputs: 1,
 		attributes: []attributeRule{{name: "to", kind: intKind}, {name: "saturate", kind: intKind, since: 19},
 			{name: "round_mode", kind: stringKind, since: 24}},
-		build:      buildCast},
+		build: buildCast},
 }
 
 // The explicit conversions keep a product from being fused with a later sum, which some processors

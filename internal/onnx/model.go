@@ -62,6 +62,10 @@ func load(file []byte) (*Model, *modelProto, *problems) {
 		p.add(misuse, fmt.Errorf("the file has %d bytes, more than %d", len(file), MaxFileBytes))
 		return nil, &modelProto{}, p
 	}
+	if other := foreign(file); other != "" {
+		p.add(misuse, fmt.Errorf("the file is no ONNX model but %s", other))
+		return nil, &modelProto{}, p
+	}
 	proto := readModel(file, p)
 	if proto.irVersion < MinIRVersion || proto.irVersion > MaxIRVersion {
 		p.add(misuse, fmt.Errorf("ir_version %d is not supported (%d to %d are)", proto.irVersion, MinIRVersion,
@@ -624,7 +628,8 @@ func describe(values []*value) []Value {
 	return described
 }
 
-func (v Value) String() string {
+// ShapeText is the shape as errors show it: [N 32], with N for the batch.
+func (v Value) ShapeText() string {
 	parts := make([]string, len(v.Shape))
 	for i, n := range v.Shape {
 		parts[i] = fmt.Sprint(n)
@@ -632,5 +637,7 @@ func (v Value) String() string {
 			parts[i] = "N"
 		}
 	}
-	return fmt.Sprintf("%s %s[%s]", v.Name, v.Type, strings.Join(parts, " "))
+	return "[" + strings.Join(parts, " ") + "]"
 }
+
+func (v Value) String() string { return fmt.Sprintf("%s %s%s", v.Name, v.Type, v.ShapeText()) }

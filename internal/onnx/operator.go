@@ -282,4 +282,3 @@ func title(domain, name string) string {
 // operators is the allow-list itself.
 var operators = slices.Concat(elementwiseOperators, matrixOperators, reductionOperators, normalizationOperators,
 	shapeOperators, mlOperators)
-

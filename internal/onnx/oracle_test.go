@@ -155,18 +155,21 @@ func verify(t *testing.T, m *Model, c oracleCase) {
 	assert.Len(t, got, len(c.Outputs), c.Name)
 }
 
-// exported are the models that others' exporters wrote (see export_torch.py and export_sklearn.py).
+// exported are the models that others' exporters wrote (see export_torch.py and export_sklearn.py),
+// and those that users brought, with what optimisers and merging had made of them.
 func exported(t testing.TB) []string {
 	t.Helper()
 	var folders []string
-	for _, exporter := range []string{"torch", "sklearn"} {
+	for _, exporter := range []string{"torch", "sklearn", "brought"} {
 		found, err := filepath.Glob(filepath.Join("testdata", exporter, "*", "model.onnx"))
 		require.NoError(t, err)
 		require.NotEmpty(t, found)
 		folders = append(folders, found...)
 	}
-	return folders
+	return slices.DeleteFunc(folders, func(path string) bool { return path == broughtFile("lightgbm") })
 }
+
+func broughtFile(name string) string { return filepath.Join("testdata", "brought", name, "model.onnx") }
 
 func TestExportedModelsAgreeWithONNXRuntime(t *testing.T) {
 	for _, path := range exported(t) {

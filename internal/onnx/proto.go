@@ -84,7 +84,7 @@ var (
 		6: textField("string_data"), 7: numbers("int64_data", protowire.VarintType), 8: textField("name"),
 		9: textField("raw_data"), 10: numbers("double_data", protowire.Fixed64Type),
 		11: {name: "uint64_data", wire: protowire.BytesType, use: refused, packable: true},
-		12: skippedField("doc_string"), 13: skippedField("external_data"), 14: intField("data_location"),
+		12: skippedField("doc_string"), 13: textField("external_data"), 14: intField("data_location"),
 		16: skippedField("metadata_props"),
 	}}
 	valueMessage = message{"ValueInfoProto", map[protowire.Number]fieldRule{
@@ -99,7 +99,10 @@ var (
 		1: intField("elem_type"), 2: textField("shape"),
 	}}
 	shapeMessage = message{"TensorShapeProto", map[protowire.Number]fieldRule{1: textField("dim")}}
-	dimMessage   = message{"TensorShapeProto.Dimension", map[protowire.Number]fieldRule{
+	entryMessage = message{"StringStringEntryProto", map[protowire.Number]fieldRule{
+		1: textField("key"), 2: textField("value"),
+	}}
+	dimMessage = message{"TensorShapeProto.Dimension", map[protowire.Number]fieldRule{
 		1: intField("dim_value"), 2: textField("dim_param"), 3: skippedField("denotation"),
 	}}
 )
@@ -370,14 +373,17 @@ func (g *graphProto) read(b []byte, p *problems) error {
 			g.nodes = append(g.nodes, n)
 		case 5:
 			name, t, err := readTensor(f.bytes)
-			if errors.Is(err, errExternalData) && external {
-				// One of them tells it of all.
-			} else if err != nil {
+			var elsewhere externalDataError
+			isElsewhere := errors.As(err, &elsewhere)
+			switch {
+			case isElsewhere && external:
+				// One of them has told it of all.
+			case err != nil:
 				p.add(misuse, fmt.Errorf("initializer %q: %w", name, err))
-			} else if name == "" {
+			case name == "":
 				p.add(misuse, fmt.Errorf("initializer %d has no name", len(g.initializers)))
 			}
-			external = external || errors.Is(err, errExternalData)
+			external = external || isElsewhere
 			g.initializers = append(g.initializers, initializer{name, t})
 		case 11, 12:
 			var v valueProto
@@ -625,9 +631,36 @@ func dataType(code uint64) (Type, error) {
 	return t.kind, nil
 }
 
-// errExternalData is what PyTorch's exporter writes unless told otherwise.
-var errExternalData = errors.New("external data is not supported: the weights are in another file; " +
-	"export with torch.onnx.export(..., external_data=False), or write one file with onnx.save(onnx.load(path), path)")
+// externalDataError is that a tensor's data is in another file, whose name it is; empty where that is
+// not said. PyTorch's exporter does so unless told otherwise.
+type externalDataError string
+
+func (e externalDataError) Error() string {
+	where := "another file"
+	if e != "" {
+		where = fmt.Sprintf("another file, %q", string(e))
+	}
+	return "external data is not supported: the weights are in " + where +
+		"; export with torch.onnx.export(..., external_data=False), or, with that file beside the model, write one " +
+		"file with onnx.save(onnx.load(path), path)"
+}
+
+// location is the file of an entry of a tensor's external_data; "" for the other entries.
+func location(entry []byte) (string, error) {
+	var key, value string
+	err := entryMessage.each(entry, func(f field) (err error) {
+		if f.number == 1 {
+			key, err = f.text()
+		} else {
+			value, err = f.text()
+		}
+		return err
+	})
+	if key != "location" {
+		value = ""
+	}
+	return value, err
+}
 
 // readTensor reads a tensor and its name. It takes memory only after the claimed shape was found to
 // fit the data.
@@ -636,6 +669,7 @@ func readTensor(b []byte) (string, *Tensor, error) {
 	var code uint64
 	var raw []byte
 	hasRaw, external := false, false
+	var elsewhere externalDataError
 	var typed protowire.Number
 	err := tensorMessage.each(b, func(f field) (err error) {
 		switch f.number {
@@ -645,6 +679,12 @@ func readTensor(b []byte) (string, *Tensor, error) {
 			name, err = f.text()
 		case 9:
 			raw, hasRaw = f.bytes, len(f.bytes) > 0
+		case 13:
+			file, err := location(f.bytes)
+			if file != "" {
+				elsewhere = externalDataError(file)
+			}
+			return err
 		case 14:
 			external = f.varint != 0
 		case 4, 5, 6, 7, 10:
@@ -660,7 +700,7 @@ func readTensor(b []byte) (string, *Tensor, error) {
 		return name, nil, err
 	}
 	if external {
-		return name, nil, errExternalData
+		return name, nil, elsewhere
 	}
 	kind, err := dataType(code)
 	if err != nil {
@@ -834,4 +874,31 @@ func (v *valueProto) read(b []byte) error {
 		v.dims = append(v.dims, d)
 		return nil
 	})
+}
+
+// foreign names the format of a file that is known not to be ONNX, with how to come to one; "" for
+// any other.
+func foreign(file []byte) string {
+	begins := func(at int, text string) bool {
+		return len(file) >= at+len(text) && string(file[at:at+len(text)]) == text
+	}
+	switch {
+	case len(file) == 0:
+		return "empty"
+	case begins(0, "PK\x03\x04"):
+		return "a zip archive, as torch.save and Keras write: export the model to ONNX"
+	case begins(0, "\x1f\x8b"):
+		return "compressed by gzip: unpack it"
+	case begins(0, "\x89HDF"):
+		return "HDF5, as Keras writes: export the model to ONNX"
+	case begins(2, "\x00\x00TFL3"):
+		return "a TensorFlow Lite model: convert it with tf2onnx --tflite"
+	case begins(2, "\x00\x00ORTM"):
+		return "in ONNX Runtime's own format: export the model to a .onnx file"
+	case begins(0, "version https://git-lfs"):
+		return "Git LFS's pointer to one: run git lfs pull"
+	case begins(0, "<"), begins(0, "{"):
+		return "text: was it downloaded whole?"
+	}
+	return ""
 }
