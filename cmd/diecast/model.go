@@ -36,8 +36,8 @@ A tower takes one value for each row, under these names, and gives %s: a float v
   item tower  %s
 
 Texts come trimmed and case-folded, and ones that no training has seen must be answered, too. Encoding and scaling lie
-inside the graph. Which operators may be in it, in which opsets, is in docs/dependencies.md. The command ends with 0 for
-a model that would be accepted, and with 1 after everything that speaks against it. Nothing is changed or sent.`,
+inside the graph. Which operators may be in it is in internal/onnx/doc.go. The command ends with 0 for a model that
+would be accepted, and with 1 after everything that speaks against it. Nothing is changed or sent.`,
 			artifacts.TowerOutput, inputTexts(artifacts.UserInputs()), inputTexts(artifacts.ItemInputs())),
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, arguments []string) error {

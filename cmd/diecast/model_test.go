@@ -67,7 +67,9 @@ func TestModelCheck_tellsAllThatSpeaksAgainstAModel(t *testing.T) {
 	assert.Len(t, summary.Takes, 2)
 	assert.Greater(t, summary.MaxBatch, 1)
 	assert.Equal(t, len(summary.Problems), strings.Count(problems, "diecast model check: "))
-	for _, missing := range []string{"input city is missing", "input country is missing", "output embedding is missing"} {
+	for _, missing := range []string{
+		"input city is missing", "input country is missing", "output embedding is missing",
+	} {
 		assert.Contains(t, problems, missing)
 	}
 }

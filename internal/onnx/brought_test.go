@@ -3,6 +3,8 @@ package onnx
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -93,7 +95,8 @@ func TestFirstLineNamesTheOperatorThenTheOpsetThenHowToExport(t *testing.T) {
 	require.Len(t, lines, 3)
 	assert.Regexp(t, `^load ONNX model: node "make z" \(Conv\): operator Conv is not supported \(opset 12\); export`,
 		lines[0])
-	assert.Regexp(t, `^node "make s" \(Softmax\): operator Softmax is not supported in opset 12, .*; export with`, lines[1])
+	assert.Regexp(t, `^node "make s" \(Softmax\): operator Softmax is not supported in opset 12, .*; export with`,
+		lines[1])
 	assert.Regexp(t, `^node "make c" \(Clip\): input "nothing" is computed by no earlier node$`, lines[2])
 }
 
@@ -158,4 +161,35 @@ func TestDescriptionOfAFileThatIsTaken(t *testing.T) {
 		Outputs: []Declaration{{"y", "float", []string{"N", "3"}},
 			{"v", "float", []string{"N", "3"}}},
 	}, d)
+}
+
+// TestTheDocsCountOperatorsAndLines holds docs/dependencies.md to what the evaluator costs; lines
+// are rounded there.
+func TestTheDocsCountOperatorsAndLines(t *testing.T) {
+	docs, err := os.ReadFile("../../docs/dependencies.md")
+	require.NoError(t, err)
+	told := regexp.MustCompile(`list of (\d+) operators, of opsets (\d+) to (\d+) and ai\.onnx\.ml (\d+) to (\d+)\s` +
+		`[^.]*\. It is ([\d,]+) lines of Go, with ([\d,]+) lines of tests`).FindSubmatch(docs)
+	require.NotNil(t, told)
+	numbers := make([]int, len(told)-1)
+	for i := range numbers {
+		numbers[i], err = strconv.Atoi(strings.ReplaceAll(string(told[i+1]), ",", ""))
+		require.NoError(t, err)
+	}
+	files, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	code, tests := 0, 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		if lines := strings.Count(string(text), "\n"); strings.HasSuffix(file, "_test.go") {
+			tests += lines
+		} else {
+			code += lines
+		}
+	}
+	t.Logf("%d operators, %d lines, %d lines of tests", len(Operators()), code, tests)
+	assert.Equal(t, []int{len(Operators()), MinOpset, MaxOpset, MinMLOpset, MaxMLOpset}, numbers[:5])
+	assert.InEpsilon(t, code, numbers[5], 0.05)
+	assert.InEpsilon(t, tests, numbers[6], 0.05)
 }

@@ -43,9 +43,9 @@ type workCount struct {
 }
 
 // Load reads a model, checks all of it, and compiles the plan that Run follows. The file's bytes
-// are not kept. Its error has a line for each problem, up to a stated number, each with the node and
-// what about it is unknown or wrong: operators that are not supported first, then those of other
-// opsets, with how to export, then all else.
+// are not kept. Its error has a line for each problem, up to a stated number, each with the node
+// and what about it is unknown or wrong: operators that are not supported first, then those of
+// other opsets, with how to export, then all else.
 func Load(file []byte) (*Model, error) {
 	m, _, p := load(file)
 	if err := p.err(); err != nil {
@@ -54,8 +54,8 @@ func Load(file []byte) (*Model, error) {
 	return m, nil
 }
 
-// load gives the model and what was read of it: the model only without problems, the other as far as
-// it could be read.
+// load gives the model and what was read of it: the model only without problems, the other as far
+// as it could be read.
 func load(file []byte) (*Model, *modelProto, *problems) {
 	p := &problems{}
 	if len(file) > MaxFileBytes {
@@ -132,7 +132,8 @@ func (n *nodeProto) form(versions map[string]int64) (*operator, problemKind, err
 	return form(n.domain, n.operator, version)
 }
 
-// check refuses attributes that the operator does not have, and wrong numbers of inputs and outputs.
+// check refuses attributes that the operator does not have, and wrong numbers of inputs and
+// outputs.
 func (n *nodeProto) check(op *operator, version int64) error {
 	var found []error
 	for i, a := range n.attributes {
@@ -148,7 +149,8 @@ func (n *nodeProto) check(op *operator, version int64) error {
 		}
 	}
 	if len(n.inputs) < op.minInputs || len(n.inputs) > op.maxInputs {
-		found = append(found, fmt.Errorf("it has %d inputs, not %s", len(n.inputs), between(op.minInputs, op.maxInputs)))
+		found = append(found, fmt.Errorf("it has %d inputs, not %s", len(n.inputs),
+			between(op.minInputs, op.maxInputs)))
 	}
 	if len(n.outputs) < 1 || len(n.outputs) > op.maxOutputs {
 		found = append(found, fmt.Errorf("it has %d outputs, not %s", len(n.outputs), between(1, op.maxOutputs)))
@@ -304,8 +306,8 @@ func shapeIntegers(numbers []int64) []dim {
 	return dims
 }
 
-// input defines an input of the graph; nil where it is an initializer's. A leading free dimension is
-// the batch whatever its name: exporters give each input one of its own, or none.
+// input defines an input of the graph; nil where it is an initializer's. A leading free dimension
+// is the batch whatever its name: exporters give each input one of its own, or none.
 func (c *compiler) input(in valueProto) (*value, error) {
 	if v := c.values[in.name]; v != nil && (v.constant != nil || v.kind == 0) {
 		// An initializer of the same name is the input's default. It is used, and the input not

@@ -167,8 +167,8 @@ func (c *call) alias(shape []dim) {
 	}
 }
 
-// known is the integers that input i holds, as functions of the batch; in a form of the operator that
-// has no such input, those of the attribute. What decides a shape must be known.
+// known is the integers that input i holds, as functions of the batch; in a form of the operator
+// that has no such input, those of the attribute. What decides a shape must be known.
 func (c *call) known(i int, attribute string) ([]dim, error) {
 	if !c.given(i) {
 		if !c.has(attribute) {

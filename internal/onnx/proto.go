@@ -117,8 +117,8 @@ type field struct {
 }
 
 // each calls visit for every field that is read. Of fields that are refused it tells after all
-// others were visited, each once. It ends at once where visit fails, at bytes that are no field, and
-// at a field that the message's table does not know.
+// others were visited, each once. It ends at once where visit fails, at bytes that are no field,
+// and at a field that the message's table does not know.
 func (m *message) each(b []byte, visit func(f field) error) error {
 	var refusals []error
 	told := uint64(0)
@@ -631,8 +631,8 @@ func dataType(code uint64) (Type, error) {
 	return t.kind, nil
 }
 
-// externalDataError is that a tensor's data is in another file, whose name it is; empty where that is
-// not said. PyTorch's exporter does so unless told otherwise.
+// externalDataError is that a tensor's data is in another file, whose name it is; empty where that
+// is not said. PyTorch's exporter does so unless told otherwise.
 type externalDataError string
 
 func (e externalDataError) Error() string {

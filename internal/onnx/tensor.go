@@ -15,8 +15,8 @@ const (
 	String
 )
 
-var typeNames = [...]string{0: "unsupported", Float32: "float", Float64: "double", Int32: "int32", Int64: "int64", Bool: "bool",
-	String: "string"}
+var typeNames = [...]string{0: "unsupported", Float32: "float", Float64: "double", Int32: "int32", Int64: "int64",
+	Bool: "bool", String: "string"}
 
 func (t Type) String() string {
 	if t > String {

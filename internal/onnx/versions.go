@@ -91,9 +91,9 @@ func versionOf(title string, opset int64) int {
 	return version
 }
 
-// opsetVersions is the imported version by domain. Of a domain that is imported several times, which
-// merging graphs leaves behind, the highest counts (onnx.proto, ModelProto.opset_import). An import
-// that no node uses does no harm, whatever its domain and version.
+// opsetVersions is the imported version by domain. Of a domain that is imported several times,
+// which merging graphs leaves behind, the highest counts (onnx.proto, ModelProto.opset_import). An
+// import that no node uses does no harm, whatever its domain and version.
 func opsetVersions(imports []opsetProto) map[string]int64 {
 	versions := make(map[string]int64, len(imports))
 	for _, o := range imports {

@@ -61,7 +61,8 @@ func TestEveryOperatorHasItsChangesAndOneFormInEachOpset(t *testing.T) {
 			}
 			assert.LessOrEqual(t, fits, 1, "%s in opset %d", op.title(), opset)
 			found, _, err := form(op.domain, op.name, opset)
-			assert.Equal(t, fits == 1 && versionOf(op.title(), opset) > 0, err == nil, "%s in opset %d", op.title(), opset)
+			assert.Equal(t, fits == 1 && versionOf(op.title(), opset) > 0, err == nil, "%s in opset %d", op.title(),
+				opset)
 			assert.Equal(t, err == nil, found != nil)
 		}
 		// A bound lies where the specification changed something.

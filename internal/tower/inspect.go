@@ -19,8 +19,8 @@ type Inspection struct {
 	Problems []error
 }
 
-// Inspect reads a file and holds it to what a tower must be. With a manifest, it is also held to the
-// golden vectors there.
+// Inspect reads a file and holds it to what a tower must be. With a manifest, it is also held to
+// the golden vectors there.
 func Inspect(file []byte, manifest *artifacts.Manifest) Inspection {
 	description, graph := onnx.Describe(file)
 	found := Inspection{Description: description, Form: formOf(description.Inputs), Problems: description.Problems}

@@ -64,7 +64,8 @@ func Of(graph *onnx.Model, contract artifacts.Tower) (*Tower, error) {
 	return t, nil
 }
 
-// checkInputs wants one value for each row: a rank of one, or of two with a second dimension of one.
+// checkInputs wants one value for each row: a rank of one, or of two with a second dimension of
+// one.
 func (t *Tower) checkInputs(want []artifacts.Input) error {
 	all := make([]string, len(want))
 	for i, input := range want {

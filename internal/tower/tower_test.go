@@ -145,7 +145,8 @@ func TestWhatIsNoTowerIsRefusedWithEverythingThatDiffers(t *testing.T) {
 			[]string{"input credit_limit has shape [4 1]: want one value for each row, N or N 1",
 				"output embedding has type float and shape [4 32]: want float and N 32"}},
 		"vectors of another length": {
-			takes().gives("credit_limit", models.Dimension, "unit").node("", "Add", []string{"unit", "unit"}, "embedding").
+			takes().gives("credit_limit", models.Dimension, "unit").
+				node("", "Add", []string{"unit", "unit"}, "embedding").
 				output("embedding", rows, models.Dimension),
 			[]string{"features that no training has seen: the tower gave a vector of length 2"}},
 		"rows that mix": {

@@ -62,8 +62,8 @@ type Rule struct {
 }
 
 // Until makes attempts until one succeeds, one fails for good, the rule's time is over, or the
-// context ends; each attempt's context ends with the wait. The error is the permanent one itself, or
-// says how long was waited and wraps the last reason beside the cause of the end.
+// context ends; each attempt's context ends with the wait. The error is the permanent one itself,
+// or says how long was waited and wraps the last reason beside the cause of the end.
 func (r Rule) Until(ctx context.Context, attempt func(context.Context) error) error {
 	over := fmt.Errorf("%s have passed", r.For)
 	ctx, cancel := context.WithTimeoutCause(ctx, r.For, over)

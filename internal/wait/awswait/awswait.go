@@ -13,10 +13,10 @@ import (
 // again is what AWS's own clients try again.
 var again = retry.NewStandard()
 
-// Final says whether an error is an answer that asking again will not change: access is denied, what
-// was asked for does not exist, the request is wrong. Throttling, answers that blame the service and
-// connections that did not come about are not final, save those whose other side is not trusted.
-// What a client would ask again, it has asked again before it returned the error.
+// Final says whether an error is an answer that asking again will not change: access is denied,
+// what was asked for does not exist, the request is wrong. Throttling, answers that blame the
+// service and connections that did not come about are not final, save those whose other side is not
+// trusted. What a client would ask again, it has asked again before it returned the error.
 func Final(err error) bool {
 	if wait.Untrusted(err) {
 		return true

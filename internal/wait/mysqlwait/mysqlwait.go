@@ -11,8 +11,8 @@ import (
 )
 
 // refusals are the server's numbers: no access to the database, a wrong user or password, no such
-// database, a host that may not connect, a login by plugin that failed, a locked or expired account.
-// https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
+// database, a host that may not connect, a login by plugin that failed, a locked or expired
+// account. https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
 var refusals = []uint16{1044, 1045, 1049, 1130, 1524, 1698, 1820, 1862, 3118}
 
 // Final says whether connecting again will fail in the same way: the login is refused, the database

@@ -16,8 +16,8 @@ import (
 // userTower embeds users from their features, each apart from its neighbours in the batch.
 type userTower struct{ *tower.Tower }
 
-// newTower compiles a user tower and refuses it unless it is as the manifest says and reproduces its
-// golden vectors.
+// newTower compiles a user tower and refuses it unless it is as the manifest says and reproduces
+// its golden vectors.
 func newTower(graph []byte, manifest artifacts.Manifest) (*userTower, error) {
 	loaded, err := tower.Load(graph, manifest.Towers.User)
 	if err != nil {
