@@ -183,7 +183,8 @@ func TestAChangeWaitsForAnotherOneWithAnEnd(t *testing.T) {
 	require.NoError(t, err)
 	store.lockWait = 100 * time.Millisecond
 	_, err = store.Migrate(t.Context())
-	require.ErrorContains(t, err, "wait for other changes of the vector store: another one has run for 100ms: try again")
+	require.ErrorContains(t, err, "wait for other changes of the vector store: another one has run for 100ms: "+
+		"try again")
 
 	store.lockWait = time.Minute
 	done := make(chan error)

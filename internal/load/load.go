@@ -103,8 +103,8 @@ func (o Options) check() error {
 
 // Run asks until the duration is over. When the context ends first, what was measured by then is
 // returned without an error, and marked as Interrupted. An error says what of the options is not
-// allowed, or that no connection comes about before the first request is due: nobody listens, or who
-// does is not to be trusted.
+// allowed, or that no connection comes about before the first request is due: nobody listens, or
+// who does is not to be trusted.
 func Run(ctx context.Context, options Options) (Report, error) {
 	if err := options.check(); err != nil {
 		return Report{}, err
@@ -146,7 +146,8 @@ func Run(ctx context.Context, options Options) (Report, error) {
 
 // reach connects to each server once, and asks it for nothing.
 func reach(ctx context.Context, options Options, transport *http.Transport) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, options.Timeout, fmt.Errorf("no connection within %s", options.Timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, options.Timeout,
+		fmt.Errorf("no connection within %s", options.Timeout))
 	defer cancel()
 	reached := map[string]bool{}
 	for _, target := range options.Targets {

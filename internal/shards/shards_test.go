@@ -488,7 +488,7 @@ func TestWhatACallWillNotChangeEndsTheReadingAtOnce(t *testing.T) {
 		final  bool
 	}{
 		"access denied":  {&smithy.GenericAPIError{Code: "AccessDeniedException", Fault: smithy.FaultClient}, true},
-		"unknown client": {&smithy.GenericAPIError{Code: "UnrecognizedClientException", Fault: smithy.FaultClient}, true},
+		"unknown client": {&smithy.GenericAPIError{Code: "UnrecognizedClientException"}, true},
 		"no such stream": {&types.ResourceNotFoundException{}, true},
 		"throttled":      {&types.ProvisionedThroughputExceededException{}, false},
 		"service failed": {&smithy.GenericAPIError{Code: "InternalFailure", Fault: smithy.FaultServer}, false},

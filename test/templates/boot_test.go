@@ -100,8 +100,8 @@ type machine struct {
 	program string
 }
 
-// The stand-ins note how they were called. aws fails as often as the file failures says, for what the
-// file reason says.
+// The stand-ins note how they were called. aws fails as often as the file failures says, for what
+// the file reason says.
 const (
 	standIn = `#!/bin/bash
 echo "$(basename "$0") $*" >> "$MACHINE/calls"

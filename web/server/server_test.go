@@ -300,9 +300,10 @@ func TestATableThatIsNotThereSaysWhyAndWhetherToWait(t *testing.T) {
 		status int
 		words  string
 	}{
-		"just started":        {nil, http.StatusServiceUnavailable, "have not been read from the database yet"},
-		"may come back":       {sales.ErrUnreachable, http.StatusServiceUnavailable, "cannot be reached"},
-		"waiting mends not":   {fmt.Errorf("%w: 10.0.0.1", sales.ErrRefused), http.StatusInternalServerError, "refuses"},
+		"just started":  {nil, http.StatusServiceUnavailable, "have not been read from the database yet"},
+		"may come back": {sales.ErrUnreachable, http.StatusServiceUnavailable, "cannot be reached"},
+		"waiting mends not": {fmt.Errorf("%w: 10.0.0.1", sales.ErrRefused), http.StatusInternalServerError,
+			"refuses"},
 		"nothing of the rest": {errors.New("10.0.0.1"), http.StatusServiceUnavailable, "did not answer"},
 	} {
 		t.Run(name, func(t *testing.T) {

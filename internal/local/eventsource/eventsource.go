@@ -66,7 +66,8 @@ const (
 	MaxPayload = quotas.LambdaPayload
 	// maxBackoff bounds the pause between two attempts.
 	maxBackoff = 10 * time.Second
-	// longAttempts is how often in a row a call of the stream or the bucket is made: about ten minutes.
+	// longAttempts is how often in a row a call of the stream or the bucket is made: about ten
+	// minutes.
 	longAttempts = 60
 	// putTimeout bounds one attempt to keep a given-up batch.
 	putTimeout = 10 * time.Second
@@ -251,8 +252,8 @@ func (p *Poller) Stats() Stats {
 
 // Run reads and invokes until the context ends, and returns nil then: no invocation is begun any
 // more, those under way are waited for, and what they leave undone stays in the stream. An error
-// says that the stream cannot be read, longAttempts times in a row or as it will not change, or that
-// the function will never run.
+// says that the stream cannot be read, longAttempts times in a row or as it will not change, or
+// that the function will never run.
 func (p *Poller) Run(ctx context.Context) error {
 	working, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)

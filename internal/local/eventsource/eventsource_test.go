@@ -558,7 +558,8 @@ func TestInvoke_thatNeverWillSucceedEndsThePoller(t *testing.T) {
 			}
 			return Answer{}, wait.Permanent(errors.New("function not found"))
 		})
-		require.EqualError(t, <-p.ended, "the records of shard "+shardZero+" stay in stream activity: function not found")
+		require.EqualError(t, <-p.ended, "the records of shard "+shardZero+
+			" stay in stream activity: function not found")
 		assert.Equal(t, Stats{Throttled: 2}, p.poller.Stats(), "what is transient was waited for")
 		assert.Empty(t, p.kept)
 	})
@@ -596,7 +597,10 @@ func TestDiscard_endsThePollerWhereTheBucketRefusesOrStaysAway(t *testing.T) {
 				p := launch(t, stream, func([]string) (Answer, error) { return failed(), nil },
 					func(m *Mapping, o *Options) {
 						m.RetryAttempts = 0
-						o.Bucket = fakeBucket{putObject: func(*s3.PutObjectInput) error { attempts++; return test.answer }}
+						o.Bucket = fakeBucket{putObject: func(*s3.PutObjectInput) error {
+							attempts++
+							return test.answer
+						}}
 					})
 				err := <-p.ended
 				require.ErrorIs(t, err, test.answer)

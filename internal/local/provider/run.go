@@ -105,8 +105,8 @@ func (w *worker) Err() error {
 }
 
 // background runs work until the run stops, and waits until it is ready. Work that ends by itself
-// later ends the run as an engine's end does: without it nothing more arrives, and whoever waits for
-// that would never hear why.
+// later ends the run as an engine's end does: without it nothing more arrives, and whoever waits
+// for that would never hear why.
 func (r *Run) background(ctx context.Context, name string, work func(context.Context) error,
 	ready <-chan struct{}) error {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
