@@ -1,8 +1,6 @@
 package tower
 
 import (
-	"errors"
-
 	"diecast/internal/artifacts"
 	"diecast/internal/onnx"
 )
@@ -58,13 +56,13 @@ func formOf(inputs []onnx.Declaration) artifacts.Tower {
 	return artifacts.UserForm()
 }
 
-// apart takes joined errors apart.
+// apart takes joined errors apart, but not those that a message is wrapped around.
 func apart(err error) []error {
 	if err == nil {
 		return nil
 	}
-	var joined interface{ Unwrap() []error }
-	if !errors.As(err, &joined) {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
 		return []error{err}
 	}
 	var all []error

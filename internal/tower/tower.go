@@ -84,8 +84,12 @@ func (t *Tower) checkInputs(want []artifacts.Input) error {
 			problems = append(problems, fmt.Errorf("input %s has type %s: want %s", found.Name, found.Type, input.Type))
 		}
 		if !column(found.Shape, 1) && !slices.Equal(found.Shape, []int{perRow}) {
-			problems = append(problems, fmt.Errorf("input %s has shape %s: want one value for each row, N or N 1",
-				found.Name, found.ShapeText()))
+			advice := ""
+			if len(found.Shape) > 0 && found.Shape[0] != perRow {
+				advice = "; export with the first dimension free (torch.onnx.export: dynamic_shapes, or dynamic_axes)"
+			}
+			problems = append(problems, fmt.Errorf("input %s has shape %s: want one value for each row, N or N 1%s",
+				found.Name, found.ShapeText(), advice))
 		}
 	}
 	for _, input := range t.inputs {

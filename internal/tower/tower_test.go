@@ -142,7 +142,8 @@ func TestWhatIsNoTowerIsRefusedWithEverythingThatDiffers(t *testing.T) {
 			}},
 		"a fixed batch": {(&graph{}).input("city", texts, rows).input("country", texts, rows).
 			input("credit_limit", floats, 4, 1).gives("credit_limit", models.Dimension, "embedding"),
-			[]string{"input credit_limit has shape [4 1]: want one value for each row, N or N 1",
+			[]string{"input credit_limit has shape [4 1]: want one value for each row, N or N 1; export with the " +
+				"first dimension free",
 				"output embedding has type float and shape [4 32]: want float and N 32"}},
 		"vectors of another length": {
 			takes().gives("credit_limit", models.Dimension, "unit").
