@@ -309,7 +309,12 @@ func (l *localRun) down(ctx context.Context) error {
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("process %d: %w", pid, err)
 	}
-	return wait.Rule{For: time.Minute, Pause: 100 * time.Millisecond}.Until(ctx, func(context.Context) error {
+	shown := startSteps(l.user.err)
+	defer shown.close()
+	rule := wait.Rule{For: time.Minute, Pause: 100 * time.Millisecond, Told: func(reason error, since time.Duration) {
+		shown.step(fmt.Sprintf("%v after %.0f s", reason, since.Seconds()))
+	}}
+	return rule.Until(ctx, func(context.Context) error {
 		left, err := runfolder.Running(folder)
 		if err == nil && left != 0 {
 			return fmt.Errorf("process %d has not ended", pid)
