@@ -101,6 +101,10 @@ func TestFirstLineNamesTheOperatorThenTheOpsetThenHowToExport(t *testing.T) {
 }
 
 func TestWeightsInAnotherFileAreToldOnceWithThatFile(t *testing.T) {
+	_, err := Load(brought(t, "torch_external"))
+	require.ErrorContains(t, err, `the weights are in another file, "tower_dynshape.onnx.data"; export with `+
+		`torch.onnx.export(..., external_data=False)`)
+	assert.NotContains(t, err.Error(), "\n", "one line tells it")
 	elsewhere := func(name string) []byte {
 		entry := stringField(stringField(nil, 1, "location"), 2, "model.onnx.data")
 		offset := stringField(stringField(nil, 1, "offset"), 2, "64")
@@ -110,7 +114,7 @@ func TestWeightsInAnotherFileAreToldOnceWithThatFile(t *testing.T) {
 	g := relu()
 	g.body = bytesField(bytesField(g.body, 5, elsewhere("w")), 5, elsewhere("b"))
 	g.node("", "Add", []string{"x", "w"}, "z").node("", "Add", []string{"z", "b"}, "v").output("v", Float32, batch, 3)
-	_, err := Load(g.bytes())
+	_, err = Load(g.bytes())
 	assert.EqualError(t, err, `load ONNX model: initializer "w": external data is not supported: the weights are in `+
 		`another file, "model.onnx.data"; export with torch.onnx.export(..., external_data=False), or, with that file `+
 		`beside the model, write one file with onnx.save(onnx.load(path), path)`)

@@ -166,7 +166,9 @@ func exported(t testing.TB) []string {
 		require.NotEmpty(t, found)
 		folders = append(folders, found...)
 	}
-	return slices.DeleteFunc(folders, func(path string) bool { return path == broughtFile("lightgbm") })
+	return slices.DeleteFunc(folders, func(path string) bool {
+		return path == broughtFile("lightgbm") || path == broughtFile("torch_external")
+	})
 }
 
 func broughtFile(name string) string { return filepath.Join("testdata", "brought", name, "model.onnx") }
