@@ -38,6 +38,7 @@ func (s Streaming) OnDemand() bool { return s.Mode == ModeOnDemand }
 type Inference struct {
 	MemoryMiB           int
 	ReservedConcurrency int
+	URL                 bool
 }
 
 var streamingKeys = []Key{
@@ -100,6 +101,8 @@ var streamingKeys = []Key{
 		func(c *Config) *int { return &c.Inference.ReservedConcurrency },
 		"Parallel executions set aside for inference, and its most; 0 shares the account's. "+
 			"New accounts allow 10 in all and refuse any reservation."),
+	boolean("inference.url", every(true), func(c *Config) *bool { return &c.Inference.URL },
+		"Gives inference an HTTPS address for callers with IAM credentials; some regions have none."),
 }
 
 var streamingRules = []rule{

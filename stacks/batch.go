@@ -16,6 +16,7 @@ import (
 	"diecast/constructs/golambda"
 	"diecast/constructs/securebucket"
 	"diecast/constructs/sparkjob"
+	"diecast/internal/awsdb/certificates"
 	"diecast/internal/deployment/outputs"
 	"diecast/internal/environment"
 	"diecast/internal/local/installed"
@@ -51,12 +52,14 @@ type Batch struct {
 	Loader *golambda.Function
 	Lake   *datalake.Lake
 	Job    *sparkjob.Job
+	// trusted are the authorities by which programs know the source.
+	trusted authorities
 }
 
 // NewBatch adds the stack.
 func NewBatch(app constructs.Construct, cfg config.Config, network *Network) *Batch {
 	stack := newStack(app, cfg, outputs.Batch, "The source database, the Glue job and the data lake with its catalogue")
-	b := &Batch{Stack: stack}
+	b := &Batch{Stack: stack, trusted: authoritiesOf(cfg)}
 	b.Source = database.New(stack, "Source", database.Props{
 		Engine:             sourceEngine,
 		VPC:                network.VPC(),
@@ -119,9 +122,11 @@ func (b *Batch) newLoader(cfg config.Config, network *Network) *golambda.Functio
 			Database: environment.Database{
 				Host: *b.Source.Host(), Port: *b.Source.Port(), Name: b.Source.Name(), Auth: environment.Secret,
 				SecretARN: *secret.SecretArn(), TLS: environment.VerifyFull,
+				CAFile: b.trusted.path(golambda.PathOf(certificates.FileName)),
 			},
 			Reader: environment.Reader{User: sql.ETLReader, Auth: environment.IAM},
 		}),
+		Files:        b.trusted.files(),
 		LogRetention: logRetention(cfg.Functions.LogRetentionDays),
 		Network: &golambda.Network{
 			VPC: network.VPC(), Subnets: network.ApplicationSubnets(), SecurityGroup: group,
@@ -214,7 +219,7 @@ func (b *Batch) newJob(cfg config.Config, network *Network) *sparkjob.Job {
 			"--source-detail":     jsii.String(sourceDetail(cfg)),
 			"--source-owner":      jsii.String(cfg.Source.Owner),
 		},
-		Files:   map[string]string{"--source-ca": rdsAuthorities},
+		Files:   map[string]string{"--source-ca": b.jobAuthorities()},
 		Jars:    []string{filepath.Join(folder, mysqlDriver)},
 		Flex:    cfg.ETL.Flex,
 		Timeout: seconds(60 * cfg.ETL.TimeoutMinutes),
@@ -236,6 +241,14 @@ func (b *Batch) newJob(cfg config.Config, network *Network) *sparkjob.Job {
 	}
 	job.Role().Allow("ListLake", []string{"s3:ListBucket"}, b.Lake.Bucket().ARN())
 	return job
+}
+
+// jobAuthorities is the file of authorities by which the job knows the source.
+func (b *Batch) jobAuthorities() string {
+	if b.trusted == nil {
+		return rdsAuthorities
+	}
+	return b.trusted.write(b.Stack)
 }
 
 // sourceDetail tells a reader of a manifest what the source was filled with.

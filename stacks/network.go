@@ -11,6 +11,7 @@ import (
 	"diecast/config"
 	"diecast/constructs/alarmtopic"
 	"diecast/constructs/privatenetwork"
+	"diecast/constructs/regionrule"
 	"diecast/constructs/securebucket"
 	"diecast/constructs/servicelinkedrole"
 	"diecast/internal/deployment/outputs"
@@ -39,6 +40,7 @@ func NewNetwork(app constructs.Construct, cfg config.Config) *Network {
 		DatabasePorts:    databasePorts(),
 		FlowLogRetention: logRetention(cfg.Network.FlowLogRetentionDays),
 	})
+	addRegionRules(stack, cfg)
 	topic := alarmtopic.New(stack, "Alarms", alarmtopic.Props{
 		Email: cfg.Alarms.Email, Rules: []string{failureRule(cfg)},
 	})
@@ -64,10 +66,24 @@ func NewNetwork(app constructs.Construct, cfg config.Config) *Network {
 	return n
 }
 
+// addRegionRules has CloudFormation refuse a region that lacks something before it creates anything.
+func addRegionRules(stack awscdk.Stack, cfg config.Config) {
+	known, err := cfg.RegionsWithAuthorities()
+	if err != nil {
+		panic(err)
+	}
+	regionrule.New(stack, "RegionWithAuthorities", regionrule.Props{
+		Regions: known, Otherwise: config.LacksAuthorities,
+	})
+	regionrule.New(stack, "RegionWithFunctionUrls", regionrule.Props{
+		Regions: cfg.RegionsWithFunctionURLs(), Otherwise: config.LacksFunctionURLs,
+	})
+}
+
 // serviceRoles are of services that later stacks use; minutes lie between. Spot's is there in every
 // profile, so that turning web.spotAboveMinimum on finds it.
 var serviceRoles = []string{
-	"elasticloadbalancing.amazonaws.com", "autoscaling.amazonaws.com", "spot.amazonaws.com",
+	"rds.amazonaws.com", "elasticloadbalancing.amazonaws.com", "autoscaling.amazonaws.com", "spot.amazonaws.com",
 }
 
 // unlogged is why buckets log no access in a profile that keeps no access logs.

@@ -9,6 +9,7 @@ import (
 	"diecast/constructs/database"
 	"diecast/constructs/golambda"
 	"diecast/constructs/securebucket"
+	"diecast/internal/awsdb/certificates"
 	"diecast/internal/deployment/outputs"
 	"diecast/internal/environment"
 	"diecast/internal/models"
@@ -33,12 +34,14 @@ type Vectors struct {
 	Database  *database.Database
 	Artifacts *securebucket.Bucket
 	Loader    *golambda.Function
+	// trusted are the authorities by which functions know the database.
+	trusted authorities
 }
 
 // NewVectors adds the stack.
 func NewVectors(app constructs.Construct, cfg config.Config, network *Network) *Vectors {
 	stack := newStack(app, cfg, outputs.Vectors, "PostgreSQL with pgvector, the ml-artifacts bucket and the loader")
-	v := &Vectors{Stack: stack}
+	v := &Vectors{Stack: stack, trusted: authoritiesOf(cfg)}
 	v.Database = database.New(stack, "Database", database.Props{
 		Engine:             vectorsEngine,
 		VPC:                network.VPC(),
@@ -95,6 +98,7 @@ func (v *Vectors) newLoader(cfg config.Config, network *Network) *golambda.Funct
 		MemoryMiB:    256,
 		Timeout:      seconds(loaderTimeoutSeconds),
 		Environment:  variables(settings),
+		Files:        v.trusted.files(),
 		LogRetention: logRetention(cfg.Functions.LogRetentionDays),
 		Network: &golambda.Network{
 			VPC: network.VPC(), Subnets: network.ApplicationSubnets(), SecurityGroup: group,
@@ -115,7 +119,7 @@ func (v *Vectors) environment(user string, auth environment.Auth) environment.Ve
 	return environment.VectorStore{
 		Database: environment.Database{
 			Host: *v.Database.Host(), Port: *v.Database.Port(), Name: v.Database.Name(), User: user, Auth: auth,
-			TLS: environment.VerifyFull,
+			TLS: environment.VerifyFull, CAFile: v.trusted.path(golambda.PathOf(certificates.FileName)),
 		},
 		ArtifactsBucket: *v.Artifacts.Name(),
 	}

@@ -16,6 +16,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"diecast/internal/awsdb/certificates"
 )
 
 // rendered is a value of a template as text; what is known at deployment only stands in it as one
@@ -110,6 +112,7 @@ failures=$(cat "$MACHINE/failures" 2>/dev/null || echo 0)
 if [ "$failures" -gt 0 ]; then echo $((failures - 1)) > "$MACHINE/failures"; exit 1; fi
 from=${*: -2:1} to=${*: -1}
 case $from in
+s3://*.pem) cp "$MACHINE/authorities.pem" "$to" ;;
 s3://*) cp "$MACHINE/program" "$to" ;;
 *) cp "$from" "$MACHINE/sent.gz" ;;
 esac
@@ -131,6 +134,7 @@ func newMachine(t *testing.T) *machine {
 		require.NoError(t, os.MkdirAll(filepath.Join(m.root, folder), 0o755))
 	}
 	m.write("program", m.program, 0o600)
+	m.write("authorities.pem", string(certificates.With(certificates.RDS)), 0o600)
 	m.write("var/lib/cloud/data/instance-id", "i-0123456789abcdef0\n", 0o600)
 	m.write("stand-ins/aws", awsStandIn, 0o755)
 	m.write("stand-ins/journalctl", journalStandIn, 0o755)

@@ -22,7 +22,7 @@ var variants = [][]string{
 	dumped,
 	{"profile=lean", "streaming.mode=on-demand", "capacity.accountConcurrency=1000", "alarms.email=someone@example.com",
 		"data.accessLogs=true"},
-	openToAll, certified, loggedIn, spot,
+	openToAll, certified, loggedIn, spot, elsewhere,
 }
 
 // Variants of the web tier.
