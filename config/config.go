@@ -41,8 +41,8 @@ var profiles = []string{Lean, Standard, Prod, Course}
 func Profiles() []string { return slices.Clone(profiles) }
 
 // keys is every key there is, in the order of the documentation.
-var keys = slices.Concat(platformKeys, dataKeys, networkKeys, databasesKeys, vectorsKeys, batchKeys, streamingKeys, webKeys,
-	functionsKeys, capacityKeys)
+var keys = slices.Concat(platformKeys, dataKeys, networkKeys, databasesKeys, vectorsKeys, batchKeys, streamingKeys,
+	webKeys, functionsKeys, capacityKeys)
 
 // Keys lists every key, in the order of the documentation.
 func Keys() []Key { return slices.Clone(keys) }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"regexp"
 	"strings"
@@ -13,7 +14,8 @@ import (
 // Databases is what the vector store and the source database share.
 type Databases struct {
 	// CertificateAuthorities is the path of a PEM file, or empty.
-	CertificateAuthorities string
+	CertificateAuthorities  string
+	AutoMinorVersionUpgrade bool
 }
 
 var databasesKeys = []Key{
@@ -21,6 +23,38 @@ var databasesKeys = []Key{
 		func(c *Config) *string { return &c.Databases.CertificateAuthorities },
 		"Authorities that programs trust beside those of RDS that they carry: AWS's bundle of a region that "+
 			"opened lately. It is checked, and shipped beside whatever speaks to a database."),
+	boolean("databases.autoMinorVersionUpgrade", values[bool]{lean: true, standard: true, prod: false, course: true},
+		func(c *Config) *bool { return &c.Databases.AutoMinorVersionUpgrade },
+		"Lets RDS take the databases to newer minor versions in their maintenance window, with some minutes of "+
+			"interruption; false leaves that to the engineVersion keys, as long as RDS runs the old one."),
+}
+
+// Minor versions that the platform is tested with, and that RDS creates.
+const (
+	testedPostgreSQL = "18.6"
+	testedMySQL      = "8.4.11"
+)
+
+// The major versions are those that schemas, drivers and parameter groups are written for.
+var (
+	postgreSQLSyntax = regexp.MustCompile(`^18\.[1-9]\d?$`)
+	mySQLSyntax      = regexp.MustCompile(`^8\.4\.[1-9]\d?$`)
+)
+
+// engineVersion reads the minor version of a database's engine; every profile has the tested one.
+func engineVersion(name, engine, tested string, syntax *regexp.Regexp, field func(*Config) *string) Key {
+	major := tested[:strings.LastIndex(tested, ".")]
+	return text(name, syntax, fmt.Sprintf("a minor version of %s %s, such as %s", engine, major, tested), every(tested),
+		field, fmt.Sprintf("The version that RDS creates, or upgrades to; %s is tested. RDS stops creating a minor "+
+			"version after a year or so (aws rds describe-db-engine-versions), and never goes back to an older one.",
+			tested))
+}
+
+// generation reads how often a database was replaced.
+func generation(name, database string, field func(*Config) *int) Key {
+	return integer(name, 1, 1_000_000, every(1), field,
+		"Raise it after "+database+" was restored or replaced outside of CloudFormation: the next deployment fills it "+
+			"where it is empty, and tells host and login to whatever connects.")
 }
 
 // printable are paths that a message can show as they are.

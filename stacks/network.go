@@ -37,7 +37,7 @@ func NewNetwork(app constructs.Construct, cfg config.Config) *Network {
 		NATGateways:      cfg.Network.NATGateways,
 		SessionManager:   cfg.Network.SessionManager,
 		EndpointPerZone:  cfg.Network.EndpointPerZone,
-		DatabasePorts:    databasePorts(),
+		DatabasePorts:    databasePorts(cfg),
 		FlowLogRetention: logRetention(cfg.Network.FlowLogRetentionDays),
 	})
 	addRegionRules(stack, cfg)
@@ -66,7 +66,8 @@ func NewNetwork(app constructs.Construct, cfg config.Config) *Network {
 	return n
 }
 
-// addRegionRules has CloudFormation refuse a region that lacks something before it creates anything.
+// addRegionRules has CloudFormation refuse a region that lacks something before it creates
+// anything.
 func addRegionRules(stack awscdk.Stack, cfg config.Config) {
 	known, err := cfg.RegionsWithAuthorities()
 	if err != nil {
@@ -91,8 +92,8 @@ const unlogged = "The profile leaves access logs out for their cost; CloudTrail 
 	"when an investigation needs them."
 
 // databasePorts are the ports of every engine that the platform's databases run, each once.
-func databasePorts() []int {
-	ports := []int{vectorsEngine.Port(), sourceEngine.Port()}
+func databasePorts(cfg config.Config) []int {
+	ports := []int{vectorsEngine(cfg).Port(), sourceEngine(cfg).Port()}
 	slices.Sort(ports)
 	return slices.Compact(ports)
 }

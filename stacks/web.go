@@ -133,6 +133,7 @@ func (w *Web) environment(cfg config.Config, batch *Batch) environment.Web {
 		Database: environment.Database{
 			Host: *batch.Source.Host(), Port: *batch.Source.Port(), Name: batch.Source.Name(),
 			User: sql.WebReader, Auth: environment.IAM, TLS: environment.VerifyFull, Region: *w.Stack.Region(),
+			Generation: batch.generation,
 		},
 		Port:           strconv.Itoa(webPort),
 		Sales:          environment.Withheld,

@@ -315,7 +315,7 @@ func (p Props) validate(root string) {
 	}
 	for name, path := range p.Files {
 		if !file(at(root, path)) {
-			panic(fmt.Sprintf("sparkjob: Files must be there, got %q for %s; name a file, by its path from the "+
+			panic(fmt.Sprintf("sparkjob: Files must exist, got %q for %s; name a file, by its path from the "+
 				"module's root or an absolute one", path, name))
 		}
 	}

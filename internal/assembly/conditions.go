@@ -175,8 +175,8 @@ func (e *evaluator) contains(argument any, at *path) verdict {
 	}))
 }
 
-// checkRules holds a stack's parameters to the template's rules. A rule that reads no parameter asks
-// where the stack is deployed, which is nowhere: on a laptop it is not held to it.
+// checkRules holds a stack's parameters to the template's rules. A rule that reads no parameter
+// asks where the stack is deployed, which is nowhere: on a laptop it is not held to it.
 func (p *Plan) checkRules(stack *Stack, problems *Problems) {
 	rules := stack.section("Rules")
 	for _, name := range slices.Sorted(maps.Keys(rules)) {

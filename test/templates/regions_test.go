@@ -47,8 +47,8 @@ func admits(t *testing.T, stack template, region string) (refusals []string) {
 	return refusals
 }
 
-// TestNetwork_refusesRegionsBeforeAnythingIsCreated: it is the first stack, and CloudFormation holds
-// a template to its rules before it creates anything.
+// TestNetwork_refusesRegionsBeforeAnythingIsCreated: it is the first stack, and CloudFormation
+// holds a template to its rules before it creates anything.
 func TestNetwork_refusesRegionsBeforeAnythingIsCreated(t *testing.T) {
 	for _, profile := range profiles {
 		built := synth(t, "profile="+profile)
@@ -135,7 +135,8 @@ func uploadedFile(t *testing.T, built assembly, text string) string {
 func TestBundler_laysFilesBesideTheExecutable(t *testing.T) {
 	folder := t.TempDir()
 	target := gobuild.Target{Packages: "./lambda/transform", Architecture: "arm64"}
-	bare, with := gobuild.NewBundler(target, "transform", "bootstrap"), gobuild.NewBundler(target, "transform", "bootstrap")
+	bundler := func() *gobuild.Bundler { return gobuild.NewBundler(target, "transform", "bootstrap") }
+	bare, with := bundler(), bundler()
 	with.LayBeside(map[string][]byte{"authorities.pem": []byte("PEM")})
 	with.TryBundle(&folder, nil)
 	require.NoError(t, with.Err())

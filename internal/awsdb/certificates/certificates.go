@@ -60,7 +60,8 @@ func Check(bundle []byte, now time.Time) error {
 		case !certificate.BasicConstraintsValid || !certificate.IsCA:
 			problems = append(problems, fmt.Errorf("%s is no certificate authority", name))
 		case now.After(certificate.NotAfter):
-			problems = append(problems, fmt.Errorf("%s expired on %s", name, certificate.NotAfter.Format(time.DateOnly)))
+			problems = append(problems,
+				fmt.Errorf("%s expired on %s", name, certificate.NotAfter.Format(time.DateOnly)))
 		case now.Before(certificate.NotBefore):
 			problems = append(problems, fmt.Errorf("%s is not valid before %s", name,
 				certificate.NotBefore.Format(time.DateOnly)))

@@ -64,11 +64,12 @@ func TestBadBundlesAreRefused(t *testing.T) {
 		bundle  []byte
 		message string
 	}{
-		"empty":             {nil, "no certificate in PEM form"},
-		"other text":        {[]byte("<html>"), "no certificate in PEM form"},
-		"a key":             {append(key, good...), "PEM block 1 is a PRIVATE KEY"},
-		"a server's own":    {issue(t, "db.example.com", false, 2), "(CN=db.example.com) is no certificate authority"},
-		"expired":           {append(good, issue(t, "Old", true, 1)...), "certificate 2 (CN=Old) expired on 2026-11-27"},
+		"empty":          {nil, "no certificate in PEM form"},
+		"other text":     {[]byte("<html>"), "no certificate in PEM form"},
+		"a key":          {append(key, good...), "PEM block 1 is a PRIVATE KEY"},
+		"a server's own": {issue(t, "db.example.com", false, 2), "(CN=db.example.com) is no certificate authority"},
+		"expired": {append(good, issue(t, "Old", true, 1)...),
+			"certificate 2 (CN=Old) expired on 2026-11-27"},
 		"cut":               {good[:len(good)-10], "1 PEM blocks begin in it and 0 can be read"},
 		"one cut of two":    {append(good[:len(good)/2], good...), "can be read"},
 		"byte order mark":   {append([]byte("\ufeff"), good...), "without a byte order mark"},
