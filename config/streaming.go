@@ -49,7 +49,8 @@ var streamingKeys = []Key{
 			"on-demand starts at 29.20 and follows the load."),
 	integer("streaming.shards", 1, 500, values[int]{lean: 1, standard: 1, prod: 2, course: 1},
 		func(c *Config) *int { return &c.Streaming.Shards },
-		"Shards of a provisioned stream; each takes 1,000 records or 1 MB a second."),
+		"Shards of a provisioned stream; each takes 1,000 records or 1 MB a second. A deployment at most doubles "+
+			"or halves them."),
 	integer("streaming.retentionHours", 24, 8760, values[int]{lean: 24, standard: 24, prod: 168, course: 24},
 		func(c *Config) *int { return &c.Streaming.RetentionHours },
 		"How long an event can be read and replayed."),
