@@ -13,6 +13,7 @@ import (
 
 	"diecast/constructs/gobuild"
 	"diecast/internal/awsdb/certificates"
+	declared "diecast/internal/deployment/outputs"
 )
 
 // further is a bundle of certificate authorities as a user names one: RDS's own, which is there.
@@ -82,8 +83,8 @@ func TestInference_hasNoAddressWhereItIsOff(t *testing.T) {
 	for id, r := range streaming.Resources {
 		assert.NotEqual(t, "AWS::Lambda::Url", r.Type, id)
 	}
-	assert.NotContains(t, streaming.Outputs, "InferenceUrl")
-	assert.Contains(t, synth(t, "profile=lean").templates["Streaming"].Outputs, "InferenceUrl")
+	assert.NotContains(t, streaming.Outputs, declared.InferenceURL.Name)
+	assert.Contains(t, synth(t, "profile=lean").templates["Streaming"].Outputs, declared.InferenceURL.Name)
 }
 
 // TestAuthorities_lieBesideWhateverSpeaksToADatabase, and beside nothing else.
