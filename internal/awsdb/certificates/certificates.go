@@ -23,13 +23,17 @@ var (
 	//go:embed rds.pem
 	RDS []byte
 
+	// byteOrderMark is what some editors begin a file with.
+	byteOrderMark = []byte("\ufeff")
+
 	// authorityName is how RDS calls its authorities: by their region and their key.
 	authorityName = regexp.MustCompile(`^Amazon RDS ([a-z]{2,4}(?:-[a-z]+)+-\d) Root CA `)
 )
 
 // With is the bundle of RDS's authorities and further ones: what is trusted in place of RDS alone.
 func With(further []byte) []byte {
-	return slices.Concat(bytes.TrimSpace(RDS), []byte("\n"), bytes.TrimSpace(further), []byte("\n"))
+	further = bytes.TrimSpace(bytes.TrimPrefix(further, byteOrderMark))
+	return slices.Concat(bytes.TrimSpace(RDS), []byte("\n"), further, []byte("\n"))
 }
 
 // Regions are those whose databases the authorities of a bundle sign for, by the names that RDS
@@ -78,6 +82,7 @@ func parse(bundle []byte) ([]*x509.Certificate, error) {
 		problems     []error
 		read         int
 	)
+	bundle = bytes.TrimPrefix(bundle, byteOrderMark)
 	for block, rest := pem.Decode(bundle); block != nil; block, rest = pem.Decode(rest) {
 		read++
 		if block.Type != "CERTIFICATE" {
@@ -94,7 +99,7 @@ func parse(bundle []byte) ([]*x509.Certificate, error) {
 	}
 	if begun := bytes.Count(bundle, []byte("-----BEGIN ")); begun != read {
 		problems = append(problems, fmt.Errorf("%d PEM blocks begin in it and %d can be read: each must begin a line "+
-			"and be whole, without a byte order mark", begun, read))
+			"and be whole", begun, read))
 	}
 	if len(certificates) == 0 && len(problems) == 0 {
 		problems = append(problems, errors.New("it holds no certificate in PEM form; `openssl x509 -inform der` "+

@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
+	"slices"
 	"testing"
 	"time"
 
@@ -45,7 +46,8 @@ func TestTheEmbeddedBundleIsGoodAndNamesItsRegions(t *testing.T) {
 func TestFurtherAuthoritiesAreAdded(t *testing.T) {
 	further := issue(t, "Amazon RDS il-central-1 Root CA RSA2048 G1", true, 2)
 	windows := bytes.ReplaceAll(further, []byte("\n"), []byte("\r\n"))
-	for _, bundle := range [][]byte{further, windows, append([]byte("# a remark\n"), further...)} {
+	marked := append([]byte("\ufeff"), further...)
+	for _, bundle := range [][]byte{further, windows, marked, append([]byte("# a remark\n"), further...)} {
 		require.NoError(t, Check(bundle, now))
 		regions, unnamed := Regions(With(bundle))
 		assert.False(t, unnamed)
@@ -70,9 +72,10 @@ func TestBadBundlesAreRefused(t *testing.T) {
 		"a server's own": {issue(t, "db.example.com", false, 2), "(CN=db.example.com) is no certificate authority"},
 		"expired": {append(good, issue(t, "Old", true, 1)...),
 			"certificate 2 (CN=Old) expired on 2026-11-27"},
-		"cut":               {good[:len(good)-10], "1 PEM blocks begin in it and 0 can be read"},
-		"one cut of two":    {append(good[:len(good)/2], good...), "can be read"},
-		"byte order mark":   {append([]byte("\ufeff"), good...), "without a byte order mark"},
+		"cut":            {good[:len(good)-10], "1 PEM blocks begin in it and 0 can be read"},
+		"one cut of two": {append(good[:len(good)/2], good...), "can be read"},
+		"a mark between two": {slices.Concat(good, []byte("\ufeff"), good),
+			"2 PEM blocks begin in it and 1 can be read"},
 		"not a certificate": {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}), "PEM block 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
