@@ -38,6 +38,7 @@ func (s Streaming) OnDemand() bool { return s.Mode == ModeOnDemand }
 type Inference struct {
 	MemoryMiB           int
 	ReservedConcurrency int
+	URL                 bool
 }
 
 var streamingKeys = []Key{
@@ -48,7 +49,8 @@ var streamingKeys = []Key{
 			"on-demand starts at 29.20 and follows the load."),
 	integer("streaming.shards", 1, 500, values[int]{lean: 1, standard: 1, prod: 2, course: 1},
 		func(c *Config) *int { return &c.Streaming.Shards },
-		"Shards of a provisioned stream; each takes 1,000 records or 1 MB a second."),
+		"Shards of a provisioned stream; each takes 1,000 records or 1 MB a second. A deployment at most doubles "+
+			"or halves them."),
 	integer("streaming.retentionHours", 24, 8760, values[int]{lean: 24, standard: 24, prod: 168, course: 24},
 		func(c *Config) *int { return &c.Streaming.RetentionHours },
 		"How long an event can be read and replayed."),
@@ -100,6 +102,8 @@ var streamingKeys = []Key{
 		func(c *Config) *int { return &c.Inference.ReservedConcurrency },
 		"Parallel executions set aside for inference, and its most; 0 shares the account's. "+
 			"New accounts allow 10 in all and refuse any reservation."),
+	boolean("inference.url", every(true), func(c *Config) *bool { return &c.Inference.URL },
+		"Gives inference an HTTPS address for callers with IAM credentials; some regions have none."),
 }
 
 var streamingRules = []rule{

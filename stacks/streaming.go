@@ -68,7 +68,7 @@ func NewStreaming(app constructs.Construct, cfg config.Config, network *Network,
 		Destroy:             cfg.DestroysData(),
 		AlarmTopic:          network.AlarmTopic,
 	})
-	inferenceURL := s.addInference(cfg, network, vectors)
+	s.addInference(cfg, network, vectors)
 	s.addArchive(cfg, network)
 	s.addDelivery(cfg, network)
 
@@ -80,13 +80,15 @@ func NewStreaming(app constructs.Construct, cfg config.Config, network *Network,
 	output(stack, outputs.TransformFunctionName, s.Transform.Name())
 	output(stack, outputs.DeliverFunctionName, s.Deliver.Name())
 	output(stack, outputs.InferenceFunctionName, s.Inference.Name())
-	output(stack, outputs.InferenceURL, inferenceURL)
+	if cfg.Inference.URL {
+		output(stack, outputs.InferenceURL, s.Inference.AddURL())
+	}
 	return s
 }
 
 // addInference adds the one function that recommends, with its place in the
-// network and its HTTPS address.
-func (s *Streaming) addInference(cfg config.Config, network *Network, vectors *Vectors) *string {
+// network.
+func (s *Streaming) addInference(cfg config.Config, network *Network, vectors *Vectors) {
 	// Its secret-free login needs no interface endpoint: S3 is all it calls.
 	group := network.NewSecurityGroup(s.Stack, "InferenceSecurityGroup", "Inference: to the vector store and to AWS",
 		network.OpenS3, vectors.Database.Admit)
@@ -96,6 +98,7 @@ func (s *Streaming) addInference(cfg config.Config, network *Network, vectors *V
 		MemoryMiB:           cfg.Inference.MemoryMiB,
 		Timeout:             seconds(15),
 		Environment:         variables(vectors.environment(sql.ReaderRole, environment.IAM)),
+		Files:               vectors.trusted.files(),
 		LogRetention:        logRetention(cfg.Functions.LogRetentionDays),
 		ReservedConcurrency: cfg.Inference.ReservedConcurrency,
 		Network: &golambda.Network{
@@ -106,7 +109,6 @@ func (s *Streaming) addInference(cfg config.Config, network *Network, vectors *V
 	})
 	vectors.Database.AllowLogin(s.Inference.Role(), sql.ReaderRole)
 	s.Inference.Role().AllowObjects("ReadModels", []string{"s3:GetObject"}, vectors.Artifacts.ARN(), models.Prefix)
-	return s.Inference.AddURL()
 }
 
 // addArchive adds the way to S3: Firehose with the transform function.

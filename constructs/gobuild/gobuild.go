@@ -193,6 +193,7 @@ func ModuleRoot() (string, error) {
 type Bundler struct {
 	target        Target
 	command, file string
+	beside        map[string][]byte
 	checksum      string
 	failure       error
 }
@@ -201,6 +202,9 @@ type Bundler struct {
 func NewBundler(target Target, command, file string) *Bundler {
 	return &Bundler{target: target, command: command, file: file}
 }
+
+// LayBeside lays files beside the command, by their names.
+func (b *Bundler) LayBeside(files map[string][]byte) { b.beside = files }
 
 // Options are CDK's, for an asset with AssetHashType_OUTPUT.
 func (b *Bundler) Options(output awscdk.BundlingOutput) *awscdk.BundlingOptions {
@@ -242,6 +246,11 @@ func (b *Bundler) bundle(outputDir string) error {
 	}
 	if err := os.WriteFile(filepath.Join(outputDir, b.file), executable, 0o755); err != nil {
 		return fmt.Errorf("gobuild: laying out the executable of %s: %w", b.command, err)
+	}
+	for name, content := range b.beside {
+		if err := os.WriteFile(filepath.Join(outputDir, name), content, 0o644); err != nil {
+			return fmt.Errorf("gobuild: laying out %s beside %s: %w", name, b.command, err)
+		}
 	}
 	sum := sha256.Sum256(executable)
 	b.checksum = hex.EncodeToString(sum[:])

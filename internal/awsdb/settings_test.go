@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"diecast/internal/awsdb/certificates"
 	"diecast/internal/environment"
 )
 
@@ -46,7 +47,7 @@ func TestSettingsAreRefusedWithTheEnvironment(t *testing.T) {
 }
 
 func TestEmbeddedBundleHoldsOnlyCertificateAuthorities(t *testing.T) {
-	rest, count := rdsCertificates, 0
+	rest, count := certificates.RDS, 0
 	for block, next := pem.Decode(rest); block != nil; block, next = pem.Decode(next) {
 		certificate, err := x509.ParseCertificate(block.Bytes)
 		require.NoError(t, err)

@@ -3,23 +3,17 @@ package awsdb
 import (
 	"crypto/tls"
 	"crypto/x509"
-	_ "embed"
 	"fmt"
 	"os"
 	"sync"
 
+	"diecast/internal/awsdb/certificates"
 	"diecast/internal/environment"
 )
 
-// See certificates/README.md for where it comes from.
-//
-//go:embed certificates/rds.pem
-var rdsCertificates []byte
-
 // rdsRoots is parsed once, by the first connection that needs it.
 var rdsRoots = sync.OnceValues(func() (*x509.CertPool, error) {
-	return certificatePool("the embedded bundle of RDS",
-		rdsCertificates)
+	return certificatePool("the embedded bundle of RDS", certificates.RDS)
 })
 
 // TLS is the client side of verified TLS: the server's certificate must come from a trusted

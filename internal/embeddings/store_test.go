@@ -628,11 +628,12 @@ func TestNearestRefusesAModelThatIsNotActive(t *testing.T) {
 
 func TestLargeCataloguesAreIndexedAndStillFullyAnswered(t *testing.T) {
 	store, master, name := migrated(t)
-	items := randomItems(11, indexedItems)
+	items := randomItems(11, models.IndexedItems)
 	load(t, store, model(one, items, nil), Switch)
 	status, err := store.Status(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, "hnsw", status.Versions[0].Search)
+	assert.Zero(t, status.Unindexed())
 	assert.Equal(t, 1, number(t, master,
 		"SELECT count(*) FROM pg_indexes WHERE tablename = 'item_embeddings_"+one+"' AND indexdef LIKE "+
 			"'%hnsw%vector_ip_ops%'"))

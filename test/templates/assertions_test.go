@@ -61,9 +61,9 @@ func TestData_goesOnlyWithBothKeys(t *testing.T) {
 				if combination.goes {
 					assert.Equal(t, "Delete", r.DeletionPolicy, id)
 				} else {
-					assert.Contains(t, []string{"Retain", "Snapshot"}, r.DeletionPolicy, id)
+					assert.Contains(t, []string{"RetainExceptOnCreate", "Snapshot"}, r.DeletionPolicy, id)
 				}
-				assert.Equal(t, r.DeletionPolicy, r.UpdateReplace,
+				assert.Equal(t, strings.TrimSuffix(r.DeletionPolicy, "ExceptOnCreate"), r.UpdateReplace,
 					"%s: replacing it must not lose more than deleting it", id)
 			}
 			emptied := built.count("Custom::S3AutoDeleteObjects")
@@ -100,6 +100,13 @@ func TestNetwork_wayOutFollowsNAT(t *testing.T) {
 			assert.Equal(t, want.endpoints, interfaces)
 		})
 	}
+}
+
+// TestNetwork_natInstanceHasMemoryToStart: what a nano has is used up by the installation of what
+// forwards.
+func TestNetwork_natInstanceHasMemoryToStart(t *testing.T) {
+	built := synth(t, "profile=lean", "network.nat=instance")
+	assert.Equal(t, "t4g.micro", one(t, built.templates["Network"], "AWS::EC2::Instance").Properties["InstanceType"])
 }
 
 func TestNetwork_hasTwoZonesAndGatewayEndpoints(t *testing.T) {

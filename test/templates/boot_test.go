@@ -16,6 +16,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"diecast/internal/awsdb/certificates"
 )
 
 // rendered is a value of a template as text; what is known at deployment only stands in it as one
@@ -115,6 +117,7 @@ if [ "$failures" -gt 0 ]; then
 fi
 from=${*: -2:1} to=${*: -1}
 case $from in
+s3://*.pem) cp "$MACHINE/authorities.pem" "$to" ;;
 s3://*) cp "$MACHINE/program" "$to" ;;
 *) cp "$from" "$MACHINE/sent.gz" ;;
 esac
@@ -137,6 +140,7 @@ func newMachine(t *testing.T) *machine {
 	}
 	m.write("program", m.program, 0o600)
 	m.write("reason", s3Denied, 0o600)
+	m.write("authorities.pem", string(certificates.With(certificates.RDS)), 0o600)
 	m.write("var/lib/cloud/data/instance-id", "i-0123456789abcdef0\n", 0o600)
 	m.write("stand-ins/aws", awsStandIn, 0o755)
 	m.write("stand-ins/journalctl", journalStandIn, 0o755)
@@ -207,7 +211,8 @@ func TestBoot_startsTheServer(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, os.FileMode(0o755), info.Mode())
 			assert.NoFileExists(t, filepath.Join(m.root, "root/web"))
-			assert.Equal(t, told(t, stack), environmentFile(t, m.read("etc/web/environment")),
+			inPlace := strings.ReplaceAll(m.read("etc/web/environment"), m.root, "")
+			assert.Equal(t, told(t, stack), environmentFile(t, inPlace),
 				"instances and laptop are told the same")
 
 			calls := m.calls()

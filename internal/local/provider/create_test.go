@@ -193,15 +193,16 @@ func TestDatabase(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, given, changed)
 	})
-	t.Run("one that logs in by a secret goes without TLS", func(t *testing.T) {
+	t.Run("one that logs in by a secret goes without TLS, and so without authorities", func(t *testing.T) {
 		given := map[string]string{
 			"DATABASE_HOST": "h", "DATABASE_AUTH": "secret", "DATABASE_SECRET_ARN": "arn",
-			"DATABASE_TLS": "verify-full",
+			"DATABASE_TLS": "verify-full", "DATABASE_CA_FILE": "/var/task/authorities.pem", "DATABASE_GENERATION": "2",
 		}
 		changed, err := databaseEnvironment(t.Context(), run, given)
 		require.NoError(t, err)
 		assert.Equal(t, map[string]string{
 			"DATABASE_HOST": "h", "DATABASE_AUTH": "secret", "DATABASE_SECRET_ARN": "arn", "DATABASE_TLS": "off",
+			"DATABASE_GENERATION": "2",
 		}, changed)
 		assert.Equal(t, "verify-full", given["DATABASE_TLS"], "the template's own stays as it is")
 	})

@@ -14,6 +14,7 @@ import (
 
 	"diecast/internal/artifacts"
 	"diecast/internal/embeddings"
+	"diecast/internal/metrics"
 	"diecast/internal/models"
 	"diecast/internal/models/modelstore"
 	"diecast/sql"
@@ -36,6 +37,7 @@ type Handler struct {
 	Open func(context.Context) (Backend, error)
 	// Shipped is the model that came with this program, and its version.
 	Shipped func() (fs.FS, string, error)
+	Metrics metrics.Writer
 	Logger  *slog.Logger
 }
 
@@ -120,6 +122,7 @@ func (h Handler) resource(ctx context.Context, payload json.RawMessage) (Resourc
 	if err != nil {
 		return ResourceAnswer{}, err
 	}
+	h.measure(ctx, backend)
 	return answer, nil
 }
 
@@ -200,7 +203,22 @@ func (h Handler) operate(ctx context.Context, payload json.RawMessage) (any, err
 	if err != nil {
 		return nil, err
 	}
-	return operation(backend)
+	answer, err := operation(backend)
+	if err == nil {
+		h.measure(ctx, backend)
+	}
+	return answer, err
+}
+
+// measure counts what has no index. A failure is logged: what was asked for is done.
+func (h Handler) measure(ctx context.Context, backend Backend) {
+	status, err := backend.Store.Status(ctx)
+	if err == nil {
+		err = h.Metrics.Write(metrics.Counts{metrics.UnindexedItems: status.Unindexed()})
+	}
+	if err != nil {
+		h.Logger.WarnContext(ctx, "items without an index are not counted", slog.Any("error", err))
+	}
 }
 
 // load downloads, verifies and loads one model.

@@ -1,12 +1,14 @@
 package handler
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -16,6 +18,7 @@ import (
 	"diecast/internal/artifacts"
 	"diecast/internal/embeddings"
 	"diecast/internal/local/postgres/postgrestest"
+	"diecast/internal/metrics"
 	"diecast/internal/models/modelstore/modelstoretest"
 	"diecast/internal/sqlquery"
 	shipped "diecast/training/artifacts"
@@ -29,6 +32,8 @@ type loader struct {
 	objects *modelstoretest.Objects
 	store   *embeddings.Store
 	pool    *pgxpool.Pool
+	// counts are the lines that it wrote.
+	counts *bytes.Buffer
 }
 
 func newLoader(t *testing.T) loader {
@@ -36,12 +41,13 @@ func newLoader(t *testing.T) loader {
 	pool, err := pgxpool.New(context.Background(), postgrestest.Cluster(t).DSN(postgrestest.Database(t)))
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
-	l := loader{objects: modelstoretest.New(), store: embeddings.NewStore(pool), pool: pool}
+	l := loader{objects: modelstoretest.New(), store: embeddings.NewStore(pool), pool: pool, counts: &bytes.Buffer{}}
 	l.Handler = Handler{
 		Open: func(context.Context) (Backend, error) {
 			return Backend{Store: l.store, Bucket: l.objects.Bucket(), Upload: l.objects}, nil
 		},
 		Shipped: shipped.Model,
+		Metrics: metrics.Writer{Function: metrics.VectorLoader, Output: l.counts},
 		Logger:  slog.New(slog.DiscardHandler),
 	}
 	return l
@@ -104,6 +110,8 @@ func TestCreateLoadsTheShippedModel(t *testing.T) {
 		assert.Equal(t, version, l.resource(t, "Create", version, "").Data["ModelVersion"])
 	}
 	assert.Equal(t, version, l.activeVersion(t))
+	assert.Equal(t, 2, strings.Count(l.counts.String(), "\n"), "once for each time that it worked")
+	assert.Contains(t, l.counts.String(), `"function":"vectorloader","unindexed_items":110`)
 	manifest, err := l.objects.Bucket().Manifest(t.Context(), version)
 	require.NoError(t, err, "inference reads the towers from the bucket")
 	assert.Equal(t, artifacts.Towers, manifest.Mode)
