@@ -24,7 +24,10 @@ func decode(t *testing.T, extra string) activity.Event {
 }
 
 func stream() activity.Origin {
-	return activity.FromStream("activity", "shardId-000000000000", "4959", arrived)
+	return activity.FromStream(
+		activity.Place{Stream: "activity", Shard: "shardId-000000000000", SequenceNumber: "4959"},
+		arrived,
+	)
 }
 
 // version5 computes a UUIDv5 by the steps of RFC 9562, section 5.5.
@@ -45,8 +48,21 @@ func TestIdentifyDerivesWhatTheShopDidNotSend(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, event.ID, again.ID, "what is put back on the stream brings its identity along")
 	assert.Equal(t, event.Time, again.Time)
-	later := activity.FromStream("activity", "shardId-000000000001", "1", arrived.Add(time.Hour))
+	later := activity.FromStream(
+		activity.Place{Stream: "activity", Shard: "shardId-000000000001", SequenceNumber: "1"},
+		arrived.Add(time.Hour),
+	)
 	assert.Equal(t, event, again.Identify(later))
+}
+
+func TestEventsOfAnAggregateHaveIdentitiesOfTheirOwn(t *testing.T) {
+	place := activity.Place{Stream: "activity", Shard: "shardId-000000000000", SequenceNumber: "4959"}
+	first := decode(t, "").Identify(activity.FromStream(place, arrived))
+	assert.Equal(t, version5("activity/shardId-000000000000/4959"), first.ID, "0 adds nothing")
+	place.Subsequence = 12
+	later := decode(t, "").Identify(activity.FromStream(place, arrived))
+	assert.Equal(t, version5("activity/shardId-000000000000/4959.12"), later.ID)
+	assert.Equal(t, arrived, later.Time, "they arrived together")
 }
 
 func TestIdentifyKeepsWhatTheShopSent(t *testing.T) {
@@ -103,7 +119,10 @@ func TestIdentifyLeavesItsEventAlone(t *testing.T) {
 func TestOriginCountsMilliseconds(t *testing.T) {
 	// Kinesis event sources report seconds as a float, which can fall just short of the
 	// millisecond.
-	short := activity.FromStream("activity", "shardId-000000000000", "4959", arrived.Add(-93*time.Nanosecond))
+	short := activity.FromStream(
+		activity.Place{Stream: "activity", Shard: "shardId-000000000000", SequenceNumber: "4959"},
+		arrived.Add(-93*time.Nanosecond),
+	)
 	assert.Equal(t, stream(), short)
 }
 

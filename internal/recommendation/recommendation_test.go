@@ -22,7 +22,10 @@ func event(t *testing.T, sequence string, extra string) activity.Event {
 		`"browse_history":[{"product_code":"A","quantity":"1","in_shopping_cart":true},{"product_code":"B",` +
 		`"quantity":1,"in_shopping_cart":false}]` + extra + `}`))
 	require.NoError(t, err)
-	return decoded.Identify(activity.FromStream("activity", "shardId-000000000000", sequence, at.Add(-time.Second)))
+	return decoded.Identify(activity.FromStream(
+		activity.Place{Stream: "activity", Shard: "shardId-000000000000", SequenceNumber: sequence},
+		at.Add(-time.Second),
+	))
 }
 
 func record(t *testing.T) recommendation.Record {

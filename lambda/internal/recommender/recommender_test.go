@@ -45,7 +45,10 @@ func event(t *testing.T, number int, cart ...string) activity.Event {
 	require.NoError(t, err)
 	decoded, err := activity.Decode(data)
 	require.NoError(t, err)
-	return decoded.Identify(activity.FromStream("activity", "shardId-0", fmt.Sprint(number), at))
+	return decoded.Identify(activity.FromStream(
+		activity.Place{Stream: "activity", Shard: "shardId-0", SequenceNumber: fmt.Sprint(number)},
+		at,
+	))
 }
 
 // answering makes an answer in which every product that was asked for has one neighbour.

@@ -12,6 +12,7 @@ import (
 	"diecast/internal/metrics"
 	"diecast/internal/recommendation"
 	"diecast/lambda/internal/recommender"
+	"diecast/lambda/internal/tolerant"
 )
 
 // refusal is what the log says of a record that goes to the error output.
@@ -30,20 +31,27 @@ type Handler struct {
 }
 
 // Handle answers every record exactly once: Ok with one line of JSON, or ProcessingFailed with the
-// original data where the record breaks the contract. It returns an error only when the recommender
-// fails, because only then Firehose should try the batch again.
+// original data where the record breaks the contract. A record without an id cannot be answered; it
+// is left out, and Firehose puts it into the error output as well. It returns an error only when
+// the recommender fails, because only then Firehose should try the batch again.
 func (h Handler) Handle(ctx context.Context, request Request) (Response, error) {
-	results := make([]result, len(request.Records))
+	var results []result
 	var events []activity.Event
 	var accepted []int // position in results of each event
-	for i, record := range request.Records {
-		results[i].source = record
+	nameless := 0
+	for _, record := range request.Records {
 		event, err := decode(request.StreamARN, record)
 		if err != nil {
-			recommender.LogRefusal(ctx, h.Logger, refusal, record.RecordID, err)
+			recommender.LogRefusal(ctx, h.Logger, refusal, record.Read.RecordID, err)
+		}
+		if record.Read.RecordID == "" {
+			nameless++
 			continue
 		}
-		events, accepted = append(events, event), append(accepted, i)
+		if err == nil {
+			events, accepted = append(events, event), append(accepted, len(results))
+		}
+		results = append(results, result{source: record.Read})
 	}
 	if len(events) > 0 {
 		records, err := h.Recommender.Recommend(ctx, events)
@@ -59,20 +67,29 @@ func (h Handler) Handle(ctx context.Context, request Request) (Response, error) 
 			fmt.Errorf("the answer to its batch would exceed %d bytes: lower the processor's buffer", maxResponse))
 	}
 	response, counts := respond(results)
+	counts[metrics.EventsIn] += nameless
+	counts[metrics.Failed] += nameless
 	if err := h.Metrics.Write(counts); err != nil {
 		h.Logger.ErrorContext(ctx, "counts are lost", slog.Any("error", err))
 	}
 	return response, nil
 }
 
-func decode(streamARN string, record RequestRecord) (activity.Event, error) {
+func decode(streamARN string, from tolerant.Value[RequestRecord]) (activity.Event, error) {
+	record := from.Read
+	if from.Err != nil {
+		return activity.Event{}, from.Err
+	}
+	if record.RecordID == "" {
+		return activity.Event{}, errors.New("it has no record id")
+	}
 	data, err := base64.StdEncoding.DecodeString(record.Data)
 	if err != nil {
 		return activity.Event{}, errors.New("its data is not base64")
 	}
 	return recommender.Decode(data, recommender.Source{
 		StreamARN: streamARN, ShardID: record.Source.ShardID, SequenceNumber: record.Source.SequenceNumber,
-		Arrival: time.UnixMilli(record.Source.Arrival),
+		Subsequence: uint64(record.Source.Subsequence), Arrival: time.UnixMilli(record.Source.Arrival),
 	})
 }
 
@@ -84,7 +101,7 @@ type result struct {
 
 func (r result) size() int {
 	if r.record == nil {
-		return size(r.source.RecordID, processingFailed, len(r.source.Data))
+		return size(r.source.RecordID, processingFailed, quoted(r.source.Data)-len(`""`))
 	}
 	return encodedSize(r.source.RecordID, len(r.record.Encode()))
 }
