@@ -67,7 +67,7 @@ var streamingKeys = []Key{
 		"Age at which Firehose ends a batch for the transform function: longer makes fewer invocations."),
 	integer("streaming.batchSize", 1, 10000, values[int]{lean: 100, standard: 100, prod: 200, course: 100},
 		func(c *Config) *int { return &c.Streaming.BatchSize },
-		"Most events in one invocation of the deliver function."),
+		"Most records in one invocation of the deliver function; an aggregated record holds several events."),
 	integer("streaming.batchWindowSeconds", 0, 300, every(0),
 		func(c *Config) *int { return &c.Streaming.BatchWindowSeconds },
 		"How long a batch for the deliver function waits to fill; it is added to the shop's latency."),
