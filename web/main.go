@@ -82,7 +82,12 @@ func run(ctx context.Context, logger *slog.Logger, variables map[string]string) 
 		}
 	}
 	pages := server.New(options)
-	listener, err := net.Listen("tcp", net.JoinHostPort("", settings.Port))
+	// Where the database is on this machine, so are those who look at the pages.
+	host := ""
+	if environment.Loopback(settings.Host) {
+		host = "127.0.0.1"
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort(host, settings.Port))
 	if err != nil {
 		return fmt.Errorf("WEB_PORT=%s: %w", settings.Port, err)
 	}

@@ -39,7 +39,8 @@ func metadata(t *testing.T) string {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		fmt.Fprint(w, map[string]string{"instance-id": "i-0abc", "placement/availability-zone": "us-east-1b"}[r.PathValue("path")])
+		known := map[string]string{"instance-id": "i-0abc", "placement/availability-zone": "us-east-1b"}
+		fmt.Fprint(w, known[r.PathValue("path")])
 	})
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
@@ -96,14 +97,15 @@ func TestWhatIsWrongWithTheEnvironmentIsToldAtOnce(t *testing.T) {
 }
 
 func TestAPortThatIsTakenIsTold(t *testing.T) {
-	listener, err := net.Listen("tcp", ":0")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer listener.Close()
 	_, port, err := net.SplitHostPort(listener.Addr().String())
 	require.NoError(t, err)
 	err = run(t.Context(), slog.New(slog.DiscardHandler), map[string]string{
-		"DATABASE_HOST": "127.0.0.1", "DATABASE_PORT": "1", "DATABASE_NAME": "classicmodels", "DATABASE_USER": "web_reader",
-		"DATABASE_AUTH": "iam", "AWS_REGION": "us-east-1", "WEB_PORT": port, "WEB_SALES": "withheld",
+		"DATABASE_HOST": "127.0.0.1", "DATABASE_PORT": "1", "DATABASE_NAME": "classicmodels",
+		"DATABASE_USER": "web_reader", "DATABASE_AUTH": "iam", "AWS_REGION": "us-east-1", "WEB_PORT": port,
+		"WEB_SALES":           "withheld",
 		"WEB_REFRESH_SECONDS": "60", "WEB_DRAIN_SECONDS": "1",
 	})
 	require.ErrorContains(t, err, "WEB_PORT="+port)

@@ -60,6 +60,9 @@ func localCommand(user *terminal) *cobra.Command {
 		&cobra.Command{Use: "status",
 			Short: "Say which runs are up, where their outputs lie, and what they ignore of the templates",
 			Args:  cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return l.status() }},
+		&cobra.Command{Use: "roll",
+			Short: "Build the web servers anew and roll a run's to that build, one after the other",
+			Args:  cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error { return l.roll(c.Context()) }},
 		&cobra.Command{Use: "down", Short: "Stop a run that is up", Args: cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error { return l.down(c.Context()) }},
 	)
@@ -76,6 +79,7 @@ func (l *localRun) start(ctx context.Context) (_ *platform.Platform, stop func()
 	defer shown.close()
 	running, err := platform.Start(ctx, platform.Options{
 		Assembly: l.assembly, Source: l.source, Dir: folder.Path, ShortenBuffers: l.buffers, Progress: shown.step,
+		Told: func(line string) { fmt.Fprintln(l.user.err, line) },
 	})
 	if err != nil {
 		return nil, nil, errors.Join(err, folder.Close())
@@ -95,10 +99,19 @@ func (l *localRun) up(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, stop()) }()
 	ran, checked := running.Count()
+	file := filepath.Join(runsFolder, l.name, platform.OutputsFile)
+	deployed, err := deployment.Read(file)
+	if err != nil {
+		return err
+	}
+	web, err := deployed.Web()
+	if err != nil {
+		return err
+	}
 	fmt.Fprintf(l.user.out,
-		"up after %.1f s: %d resources run, %d are checked only\noutputs and endpoints: %s\nCtrl-C, or `diecast "+
-			"local down` elsewhere, stops it\n",
-		time.Since(begun).Seconds(), ran, checked, filepath.Join(runsFolder, l.name, platform.OutputsFile))
+		"up after %.1f s: %d resources run, %d are checked only\npages: %s\noutputs and endpoints: %s\nCtrl-C, or "+
+			"`diecast local down` elsewhere, stops it\n",
+		time.Since(begun).Seconds(), ran, checked, web.Page, file)
 	ctx, release := whileUp(ctx, running)
 	defer release()
 	<-ctx.Done()
@@ -162,7 +175,8 @@ func (l *localRun) run(ctx context.Context) (err error) {
 	}
 	target, err := demonstration.TargetOf(ctx, deployed)
 	batchTarget, batchErr := demonstration.BatchTargetOf(ctx, deployed)
-	if err := errors.Join(err, batchErr); err != nil {
+	web, webErr := deployed.Web()
+	if err := errors.Join(err, batchErr, webErr); err != nil {
 		return err
 	}
 	fmt.Fprintln(l.user.err, deployed.Target())
@@ -174,7 +188,9 @@ func (l *localRun) run(ctx context.Context) (err error) {
 		Shop: shop, Events: l.events.value, BrokenShare: l.broken.value, PerSecond: 100,
 	})
 	watched()
-	result := demonstrated{shop: shop, running: running, target: target, streaming: report, up: upAfter}
+	pages, pagesFailure := demonstration.Pages(ctx, web.Page)
+	failure = errors.Join(failure, pagesFailure)
+	result := demonstrated{shop: shop, running: running, target: target, streaming: report, pages: pages, up: upAfter}
 	if !l.user.json {
 		if failure = errors.Join(failure, l.showStreaming(ctx, result)); failure != nil {
 			return failure

@@ -37,6 +37,18 @@ type localSummary struct {
 	Run            int                `json:"resources_run"`
 	Checked        int                `json:"resources_checked"`
 	Batch          batchSummary       `json:"batch"`
+	Pages          pagesSummary       `json:"pages"`
+}
+
+// pagesSummary is what local run tells a machine of the web tier's pages.
+type pagesSummary struct {
+	Address     string   `json:"address"`
+	Withheld    bool     `json:"withheld"`
+	Lines       int      `json:"lines"`
+	BestLine    string   `json:"best_line"`
+	BestRevenue string   `json:"best_line_revenue"`
+	Revenue     string   `json:"revenue"`
+	Servers     []string `json:"servers"`
 }
 
 // batchSummary is what local run tells a machine of the ETL job.
@@ -100,6 +112,7 @@ type demonstrated struct {
 	target    demonstration.Target
 	streaming demonstration.Report
 	batch     demonstration.BatchReport
+	pages     demonstration.PagesReport
 	// up is how long the platform took to start.
 	up time.Duration
 }
@@ -122,6 +135,7 @@ func (l *localRun) encode(result demonstrated) error {
 			Elapsed: batch.Elapsed.Seconds(),
 		},
 	}
+	summary.Pages = pagesSummary(result.pages)
 	for _, row := range stages(result.running, report) {
 		summary.LatencySeconds[row.name] = figures{len(row.durations),
 			demonstration.Percentile(row.durations, 50).Seconds(), demonstration.Percentile(row.durations,
@@ -176,6 +190,9 @@ func (l *localRun) showBatch(result demonstrated) error {
 	if err := showRun(l.user.out, result.batch); err != nil {
 		return err
 	}
+	if err := showPages(l.user.out, result.pages); err != nil {
+		return err
+	}
 	ran, checked := result.running.Count()
 	_, err := fmt.Fprintf(l.user.out,
 		"\nUp in %.1f s. %d resources of the templates ran:\n  %s\n%d were checked, not executed, because\n  %s\n",
@@ -220,6 +237,18 @@ func showRun(to io.Writer, batch demonstration.BatchReport) error {
 	}
 	_, err := fmt.Fprintf(to, "\nThe best-selling line is %s, with a revenue of %s.\n", batch.BestLine,
 		batch.BestRevenue)
+	return err
+}
+
+// showPages tells in one line what the web tier's pages show.
+func showPages(to io.Writer, pages demonstration.PagesReport) error {
+	shown := fmt.Sprintf("%s of revenue in %d product lines, most of it from %s (%s)", pages.Revenue, pages.Lines,
+		pages.BestLine, pages.BestRevenue)
+	if pages.Withheld {
+		shown = "sales are withheld"
+	}
+	_, err := fmt.Fprintf(to, "Pages at %s: %s; answered by %s.\n", pages.Address, shown,
+		strings.Join(pages.Servers, " and "))
 	return err
 }
 

@@ -42,3 +42,20 @@ The first ratings
 The best-selling line is Classic Cars, with a revenue of 3478244.50.
 `, out.String())
 }
+
+func TestShowPages(t *testing.T) {
+	for want, pages := range map[string]demonstration.PagesReport{
+		"Pages at http://127.0.0.1:8080: 30.00 of revenue in 2 product lines, most of it from Ships (20.00); " +
+			"answered by i-1 in us-east-1a and i-2 in us-east-1b.\n": {
+			Address: "http://127.0.0.1:8080", Lines: 2, Revenue: "30.00", BestLine: "Ships", BestRevenue: "20.00",
+			Servers: []string{"i-1 in us-east-1a", "i-2 in us-east-1b"},
+		},
+		"Pages at http://127.0.0.1:8080: sales are withheld; answered by i-1 in us-east-1a.\n": {
+			Address: "http://127.0.0.1:8080", Withheld: true, Servers: []string{"i-1 in us-east-1a"},
+		},
+	} {
+		var out strings.Builder
+		require.NoError(t, showPages(&out, pages))
+		assert.Equal(t, want, out.String())
+	}
+}

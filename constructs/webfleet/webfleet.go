@@ -30,9 +30,9 @@ import (
 const ServerMetadata = "diecast:server"
 
 const (
-	// gracePeriod is how long a new instance may fail the balancer's health check. Boot, download and
-	// start are thought to take a minute on the smallest types; one that is ended too early would be
-	// replaced by another that is ended too early.
+	// gracePeriod is how long a new instance may fail the balancer's health check. Boot, download
+	// and start are thought to take a minute on the smallest types; one that is ended too early
+	// would be replaced by another that is ended too early.
 	gracePeriod = 3 * time.Minute
 	// refreshWarmup must be longer than the grace period and the time that the balancer takes to
 	// notice: before that, a replacement that never answers would pass for healthy, and the refresh

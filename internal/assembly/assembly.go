@@ -38,6 +38,10 @@ import (
 	"strings"
 )
 
+// ServerMetadata is the key under which an Auto Scaling group names the Go package that its
+// instances run, and the environment of that.
+const ServerMetadata = "diecast:server"
+
 // SourceMetadata is the key under which a function's resource names the Go package that it was
 // built from.
 const SourceMetadata = "diecast:source"

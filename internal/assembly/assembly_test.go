@@ -376,11 +376,11 @@ func TestPlan_standIns(t *testing.T) {
 	plan, err := planned(t, Environment{Region: "eu-west-1", AccountID: "111122223333"},
 		map[string]given{"Net": {template: `{"Resources":{
 		"Vpc":{"Type":"AWS::EC2::VPC"},"Role":{"Type":"AWS::IAM::Role"},"Topic":{"Type":"AWS::SNS::Topic"},` +
-			`"Balancer":{"Type":"AWS::ElasticLoadBalancingV2::LoadBalancer"}},
+			`"Scaling":{"Type":"AWS::AutoScaling::ScalingPolicy"}},
 		"Outputs":{"Vpc":{"Value":{"Ref":"Vpc"}},"Cidr":{"Value":{"Fn::GetAtt":["Vpc","CidrBlock"]}},` +
 			`"Role":{"Value":{"Ref":"Role"}},"RoleArn":{"Value":{"Fn::GetAtt":"Role.Arn"}},
 			"Topic":{"Value":{"Ref":"Topic"}},"TopicName":{"Value":{"Fn::GetAtt":["Topic","TopicName"]}},` +
-			`"Balancer":{"Value":{"Ref":"Balancer"}}}}`}})
+			`"Scaling":{"Value":{"Ref":"Scaling"}}}}`}})
 	require.NoError(t, err)
 	outputs, err := plan.Outputs()
 	require.NoError(t, err)
@@ -389,7 +389,7 @@ func TestPlan_standIns(t *testing.T) {
 		"RoleArn":   "arn:aws:iam::111122223333:checked/Net/Role",
 		"Topic":     "arn:aws:sns:eu-west-1:111122223333:checked/Net/Topic",
 		"TopicName": "checked:Net/Topic.TopicName",
-		"Balancer":  "arn:aws:elasticloadbalancing:eu-west-1:111122223333:checked/Net/Balancer",
+		"Scaling":   "arn:aws:autoscaling:eu-west-1:111122223333:checked/Net/Scaling",
 	}, outputs["shop-Net"])
 	assert.ErrorContains(t, plan.Created(find(t, plan, "Net/Vpc"), Creation{Ref: "vpc-1"}),
 		"it is only checked, never created")

@@ -299,6 +299,16 @@ func (e *evaluator) properties(resource *Resource) map[string]any {
 	return result
 }
 
+// server evaluates the metadata of what a server runs.
+func (e *evaluator) server(resource *Resource) map[string]any {
+	described, ok := resource.metadata[ServerMetadata]
+	if !ok {
+		return nil
+	}
+	server, _ := e.evaluate(described, at("Metadata").field(ServerMetadata)).(map[string]any)
+	return server
+}
+
 // read evaluates a resource's properties and, where it runs, decodes them.
 func (p *Plan) read(e *evaluator, resource *Resource) any {
 	fields := e.properties(resource)
@@ -308,8 +318,8 @@ func (p *Plan) read(e *evaluator, resource *Resource) any {
 	var ignored []Ignored
 	properties := &object{
 		fields: fields, at: at("Properties"), resource: resource, environment: p.environments[resource.Stack],
-		assembly: p.assembly,
-		fail:     e.fail, ignored: &ignored, seen: map[string]bool{},
+		server: e.server(resource), assembly: p.assembly,
+		fail: e.fail, ignored: &ignored, seen: map[string]bool{},
 	}
 	typed := resource.kind.decode(properties)
 	properties.close(strings.TrimPrefix(resource.Type, "AWS::"))

@@ -17,8 +17,10 @@ import (
 //
 // CDK writes some numbers and booleans as strings, which CloudFormation takes: they are read alike.
 type object struct {
-	fields      map[string]any
-	at          *path
+	fields map[string]any
+	at     *path
+	// server is the evaluated metadata of what a server runs; nil where there is none.
+	server      map[string]any
 	resource    *Resource
 	environment Environment
 	assembly    *Assembly
@@ -158,6 +160,21 @@ func (o *object) objects(name string) []*object {
 		}
 	}
 	return result
+}
+
+// named is a list of names with values, as one object.
+func (o *object) named(list, name, value string) *object {
+	named := map[string]any{}
+	for _, element := range o.objects(list) {
+		element.need(name, value)
+		key := element.text(name)
+		element.seen[value] = true
+		if _, doubled := named[key]; doubled {
+			element.refuse(name, "every name once")
+		}
+		named[key] = element.fields[value]
+	}
+	return o.within(named, o.at.field(list))
 }
 
 // texts is a list of strings.

@@ -75,7 +75,8 @@ const (
 	noMetrics     = "nothing publishes CloudWatch metrics on a laptop"
 	noLogService  = "functions and engines log into files of the run"
 	ownServer     = "the laptop's database server has settings of its own"
-	noBalancer    = "a laptop runs one web server, without a load balancer"
+	noScaling     = "a group keeps its smallest size on a laptop"
+	noInstances   = "a laptop's instances are processes of the group's program"
 	noAlarms      = "a laptop raises no alarms"
 	noCatalogue   = "a laptop has no catalogue: the lake's tables are read by their files"
 	noEvents      = "nothing sends events to EventBridge on a laptop"
@@ -83,13 +84,18 @@ const (
 	functionType       = "AWS::Lambda::Function"
 	customResourceType = "AWS::CloudFormation::CustomResource"
 	customResourceMark = "Custom::"
-	listenerType       = "AWS::ElasticLoadBalancingV2::Listener"
 )
 
 // registry gives every resource type its fate. A type that is not here is a problem that Plan
 // names: decide what it means on a laptop, and add a line.
 var registry = map[string]kind{
-	"AWS::DynamoDB::GlobalTable":           run(decodeTable, "Arn"),
+	"AWS::AutoScaling::AutoScalingGroup":    run(decodeServerGroup),
+	"AWS::DynamoDB::GlobalTable":            run(decodeTable, "Arn"),
+	"AWS::ElasticLoadBalancingV2::Listener": run(decodeListener, "ListenerArn"),
+	"AWS::ElasticLoadBalancingV2::LoadBalancer": run(decodeLoadBalancer,
+		"DNSName", "LoadBalancerArn", "LoadBalancerFullName", "LoadBalancerName"),
+	"AWS::ElasticLoadBalancingV2::TargetGroup": run(decodeTargetGroup,
+		"TargetGroupArn", "TargetGroupFullName", "TargetGroupName"),
 	"AWS::Glue::Job":                       run(decodeJob),
 	"AWS::Kinesis::Stream":                 run(decodeStream, "Arn"),
 	"AWS::KinesisFirehose::DeliveryStream": run(decodeDeliveryStream, "Arn"),
@@ -135,36 +141,32 @@ var registry = map[string]kind{
 	"AWS::Glue::SecurityConfiguration": checked(noEncryption),
 	"AWS::Glue::Table":                 checked(noCatalogue),
 
-	"AWS::AutoScaling::AutoScalingGroup": checked(noBalancer),
-	"AWS::AutoScaling::ScalingPolicy":    checkedARN(noBalancer),
-	"AWS::EC2::LaunchTemplate":           checked(noBalancer),
-	"AWS::WAFv2::WebACL":                 checked(noNetwork),
-	"AWS::WAFv2::WebACLAssociation":      checked(noNetwork),
+	"AWS::AutoScaling::ScalingPolicy": checkedARN(noScaling),
+	"AWS::EC2::LaunchTemplate":        checked(noInstances),
+	"AWS::WAFv2::WebACL":              checked(noNetwork),
+	"AWS::WAFv2::WebACLAssociation":   checked(noNetwork),
 
-	"AWS::EC2::EIP":                             checked(noNetwork),
-	"AWS::EC2::FlowLog":                         checked(noNetwork),
-	"AWS::EC2::Instance":                        checked(noNetwork),
-	"AWS::EC2::InternetGateway":                 checked(noNetwork),
-	"AWS::EC2::NatGateway":                      checked(noNetwork),
-	"AWS::EC2::NetworkAcl":                      checked(noNetwork),
-	"AWS::EC2::NetworkAclEntry":                 checked(noNetwork),
-	"AWS::EC2::Route":                           checked(noNetwork),
-	"AWS::EC2::RouteTable":                      checked(noNetwork),
-	"AWS::EC2::SecurityGroup":                   checked(noNetwork),
-	"AWS::EC2::SecurityGroupEgress":             checked(noNetwork),
-	"AWS::EC2::SecurityGroupIngress":            checked(noNetwork),
-	"AWS::EC2::Subnet":                          checked(noNetwork),
-	"AWS::EC2::SubnetNetworkAclAssociation":     checked(noNetwork),
-	"AWS::EC2::SubnetRouteTableAssociation":     checked(noNetwork),
-	"AWS::EC2::VPC":                             checked(noNetwork),
-	"AWS::EC2::VPCEndpoint":                     checked(noNetwork),
-	"AWS::EC2::VPCGatewayAttachment":            checked(noNetwork),
-	"AWS::RDS::DBParameterGroup":                checked(ownServer),
-	"AWS::RDS::OptionGroup":                     checked(ownServer),
-	"AWS::RDS::DBSubnetGroup":                   checked(noNetwork),
-	listenerType:                                checkedARN(noBalancer),
-	"AWS::ElasticLoadBalancingV2::LoadBalancer": checkedARN(noBalancer),
-	"AWS::ElasticLoadBalancingV2::TargetGroup":  checkedARN(noBalancer),
+	"AWS::EC2::EIP":                         checked(noNetwork),
+	"AWS::EC2::FlowLog":                     checked(noNetwork),
+	"AWS::EC2::Instance":                    checked(noNetwork),
+	"AWS::EC2::InternetGateway":             checked(noNetwork),
+	"AWS::EC2::NatGateway":                  checked(noNetwork),
+	"AWS::EC2::NetworkAcl":                  checked(noNetwork),
+	"AWS::EC2::NetworkAclEntry":             checked(noNetwork),
+	"AWS::EC2::Route":                       checked(noNetwork),
+	"AWS::EC2::RouteTable":                  checked(noNetwork),
+	"AWS::EC2::SecurityGroup":               checked(noNetwork),
+	"AWS::EC2::SecurityGroupEgress":         checked(noNetwork),
+	"AWS::EC2::SecurityGroupIngress":        checked(noNetwork),
+	"AWS::EC2::Subnet":                      checked(noNetwork),
+	"AWS::EC2::SubnetNetworkAclAssociation": checked(noNetwork),
+	"AWS::EC2::SubnetRouteTableAssociation": checked(noNetwork),
+	"AWS::EC2::VPC":                         checked(noNetwork),
+	"AWS::EC2::VPCEndpoint":                 checked(noNetwork),
+	"AWS::EC2::VPCGatewayAttachment":        checked(noNetwork),
+	"AWS::RDS::DBParameterGroup":            checked(ownServer),
+	"AWS::RDS::OptionGroup":                 checked(ownServer),
+	"AWS::RDS::DBSubnetGroup":               checked(noNetwork),
 }
 
 // settle gives a resource its fate.
@@ -194,8 +196,7 @@ var (
 	// arnServices are the services whose name in an ARN is not their name in resource types, in
 	// lower case.
 	arnServices = map[string]string{
-		"certificatemanager": "acm", "elasticloadbalancingv2": "elasticloadbalancing", "kinesisfirehose": "firehose",
-		"stepfunctions": "states",
+		"certificatemanager": "acm", "kinesisfirehose": "firehose", "stepfunctions": "states",
 	}
 )
 
@@ -219,9 +220,6 @@ func standIn(resource *Resource, attribute string, environment Environment) stri
 	if service == "iam" {
 		region = ""
 	}
-	name := "checked/" + resource.String()
-	if resource.Type == listenerType {
-		name = "listener/app/" + name // CDK takes the balancer's name out of the parts of this ARN
-	}
-	return strings.Join([]string{"arn", environment.Partition, service, region, environment.AccountID, name}, ":")
+	return strings.Join([]string{"arn", environment.Partition, service, region, environment.AccountID,
+		"checked/" + resource.String()}, ":")
 }

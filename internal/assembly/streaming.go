@@ -124,17 +124,7 @@ func decodeDeliveryStream(o *object) *DeliveryStream {
 func decodeProcessor(o *object) *Processor {
 	o.need("Type")
 	o.oneOf("Type", "Lambda")
-	named := map[string]any{}
-	for _, parameter := range o.objects("Parameters") {
-		parameter.need("ParameterName", "ParameterValue")
-		name := parameter.text("ParameterName")
-		parameter.seen["ParameterValue"] = true
-		if _, doubled := named[name]; doubled {
-			parameter.refuse("ParameterName", "every name once")
-		}
-		named[name] = parameter.fields["ParameterValue"]
-	}
-	parameters := o.within(named, o.at.field("Parameters"))
+	parameters := o.named("Parameters", "ParameterName", "ParameterValue")
 	parameters.need("LambdaArn")
 	parameters.ignore(noPermissions, "RoleArn")
 	return &Processor{

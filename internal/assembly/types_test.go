@@ -113,6 +113,41 @@ var examples = map[string]struct {
 			Indexes: []TableIndex{{"i", TableKey{PartitionKey: "at"}, "INCLUDE", []string{"x"}}},
 		},
 	},
+	"AWS::AutoScaling::AutoScalingGroup": {
+		`{"AutoScalingGroupName":"servers","MinSize":"2","MaxSize":"4","HealthCheckType":"ELB",` +
+			`"HealthCheckGracePeriod":90,"VPCZoneIdentifier":["a","b"],"TargetGroupARNs":["arn:targets"],` +
+			`"LaunchTemplate":{"LaunchTemplateId":"t","Version":"1"},"MetricsCollection":[],"Tags":[]}`,
+		&ServerGroup{Name: "servers", Source: "web", Environment: map[string]string{"WEB_PORT": "8080", "HOST": "aws"},
+			Size: 2, Zones: 2, Grace: 90 * time.Second, TargetGroupARN: "arn:targets"},
+	},
+	"AWS::ElasticLoadBalancingV2::LoadBalancer": {
+		`{"Name":"pages","Type":"application","Scheme":"internet-facing","Subnets":["a","b"],` +
+			`"LoadBalancerAttributes":[` +
+			`{"Key":"idle_timeout.timeout_seconds","Value":"30"},{"Key":"client_keep_alive.seconds","Value":"600"},` +
+			`{"Key":"routing.http.drop_invalid_header_fields.enabled","Value":"true"},` +
+			`{"Key":"routing.http.xff_header_processing.mode","Value":"remove"},` +
+			`{"Key":"access_logs.s3.enabled","Value":"false"}]}`,
+		&LoadBalancer{Name: "pages", Idle: 30 * time.Second, KeepAlive: 10 * time.Minute, DropInvalidHeaders: true,
+			ForwardedFor: "remove"},
+	},
+	"AWS::ElasticLoadBalancingV2::Listener": {
+		`{"LoadBalancerArn":"arn:balancer","Port":"443","Protocol":"HTTPS","Certificates":[{"CertificateArn":"c"}],` +
+			`"DefaultActions":[{"Type":"forward","TargetGroupArn":"arn:targets"}]}`,
+		&Listener{LoadBalancerARN: "arn:balancer", Port: 443, Secure: true, TargetGroupARN: "arn:targets"},
+	},
+	"AWS::ElasticLoadBalancingV2::TargetGroup": {
+		`{"Name":"servers","Port":8080,"Protocol":"HTTP","TargetType":"instance","HealthCheckPath":"/healthz",` +
+			`"HealthCheckIntervalSeconds":"10","HealthCheckTimeoutSeconds":4,"HealthyThresholdCount":3,` +
+			`"UnhealthyThresholdCount":4,"Matcher":{"HttpCode":"200-204"},"TargetGroupAttributes":[` +
+			`{"Key":"deregistration_delay.timeout_seconds","Value":"30"},` +
+			`{"Key":"stickiness.enabled","Value":"false"},` +
+			`{"Key":"load_balancing.algorithm.type","Value":"least_outstanding_requests"},{"Key":` +
+			`"target_group_health.unhealthy_state_routing.minimum_healthy_targets.count","Value":"2"}]}`,
+		&TargetGroup{Name: "servers", HealthPath: "/healthz", HealthyStatuses: "200-204",
+			HealthInterval: 10 * time.Second, HealthTimeout: 4 * time.Second, HealthyThreshold: 3,
+			UnhealthyThreshold:  4,
+			DeregistrationDelay: 30 * time.Second, MinimumHealthy: 2, LeastOutstanding: true},
+	},
 }
 
 // one plans a single resource, with an asset abc.zip at hand.
@@ -123,7 +158,8 @@ func one(t *testing.T, kind, properties string) (*Plan, error) {
 		"Assets.assets.json": &fstest.MapFile{Data: []byte(`{"files":{"abc":{"source":{"path":"asset.abc"},` +
 			`"destinations":{"x":{"bucketName":"assets","objectKey":"abc.zip"}}}}}`)},
 	}
-	template := fmt.Sprintf(`{"Resources":{"X":{"Type":%q,"Metadata":{"diecast:source":"lambda/example"},`+
+	template := fmt.Sprintf(`{"Resources":{"X":{"Type":%q,"Metadata":{"diecast:source":"lambda/example",`+
+		`"diecast:server":{"package":"./web","environment":{"WEB_PORT":8080,"HOST":{"Ref":"AWS::Partition"}}}},`+
 		`"Properties":%s}}}`, kind, properties)
 	assembled, err := assemble(t, map[string]given{"A": {template: template}}, files)
 	require.NoError(t, err)
@@ -222,6 +258,22 @@ func TestDecode_defaults(t *testing.T) {
 		"database": {"AWS::RDS::DBInstance",
 			`{"Engine":"mysql","MasterUsername":"admin","ManageMasterUserPassword":"true"}`,
 			&Database{Engine: "mysql", MasterUser: "admin"}},
+		"load balancer": {"AWS::ElasticLoadBalancingV2::LoadBalancer", `{}`,
+			&LoadBalancer{Idle: time.Minute, KeepAlive: time.Hour, ForwardedFor: "append"}},
+		"target group": {"AWS::ElasticLoadBalancingV2::TargetGroup", `{}`,
+			&TargetGroup{HealthPath: "/", HealthyStatuses: "200", HealthInterval: 30 * time.Second,
+				HealthTimeout: 5 * time.Second, HealthyThreshold: 5, UnhealthyThreshold: 2,
+				DeregistrationDelay: 5 * time.Minute, MinimumHealthy: 1}},
+		"redirecting listener": {"AWS::ElasticLoadBalancingV2::Listener",
+			`{"LoadBalancerArn":"b","Port":80,"Protocol":"HTTP","DefaultActions":[{"Type":"redirect",` +
+				`"RedirectConfig":{"StatusCode":"HTTP_301","Protocol":"HTTPS","Port":"443"}}]}`,
+			&Listener{LoadBalancerARN: "b", Port: 80, Redirect: &Redirect{Permanent: true, Protocol: "HTTPS",
+				Host: "#{host}", Port: "443", Path: "/#{path}", Query: "#{query}"}}},
+		"group of servers": {"AWS::AutoScaling::AutoScalingGroup",
+			`{"MinSize":1,"VPCZoneIdentifier":["a"],"TargetGroupARNs":["t"],"HealthCheckType":"ELB"}`,
+			&ServerGroup{Source: "web", Environment: map[string]string{"WEB_PORT": "8080", "HOST": "aws"},
+				Size: 1, Zones: 1,
+				Grace: 5 * time.Minute, TargetGroupARN: "t"}},
 		"secret": {"AWS::SecretsManager::Secret", `{"GenerateSecretString":{}}`,
 			&Secret{Length: 32, EachKind: true}},
 	}
@@ -258,6 +310,10 @@ func TestDecode_refused(t *testing.T) {
 		function, url, table = "AWS::Lambda::Function", "AWS::Lambda::Url", "AWS::DynamoDB::GlobalTable"
 		database, secret     = "AWS::RDS::DBInstance", "AWS::SecretsManager::Secret"
 		job                  = "AWS::Glue::Job"
+		group                = "AWS::AutoScaling::AutoScalingGroup"
+		balancer             = "AWS::ElasticLoadBalancingV2::LoadBalancer"
+		listener             = "AWS::ElasticLoadBalancingV2::Listener"
+		targets              = "AWS::ElasticLoadBalancingV2::TargetGroup"
 	)
 	tests := map[string]struct {
 		kind    string
@@ -389,6 +445,37 @@ func TestDecode_refused(t *testing.T) {
 			"Properties.Timeout: got 0, want a whole number from 1 to 10080"},
 		"job with a usage profile": {job, map[string]string{"SourceControlDetails": `{}`},
 			"SourceControlDetails: the laptop's Glue::Job neither"},
+		"group that ignores the balancer": {group, map[string]string{"HealthCheckType": `"EC2"`},
+			`HealthCheckType: got "EC2", want ELB`},
+		"group of nobody": {group, map[string]string{"MinSize": `"0"`}, "want a whole number from 1 to 100"},
+		"group of two target groups": {group, map[string]string{"TargetGroupARNs": `["a","b"]`},
+			"got a list of 2, want one target group"},
+		"group with an image of its own": {group, map[string]string{"LaunchConfigurationName": `"x"`},
+			"LaunchConfigurationName: the laptop's AutoScaling::AutoScalingGroup neither"},
+		"network balancer": {balancer, map[string]string{"Type": `"network"`}, `got "network", want application`},
+		"balancer with an unknown attribute": {balancer,
+			map[string]string{"LoadBalancerAttributes": `[{"Key":"routing.http.colour","Value":"red"}]`},
+			"LoadBalancerAttributes.routing.http.colour: the laptop's ElasticLoadBalancingV2::LoadBalancer neither"},
+		"an attribute twice": {balancer,
+			map[string]string{"LoadBalancerAttributes": `[{"Key":"a","Value":"1"},{"Key":"a","Value":"2"}]`},
+			"want every name once"},
+		"listener of TCP": {listener, map[string]string{"Protocol": `"TCP"`}, `got "TCP", want HTTP or HTTPS`},
+		"listener with a login": {listener,
+			map[string]string{"DefaultActions": `[{"Type":"authenticate-oidc"},` +
+				`{"Type":"forward","TargetGroupArn":"t"}]`},
+			"got a list of 2, want one action: a laptop has nobody who logs people in"},
+		"listener with its own answer": {listener, map[string]string{"DefaultActions": `[{"Type":"fixed-response"}]`},
+			`DefaultActions[0].Type: got "fixed-response", want forward or redirect`},
+		"sticky targets": {targets,
+			map[string]string{"TargetGroupAttributes": `[{"Key":"stickiness.enabled","Value":"true"}]`},
+			"TargetGroupAttributes.stickiness.enabled: got \"true\", want false"},
+		"targets by weight": {targets,
+			map[string]string{"TargetGroupAttributes": `[{"Key":"load_balancing.algorithm.type",` +
+				`"Value":"weighted_random"}]`},
+			`got "weighted_random", want round_robin or least_outstanding_requests`},
+		"functions as targets": {targets, map[string]string{"TargetType": `"lambda"`}, `got "lambda", want instance`},
+		"targets checked too often": {targets, map[string]string{"HealthCheckIntervalSeconds": `1`},
+			"want a whole number from 5 to 300"},
 		"secret in the template": {secret, map[string]string{"GenerateSecretString": "",
 			"SecretString": `"x"`}, "Properties.SecretString: the laptop's SecretsManager::Secret neither"},
 		"secret with half a template": {secret,
@@ -401,6 +488,26 @@ func TestDecode_refused(t *testing.T) {
 			require.ErrorContains(t, err, test.want)
 			assert.ErrorContains(t, err, "A/X Properties.")
 		})
+	}
+}
+
+func TestServerGroup_needsToSayWhatItRuns(t *testing.T) {
+	template := func(metadata string) string {
+		return `{"Resources":{"X":{"Type":"AWS::AutoScaling::AutoScalingGroup",` + metadata + `"Properties":` +
+			examples["AWS::AutoScaling::AutoScalingGroup"].properties + `}}}`
+	}
+	for metadata, want := range map[string]string{
+		"": "A/X Metadata.diecast:server: got nothing, want package and environment",
+		`"Metadata":{"diecast:server":{"package":"./web"}},`: "A/X Metadata.diecast:server.environment: got nothing",
+		`"Metadata":{"diecast:server":{"package":"./web","environment":{},"port":1}},`: "A/X " +
+			"Metadata.diecast:server.port: the laptop's AutoScaling::AutoScalingGroup neither",
+		`"Metadata":{"diecast:server":{"package":"./web","environment":{"A":{"Ref":"Nobody"}}}},`: "A/X " +
+			"Metadata.diecast:server.environment.A",
+	} {
+		assembled, err := assemble(t, map[string]given{"A": {template: template(metadata)}}, nil)
+		require.NoError(t, err)
+		_, err = assembled.Plan(Environment{})
+		assert.ErrorContains(t, err, want)
 	}
 }
 

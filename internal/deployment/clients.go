@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/glue"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -33,6 +34,11 @@ func (d *Deployment) DynamoDB(ctx context.Context) (*dynamodb.Client, error) {
 // Glue is a client of the deployment's jobs.
 func (d *Deployment) Glue(ctx context.Context) (*glue.Client, error) {
 	return client(ctx, d, glue.ServiceID, glue.NewFromConfig)
+}
+
+// AutoScaling is a client of the deployment's groups of servers.
+func (d *Deployment) AutoScaling(ctx context.Context) (*autoscaling.Client, error) {
+	return client(ctx, d, autoscaling.ServiceID, autoscaling.NewFromConfig)
 }
 
 // S3 is a client of the deployment's buckets. On this machine buckets are in the path: an address

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
@@ -54,6 +55,13 @@ var calls = map[string]func(context.Context, *Deployment) error{
 		client, err := d.DynamoDB(ctx)
 		if err == nil {
 			_, err = client.ListTables(ctx, &dynamodb.ListTablesInput{})
+		}
+		return err
+	},
+	"AUTO_SCALING": func(ctx context.Context, d *Deployment) error {
+		client, err := d.AutoScaling(ctx)
+		if err == nil {
+			_, err = client.DescribeAutoScalingGroups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{})
 		}
 		return err
 	},

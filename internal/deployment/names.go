@@ -40,6 +40,19 @@ func (d *Deployment) Batch() (Batch, error) {
 	return names, errors.Join(r.problems...)
 }
 
+// Web names what the stack Web has made, as far as commands use it.
+type Web struct {
+	// Page is the address of the pages, Group the Auto Scaling group of their servers.
+	Page, Group string
+}
+
+// Web reads the outputs of the stack. The error names all that are missing.
+func (d *Deployment) Web() (Web, error) {
+	r := reader{deployment: d}
+	names := Web{Page: r.value(outputs.PageAddress), Group: r.value(outputs.WebGroupName)}
+	return names, errors.Join(r.problems...)
+}
+
 // reader reads outputs and collects what is missing.
 type reader struct {
 	deployment *Deployment

@@ -19,7 +19,9 @@ func web(changes map[string]string) map[string]string {
 	return variables
 }
 
-var login = map[string]string{"WEB_OIDC_ISSUER": "https://i", "WEB_OIDC_CLIENT_ID": "c", "WEB_OIDC_LOAD_BALANCER": "arn:lb"}
+var login = map[string]string{
+	"WEB_OIDC_ISSUER": "https://i", "WEB_OIDC_CLIENT_ID": "c", "WEB_OIDC_LOAD_BALANCER": "arn:lb",
+}
 
 func TestWebIsReadAsItWasWritten(t *testing.T) {
 	for name, changes := range map[string]map[string]string{
@@ -46,7 +48,7 @@ func TestWebRefuses(t *testing.T) {
 		"port in words":   {map[string]string{"WEB_PORT": "http"}, `WEB_PORT is "http"`},
 		"port zero":       {map[string]string{"WEB_PORT": "0"}, `WEB_PORT is "0"`},
 		"no access":       {map[string]string{"WEB_SALES": ""}, "WEB_SALES is not set"},
-		"unknown access":  {map[string]string{"WEB_SALES": "open"}, `WEB_SALES is "open": served and withheld are allowed`},
+		"unknown access":  {map[string]string{"WEB_SALES": "open"}, `WEB_SALES is "open": served and withheld`},
 		"hasty refresh":   {map[string]string{"WEB_REFRESH_SECONDS": "59"}, "WEB_REFRESH_SECONDS is 59"},
 		"rare refresh":    {map[string]string{"WEB_REFRESH_SECONDS": "3601"}, "WEB_REFRESH_SECONDS is 3601"},
 		"refresh in text": {map[string]string{"WEB_REFRESH_SECONDS": "5m"}, `WEB_REFRESH_SECONDS is "5m"`},
@@ -69,7 +71,8 @@ func TestWebRefuses(t *testing.T) {
 
 func TestWebNamesAllProblemsAtOnce(t *testing.T) {
 	_, err := Read[Web](nil)
-	for _, name := range []string{"WEB_PORT", "WEB_SALES", "WEB_REFRESH_SECONDS", "WEB_DRAIN_SECONDS", "DATABASE_HOST"} {
+	for _, name := range []string{"WEB_PORT", "WEB_SALES", "WEB_REFRESH_SECONDS", "WEB_DRAIN_SECONDS",
+		"DATABASE_HOST"} {
 		require.ErrorContains(t, err, name)
 	}
 }

@@ -93,7 +93,10 @@ func TestFiguresAgreeWithTheDatabaseToTheCent(t *testing.T) {
 					where, arguments = where+" AND TRIM(country) = ?", append(arguments, country)
 				}
 				report := figures.Report(filter)
-				of := map[string]map[string]string{"'all'": {}, "productLine": {}, "TRIM(country)": {}, "productCode": {}}
+				of := map[string]map[string]string{}
+				for _, by := range []string{"'all'", "productLine", "TRIM(country)", "productCode"} {
+					of[by] = map[string]string{}
+				}
 				if report.Orders > 0 {
 					of["'all'"]["all"] = words(report.Totals)
 				}
@@ -228,9 +231,10 @@ func TestTheDatabaseIsAskedOncePerInterval(t *testing.T) {
 		results []error
 		asked   []time.Duration
 	}{
-		"it answers":      {[]error{nil}, []time.Duration{0, 5 * time.Minute, 10 * time.Minute}},
-		"it fails":        {[]error{ErrTooSlow}, []time.Duration{0, 5 * time.Minute, 10 * time.Minute}},
-		"it is not there": {[]error{ErrUnreachable}, []time.Duration{0, 5 * time.Second, 15 * time.Second, 35 * time.Second}},
+		"it answers": {[]error{nil}, []time.Duration{0, 5 * time.Minute, 10 * time.Minute}},
+		"it fails":   {[]error{ErrTooSlow}, []time.Duration{0, 5 * time.Minute, 10 * time.Minute}},
+		"it is not there": {[]error{ErrUnreachable},
+			[]time.Duration{0, 5 * time.Second, 15 * time.Second, 35 * time.Second}},
 		"it comes back": {[]error{ErrUnreachable, ErrUnreachable, nil, ErrUnreachable},
 			[]time.Duration{0, 5 * time.Second, 15 * time.Second, 315 * time.Second, 320 * time.Second}},
 	} {

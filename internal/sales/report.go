@@ -57,8 +57,8 @@ const (
 	mostMonthly = 1860
 )
 
-// Point of the course of revenue: a day, a week from Monday on, a month or a year, or what of it is in the
-// period.
+// Point of the course of revenue: a day, a week from Monday on, a month or a year, or what of it is
+// in the period.
 type Point struct {
 	From, To Day
 	Totals

@@ -1,6 +1,6 @@
-// Package browser looks at the web tier's pages with a real browser: what a person sees must be what
-// the database holds, on a telephone and a desk, in light and dark, with a keyboard or a screen
-// reader. It knows nothing of AWS.
+// Package browser looks at the web tier's pages with a real browser: what a person sees must be
+// what the database holds, on a telephone and a desk, in light and dark, with a keyboard or a
+// screen reader. It knows nothing of AWS.
 package browser
 
 import (
@@ -198,7 +198,10 @@ func tableOf(id string, orders int) string {
 		[row.cells[0].textContent, row.cells[1].textContent, row.cells[%d].textContent])`, id, orders)
 }
 
-const cards = `Array.from(document.querySelectorAll(".cards .card")).map(card => card.querySelector(".value").textContent)`
+// texts of all elements that a selector finds.
+func texts(selector string) string {
+	return fmt.Sprintf(`Array.from(document.querySelectorAll(%q)).map(found => found.textContent)`, selector)
+}
 
 func TestThePageShowsWhatTheDatabaseHolds(t *testing.T) {
 	s := newShop(t)
@@ -207,11 +210,13 @@ func TestThePageShowsWhatTheDatabaseHolds(t *testing.T) {
 		query, from, to, where string
 		arguments              []any
 	}{
-		"all":             {"?period=all", "2003-01-01", "2005-12-31", "", nil},
-		"twelve months":   {"", "2004-06-01", "2005-05-31", "", nil},
-		"dates":           {"?from=2004-02-03&to=2004-03-04", "2004-02-03", "2004-03-04", "", nil},
-		"line, by months": {"?period=all&line=Classic+Cars", "2003-01-01", "2005-12-31", " AND p.productLine = ?", []any{"Classic Cars"}},
-		"country":         {"?period=all&country=France", "2003-01-01", "2005-12-31", " AND TRIM(c.country) = ?", []any{"France"}},
+		"all":           {"?period=all", "2003-01-01", "2005-12-31", "", nil},
+		"twelve months": {"", "2004-06-01", "2005-05-31", "", nil},
+		"dates":         {"?from=2004-02-03&to=2004-03-04", "2004-02-03", "2004-03-04", "", nil},
+		"line, by months": {"?period=all&line=Classic+Cars", "2003-01-01", "2005-12-31",
+			" AND p.productLine = ?", []any{"Classic Cars"}},
+		"country": {"?period=all&country=France", "2003-01-01", "2005-12-31",
+			" AND TRIM(c.country) = ?", []any{"France"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b.visit(t, s.address+"/sales"+c.query)
@@ -219,7 +224,7 @@ func TestThePageShowsWhatTheDatabaseHolds(t *testing.T) {
 			from := witness + c.where
 			head := s.rows(t, "SELECT "+sums+`, CONCAT('$', FORMAT(ROUND(SUM(quantityOrdered * priceEach) /
 				COUNT(DISTINCT o.orderNumber), 2), 2)), FORMAT(SUM(quantityOrdered), 0)`+from, arguments...)
-			assert.Equal(t, head[0], value[[]string](t, b, cards))
+			assert.Equal(t, head[0], value[[]string](t, b, texts(".cards .value")))
 			assert.Equal(t, s.rows(t, "SELECT productLine, "+sums+from+
 				" GROUP BY productLine ORDER BY SUM(quantityOrdered * priceEach) DESC", arguments...),
 				value[[][]string](t, b, tableOf("lines", 3)))
@@ -227,7 +232,8 @@ func TestThePageShowsWhatTheDatabaseHolds(t *testing.T) {
 				" GROUP BY place ORDER BY SUM(quantityOrdered * priceEach) DESC, place", arguments...),
 				value[[][]string](t, b, tableOf("countries", 3)))
 			assert.Equal(t, s.rows(t, "SELECT productName, "+sums+from+
-				" GROUP BY productCode, productName ORDER BY SUM(quantityOrdered * priceEach) DESC, productCode LIMIT 20",
+				" GROUP BY productCode, productName ORDER BY SUM(quantityOrdered * priceEach) DESC, productCode"+
+				" LIMIT 20",
 				arguments...), value[[][]string](t, b, tableOf("products", 3)))
 			if strings.Contains(c.query, "period=all") {
 				assert.Equal(t, s.rows(t, "SELECT DATE_FORMAT(MIN(orderDate), '%M %Y'), "+sums+from+
@@ -260,7 +266,7 @@ func TestFiltersAreUsedByKeyboard(t *testing.T) {
 	assert.Contains(t, value[string](t, b, `location.search`), "line=Motorcycles")
 	assert.Contains(t, value[string](t, b, `document.querySelector(".lead").textContent`), "Motorcycles")
 	assert.Equal(t, []string{"Motorcycles"},
-		value[[]string](t, b, `Array.from(document.querySelectorAll("#lines-table tbody th")).map(cell => cell.textContent)`))
+		value[[]string](t, b, texts("#lines-table tbody th")))
 	b.quiet(t)
 }
 
@@ -293,17 +299,14 @@ func TestSpikesAreMarkedWhereTheDefinitionFindsThem(t *testing.T) {
 	b := newTab(t)
 	_, err := s.pool.ExecContext(t.Context(), "USE "+classicmodels.Database)
 	require.NoError(t, err)
-	var wanted [][]string
-	for _, row := range s.rows(t, "SELECT DATE_FORMAT(orderDate, '%e %b %Y'), CONCAT('$', FORMAT(revenue, 2)), "+
-		"CONCAT('$', FORMAT(threshold, 2)) FROM ("+scripts.SpikeDays+") AS days WHERE spike = 1 ORDER BY orderDate") {
-		wanted = append(wanted, row)
-	}
+	wanted := s.rows(t, "SELECT DATE_FORMAT(orderDate, '%e %b %Y'), CONCAT('$', FORMAT(revenue, 2)), "+
+		"CONCAT('$', FORMAT(threshold, 2)) FROM ("+scripts.SpikeDays+") AS days WHERE spike = 1 ORDER BY orderDate")
 	require.NotEmpty(t, wanted)
 	b.visit(t, s.address+"/sales?period=all")
 	assert.Equal(t, wanted, value[[][]string](t, b, tableOf("spikes", 2)))
 	months := value[[]string](t, b, `Array.from(document.querySelectorAll("#revenue-table tbody tr"))
 		.filter(row => row.cells[4].textContent).map(row => row.cells[0].textContent)`)
-	marked := value[[]string](t, b, `Array.from(document.querySelectorAll(".unusual title")).map(title => title.textContent)`)
+	marked := value[[]string](t, b, texts(".unusual title"))
 	require.Len(t, marked, len(months))
 	for i, month := range months {
 		assert.Contains(t, marked[i], month)

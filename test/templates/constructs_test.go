@@ -622,7 +622,8 @@ func TestBuild_endsWithItsContext(t *testing.T) {
 	assert.Empty(t, entries)
 }
 
-// TestMetrics_areThoseOfTheServices: what no alarm watches is still shown, and a typo fails silently.
+// TestMetrics_areThoseOfTheServices: what no alarm watches is still shown, and a typo fails
+// silently.
 func TestMetrics_areThoseOfTheServices(t *testing.T) {
 	p := newParts()
 	balancer := loadbalancer.New(p.stack, "Balancer", p.balancer())

@@ -316,7 +316,8 @@ var knownMetrics = append([]string{
 	"AWS/DynamoDB/WriteThrottleEvents",
 	"AWS/ApplicationELB/HTTPCode_ELB_5XX_Count", "AWS/ApplicationELB/HTTPCode_Target_5XX_Count",
 	"AWS/ApplicationELB/HealthyHostCount", "AWS/ApplicationELB/RequestCount",
-	"AWS/ApplicationELB/RequestCountPerTarget", "AWS/ApplicationELB/TargetResponseTime", "AWS/ApplicationELB/UnHealthyHostCount",
+	"AWS/ApplicationELB/RequestCountPerTarget", "AWS/ApplicationELB/TargetResponseTime",
+	"AWS/ApplicationELB/UnHealthyHostCount",
 	"AWS/AutoScaling/GroupInServiceInstances", "AWS/EC2/CPUUtilization", "AWS/EC2/NetworkIn",
 	"AWS/EC2/NetworkOut",
 }, own()...)

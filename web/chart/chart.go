@@ -1,13 +1,13 @@
-// Package chart draws small charts as SVG for a page of HTML. What it draws takes all its looks from
-// the page's style sheet by class, so that a strict content security policy and dark mode hold for
-// it, and grows with the page in width while its text keeps its size: positions across are in per
-// cent, heights in pixels. It knows nothing of what is charted.
+// Package chart draws small charts as SVG for a page of HTML. What it draws takes all its looks
+// from the page's style sheet by class, so that a strict content security policy and dark mode hold
+// for it, and grows with the page in width while its text keeps its size: positions across are in
+// per cent, heights in pixels. It knows nothing of what is charted.
 //
 // Every chart has a name and a description, can be reached by keyboard, and tells each mark's value
 // where it is pointed at. The table of its values is the page's part.
 //
-// Classes: chart with columns or bars, grid, tick, minor (may be left out where there is little room), mark, unusual,
-// spot, track, label, value.
+// Classes: chart with columns or bars, grid, tick, minor (may be left out where there is little
+// room), mark, unusual, spot, track, label, value.
 package chart
 
 import (
@@ -88,7 +88,8 @@ func (c Chart) Columns(height int) template.HTML {
 		}
 		from := y(value)
 		w.put(`<rect class="%s" x="%s%%" y="%s" width="%s%%" height="%s" rx="2"><title>%s</title></rect>`, class,
-			percent(left), pixels(from), percent(slot*0.72), pixels(float64(ground)-from), html.EscapeString(mark.Words))
+			percent(left), pixels(from), percent(slot*0.72), pixels(float64(ground)-from),
+			html.EscapeString(mark.Words))
 		if mark.Unusual {
 			w.put(`<circle class="spot" cx="%s%%" cy="%s" r="%d"/>`, percent(centre), pixels(from-9), spotRadius)
 		}

@@ -43,7 +43,8 @@ func elements(t *testing.T, drawing string) map[string][]map[string]string {
 }
 
 func sample(values ...int64) Chart {
-	c := Chart{ID: "id", Title: "Revenue", Description: "What it shows.", Axis: func(v int64) string { return fmt.Sprint(v) }}
+	c := Chart{ID: "id", Title: "Revenue", Description: "What it shows.",
+		Axis: func(v int64) string { return fmt.Sprint(v) }}
 	for i, value := range values {
 		c.Marks = append(c.Marks, Mark{Label: fmt.Sprintf("L%d", i), Words: fmt.Sprintf("L%d is %d", i, value),
 			Value: value, Shown: fmt.Sprint(value), Unusual: value == 7})

@@ -121,8 +121,8 @@ wait:
 	defer cancel()
 	err := server.Shutdown(ending)
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = errors.Join(fmt.Errorf("requests were still under way %v after the end was asked for", s.Longest+time.Second),
-			server.Close())
+		err = fmt.Errorf("requests were still under way %v after the end was asked for", s.Longest+time.Second)
+		err = errors.Join(err, server.Close())
 	}
 	s.Logger.Info("ended", "seconds", time.Since(begin).Seconds())
 	return err

@@ -1,9 +1,9 @@
 // Package login verifies the header in which an Application Load Balancer says who has logged in. A
 // request that did not pass the balancer's login has none, or one that somebody else signed.
 //
-// Contract: "Authenticate users using an Application Load Balancer", Elastic Load Balancing's guide:
-// x-amzn-oidc-data is a JSON web token, ES256, its parts in base64 with padding. Its header, not its
-// claims, has the balancer's ARN (signer), iss, client and exp. The key of a kid is at
+// Contract: "Authenticate users using an Application Load Balancer", Elastic Load Balancing's
+// guide: x-amzn-oidc-data is a JSON web token, ES256, its parts in base64 with padding. Its header,
+// not its claims, has the balancer's ARN (signer), iss, client and exp. The key of a kid is at
 // https://public-keys.auth.elb.<region>.amazonaws.com/<kid>.
 package login
 
@@ -105,7 +105,8 @@ func (v *Verifier) checkHeader(fields map[string]any) error {
 		{"signer", v.options.LoadBalancer}, {"iss", v.options.Issuer}, {"client", v.options.ClientID},
 	} {
 		if fields[field.name] != field.want {
-			return fmt.Errorf("%s of the login is %.200q, not %q", field.name, fmt.Sprint(fields[field.name]), field.want)
+			return fmt.Errorf("%s of the login is %.200q, not %q", field.name, fmt.Sprint(fields[field.name]),
+				field.want)
 		}
 	}
 	expires, ok := fields["exp"].(float64)

@@ -44,7 +44,8 @@ func newSigner(t *testing.T) *signer {
 	return &signer{key: key,
 		header: map[string]any{"typ": "JWT", "kid": kid, "alg": "ES256", "iss": issuer, "client": client,
 			"signer": balancer, "exp": noon.Add(time.Minute).Unix()},
-		claims: map[string]any{"sub": "1", "email": "a@example.com", "exp": noon.Add(time.Minute).Unix(), "iss": issuer}}
+		claims: map[string]any{"sub": "1", "email": "a@example.com", "iss": issuer,
+			"exp": noon.Add(time.Minute).Unix()}}
 }
 
 // token as the balancer writes it: base64 with padding, and the padding signed.

@@ -167,19 +167,26 @@ func (s *Server) dashboard(w http.ResponseWriter, r *http.Request) {
 	html(w)
 	b := s.basis()
 	f, problems := readFilter(r.URL.Query(), b.figures)
-	status := http.StatusOK
 	if len(problems) > 0 {
-		status = http.StatusBadRequest
-	} else if made, known := s.cache.get(f, b); known {
-		made.write(w, r, status)
+		newSales(f, problems, b).write(w, r, http.StatusBadRequest)
 		return
 	}
-	made := newBody(render("sales.html", page{Title: "Sales", Section: "sales", basis: b,
-		Content: newDashboard(f, problems, b.figures)}))
-	if len(problems) == 0 {
-		s.cache.put(f, b, made)
+	made, known := s.cache.get(f, b)
+	if !known {
+		// All who ask for it at the same moment wait for one making.
+		shared, _, _ := s.making.Do(f.query(), func() (any, error) {
+			made := newSales(f, nil, b)
+			s.cache.put(f, b, made)
+			return made, nil
+		})
+		made = shared.(body)
 	}
-	made.write(w, r, status)
+	made.write(w, r, http.StatusOK)
+}
+
+func newSales(f filter, problems []string, b basis) body {
+	return newBody(render("sales.html", page{Title: "Sales", Section: "sales", basis: b,
+		Content: newDashboard(f, problems, b.figures)}))
 }
 
 func newDashboard(f filter, problems []string, figures *sales.Figures) dashboard {
@@ -284,7 +291,8 @@ func course(f filter, report sales.Report) figure {
 		}
 	}
 	name, _ := pointName(report.Step, best)
-	revenue.Description = fmt.Sprintf("%s in all, the most in the %s of %s with %s. Demand spikes of the whole shop: %d.",
+	revenue.Description = fmt.Sprintf(
+		"%s in all, the most in the %s of %s with %s. Demand spikes of the whole shop: %d.",
 		money(report.Revenue), report.Step, name, money(best.Revenue), len(report.Spikes))
 	orders.Description = fmt.Sprintf("%s orders in all.", count(report.Orders))
 	table.Charts = []template.HTML{revenue.Columns(190), orders.Columns(64)}

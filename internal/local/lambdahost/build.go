@@ -1,19 +1,13 @@
 package lambdahost
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 
-	"diecast/internal/local/installed"
-	"diecast/internal/local/process"
+	"diecast/internal/local/gobuild"
 )
 
 // bootstrap is the file that Lambda's OS-only runtimes start, and the handler's name with them.
@@ -56,44 +50,10 @@ func (h *Host) Build(ctx context.Context, source string) (executable string, err
 	if b.done {
 		return executable, nil
 	}
-	if err := compile(ctx, source, executable); err != nil {
-		return "", fmt.Errorf("compile %s: %w", source, err)
+	// The tag leaves out the net/rpc mode that only the retired go1.x runtime used.
+	if err := gobuild.Compile(ctx, source, executable, "lambda.norpc"); err != nil {
+		return "", err
 	}
 	b.done = true
 	return executable, nil
-}
-
-// Installed is the error, an installed.ErrNotInstalled, of a machine without the Go compiler, which
-// Build needs; nil where it is there.
-func Installed(context.Context) error {
-	_, err := findCompiler()
-	return err
-}
-
-func findCompiler() (string, error) {
-	compiler, err := exec.LookPath("go")
-	if err != nil {
-		return "", fmt.Errorf("the Go compiler, which builds the functions, is %w: %w", installed.ErrNotInstalled, err)
-	}
-	return compiler, nil
-}
-
-func compile(ctx context.Context, source, executable string) error {
-	compiler, err := findCompiler()
-	if err != nil {
-		return err
-	}
-	var output bytes.Buffer
-	err = process.Run(ctx, process.Command{
-		Path: compiler,
-		// Leaves out the net/rpc mode that only the retired go1.x runtime used.
-		Arguments: []string{"build", "-trimpath", "-buildvcs=false", "-mod=readonly", "-tags", "lambda.norpc", "-o",
-			executable, "."},
-		Dir: source, Output: &output,
-		Environment: append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOOS=", "GOARCH=", "PWD="+source),
-	})
-	if err != nil {
-		return fmt.Errorf("%w\n%s", err, strings.TrimSpace(output.String()))
-	}
-	return nil
 }

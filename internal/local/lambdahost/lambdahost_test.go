@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"diecast/internal/local/gobuild"
 	"diecast/internal/local/installed"
 	"diecast/internal/local/server/servertest"
 )
@@ -50,7 +51,7 @@ func run(m *testing.M) int {
 
 var compileSpecimen = sync.OnceValues(func() (string, error) {
 	executable := filepath.Join(folder, bootstrap)
-	return executable, compile(context.Background(), filepath.Join("testdata", "specimen"), executable)
+	return executable, gobuild.Compile(context.Background(), filepath.Join("testdata", "specimen"), executable)
 })
 
 // specimen is the compiled test function.
@@ -537,9 +538,7 @@ func TestBuild(t *testing.T) {
 }
 
 func TestBuild_needsTheGoCompiler(t *testing.T) {
-	require.NoError(t, Installed(t.Context()))
 	t.Setenv("PATH", t.TempDir())
-	require.ErrorIs(t, Installed(t.Context()), installed.ErrNotInstalled)
 	_, err := start(t).Build(t.Context(), filepath.Join("testdata", "specimen"))
 	require.ErrorIs(t, err, installed.ErrNotInstalled)
 	require.ErrorContains(t, err, "Go")

@@ -36,6 +36,9 @@ type Options struct {
 	ShortenBuffers time.Duration
 	// Progress is told each step as it begins. Default: nobody.
 	Progress func(step string)
+	// Told is one line for each thing that happens by itself while the platform is up, such as a
+	// server that is replaced; it is called from any goroutine. Default: nobody.
+	Told func(line string)
 }
 
 // Platform is a running platform.
@@ -70,7 +73,8 @@ func Start(ctx context.Context, options Options) (_ *Platform, err error) {
 		return nil, err
 	}
 	data := filepath.Join(options.Dir, "engines")
-	settings := provider.Options{Source: options.Source, Dir: data, ShortenBuffers: options.ShortenBuffers}
+	settings := provider.Options{Source: options.Source, Dir: data, ShortenBuffers: options.ShortenBuffers,
+		Told: options.Told}
 	here := assembly.Environment{Region: engine.Region, AccountID: engine.Account}
 	plan, err := assembled.Plan(here, provider.Check(ctx, settings))
 	if err != nil {
@@ -100,7 +104,7 @@ func Start(ctx context.Context, options Options) (_ *Platform, err error) {
 
 // create walks the plan in CloudFormation's order.
 func (p *Platform) create(ctx context.Context, progress func(string)) error {
-	progress("building the functions")
+	progress("building the functions and servers")
 	if err := p.made.Prepare(ctx, p.plan); err != nil {
 		return err
 	}

@@ -20,8 +20,8 @@ import (
 
 // providers make every type of resource that runs.
 var providers = []provider{
-	bucket, customResource, database, deliveryStream, eventSourceMapping, function, functionURL, job, secret, stream,
-	table,
+	bucket, customResource, database, deliveryStream, eventSourceMapping, function, functionURL, job, listener,
+	loadBalancer, secret, serverGroup, stream, table, targetGroup,
 }
 
 // together are checks of what resources can only do wrong with each other.

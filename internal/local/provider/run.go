@@ -23,6 +23,9 @@ type Options struct {
 	// ShortenBuffers caps the delivery streams' buffer intervals. Default 0: the template's
 	// intervals.
 	ShortenBuffers time.Duration
+	// Told is one line for each thing that happens by itself in a run that is up, such as a server
+	// that is replaced; it is called from any goroutine. Default: nobody.
+	Told func(line string)
 }
 
 // Run is where the resources of a plan are made, one after the other.

@@ -168,8 +168,12 @@ func edit(value any, path []step, c change) (any, error) {
 			return editMember(container, at.name, rest, c)
 		}
 	case []any:
-		if at.kind != member {
+		if at.kind == element || at.kind == tag {
 			return editElement(container, at, rest, c)
+		}
+	case string:
+		if at.kind == line {
+			return editText(container, at, rest, c)
 		}
 	}
 	return nil, fmt.Errorf("%s is not in %s", at, compact(value))
@@ -199,6 +203,22 @@ func editMember(object map[string]any, name string, rest []step, c change) (any,
 		object[name] = c.to
 	}
 	return object, nil
+}
+
+func editText(text string, at step, rest []step, c change) (any, error) {
+	edited, err := editElement(textLines(text), at, rest, c)
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	for _, one := range edited.([]any) {
+		text, isText := one.(string)
+		if !isText {
+			return nil, fmt.Errorf("a line of a text cannot be %s", compact(one))
+		}
+		lines = append(lines, text)
+	}
+	return strings.Join(lines, "\n"), nil
 }
 
 func editElement(list []any, at step, rest []step, c change) (any, error) {
@@ -279,10 +299,16 @@ func valueAt(value any, path []step) (any, bool) {
 			if at.kind == tag {
 				index = tagIndex(container, at.name)
 			}
-			if at.kind == member || index < 0 || index >= len(container) {
+			if at.kind == member || at.kind == line || index < 0 || index >= len(container) {
 				return nil, false
 			}
 			value = container[index]
+		case string:
+			lines := textLines(container)
+			if at.kind != line || at.index >= len(lines) {
+				return nil, false
+			}
+			value = lines[at.index]
 		default:
 			return nil, false
 		}

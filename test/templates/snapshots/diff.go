@@ -164,8 +164,11 @@ func diffValues(path []step, was, is any) []change {
 	}
 	if wasList, ok := was.([]any); ok {
 		if isList, ok := is.([]any); ok {
-			return diffLists(path, wasList, isList)
+			return diffLists(path, element, wasList, isList)
 		}
+	}
+	if changes := diffTexts(path, was, is); len(changes) > 0 {
+		return changes
 	}
 	return []change{{op: changed, path: path, from: was, to: is}}
 }
@@ -204,10 +207,39 @@ func intrinsic(object map[string]any) bool {
 	return false
 }
 
+// diffTexts goes into the lines of texts, such as an instance's boot script. It
+// is empty where they are no texts of several lines, or have no line in common.
+func diffTexts(path []step, was, is any) []change {
+	wasText, isText := several(was), several(is)
+	if len(wasText) == 0 || len(isText) == 0 {
+		return nil
+	}
+	if kept, _ := commonSubsequence(wasText, isText); !slices.Contains(kept, true) {
+		return nil
+	}
+	return diffLists(path, line, wasText, isText)
+}
+
+// several are the lines of a text that has more than one.
+func several(value any) []any {
+	text, _ := value.(string)
+	if !strings.Contains(text, "\n") {
+		return nil
+	}
+	return textLines(text)
+}
+
+func textLines(text string) (lines []any) {
+	for _, one := range strings.Split(text, "\n") {
+		lines = append(lines, one)
+	}
+	return lines
+}
+
 // diffLists goes into the elements of lists of one length. Between lists of
 // different lengths whole elements come and go: first all removals, from the end,
 // then all additions, so that each index holds when its turn comes.
-func diffLists(path []step, was, is []any) []change {
+func diffLists(path []step, kind stepKind, was, is []any) []change {
 	wasTags, wasKeys := tags(was)
 	isTags, isKeys := tags(is)
 	// Apply adds a tag where its key sorts; any order will do where none comes or goes.
@@ -218,20 +250,20 @@ func diffLists(path []step, was, is []any) []change {
 	var changes []change
 	if len(was) == len(is) {
 		for i := range was {
-			changes = append(changes, diffValues(below(path, step{kind: element, index: i}), was[i], is[i])...)
+			changes = append(changes, diffValues(below(path, step{kind: kind, index: i}), was[i], is[i])...)
 		}
 		return changes
 	}
 	keptWas, keptIs := commonSubsequence(was, is)
 	for i := len(was) - 1; i >= 0; i-- {
 		if !keptWas[i] {
-			at := below(path, step{kind: element, index: i})
+			at := below(path, step{kind: kind, index: i})
 			changes = append(changes, change{op: removed, path: at, from: was[i]})
 		}
 	}
 	for i := range is {
 		if !keptIs[i] {
-			at := below(path, step{kind: element, index: i})
+			at := below(path, step{kind: kind, index: i})
 			changes = append(changes, change{op: added, path: at, to: is[i]})
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -85,6 +87,23 @@ func TestDiff_anAsteriskStandsOnlyForEveryEntry(t *testing.T) {
 	assert.NotContains(t, Diff(was, parse(t, `{"R":{"A":{"v":3},"B":{"v":1},"C":{"v":1},"D":{"v":2}}}`)), "R.*", "one")
 }
 
+func TestDiff_ofATextIsOfItsLines(t *testing.T) {
+	was := parse(t, `{"R":{"A":{"script":"one\ntwo\nthree\n","other":"a\nb"}}}`)
+	is := parse(t, `{"R":{"A":{"script":"one\nthree\nfour\nfive\n","other":"c\nd"}}}`)
+	text := Diff(was, is)
+	assert.Equal(t, `~ R.A
+    ~ other: "a\nb" -> "c\nd"
+    - script[line 2]: "two"
+    + script[line 3]: "four"
+    + script[line 4]: "five"
+`, text)
+	got, err := Apply(was, text)
+	require.NoError(t, err)
+	assert.Equal(t, is, got)
+	same := Diff(was, parse(t, `{"R":{"A":{"script":"one\n2\nthree\n","other":"a\nb"}}}`))
+	assert.Equal(t, "~ R.A\n    ~ script[line 2]: \"two\" -> \"2\"\n", same)
+}
+
 func TestApply_leavesWhatItStartsFrom(t *testing.T) {
 	start := parse(t, before)
 	_, err := Apply(start, difference)
@@ -124,6 +143,13 @@ func TestApply_refusesWhatDoesNotFit(t *testing.T) {
 		"broken tag":              {`- Resources.A[Key=x: 1`, "no tag"},
 		"broken index":            {`- Resources.A[x]: 1`, "no index"},
 		"negative index":          {`- Resources.A[-1]: 1`, "no index"},
+		"broken line":             {`- Description[line x]: "a"`, "no index"},
+		"line before the first":   {`- Description[line 0]: "a"`, "no index"},
+		"a line too far":          {`- Description[line 2]: "a"`, "is not there"},
+		"a line of an object":     {`- Resources[line 1]: "a"`, "is not in"},
+		"a line of a list":        {`- Resources.A.Properties.list[line 1]: 1`, "is not in"},
+		"an element of a text":    {`- Description[0]: "o"`, "is not in"},
+		"a line that is no text":  {`~ Description[line 1]: "old" -> 1`, "cannot be 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Apply(parse(t, before), test.line)
@@ -194,7 +220,7 @@ func name(r *rand.Rand) string {
 func value(r *rand.Rand, depth int) any {
 	switch kind := r.IntN(9); {
 	case depth == 0 || kind < 3:
-		all := []any{nil, true, 1.0, 2.5, "", "text -> text", "a: b", "<&>", map[string]any{}, []any{}}
+		all := []any{nil, true, 1.0, 2.5, "", "text -> text", "a: b", "<&>", "a\nb\nc", "a\n\nc\n", "\n", map[string]any{}, []any{}}
 		return all[r.IntN(len(all))]
 	case kind < 6:
 		object := map[string]any{}
@@ -247,6 +273,11 @@ func mutated(r *rand.Rand, v any) any {
 			}
 		}
 		return copied
+	case string:
+		lines := strings.Split(v, "\n")
+		if at := r.IntN(len(lines)); len(lines) > 1 && r.IntN(2) == 0 {
+			return strings.Join(slices.Replace(lines, at, at+r.IntN(2), fmt.Sprint(r.IntN(9))), "\n")
+		}
 	case float64:
 		// The same change in several places.
 		return v + 1

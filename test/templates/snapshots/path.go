@@ -25,7 +25,11 @@ const (
 	element
 	// tag is the element with that Key in a list of tags: [Key=name]
 	tag
+	// line is a line of a text, counted from 1: [line 3]
+	line
 )
+
+const linePrefix = "line "
 
 // plain are names that stand in a path as they are; others are quoted.
 var plain = regexp.MustCompile(`^[A-Za-z0-9_/-]+(:+[A-Za-z0-9_/-]+)*`)
@@ -36,6 +40,8 @@ func (s step) String() string {
 		return fmt.Sprintf("[%d]", s.index)
 	case tag:
 		return "[Key=" + quoted(s.name) + "]"
+	case line:
+		return fmt.Sprintf("[%s%d]", linePrefix, s.index+1)
 	}
 	return "." + quoted(s.name)
 }
@@ -68,11 +74,17 @@ func parsePath(text string) (steps []step, rest string, err error) {
 			steps, text = append(steps, step{kind: tag, name: name}), after[1:]
 		case strings.HasPrefix(text, "["):
 			number, after, _ := strings.Cut(text[1:], "]")
-			index, err := strconv.Atoi(number)
-			if err != nil || index < 0 {
+			s := step{kind: element}
+			if lineNumber, isLine := strings.CutPrefix(number, linePrefix); isLine {
+				s.kind, number = line, lineNumber
+			}
+			if s.index, err = strconv.Atoi(number); s.kind == line {
+				s.index--
+			}
+			if err != nil || s.index < 0 {
 				return nil, "", fmt.Errorf("no index at %q", text)
 			}
-			steps, text = append(steps, step{kind: element, index: index}), after
+			steps, text = append(steps, s), after
 		case first || strings.HasPrefix(text, "."):
 			name, after, err := parseName(strings.TrimPrefix(text, "."))
 			if err != nil {

@@ -1,0 +1,92 @@
+package fleet
+
+import (
+	"crypto/rand"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"diecast/internal/local/process"
+)
+
+// metadata is one instance's metadata service, version 2 only (EC2 user guide, "Use the Instance
+// Metadata Service"): it tells the instance's id and zone to who has asked for a token first.
+type metadata struct {
+	server   *http.Server
+	listener net.Listener
+	served   chan struct{}
+
+	mutex sync.Mutex
+	// tokens and when they end.
+	tokens map[string]time.Time
+}
+
+const (
+	tokenHeader = "X-aws-ec2-metadata-token"
+	lifeHeader  = "X-aws-ec2-metadata-token-ttl-seconds"
+	// longestLife of a token, in seconds.
+	longestLife = 21_600
+)
+
+func startMetadata(id, zone, region string) (*metadata, error) {
+	listener, err := net.Listen("tcp", net.JoinHostPort(process.Loopback, "0"))
+	if err != nil {
+		return nil, err
+	}
+	m := &metadata{listener: listener, served: make(chan struct{}), tokens: map[string]time.Time{}}
+	routes := http.NewServeMux()
+	routes.HandleFunc("PUT /latest/api/token", m.token)
+	for path, value := range map[string]string{
+		"instance-id": id, "placement/availability-zone": zone, "placement/region": region,
+	} {
+		routes.HandleFunc("GET /latest/meta-data/"+path, m.guarded(value))
+	}
+	m.server = &http.Server{Handler: routes, ReadHeaderTimeout: 10 * time.Second}
+	go func() {
+		defer close(m.served)
+		_ = m.server.Serve(listener) // ends when it is closed
+	}()
+	return m, nil
+}
+
+func (m *metadata) endpoint() string { return "http://" + m.listener.Addr().String() }
+
+func (m *metadata) token(w http.ResponseWriter, r *http.Request) {
+	life, err := strconv.Atoi(r.Header.Get(lifeHeader))
+	if err != nil || life < 1 || life > longestLife {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	token := rand.Text()
+	m.mutex.Lock()
+	m.tokens[token] = time.Now().Add(time.Duration(life) * time.Second)
+	m.mutex.Unlock()
+	w.Header().Set(lifeHeader, strconv.Itoa(life))
+	_, _ = io.WriteString(w, token) // the caller has hung up
+}
+
+func (m *metadata) guarded(value string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		m.mutex.Lock()
+		end, known := m.tokens[r.Header.Get(tokenHeader)]
+		m.mutex.Unlock()
+		if !known || time.Now().After(end) {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		_, _ = io.WriteString(w, value) // the caller has hung up
+	}
+}
+
+func (m *metadata) stop() error {
+	err := m.server.Close()
+	<-m.served
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}

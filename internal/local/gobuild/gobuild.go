@@ -1,0 +1,51 @@
+// Package gobuild compiles the platform's own Go commands for this machine, the way that the
+// deployed ones are compiled. It knows nothing of who runs them.
+package gobuild
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+
+	"diecast/internal/local/installed"
+	"diecast/internal/local/process"
+)
+
+// Installed is the error, an installed.ErrNotInstalled, of a machine without the Go compiler; nil
+// where it is there.
+func Installed(context.Context) error {
+	_, err := find()
+	return err
+}
+
+func find() (string, error) {
+	compiler, err := exec.LookPath("go")
+	if err != nil {
+		return "", fmt.Errorf("the Go compiler, which builds the platform's programs, is %w: %w",
+			installed.ErrNotInstalled, err)
+	}
+	return compiler, nil
+}
+
+// Compile builds the command in a folder as this file. The error carries the compiler's own words.
+func Compile(ctx context.Context, source, executable string, tags ...string) error {
+	compiler, err := find()
+	if err != nil {
+		return err
+	}
+	var output bytes.Buffer
+	err = process.Run(ctx, process.Command{
+		Path: compiler,
+		Arguments: []string{"build", "-trimpath", "-buildvcs=false", "-mod=readonly", "-tags", strings.Join(tags, ","),
+			"-o", executable, "."},
+		Dir: source, Output: &output,
+		Environment: append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOOS=", "GOARCH=", "PWD="+source),
+	})
+	if err != nil {
+		return fmt.Errorf("compile %s: %w\n%s", source, err, strings.TrimSpace(output.String()))
+	}
+	return nil
+}

@@ -1,0 +1,180 @@
+package platform
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"diecast/internal/deployment/outputs"
+	"diecast/internal/load"
+	"diecast/internal/local/demonstration"
+)
+
+// Two servers, one in each zone, show the shop's sales behind the page's address; one that dies and
+// a roll cost those who read the pages nothing.
+func TestPagesGoOnWhateverBecomesOfTheirServers(t *testing.T) {
+	running := start(t, synthesized)
+	address := output(t, running, outputs.PageAddress)
+	require.Regexp(t, `^http://127\.0\.0\.1:\d+$`, address)
+	before, err := demonstration.Pages(t.Context(), address)
+	require.NoError(t, err)
+	require.Len(t, before.Servers, 2)
+	assert.Equal(t, []string{"us-east-1a", "us-east-1b"}, zones(t, running))
+	assert.Equal(t, 7, before.Lines, "the shop's product lines")
+
+	t.Run("killing one", func(t *testing.T) {
+		pids := named(t, "web")
+		require.Len(t, pids, 2)
+		report := loaded(t, address, func() {
+			require.NoError(t, syscall.Kill(pids[0], syscall.SIGKILL))
+			untilServers(t, address, func(servers []string) bool {
+				return len(servers) == 2 && (servers[0] != before.Servers[0] || servers[1] != before.Servers[1])
+			})
+		})
+		assert.Equal(t, report.Requests, report.Succeeded, "%v %v", report.Statuses, report.Errors)
+		assert.Equal(t, []string{"us-east-1a", "us-east-1b"}, zones(t, running))
+	})
+	t.Run("rolling all", func(t *testing.T) {
+		groups, err := running.deployed.AutoScaling(t.Context())
+		require.NoError(t, err)
+		group := output(t, running, outputs.WebGroupName)
+		killed, err := demonstration.Pages(t.Context(), address)
+		require.NoError(t, err)
+		report := loaded(t, address, func() {
+			started, err := groups.StartInstanceRefresh(t.Context(),
+				&autoscaling.StartInstanceRefreshInput{AutoScalingGroupName: &group})
+			require.NoError(t, err)
+			require.Eventually(t, func() bool {
+				told, err := groups.DescribeInstanceRefreshes(t.Context(), &autoscaling.DescribeInstanceRefreshesInput{
+					AutoScalingGroupName: &group, InstanceRefreshIds: []string{*started.InstanceRefreshId}})
+				require.NoError(t, err)
+				require.NotEqual(t, types.InstanceRefreshStatusFailed, told.InstanceRefreshes[0].Status)
+				return told.InstanceRefreshes[0].Status == types.InstanceRefreshStatusSuccessful
+			}, 2*time.Minute, 100*time.Millisecond)
+		})
+		assert.Equal(t, report.Requests, report.Succeeded, "%v %v", report.Statuses, report.Errors)
+		after, err := demonstration.Pages(t.Context(), address)
+		require.NoError(t, err)
+		require.Len(t, after.Servers, 2)
+		for _, server := range killed.Servers {
+			assert.NotContains(t, after.Servers, server)
+		}
+		assert.Equal(t, killed.Revenue, after.Revenue)
+	})
+}
+
+// For each type of the web tier, one property is changed in the template alone, and the behaviour
+// changes with it.
+func TestTemplatesRule_web(t *testing.T) {
+	edited := changed(t, map[string]func(map[string]any){
+		"Web": func(resources map[string]any) {
+			properties(t, resources, "AWS::AutoScaling::AutoScalingGroup", "Fleet")["MinSize"] = "3"
+			balancer := properties(t, resources, "AWS::ElasticLoadBalancingV2::LoadBalancer", "LoadBalancer")
+			for _, one := range balancer["LoadBalancerAttributes"].([]any) {
+				if attribute := one.(map[string]any); attribute["Key"] == "idle_timeout.timeout_seconds" {
+					attribute["Value"] = "1"
+				}
+			}
+			targets := properties(t, resources, "AWS::ElasticLoadBalancingV2::TargetGroup", "LoadBalancer")
+			targets["HealthCheckPath"], targets["Matcher"] = "/nowhere", map[string]any{"HttpCode": "404"}
+			listener := properties(t, resources, "AWS::ElasticLoadBalancingV2::Listener", "LoadBalancer")
+			listener["DefaultActions"] = []any{map[string]any{"Type": "redirect", "RedirectConfig": map[string]any{
+				"StatusCode": "HTTP_302", "Host": "elsewhere.example", "Port": "8080"}}}
+		},
+	})
+	running := start(t, edited) // the servers are healthy: the other path answers with the other status
+	assert.Equal(t, []string{"us-east-1a", "us-east-1b", "us-east-1a"}, zones(t, running))
+	address := output(t, running, outputs.PageAddress)
+	client := &http.Client{Timeout: 10 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	response, err := client.Get(address + "/sales")
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	assert.Equal(t, "http://elsewhere.example:8080/sales", response.Header.Get("Location"))
+
+	silent, err := net.Dial("tcp", strings.TrimPrefix(address, "http://"))
+	require.NoError(t, err)
+	defer silent.Close()
+	require.NoError(t, silent.SetReadDeadline(time.Now().Add(20*time.Second)))
+	_, err = silent.Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.EOF, "the balancer hangs up on who says nothing for a second")
+}
+
+// zones of the servers, in their order.
+func zones(t *testing.T, running started) []string {
+	t.Helper()
+	groups, err := running.deployed.AutoScaling(t.Context())
+	require.NoError(t, err)
+	told, err := groups.DescribeAutoScalingGroups(t.Context(), &autoscaling.DescribeAutoScalingGroupsInput{
+		AutoScalingGroupNames: []string{output(t, running, outputs.WebGroupName)}})
+	require.NoError(t, err)
+	require.Len(t, told.AutoScalingGroups, 1)
+	var all []string
+	for _, instance := range told.AutoScalingGroups[0].Instances {
+		all = append(all, aws.ToString(instance.AvailabilityZone))
+	}
+	return all
+}
+
+// named are this process's descendants of a program.
+func named(t *testing.T, program string) []int {
+	t.Helper()
+	var all []int
+	for _, pid := range descendants(t, os.Getpid()) {
+		name, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "comm"))
+		if err == nil && strings.TrimSpace(string(name)) == program {
+			all = append(all, pid)
+		}
+	}
+	return all
+}
+
+// untilServers waits until the pages are answered by other servers.
+func untilServers(t *testing.T, address string, reached func(servers []string) bool) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		pages, err := demonstration.Pages(t.Context(), address)
+		return err == nil && reached(pages.Servers)
+	}, time.Minute, 100*time.Millisecond)
+}
+
+// loaded does something while the dashboard is asked for at a constant rate.
+func loaded(t *testing.T, address string, work func()) load.Report {
+	t.Helper()
+	target, err := url.Parse(address + "/sales")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	reports, under := make(chan load.Report, 1), make(chan struct{})
+	var once sync.Once
+	go func() {
+		report, err := load.Run(ctx, load.Options{Targets: []*url.URL{target}, Rate: 50, Duration: 5 * time.Minute,
+			Progress: func(answered int) {
+				if answered > 20 {
+					once.Do(func() { close(under) })
+				}
+			}})
+		assert.NoError(t, err)
+		reports <- report
+	}()
+	<-under
+	work()
+	cancel()
+	return <-reports
+}
