@@ -51,7 +51,8 @@ type Props struct {
 	// DroppedAdvice ends the description of that alarm: what to look at first. Default: the
 	// function's log.
 	DroppedAdvice string
-	// AlarmTopic hears of a consumer that falls behind or drops records. Default nil: only the console shows it.
+	// AlarmTopic hears of a consumer that falls behind or drops records. Default nil: only the
+	// console shows it.
 	AlarmTopic awssns.ITopic
 }
 

@@ -22,7 +22,8 @@ import (
 
 // The limits of an event. Sizes in characters count Unicode code points.
 const (
-	// MaxBytes bounds one event. Kinesis takes 1,000 KiB; an event of the course has about 0.4 KB.
+	// MaxBytes bounds one event. Kinesis takes quotas.KinesisRecord; an event of the course has
+	// about 0.4 KB.
 	MaxBytes = 64 << 10
 	// MaxDepth bounds the nesting, unknown fields included.
 	MaxDepth = 16

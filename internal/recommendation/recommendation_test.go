@@ -2,7 +2,9 @@ package recommendation_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -52,6 +54,43 @@ func TestEncodeWritesOneLineThatKeepsTheEventsSpelling(t *testing.T) {
 	decoded, err := recommendation.Decode(line)
 	require.NoError(t, err)
 	assert.Equal(t, original, decoded)
+}
+
+func TestMeasuresHaveSevenSignificantDigits(t *testing.T) {
+	for value, written := range map[float64]string{
+		0.123456789: "0.1234568", 0.12345674: "0.1234567", 1 - 0.9: "0.1", -0.98765432109: "-0.9876543", 0: "0",
+		1 - 0.99999988079071: "1.192093e-7", 12345678: "12345680", 93: "93", 1: "1",
+		math.MaxFloat64: "1.797693e+308", math.SmallestNonzeroFloat64: "5e-324",
+	} {
+		wanted := record(t)
+		wanted.Items = []recommendation.Item{{ID: "C", Score: value}}
+		wanted.Similar = []recommendation.Similar{{ProductCode: "A",
+			Items: []recommendation.Neighbour{{ID: "C", Distance: value}}}}
+		line := string(wanted.Encode())
+		item, neighbour := `{"id":"C","score":`+written+`}`, `{"id":"C","distance":`+written+`}`
+		assert.Contains(t, line, item)
+		assert.Contains(t, line, neighbour)
+		for _, alone := range []struct {
+			value any
+			text  string
+		}{{wanted.Items[0], item}, {wanted.Similar[0].Items[0], neighbour}} {
+			text, err := json.Marshal(alone.value)
+			require.NoError(t, err)
+			assert.Equal(t, alone.text, string(text))
+		}
+		decoded, err := recommendation.Decode([]byte(line))
+		require.NoError(t, err)
+		assert.Equal(t, line, string(decoded.Encode()))
+	}
+	_, err := json.Marshal(recommendation.Item{ID: "C", Score: math.NaN()})
+	require.ErrorContains(t, err, "the score of product C is NaN")
+}
+
+func TestMeasuresThatWereWrittenWithMoreDigitsAreRounded(t *testing.T) {
+	line := strings.Replace(string(record(t).Encode()), `"score":0.5`, `"score":0.50000001234`, 1)
+	decoded, err := recommendation.Decode([]byte(line))
+	require.NoError(t, err)
+	assert.Equal(t, record(t), decoded)
 }
 
 func TestMostPopularLeavesOutTheCart(t *testing.T) {

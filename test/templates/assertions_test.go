@@ -227,7 +227,7 @@ func TestStreaming_anEventThatIsDroppedAlarms(t *testing.T) {
 
 func TestStreaming_deliveryStreamFollowsTheContract(t *testing.T) {
 	streaming := synth(t, "profile=lean", "streaming.bufferSeconds=70", "streaming.bufferMiB=7",
-		"streaming.processorBufferMiB=0.7", "streaming.processorBufferSeconds=30").templates["Streaming"]
+		"streaming.processorBufferMiB=0.25", "streaming.processorBufferSeconds=30").templates["Streaming"]
 	stream := one(t, streaming, "AWS::KinesisFirehose::DeliveryStream")
 	s3 := stream.Properties["ExtendedS3DestinationConfiguration"].(map[string]any)
 	const byHour = "year=!{timestamp:yyyy}/month=!{timestamp:MM}/day=!{timestamp:dd}/hour=!{timestamp:HH}/"
@@ -243,7 +243,7 @@ func TestStreaming_deliveryStreamFollowsTheContract(t *testing.T) {
 		entry := parameter.(map[string]any)
 		parameters[entry["ParameterName"].(string)] = entry["ParameterValue"]
 	}
-	assert.Equal(t, "0.7", parameters["BufferSizeInMBs"])
+	assert.Equal(t, "0.25", parameters["BufferSizeInMBs"])
 	assert.Equal(t, "30", parameters["BufferIntervalInSeconds"])
 	assert.Equal(t, "3", parameters["NumberOfRetries"])
 	assert.Contains(t, string(compact(parameters["LambdaArn"])), "Transform")

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/aggregation/aggregationtest"
+	"diecast/internal/quotas"
 )
 
 func TestEventHasTheDocumentedShape(t *testing.T) {
@@ -348,7 +349,7 @@ func TestTheStatedFlagShortensIntervals(t *testing.T) {
 
 func TestALineOfTheErrorOutputHoldsTheLargestRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		largest := strings.Repeat("x", 1000<<10)
+		largest := strings.Repeat("x", quotas.KinesisRecord)
 		f, _ := pump(t, config(), func(context.Context, int, event) (any, string, error) {
 			return "", "Unhandled",
 				nil

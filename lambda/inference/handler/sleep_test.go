@@ -47,7 +47,8 @@ func (p *platform) questions(t *testing.T) map[string]func() bool {
 	customers := `[{"city":"Nantes","country":"France","creditlimit":1}]`
 	return map[string]func() bool{
 		"a batch": func() bool {
-			answer, err := p.ask(t, inference.BatchRequest{Limit: 5, Events: []inference.BatchEvent{event(100, nil, nil)}})
+			request := inference.BatchRequest{Limit: 5, Events: []inference.BatchEvent{event(100, nil, nil)}}
+			answer, err := p.ask(t, request)
 			return assert.NoError(t, err) && !answer.Results[0].Degraded
 		},
 		// The model has no towers, which only the store's answer tells.
