@@ -30,8 +30,8 @@ type UserEmbedding struct {
 }
 
 // ReadItems reads product embeddings: CSV (RFC 4180) with the header id,embedding, the vector as
-// text in brackets with commas between its numbers, as pgvector reads it; a byte order mark is passed
-// over. The error is an *Error
+// text in brackets with commas between its numbers, as pgvector reads it. A byte order mark is
+// passed over. The error is an *Error
 // with file, line and reason of every refused line: a number that is not finite, a wrong dimension,
 // a code that is doubled or malformed, a file that ends within a line.
 func ReadItems(reader io.Reader, file string) ([]ItemEmbedding, error) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"diecast/internal/aggregation/aggregationtest"
 	"diecast/internal/metrics"
 	"diecast/internal/recommendation"
+	"diecast/lambda/internal/tolerant/toleranttest"
 )
 
 const streamARN = "arn:aws:kinesis:us-east-1:123456789012:stream/activity"
@@ -271,6 +273,72 @@ func TestOddRecordsDoNotFailTheirNeighbours(t *testing.T) {
 			assert.Contains(t, handler.metrics.String(), `"events_in":3`)
 		}
 	}
+}
+
+// Any number of odd records, odd in any part and way: the others are delivered as if those were not
+// there, and nothing is tried again.
+func TestTheOthersAreDeliveredAsIfOddRecordsWereNotThere(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	for range 300 {
+		var payloads []string
+		for i := range 1 + random.IntN(8) {
+			payloads = append(payloads, payload(fmt.Sprintf("session-%d", i), i))
+		}
+		whole := batch(payloads...)
+		var alone puts
+		_, err := newHandler(recommending(answers), alone.put).Handle(t.Context(), whole)
+		require.NoError(t, err)
+		text, err := json.Marshal(whole)
+		require.NoError(t, err)
+		var document struct{ Records []any }
+		require.NoError(t, json.Unmarshal(text, &document))
+		good := map[string]bool{}
+		for i := range document.Records {
+			if random.IntN(2) == 0 {
+				document.Records[i] = toleranttest.Odd(random, document.Records[i])
+			} else {
+				good[fmt.Sprintf("session-%d", i)] = true
+			}
+		}
+		text, err = json.Marshal(document)
+		require.NoError(t, err)
+		var odd Batch
+		require.NoError(t, json.Unmarshal(text, &odd))
+		var table puts
+		handler := newHandler(recommending(answers), table.put)
+		response, err := handler.Handle(t.Context(), odd)
+		require.NoError(t, err)
+		require.Empty(t, failures(response))
+		for session := range good {
+			require.Equal(t, alone.items[session], table.items[session], "%.2000s", text)
+		}
+		require.Contains(t, handler.metrics.String(), fmt.Sprintf(`"events_in":%d`, len(payloads)))
+	}
+}
+
+func FuzzHandle(f *testing.F) {
+	for _, seed := range []Batch{batch(payload("a", 1), "{", payload("b", 2)), batch(),
+		batch(string(aggregationtest.Aggregate("k", []byte(payload("a", 1)), []byte("[]"))))} {
+		wire, err := json.Marshal(seed)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(wire)
+	}
+	f.Fuzz(func(t *testing.T, wire []byte) {
+		var read Batch
+		if json.Unmarshal(wire, &read) != nil {
+			return
+		}
+		var table puts
+		response, err := newHandler(recommending(answers), table.put).Handle(t.Context(), read)
+		require.NoError(t, err)
+		require.Empty(t, failures(response), "what is odd is never tried again")
+		for _, item := range table.items {
+			_, err := recommendation.Decode([]byte(item["record"].(*types.AttributeValueMemberS).Value))
+			require.NoError(t, err)
+		}
+	})
 }
 
 func TestFailureOfTheRecommenderIsRetriedFromTheFirstGoodEvent(t *testing.T) {

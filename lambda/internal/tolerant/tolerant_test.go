@@ -78,3 +78,29 @@ func TestWholeNumbersComeInSeveralSpellings(t *testing.T) {
 		require.Error(t, json.Unmarshal([]byte(text), &whole), text)
 	}
 }
+
+func TestATextThatIsNoneIsEmpty(t *testing.T) {
+	for text, want := range map[string]tolerant.Text{
+		`"a\u00e9"`: "aé", `""`: "", `null`: "", `5`: "", `{"a":"b"}`: "", `["a"]`: "", `true`: "",
+	} {
+		var read struct {
+			First tolerant.Text `json:"first"`
+			Next  int           `json:"next"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(`{"first":`+text+`,"next":7}`), &read), text)
+		assert.Equal(t, want, read.First, text)
+		assert.Equal(t, 7, read.Next, "what follows is read")
+	}
+}
+
+func TestAValueWithinAValueLeavesWhatFollowsAlone(t *testing.T) {
+	var read tolerant.Value[struct {
+		Whole tolerant.Value[tolerant.Whole] `json:"whole"`
+		ID    string                         `json:"id"`
+	}]
+	require.NoError(t, json.Unmarshal([]byte(`{"whole":"many","id":"kept"}`), &read))
+	require.NoError(t, read.Err)
+	require.Error(t, read.Read.Whole.Err)
+	assert.NotContains(t, read.Read.Whole.Err.Error(), "many")
+	assert.Equal(t, "kept", read.Read.ID)
+}

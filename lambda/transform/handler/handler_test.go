@@ -21,6 +21,7 @@ import (
 	"diecast/internal/metrics"
 	"diecast/internal/recommendation"
 	"diecast/lambda/internal/tolerant"
+	"diecast/lambda/internal/tolerant/toleranttest"
 )
 
 const streamARN = "arn:aws:kinesis:us-east-1:123456789012:stream/activity"
@@ -181,7 +182,7 @@ func TestIdentityComesFromTheStream(t *testing.T) {
 
 func TestIdentityHoldsThePlaceWithinAnAggregate(t *testing.T) {
 	request := batch(good(1, 0))
-	request.Records[0].Read.Source.Subsequence = 3
+	request.Records[0].Read.Source.Subsequence.Read = 3
 	response, err := newHandler(answers(0)).Handle(t.Context(), request)
 	require.NoError(t, err)
 	data, err := base64.StdEncoding.DecodeString(response.Records[0].Data)
@@ -247,6 +248,115 @@ func TestOddRecordsDoNotFailTheirNeighbours(t *testing.T) {
 			assert.Contains(t, handler.metrics.String(), `"events_in":3`)
 		}
 	}
+}
+
+// document is a value as the wire has it, its records apart.
+func document(t *testing.T, value any) (whole map[string]any, records []any) {
+	t.Helper()
+	text, err := json.Marshal(value)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(text, &whole))
+	return whole, whole["records"].([]any)
+}
+
+// Any number of odd records, odd in any part and way: the others are answered as if those were not
+// there.
+func TestTheOthersAreAnsweredAsIfOddRecordsWereNotThere(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	for range 300 {
+		var payloads []string
+		for i := range 1 + random.IntN(8) {
+			payloads = append(payloads, good(i, random.IntN(4)))
+		}
+		request := batch(payloads...)
+		whole, records := document(t, request)
+		expected := map[string]ResponseRecord{}
+		alone, err := newHandler(answers(2)).Handle(t.Context(), request)
+		require.NoError(t, err)
+		for i, record := range alone.Records {
+			if random.IntN(2) == 0 {
+				records[i] = toleranttest.Odd(random, records[i])
+			} else {
+				expected[record.RecordID] = record
+			}
+		}
+		whole["invocationId"] = toleranttest.Odd(random, whole["invocationId"])
+		text, err := json.Marshal(whole)
+		require.NoError(t, err)
+		var odd Request
+		require.NoError(t, json.Unmarshal(text, &odd))
+		response, err := newHandler(answers(2)).Handle(t.Context(), odd)
+		require.NoError(t, err)
+		for _, record := range response.Records {
+			if want, isGood := expected[record.RecordID]; isGood {
+				require.Equal(t, want, record)
+				delete(expected, record.RecordID)
+			}
+		}
+		require.Empty(t, expected, "%.2000s", text)
+	}
+}
+
+// Whatever stands before a record's id in the document, the id is read and the record answered.
+func TestAnOddRecordIsRefusedUnderItsId(t *testing.T) {
+	request := batch(good(1, 1))
+	whole, records := document(t, request)
+	for _, value := range []any{nil, "many", -1, 1.5, []any{}, map[string]any{}, true} {
+		record := records[0].(map[string]any)
+		// encoding/json writes names in order: the metadata before the id.
+		record["kinesisRecordMetadata"].(map[string]any)["subsequenceNumber"] = value
+		text, err := json.Marshal(whole)
+		require.NoError(t, err)
+		var odd Request
+		require.NoError(t, json.Unmarshal(text, &odd))
+		response, err := newHandler(answers(1)).Handle(t.Context(), odd)
+		require.NoError(t, err)
+		require.Len(t, response.Records, 1, "%v", value)
+		assert.Equal(t, "49590000", response.Records[0].RecordID)
+		assert.Equal(t, value == nil, response.Records[0].Result == ok, "%v", value)
+	}
+}
+
+func TestABatchFromNowhereIsRefusedRecordByRecord(t *testing.T) {
+	whole, _ := document(t, batch(good(1, 1), good(2, 1)))
+	for _, value := range []any{nil, 5, "nonsense", []any{}, map[string]any{}} {
+		whole["sourceKinesisStreamArn"] = value
+		text, err := json.Marshal(whole)
+		require.NoError(t, err)
+		var request Request
+		require.NoError(t, json.Unmarshal(text, &request))
+		response, err := newHandler(answers(1)).Handle(t.Context(), request)
+		require.NoError(t, err)
+		require.Len(t, response.Records, 2)
+		for _, record := range response.Records {
+			assert.Equal(t, processingFailed, record.Result)
+		}
+	}
+}
+
+// A record whose refusal is larger than it was in the request gives way to those that can be
+// answered.
+func TestWhatCannotEvenBeRefusedIsLeftOut(t *testing.T) {
+	request := batch(good(1, 1), "{", good(2, 1))
+	request.Records[1].Read.RecordID = strings.Repeat("<", maxResponse/6)
+	handler := newHandler(answers(1))
+	response, err := handler.Handle(t.Context(), request)
+	require.NoError(t, err)
+	require.Len(t, response.Records, 2)
+	for _, record := range response.Records {
+		assert.Equal(t, ok, record.Result)
+	}
+	assert.Contains(t, handler.metrics.String(), `"delivered":2,"events_in":3,"failed":1`)
+
+	many := Request{StreamARN: streamARN}
+	for i := range 150_000 {
+		many.Records = append(many.Records, tolerant.Value[RequestRecord]{Read: RequestRecord{RecordID: fmt.Sprint(i)}})
+	}
+	response, err = newHandler(answers(1)).Handle(t.Context(), many)
+	require.NoError(t, err)
+	text, err := json.Marshal(response)
+	require.NoError(t, err)
+	assert.LessOrEqual(t, len(text), maxResponse)
 }
 
 // Sample batches that AWS and others publish have an empty subsequence number, and now and then an

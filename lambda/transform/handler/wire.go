@@ -15,8 +15,8 @@ import (
 
 // Request is one batch of a delivery stream whose source is a Kinesis stream.
 type Request struct {
-	InvocationID string                          `json:"invocationId"`
-	StreamARN    string                          `json:"sourceKinesisStreamArn"`
+	InvocationID tolerant.Text                   `json:"invocationId"`
+	StreamARN    tolerant.Text                   `json:"sourceKinesisStreamArn"`
 	Records      []tolerant.Value[RequestRecord] `json:"records"`
 }
 
@@ -34,13 +34,13 @@ type SourceMetadata struct {
 	ShardID        string `json:"shardId"`
 	SequenceNumber string `json:"sequenceNumber"`
 	// Subsequence is the record's number within an aggregate, which Firehose has split.
-	Subsequence tolerant.Whole `json:"subsequenceNumber"`
+	Subsequence tolerant.Value[tolerant.Whole] `json:"subsequenceNumber"`
 	// Arrival is in milliseconds since 1970.
 	Arrival int64 `json:"approximateArrivalTimestamp"`
 }
 
-// Response holds every record of the request exactly once, but for those whose id cannot be read:
-// Firehose puts what is not answered into the error output.
+// Response holds every record of the request exactly once, but for those whose id cannot be read,
+// or for which there is no room: Firehose puts what is not answered into the error output.
 type Response struct {
 	Records []ResponseRecord `json:"records"`
 }
