@@ -48,7 +48,7 @@ var otherMeanings = map[string][]string{
 	// Properties and attributes of CloudFormation's stream and function.
 	"StreamName": {"internal/assembly/", "internal/local/"},
 	// A property of CloudFormation's network resources.
-	"VpcId": {"test/templates/"},
+	"VpcId": {"internal/assembly/", "test/templates/"},
 }
 
 func TestOutputsAreNamedHereOnly(t *testing.T) {
