@@ -119,3 +119,18 @@ func (e *Event) set(name string, value []byte) {
 	}
 	e.original = append(e.original, strictjson.Member{Name: name, Value: value})
 }
+
+// identityFields are what Identify writes.
+var identityFields = []string{"event_id", "event_time", ReportedTimeField}
+
+// identityBytes is what the identity takes of the event as it is written, with names and commas. A
+// value that is longer than any that Identify writes does not count.
+func (e Event) identityBytes() (bytes int) {
+	const longest = len(`"2026-03-01T09:30:00.123456789123456789+01:00"`)
+	for _, member := range e.original {
+		if slices.Contains(identityFields, member.Name) && len(member.Value) <= longest {
+			bytes += len(`"":,`) + len(member.Name) + len(member.Value)
+		}
+	}
+	return bytes
+}

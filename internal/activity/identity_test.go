@@ -4,6 +4,7 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 	"testing"
 	"time"
 
@@ -135,4 +136,26 @@ func TestFromErrorOutput(t *testing.T) {
 	assert.NotEqual(t, event.ID, decode(t, "").Identify(activity.FromErrorOutput("activity", payload,
 		arrived.Add(time.Millisecond))).ID)
 	assert.NotEqual(t, event.ID, decode(t, "").Identify(activity.FromErrorOutput("other", payload, arrived)).ID)
+}
+
+// What is put back on a stream is larger than it was by its identity, and no larger event for that.
+func TestTheLargestEventIsAcceptedAgainWithItsIdentity(t *testing.T) {
+	for name, extra := range map[string]string{
+		"none of its own": ``,
+		"a bad clock":     `,"event_time":"2031-01-01T00:00:00.123456789+01:00"`,
+		"an id":           `,"event_id":"0b9cbe4a-6a53-4c0e-8a6f-7b0f5c1d2e3f"`,
+	} {
+		const begin, end = `{"session_id":"s","customer_number":1,"city":"","country":"","credit_limit":0,"note":"`, `"`
+		note := strings.Repeat("n", activity.MaxBytes-len(begin)-len(end)-len("}"))
+		largest := begin + note + end + extra + "}"
+		event, err := activity.Decode([]byte(largest))
+		require.NoError(t, err, name)
+		for range 3 { // however often
+			event = event.Identify(stream())
+			event, err = activity.Decode(event.Encode())
+			require.NoError(t, err, name)
+		}
+		_, err = activity.Decode([]byte(strings.Replace(largest, "nn", "nnn", 1)))
+		require.ErrorContains(t, err, "at most 65536 bytes, not counting event_id, event_time, event_time_reported", name)
+	}
 }
