@@ -156,6 +156,7 @@ func TestTheLargestEventIsAcceptedAgainWithItsIdentity(t *testing.T) {
 			require.NoError(t, err, name)
 		}
 		_, err = activity.Decode([]byte(strings.Replace(largest, "nn", "nnn", 1)))
-		require.ErrorContains(t, err, "at most 65536 bytes, not counting event_id, event_time, event_time_reported", name)
+		require.ErrorContains(t, err,
+			"at most 65536 bytes, not counting event_id, event_time, event_time_reported", name)
 	}
 }

@@ -25,7 +25,7 @@ const (
 	similarPerProduct = 5
 	// batchEvents bounds one invocation so that both ways stay below inference.MaxBytes in the
 	// worst case, which is product codes of characters that JSON writes as two: 28 KB of request
-	// for an event with a full cart, and 20 KB of answer for one with activity.MaxProducts products.
+	// for an event with a full cart, 20 KB of answer for one with activity.MaxProducts products.
 	batchEvents = 200
 )
 
