@@ -279,7 +279,7 @@ func TestOddRecordsDoNotFailTheirNeighbours(t *testing.T) {
 // there, and nothing is tried again.
 func TestTheOthersAreDeliveredAsIfOddRecordsWereNotThere(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
-	for range 300 {
+	for range 200 {
 		var payloads []string
 		for i := range 1 + random.IntN(8) {
 			payloads = append(payloads, payload(fmt.Sprintf("session-%d", i), i))

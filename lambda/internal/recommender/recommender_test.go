@@ -161,7 +161,7 @@ func TestFailuresAreErrors(t *testing.T) {
 
 // The worst that the contracts allow stays below what Lambda takes, whatever the codes' characters.
 func TestLargestBatchFitsAnInvocation(t *testing.T) {
-	for _, character := range []string{"0", `\`, `"`, "<", "~"} {
+	for _, character := range []string{"0", `\`, "<"} {
 		code := func(number int) string {
 			return strings.Repeat(character, activity.MaxProductCode-6) + fmt.Sprintf("%06d", number)
 		}

@@ -263,7 +263,7 @@ func document(t *testing.T, value any) (whole map[string]any, records []any) {
 // there.
 func TestTheOthersAreAnsweredAsIfOddRecordsWereNotThere(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
-	for range 300 {
+	for range 200 {
 		var payloads []string
 		for i := range 1 + random.IntN(8) {
 			payloads = append(payloads, good(i, random.IntN(4)))

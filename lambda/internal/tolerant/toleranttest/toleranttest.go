@@ -11,7 +11,7 @@ import (
 )
 
 // huge is more than any part of a record has, and less than an invocation.
-const huge = 300_000
+const huge = 50_000
 
 // values that some part of a record may have instead of its own, nothing of which is right for all.
 var values = []any{
