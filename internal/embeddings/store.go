@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -22,15 +23,20 @@ import (
 // never interleave.
 const writers = 0x6469656361737401
 
+// lockWait is how long a change waits for another one: what is left of a loader's five minutes must
+// do for the change itself.
+const lockWait = 150 * time.Second
+
 // Store is a vector store in PostgreSQL. Every method may be called concurrently, also from several
 // processes.
 type Store struct {
-	pool *pgxpool.Pool
+	pool     *pgxpool.Pool
+	lockWait time.Duration
 }
 
 // NewStore uses a pool, which stays the caller's to close. Reading needs the login sql.ReaderRole,
 // everything else one that may become sql.OwnerRole.
-func NewStore(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
+func NewStore(pool *pgxpool.Pool) *Store { return &Store{pool: pool, lockWait: lockWait} }
 
 // Migrate creates or upgrades extension, roles, schema, tables and views, and returns the version
 // that the schema has afterwards. A schema newer than this program's (sql.VectorSchemaVersion) is
@@ -87,12 +93,34 @@ func deployedSchema(ctx context.Context, tx pgx.Tx) (int, error) {
 // change runs a function in a transaction that excludes every other change of the store.
 func (s *Store) change(ctx context.Context, do func(pgx.Tx) error) error {
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(writers)); err != nil {
+		if err := s.exclude(ctx, tx); err != nil {
 			return fmt.Errorf("wait for other changes of the vector store: %w", err)
 		}
 		return do(tx)
 	})
 }
+
+// exclude waits until no other change of the store is under way, and until the transaction's end
+// none begins.
+func (s *Store) exclude(ctx context.Context, tx pgx.Tx) error {
+	const limit = "SELECT set_config('lock_timeout', $1, true)"
+	if _, err := tx.Exec(ctx, limit, fmt.Sprint(s.lockWait.Milliseconds())); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(writers))
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) && answer.Code == lockNotAvailable {
+		return fmt.Errorf("another one has run for %s: try again when it has ended (%w)", s.lockWait, err)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, limit, "0")
+	return err
+}
+
+// lockNotAvailable is PostgreSQL's answer when lock_timeout has passed.
+const lockNotAvailable = "55P03"
 
 // changeAsOwner is change with the rights of the schema's owner.
 func (s *Store) changeAsOwner(ctx context.Context, do func(pgx.Tx) error) error {

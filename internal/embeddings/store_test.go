@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -170,6 +171,30 @@ func TestMigrateIsIdempotentForAMasterWhoIsNoSuperuser(t *testing.T) {
 	status, err := store.Status(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, Status{SchemaVersion: sql.VectorSchemaVersion, Versions: []Version{}}, status)
+}
+
+func TestAChangeWaitsForAnotherOneWithAnEnd(t *testing.T) {
+	_, master := cloudDatabase(t)
+	store := NewStore(master)
+	_, err := store.Migrate(t.Context())
+	require.NoError(t, err)
+	other, err := master.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = other.Exec(t.Context(), "SELECT pg_advisory_xact_lock($1)", int64(writers))
+	require.NoError(t, err)
+	store.lockWait = 100 * time.Millisecond
+	_, err = store.Migrate(t.Context())
+	require.ErrorContains(t, err, "wait for other changes of the vector store: another one has run for 100ms: "+
+		"try again")
+
+	store.lockWait = time.Minute
+	done := make(chan error)
+	go func() {
+		_, err := store.Migrate(t.Context())
+		done <- err
+	}()
+	require.NoError(t, other.Rollback(t.Context()))
+	require.NoError(t, <-done, "what ends is waited for")
 }
 
 func TestMigrateCreatesTheExtension(t *testing.T) {

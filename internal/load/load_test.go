@@ -98,18 +98,45 @@ func TestAPauseIsMeasuredByAllWhoWouldHaveWaited(t *testing.T) {
 }
 
 func TestRequestsWithoutAnswerAreCountedByTheReason(t *testing.T) {
-	server := httptest.NewServer(http.NotFoundHandler())
-	server.Close() // nobody listens there
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		panic(http.ErrAbortHandler)
+	}))
+	t.Cleanup(server.Close)
 	report, err := Run(t.Context(), Options{Targets: []*url.URL{parse(t, server.URL)}, Rate: 20, Duration: time.Second})
-	require.NoError(t, err)
+	require.NoError(t, err, "who listens may come to its senses")
 	require.Len(t, report.Errors, 1)
 	for text, count := range report.Errors {
 		assert.Equal(t, report.Requests, count)
-		assert.True(t, strings.HasSuffix(text, "connection refused"), text)
+		assert.True(t, strings.HasSuffix(text, "EOF"), text)
 		assert.NotContains(t, text, "Get")
 	}
 	assert.Zero(t, report.Succeeded)
 	assert.Empty(t, report.Statuses)
+}
+
+func TestAServerThatCannotBeReachedEndsTheRunBeforeItBegins(t *testing.T) {
+	nobody := httptest.NewServer(http.NotFoundHandler())
+	nobody.Close()
+	somebody := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(somebody.Close)
+	plain := strings.Replace(somebody.URL, "http:", "https:", 1)
+	for address, reason := range map[string]string{
+		nobody.URL: "connection refused",
+		plain:      "first record does not look like a TLS handshake",
+	} {
+		begun := time.Now()
+		_, err := Run(t.Context(), Options{Targets: []*url.URL{parse(t, somebody.URL), parse(t, address)}, Rate: 20,
+			Duration: time.Hour})
+		require.ErrorContains(t, err, address+" cannot be reached: ")
+		require.ErrorContains(t, err, reason)
+		assert.Less(t, time.Since(begun), 10*time.Second)
+	}
+	stranger := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(stranger.Close)
+	options := Options{Targets: []*url.URL{parse(t, stranger.URL)}, Timeout: time.Minute}
+	transport := newTransport(options)
+	transport.TLSClientConfig.InsecureSkipVerify = false
+	require.ErrorContains(t, reach(t.Context(), options, transport), "failed to verify certificate")
 }
 
 func TestResetConnectionsAreOneReason(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 	"diecast/internal/local/installed"
 	"diecast/internal/local/process"
 	"diecast/internal/local/server"
+	"diecast/internal/wait/pgwait"
 )
 
 const (
@@ -91,7 +92,7 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 			Ready: func(ctx context.Context, place server.Place) error {
 				connection, err := pgx.Connect(ctx, dsn(place.Address(), superuser, place.Password, "postgres"))
 				if err != nil {
-					return err
+					return pgwait.Mark(err)
 				}
 				return connection.Close(ctx)
 			},

@@ -103,7 +103,7 @@ func (e *Engine) userVectors(ctx context.Context, current *model, events []infer
 				CreditLimit: event.CreditLimit,
 			}
 		}
-		return current.tower.Embed(features)
+		return current.tower.users(features)
 	}
 	customers := make([]int, len(events))
 	for i, event := range events {
@@ -143,7 +143,7 @@ func (e *Engine) UserEmbeddings(ctx context.Context, customers []inference.Custo
 		if current.tower == nil {
 			return errNoTowers
 		}
-		embedded, err := current.tower.Embed(features)
+		embedded, err := current.tower.users(features)
 		for i, vector := range embedded {
 			vectors[i] = vector
 		}
