@@ -82,10 +82,10 @@ func TestDestroysDataTakesBothKeys(t *testing.T) {
 func TestJSONValuesAndCommandLineTextMeanTheSame(t *testing.T) {
 	var fromFile map[string]any
 	require.NoError(t, json.Unmarshal([]byte(`{
-		"vectors.multiAz": true, "streaming.shards": 3, "streaming.processorBufferMiB": 0.7,
+		"vectors.multiAz": true, "streaming.shards": 3, "streaming.processorBufferMiB": 0.25,
 		"network.reservedCidrs": ["10.0.0.0/16", "10.1.0.0/16"], "name": "shop"}`), &fromFile))
 	fromText := map[string]any{
-		"vectors.multiAz": "true", "streaming.shards": " 3", "streaming.processorBufferMiB": "0.7",
+		"vectors.multiAz": "true", "streaming.shards": " 3", "streaming.processorBufferMiB": "0.25",
 		"network.reservedCidrs": "10.0.0.0/16, 10.1.0.0/16", "name": "shop", "capacity.accountConcurrency": 1000,
 	}
 	fromFile["capacity.accountConcurrency"] = "1000"
@@ -96,7 +96,7 @@ func TestJSONValuesAndCommandLineTextMeanTheSame(t *testing.T) {
 	assert.Equal(t, file, text)
 	assert.True(t, file.Vectors.MultiAZ)
 	assert.Equal(t, 3, file.Streaming.Shards)
-	assert.Equal(t, 0.7, file.Streaming.ProcessorBufferMiB)
+	assert.Equal(t, 0.25, file.Streaming.ProcessorBufferMiB)
 	assert.Len(t, file.Network.ReservedCIDRs, 2)
 }
 
@@ -154,7 +154,7 @@ var badValues = map[string][]any{
 	"streaming.retentionHours":         {23.0, 8761.0},
 	"streaming.bufferMiB":              {0.0, 129.0, 0.5},
 	"streaming.bufferSeconds":          {-1.0, 901.0},
-	"streaming.processorBufferMiB":     {0.1, 3.1, "NaN", "Inf"},
+	"streaming.processorBufferMiB":     {0.1, 0.31, 3.0, "NaN", "Inf"},
 	"streaming.processorBufferSeconds": {-1.0, 901.0},
 	"streaming.batchSize":              {0.0, 10001.0},
 	"streaming.batchWindowSeconds":     {-1.0, 301.0},
@@ -211,7 +211,7 @@ func TestRangesIncludeTheirEnds(t *testing.T) {
 		"network.cidr":                     {"10.0.0.0/16", "192.168.0.0/22", "172.31.0.0/16"},
 		"name":                             {"ab", "a" + strings.Repeat("b", 19)},
 		"streaming.bufferMiB":              {1.0, 128.0},
-		"streaming.processorBufferMiB":     {0.2, 3.0},
+		"streaming.processorBufferMiB":     {0.2, 0.3},
 		"streaming.maxRecordAgeSeconds":    {60.0, 86400.0},
 		"streaming.errorRetentionDays":     {7.0, 14.0},
 		"vectors.backupRetentionDays":      {0.0, 35.0},

@@ -4,7 +4,9 @@ import (
 	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
 
 	"diecast/config"
 	"diecast/constructs/deliverystream"
@@ -16,6 +18,7 @@ import (
 	"diecast/internal/archive"
 	"diecast/internal/deployment/outputs"
 	"diecast/internal/environment"
+	"diecast/internal/metrics"
 	"diecast/internal/models"
 	"diecast/sql"
 )
@@ -167,7 +170,13 @@ func (s *Streaming) addDelivery(cfg config.Config, network *Network) {
 		Parallelization: cfg.Streaming.Parallelization,
 		RetryAttempts:   cfg.Streaming.RetryAttempts,
 		MaxRecordAge:    seconds(cfg.Streaming.MaxRecordAgeSeconds),
-		AlarmTopic:      network.AlarmTopic,
+		Dropped: awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
+			Namespace: jsii.String(metrics.Namespace), MetricName: jsii.String(metrics.Dropped),
+			DimensionsMap: &map[string]*string{metrics.FunctionDimension: jsii.String(metrics.Deliver)},
+			Statistic:     jsii.String("Sum"), Period: awscdk.Duration_Minutes(jsii.Number(5)),
+		}),
+		DroppedAdvice: "its function's log says which rules they break, the archive's error output keeps them.",
+		AlarmTopic:    network.AlarmTopic,
 	})
 }
 

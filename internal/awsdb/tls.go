@@ -9,6 +9,7 @@ import (
 
 	"diecast/internal/awsdb/certificates"
 	"diecast/internal/environment"
+	"diecast/internal/plaintext"
 )
 
 // rdsRoots is parsed once, by the first connection that needs it.
@@ -41,8 +42,12 @@ func (s Settings) TLS() (*tls.Config, error) {
 }
 
 func certificatePool(source string, pem []byte) (*x509.CertPool, error) {
+	text, err := plaintext.Trim(pem)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", source, err)
+	}
 	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
+	if !pool.AppendCertsFromPEM(text) {
 		return nil, fmt.Errorf("%s holds no certificate in PEM form", source)
 	}
 	return pool, nil

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/mod/semver"
 
 	"diecast/internal/models"
+	"diecast/internal/plaintext"
 	"diecast/sql"
 )
 
@@ -165,6 +166,10 @@ func (p partition) fill(ctx context.Context, tx pgx.Tx, rows io.Reader, unit boo
 		fmt.Sprintf("CREATE TABLE %s (LIKE vectors.%s INCLUDING CONSTRAINTS)", p.name(), p.parent),
 		fmt.Sprintf("ALTER TABLE %s ALTER COLUMN model_version SET DEFAULT '%s'", p.name(), p.version)); err != nil {
 		return err
+	}
+	rows, err := plaintext.Reader(rows)
+	if err != nil {
+		return fmt.Errorf("read the rows: %w", err)
 	}
 	copied, err := tx.Conn().PgConn().CopyFrom(ctx, rows,
 		fmt.Sprintf("COPY %s (id, embedding) FROM STDIN WITH (FORMAT csv, HEADER match)", p.name()))

@@ -3,6 +3,7 @@ package embeddings
 import (
 	"context"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -396,6 +397,15 @@ func TestWhenNoneNeverTakesAPlace(t *testing.T) {
 	assert.Equal(t, one, load(t, store, small(two, 2), WhenNone).Active)
 }
 
+func TestAByteOrderMarkBeforeTheRowsIsPassedOver(t *testing.T) {
+	store, pool, _ := migrated(t)
+	marked := small(one, 1)
+	marked.Items = io.MultiReader(strings.NewReader("\ufeff"), marked.Items)
+	marked.Users = io.MultiReader(strings.NewReader("\ufeff"), marked.Users)
+	assert.True(t, load(t, store, marked, Switch).New)
+	assert.Equal(t, 20, number(t, pool, "SELECT count(*) FROM vectors.item_embeddings"))
+}
+
 func TestLoadRefusesBadModelsAndKeepsTheActiveOne(t *testing.T) {
 	good := csvOf(randomItems(1, 3))
 	unit := Vector(make([]float32, models.Dimension))
@@ -416,6 +426,8 @@ func TestLoadRefusesBadModelsAndKeepsTheActiveOne(t *testing.T) {
 			"there are 3 rows, the manifest says 4"},
 		"rows too many": {func(m *Model) { m.Items, m.ItemCount = strings.NewReader(good), 2 },
 			"there are 3 rows, the manifest says 2"},
+		"another container": {func(m *Model) { m.Items = strings.NewReader("\xff\xfei\x00d\x00") },
+			"item_embeddings: read the rows: it is UTF-16"},
 		"users missing": {func(m *Model) { m.UserCount = 3 }, "user_embeddings: there are 2 rows"},
 		"wrong header": {func(m *Model) {
 			m.Items = strings.NewReader(strings.Replace(good, "embedding",

@@ -190,7 +190,7 @@ var otherValues = map[string]otherValue{
 	"streaming.retentionHours":         {values: []string{"48"}},
 	"streaming.bufferMiB":              {values: []string{"32"}},
 	"streaming.bufferSeconds":          {values: []string{"120"}},
-	"streaming.processorBufferMiB":     {values: []string{"0.7"}},
+	"streaming.processorBufferMiB":     {values: []string{"0.25"}},
 	"streaming.processorBufferSeconds": {values: []string{"30"}},
 	"streaming.batchSize":              {values: []string{"300"}},
 	"streaming.batchWindowSeconds":     {values: []string{"1"}},

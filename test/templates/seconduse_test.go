@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
 	"github.com/aws/jsii-runtime-go"
 	"github.com/cdklabs/cdk-nag-go/cdknag/v2"
@@ -145,6 +146,10 @@ func twoOfEach(stack awscdk.Stack) {
 	streamconsumer.New(stack, "RatingConsumer", streamconsumer.Props{
 		Stream: ratings, Function: deliver, Failures: models, AlarmTopic: topic,
 		BatchSize: 10, MaxRecordAge: 2 * time.Hour, LateAfter: time.Hour,
+		Dropped: awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
+			Namespace: jsii.String("Diecast"), MetricName: jsii.String("dropped"), Statistic: jsii.String("Sum"),
+		}),
+		DroppedAdvice: "ask the rating service.",
 	})
 	recommendationtable.New(stack, "Latest", recommendationtable.Props{
 		AlarmTopic: topic, Destroy: true, NoRecoveryReason: "The latest are made anew within a day.",

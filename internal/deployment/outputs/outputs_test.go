@@ -163,6 +163,14 @@ func TestEndpointsWithoutContentAreStillNotAWS(t *testing.T) {
 	assert.Nil(t, file.Endpoints)
 }
 
+func TestAFileThatPassedThroughAnEditorOrShell(t *testing.T) {
+	file, err := Decode([]byte("\ufeff{\"diecast-Network\":{\"A\":\"b\"}}"))
+	require.NoError(t, err)
+	assert.Equal(t, "b", file.Stacks["diecast-Network"]["A"])
+	_, err = Decode([]byte("\xff\xfe{\x00}\x00"))
+	require.ErrorContains(t, err, "it is UTF-16: write it as UTF-8")
+}
+
 func TestOtherTextsAreNoFile(t *testing.T) {
 	for _, text := range []string{``, `[]`, `{"diecast-Network":"vpc-1"}`, `{"endpoints":["http://127.0.0.1:1"]}`} {
 		_, err := Decode([]byte(text))
