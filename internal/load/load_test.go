@@ -148,10 +148,11 @@ func TestResetConnectionsAreOneReason(t *testing.T) {
 func TestInterruptedRunTellsWhatWasMeasured(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var seen atomic.Int64
-	ended := make(chan struct{})
+	ended, begun, most := make(chan struct{}), time.Now(), 0
 	target := serve(t, func(_ http.ResponseWriter, r *http.Request) {
 		if seen.Add(1) == 20 {
 			cancel()
+			most = int(time.Since(begun)/(10*time.Millisecond)) + 2
 			<-r.Context().Done() // is under way at the interruption
 			close(ended)
 		}
@@ -160,9 +161,9 @@ func TestInterruptedRunTellsWhatWasMeasured(t *testing.T) {
 	require.NoError(t, err)
 	<-ended
 	assert.True(t, report.Interrupted)
-	assert.GreaterOrEqual(t, report.Requests, 15)
+	assert.GreaterOrEqual(t, report.Requests+report.Unfinished, 20)
+	assert.LessOrEqual(t, report.Requests+report.Unfinished, most, "what was not due yet was not under way")
 	assert.Equal(t, report.Requests, report.Succeeded)
-	assert.InDelta(t, 1, report.Unfinished, 1, "what was never sent was not under way")
 	assert.Positive(t, report.Unfinished)
 	assert.Empty(t, report.Errors)
 	assert.Less(t, report.Elapsed, 10*time.Second)
