@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"slices"
 	"time"
+
+	"diecast/internal/plaintext"
 )
 
 // FileName is how a bundle of RDS's authorities and further ones is called beside a program.
@@ -23,17 +25,17 @@ var (
 	//go:embed rds.pem
 	RDS []byte
 
-	// byteOrderMark is what some editors begin a file with.
-	byteOrderMark = []byte("\ufeff")
-
 	// authorityName is how RDS calls its authorities: by their region and their key.
 	authorityName = regexp.MustCompile(`^Amazon RDS ([a-z]{2,4}(?:-[a-z]+)+-\d) Root CA `)
 )
 
 // With is the bundle of RDS's authorities and further ones: what is trusted in place of RDS alone.
 func With(further []byte) []byte {
-	further = bytes.TrimSpace(bytes.TrimPrefix(further, byteOrderMark))
-	return slices.Concat(bytes.TrimSpace(RDS), []byte("\n"), further, []byte("\n"))
+	text, err := plaintext.Trim(further)
+	if err != nil {
+		text = further // nothing of it is trusted
+	}
+	return slices.Concat(bytes.TrimSpace(RDS), []byte("\n"), bytes.TrimSpace(text), []byte("\n"))
 }
 
 // Regions are those whose databases the authorities of a bundle sign for, by the names that RDS
@@ -60,13 +62,14 @@ func Check(bundle []byte, now time.Time) error {
 	problems := []error{err}
 	for i, certificate := range all {
 		name := fmt.Sprintf("certificate %d (%s)", i+1, certificate.Subject)
-		switch {
-		case !certificate.BasicConstraintsValid || !certificate.IsCA:
+		if !certificate.BasicConstraintsValid || !certificate.IsCA {
 			problems = append(problems, fmt.Errorf("%s is no certificate authority", name))
-		case now.After(certificate.NotAfter):
+		}
+		if now.After(certificate.NotAfter) {
 			problems = append(problems,
 				fmt.Errorf("%s expired on %s", name, certificate.NotAfter.Format(time.DateOnly)))
-		case now.Before(certificate.NotBefore):
+		}
+		if now.Before(certificate.NotBefore) {
 			problems = append(problems, fmt.Errorf("%s is not valid before %s", name,
 				certificate.NotBefore.Format(time.DateOnly)))
 		}
@@ -82,7 +85,10 @@ func parse(bundle []byte) ([]*x509.Certificate, error) {
 		problems     []error
 		read         int
 	)
-	bundle = bytes.TrimPrefix(bundle, byteOrderMark)
+	bundle, err := plaintext.Trim(bundle)
+	if err != nil {
+		return nil, err
+	}
 	for block, rest := pem.Decode(bundle); block != nil; block, rest = pem.Decode(rest) {
 		read++
 		if block.Type != "CERTIFICATE" {

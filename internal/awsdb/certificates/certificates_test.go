@@ -68,6 +68,8 @@ func TestBadBundlesAreRefused(t *testing.T) {
 	}{
 		"empty":          {nil, "no certificate in PEM form"},
 		"other text":     {[]byte("<html>"), "no certificate in PEM form"},
+		"UTF-16":         {[]byte("\xff\xfe-\x00-\x00"), "it is UTF-16: write it as UTF-8"},
+		"gzip":           {[]byte("\x1f\x8b\x08"), "it is compressed by gzip: unpack it"},
 		"a key":          {append(key, good...), "PEM block 1 is a PRIVATE KEY"},
 		"a server's own": {issue(t, "db.example.com", false, 2), "(CN=db.example.com) is no certificate authority"},
 		"expired": {append(good, issue(t, "Old", true, 1)...),
@@ -85,7 +87,12 @@ func TestBadBundlesAreRefused(t *testing.T) {
 		})
 	}
 	require.ErrorContains(t, Check(good, now.AddDate(-2, 0, 0)), "is not valid before 2025-11-28")
-	both := Check(append(issue(t, "Old", true, 1), issue(t, "db", false, 2)...), now)
-	require.ErrorContains(t, both, "expired")
-	require.ErrorContains(t, both, "no certificate authority")
+	for _, both := range [][]byte{
+		append(issue(t, "Old", true, 1), issue(t, "db", false, 2)...),
+		issue(t, "old-db", false, 1),
+	} {
+		err := Check(both, now)
+		require.ErrorContains(t, err, "expired")
+		require.ErrorContains(t, err, "no certificate authority")
+	}
 }
