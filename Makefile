@@ -206,9 +206,9 @@ validate: node_modules/.complete $(GLUE_JARS)
 
 .PHONY: accept
 accept: $(PYTHON_HOME)/.complete $(GLUE_JARS) ## Accept what is generated as it is now: templates, tables of docs; prints what changed in templates
-	@go test ./config -run '^TestConfigurationIsDocumented$$' -update -count=1
+	@go test ./config -run '^(TestConfigurationIsDocumented|TestRegionsAreDocumented)$$' -update -count=1
 	@go test ./internal/classicmodels -run '^TestScaleOneKeepsItsBytes$$' -update -count=1
-	@cd test/templates && CDK_VALIDATION=false go test -run '^(TestSnapshots|TestKeys|TestProfiles)' -update -count=1
+	@cd test/templates && CDK_VALIDATION=false go test -run '^(TestSnapshots|TestKeys|TestProfiles|TestLeftovers)' -update -count=1
 	@$(GIT) status --short -- docs test/templates/snapshots internal/classicmodels/testdata
 
 .PHONY: train

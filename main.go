@@ -43,7 +43,8 @@ func run() (code int) {
 		fmt.Fprintln(os.Stderr, "diecast:", err)
 		return 1
 	}
-	for _, notice := range cfg.Notices() {
+	// The laptop runs under any region's setting: CloudFormation refuses, synthesis only tells.
+	for _, notice := range append(cfg.Notices(), cfg.RegionNotices(os.Getenv("CDK_DEFAULT_REGION"))...) {
 		fmt.Fprintln(os.Stderr, "diecast:", notice)
 	}
 	defer gobuild.Ahead(goserver.Target(stacks.WebServer(cfg)))()

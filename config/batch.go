@@ -23,6 +23,8 @@ type Source struct {
 	MultiAZ             bool
 	BackupRetentionDays int
 	DeletionProtection  bool
+	EngineVersion       string
+	Generation          int
 }
 
 // ETL is the batch job and what it publishes.
@@ -88,7 +90,7 @@ var batchKeys = []Key{
 		"The source database's size; its memory bounds etl.connections."),
 	integer("source.storageGiB", 20, 16384, values[int]{lean: 20, standard: 20, prod: 100, course: 20},
 		func(c *Config) *int { return &c.Source.StorageGiB },
-		"The source database's disk, which grows by itself to double."),
+		"The source database's disk, which grows by itself to double and never shrinks."),
 	boolean("source.multiAz", values[bool]{lean: false, standard: false, prod: true, course: false},
 		func(c *Config) *bool { return &c.Source.MultiAZ },
 		"Keeps a standby of the source database in the other zone, at twice the price."),
@@ -97,7 +99,10 @@ var batchKeys = []Key{
 		"How far back the source database can be restored; 0 keeps no automated backups."),
 	boolean("source.deletionProtection", values[bool]{lean: false, standard: false, prod: true, course: false},
 		func(c *Config) *bool { return &c.Source.DeletionProtection },
-		"Refuses to delete the source database until this is false and deployed."),
+		"Refuses to delete the source database, and any stack, until this is false and deployed."),
+	engineVersion("source.engineVersion", "MySQL", testedMySQL, mySQLSyntax,
+		func(c *Config) *string { return &c.Source.EngineVersion }),
+	generation("source.generation", "the source database", func(c *Config) *int { return &c.Source.Generation }),
 
 	boolean("etl.flex", values[bool]{lean: true, standard: true, prod: false, course: false},
 		func(c *Config) *bool { return &c.ETL.Flex },
@@ -168,7 +173,7 @@ func (c Config) sourceDeletionProblems() []Problem {
 	if !c.DestroysData() || !c.Source.DeletionProtection {
 		return nil
 	}
-	return []Problem{{Key: "source.deletionProtection", Value: "true", Allowed: refusedHalfway}}
+	return []Problem{{Key: "source.deletionProtection", Value: "true", Allowed: contradicts}}
 }
 
 // MySQLMaxConnections is how many connections a MySQL instance of the class takes: RDS's default of

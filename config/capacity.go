@@ -116,7 +116,8 @@ func (c Config) capacityProblems() []Problem {
 	case c.Streaming.OnDemand() && needed > onDemandShards:
 		refuse("streaming.mode", c.Streaming.Mode,
 			"must be provisioned with at least %d shards for capacity.eventsPerSecond=%d: a new on-demand stream "+
-				"holds %d shards' worth and grows only with what it has seen", needed, events, onDemandShards)
+				"holds %d shards' worth and grows only with what it has seen; where it is deployed, each deployment "+
+				"can at most double its shards", needed, events, onDemandShards)
 	case !c.Streaming.OnDemand() && c.Streaming.Shards < needed:
 		refuse("streaming.shards", c.Streaming.Shards,
 			"must be at least %d for capacity.eventsPerSecond=%d, %.0f events a second for each; "+

@@ -16,6 +16,7 @@ type Config struct {
 	Alarms    Alarms
 	Data      Data
 	Network   Network
+	Databases Databases
 	Vectors   Vectors
 	Source    Source
 	ETL       ETL
@@ -40,8 +41,8 @@ var profiles = []string{Lean, Standard, Prod, Course}
 func Profiles() []string { return slices.Clone(profiles) }
 
 // keys is every key there is, in the order of the documentation.
-var keys = slices.Concat(platformKeys, dataKeys, networkKeys, vectorsKeys, batchKeys, streamingKeys, webKeys,
-	functionsKeys, capacityKeys)
+var keys = slices.Concat(platformKeys, dataKeys, networkKeys, databasesKeys, vectorsKeys, batchKeys, streamingKeys,
+	webKeys, functionsKeys, capacityKeys)
 
 // Keys lists every key, in the order of the documentation.
 func Keys() []Key { return slices.Clone(keys) }

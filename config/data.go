@@ -22,6 +22,12 @@ func (c Config) DestroysData() bool {
 	return c.Data.Removal == RemovalDestroy && c.Data.Destroy
 }
 
+// ProtectsStacks says whether CloudFormation refuses to delete any of the stacks: where RDS would
+// refuse to delete a database, when other stacks are gone already.
+func (c Config) ProtectsStacks() bool {
+	return c.Vectors.DeletionProtection || c.Source.DeletionProtection
+}
+
 var dataKeys = []Key{
 	choice("data.removal", []string{RemovalRetain, RemovalDestroy},
 		values[string]{lean: RemovalDestroy, standard: RemovalRetain, prod: RemovalRetain, course: RemovalDestroy},
@@ -42,14 +48,14 @@ var dataRules = []rule{
 	{[]string{"data.destroy", "data.removal", "vectors.deletionProtection"}, Config.dataProblems},
 }
 
-// refusedHalfway is what a database's deletion protection must be where data goes.
-const refusedHalfway = "must be false where data.removal=destroy and data.destroy=true: " +
-	"RDS would refuse halfway through the stacks"
+// contradicts is why nothing may be protected where data goes.
+const contradicts = "must be false where data.removal=destroy and data.destroy=true: " +
+	"neither RDS nor CloudFormation would delete anything"
 
 func (c Config) dataProblems() []Problem {
 	var problems []Problem
 	if c.DestroysData() && c.Vectors.DeletionProtection {
-		problems = append(problems, Problem{Key: "vectors.deletionProtection", Value: "true", Allowed: refusedHalfway})
+		problems = append(problems, Problem{Key: "vectors.deletionProtection", Value: "true", Allowed: contradicts})
 	}
 	if c.Data.Destroy && c.Data.Removal == RemovalRetain {
 		problems = append(problems, Problem{Key: "data.destroy", Value: "true",

@@ -38,7 +38,14 @@ func (s Streaming) OnDemand() bool { return s.Mode == ModeOnDemand }
 type Inference struct {
 	MemoryMiB           int
 	ReservedConcurrency int
+	URL                 bool
 }
+
+// MostProcessorBufferMiB is where streaming.processorBufferMiB ends. The answer to a batch of a
+// shop's events fits up to 1 MiB of them. A batch of the smallest events that the contract admits,
+// for a catalogue of the longest product codes, fits up to this; beyond, good events would be
+// refused for nothing but their number. Tested in lambda/transform/handler.
+const MostProcessorBufferMiB = 0.3
 
 var streamingKeys = []Key{
 	choice("streaming.mode", []string{ModeProvisioned, ModeOnDemand},
@@ -48,7 +55,8 @@ var streamingKeys = []Key{
 			"on-demand starts at 29.20 and follows the load."),
 	integer("streaming.shards", 1, 500, values[int]{lean: 1, standard: 1, prod: 2, course: 1},
 		func(c *Config) *int { return &c.Streaming.Shards },
-		"Shards of a provisioned stream; each takes 1,000 records or 1 MB a second."),
+		"Shards of a provisioned stream; each takes 1,000 records or 1 MB a second. A deployment at most doubles "+
+			"or halves them."),
 	integer("streaming.retentionHours", 24, 8760, values[int]{lean: 24, standard: 24, prod: 168, course: 24},
 		func(c *Config) *int { return &c.Streaming.RetentionHours },
 		"How long an event can be read and replayed."),
@@ -58,16 +66,16 @@ var streamingKeys = []Key{
 	integer("streaming.bufferSeconds", 0, 900, values[int]{lean: 60, standard: 300, prod: 60, course: 300},
 		func(c *Config) *int { return &c.Streaming.BufferSeconds },
 		"Age at which Firehose ends an archived object: longer makes fewer, larger, later ones."),
-	number("streaming.processorBufferMiB", 0.2, 3, values[float64]{lean: 0.5, standard: 0.5, prod: 0.5, course: 1},
+	number("streaming.processorBufferMiB", 0.2, MostProcessorBufferMiB, every(MostProcessorBufferMiB),
 		func(c *Config) *float64 { return &c.Streaming.ProcessorBufferMiB },
-		"Size at which Firehose ends a batch for the transform function; a record grows about six times, "+
-			"and its answer must stay below 6 MB."),
+		"Size at which Firehose ends a batch for the transform function. Its answer must stay below 6 MB: "+
+			"an event grows about six times, the smallest up to twenty times. The course's lab has 1 MB."),
 	integer("streaming.processorBufferSeconds", 0, 900, values[int]{lean: 60, standard: 10, prod: 5, course: 60},
 		func(c *Config) *int { return &c.Streaming.ProcessorBufferSeconds },
 		"Age at which Firehose ends a batch for the transform function: longer makes fewer invocations."),
 	integer("streaming.batchSize", 1, 10000, values[int]{lean: 100, standard: 100, prod: 200, course: 100},
 		func(c *Config) *int { return &c.Streaming.BatchSize },
-		"Most events in one invocation of the deliver function."),
+		"Most records in one invocation of the deliver function; an aggregated record holds several events."),
 	integer("streaming.batchWindowSeconds", 0, 300, every(0),
 		func(c *Config) *int { return &c.Streaming.BatchWindowSeconds },
 		"How long a batch for the deliver function waits to fill; it is added to the shop's latency."),
@@ -100,6 +108,8 @@ var streamingKeys = []Key{
 		func(c *Config) *int { return &c.Inference.ReservedConcurrency },
 		"Parallel executions set aside for inference, and its most; 0 shares the account's. "+
 			"New accounts allow 10 in all and refuse any reservation."),
+	boolean("inference.url", every(true), func(c *Config) *bool { return &c.Inference.URL },
+		"Gives inference an HTTPS address for callers with IAM credentials; some regions have none."),
 }
 
 var streamingRules = []rule{

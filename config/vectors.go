@@ -13,6 +13,8 @@ type Vectors struct {
 	MultiAZ             bool
 	BackupRetentionDays int
 	DeletionProtection  bool
+	EngineVersion       string
+	Generation          int
 }
 
 var vectorsKeys = []Key{
@@ -22,7 +24,7 @@ var vectorsKeys = []Key{
 		"The vector store's size; its memory bounds the connections and so the concurrency of inference."),
 	integer("vectors.storageGiB", 20, 16384, values[int]{lean: 20, standard: 20, prod: 100, course: 20},
 		func(c *Config) *int { return &c.Vectors.StorageGiB },
-		"The vector store's disk, which grows by itself to double."),
+		"The vector store's disk, which grows by itself to double and never shrinks."),
 	boolean("vectors.multiAz", values[bool]{lean: false, standard: false, prod: true, course: false},
 		func(c *Config) *bool { return &c.Vectors.MultiAZ },
 		"Keeps a standby of the vector store in the other zone, at twice the price."),
@@ -31,7 +33,10 @@ var vectorsKeys = []Key{
 		"How far back the vector store can be restored; 0 keeps no automated backups."),
 	boolean("vectors.deletionProtection", values[bool]{lean: false, standard: false, prod: true, course: false},
 		func(c *Config) *bool { return &c.Vectors.DeletionProtection },
-		"Refuses to delete the vector store until this is false and deployed."),
+		"Refuses to delete the vector store, and any stack, until this is false and deployed."),
+	engineVersion("vectors.engineVersion", "PostgreSQL", testedPostgreSQL, postgreSQLSyntax,
+		func(c *Config) *string { return &c.Vectors.EngineVersion }),
+	generation("vectors.generation", "the vector store", func(c *Config) *int { return &c.Vectors.Generation }),
 }
 
 // instanceMemoryGiB is the memory of the database classes that the platform was

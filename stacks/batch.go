@@ -16,6 +16,7 @@ import (
 	"diecast/constructs/golambda"
 	"diecast/constructs/securebucket"
 	"diecast/constructs/sparkjob"
+	"diecast/internal/awsdb/certificates"
 	"diecast/internal/deployment/outputs"
 	"diecast/internal/environment"
 	"diecast/internal/local/installed"
@@ -40,8 +41,8 @@ const (
 	mysqlDriver = "glue-jars-1/jdbc/mysql-connector-j-8.4.0.jar"
 )
 
-// sourceEngine is the source's engine at the version that is tested.
-var sourceEngine = database.MySQL("8.4.11")
+// sourceEngine is the source's engine.
+func sourceEngine(cfg config.Config) database.Engine { return database.MySQL(cfg.Source.EngineVersion) }
 
 // Batch is the way from the shop's MySQL to what is trained and queried: the source database with
 // its loader, the Glue job, and the lake that it publishes to.
@@ -51,24 +52,30 @@ type Batch struct {
 	Loader *golambda.Function
 	Lake   *datalake.Lake
 	Job    *sparkjob.Job
+	// trusted are the authorities by which programs know the source.
+	trusted authorities
+	// generation counts the databases that stood in the source's place.
+	generation string
 }
 
 // NewBatch adds the stack.
 func NewBatch(app constructs.Construct, cfg config.Config, network *Network) *Batch {
 	stack := newStack(app, cfg, outputs.Batch, "The source database, the Glue job and the data lake with its catalogue")
-	b := &Batch{Stack: stack}
+	b := &Batch{Stack: stack, trusted: authoritiesOf(cfg), generation: strconv.Itoa(cfg.Source.Generation)}
 	b.Source = database.New(stack, "Source", database.Props{
-		Engine:             sourceEngine,
-		VPC:                network.VPC(),
-		Subnets:            network.DatabaseSubnets(),
-		Name:               sourceDatabase,
-		MasterUser:         sourceMaster,
-		InstanceClass:      cfg.Source.InstanceClass,
-		StorageGiB:         cfg.Source.StorageGiB,
-		MultiAZ:            cfg.Source.MultiAZ,
-		BackupRetention:    days(cfg.Source.BackupRetentionDays),
-		DeletionProtection: cfg.Source.DeletionProtection,
-		Destroy:            cfg.DestroysData(),
+		Engine:                  sourceEngine(cfg),
+		VPC:                     network.VPC(),
+		Subnets:                 network.DatabaseSubnets(),
+		Name:                    sourceDatabase,
+		MasterUser:              sourceMaster,
+		InstanceClass:           cfg.Source.InstanceClass,
+		StorageGiB:              cfg.Source.StorageGiB,
+		MultiAZ:                 cfg.Source.MultiAZ,
+		BackupRetention:         days(cfg.Source.BackupRetentionDays),
+		AutoMinorVersionUpgrade: cfg.Databases.AutoMinorVersionUpgrade,
+		Generation:              cfg.Source.Generation,
+		DeletionProtection:      cfg.Source.DeletionProtection,
+		Destroy:                 cfg.DestroysData(),
 		Parameters: map[string]string{
 			// RDS writes no slow queries by itself; to a table they would not reach CloudWatch.
 			"slow_query_log": "1", "long_query_time": "2", "log_output": "FILE",
@@ -119,9 +126,11 @@ func (b *Batch) newLoader(cfg config.Config, network *Network) *golambda.Functio
 			Database: environment.Database{
 				Host: *b.Source.Host(), Port: *b.Source.Port(), Name: b.Source.Name(), Auth: environment.Secret,
 				SecretARN: *secret.SecretArn(), TLS: environment.VerifyFull,
+				CAFile: b.trusted.path(golambda.PathOf(certificates.FileName)), Generation: b.generation,
 			},
 			Reader: environment.Reader{User: sql.ETLReader, Auth: environment.IAM},
 		}),
+		Files:        b.trusted.files(),
 		LogRetention: logRetention(cfg.Functions.LogRetentionDays),
 		Network: &golambda.Network{
 			VPC: network.VPC(), Subnets: network.ApplicationSubnets(), SecurityGroup: group,
@@ -214,7 +223,7 @@ func (b *Batch) newJob(cfg config.Config, network *Network) *sparkjob.Job {
 			"--source-detail":     jsii.String(sourceDetail(cfg)),
 			"--source-owner":      jsii.String(cfg.Source.Owner),
 		},
-		Files:   map[string]string{"--source-ca": rdsAuthorities},
+		Files:   map[string]string{"--source-ca": b.jobAuthorities()},
 		Jars:    []string{filepath.Join(folder, mysqlDriver)},
 		Flex:    cfg.ETL.Flex,
 		Timeout: seconds(60 * cfg.ETL.TimeoutMinutes),
@@ -236,6 +245,14 @@ func (b *Batch) newJob(cfg config.Config, network *Network) *sparkjob.Job {
 	}
 	job.Role().Allow("ListLake", []string{"s3:ListBucket"}, b.Lake.Bucket().ARN())
 	return job
+}
+
+// jobAuthorities is the file of authorities by which the job knows the source.
+func (b *Batch) jobAuthorities() string {
+	if b.trusted == nil {
+		return rdsAuthorities
+	}
+	return b.trusted.write(b.Stack)
 }
 
 // sourceDetail tells a reader of a manifest what the source was filled with.

@@ -27,6 +27,7 @@ func NewBatchData(app constructs.Construct, cfg config.Config, batch *Batch) *Ba
 		// A source that has data keeps it whatever these say.
 		Properties: map[string]string{
 			"SchemaHash": sql.SourceHash(),
+			"Generation": batch.generation,
 			"Kind":       cfg.Source.Kind,
 			"Scale":      strconv.FormatFloat(cfg.Source.Scale, 'f', -1, 64),
 			"Seed":       strconv.Itoa(cfg.Source.Seed),

@@ -11,6 +11,7 @@ import (
 	"diecast/config"
 	"diecast/constructs/alarmtopic"
 	"diecast/constructs/privatenetwork"
+	"diecast/constructs/regionrule"
 	"diecast/constructs/securebucket"
 	"diecast/constructs/servicelinkedrole"
 	"diecast/internal/deployment/outputs"
@@ -36,9 +37,10 @@ func NewNetwork(app constructs.Construct, cfg config.Config) *Network {
 		NATGateways:      cfg.Network.NATGateways,
 		SessionManager:   cfg.Network.SessionManager,
 		EndpointPerZone:  cfg.Network.EndpointPerZone,
-		DatabasePorts:    databasePorts(),
+		DatabasePorts:    databasePorts(cfg),
 		FlowLogRetention: logRetention(cfg.Network.FlowLogRetentionDays),
 	})
+	addRegionRules(stack, cfg)
 	topic := alarmtopic.New(stack, "Alarms", alarmtopic.Props{
 		Email: cfg.Alarms.Email, Rules: []string{failureRule(cfg)},
 	})
@@ -64,10 +66,25 @@ func NewNetwork(app constructs.Construct, cfg config.Config) *Network {
 	return n
 }
 
+// addRegionRules has CloudFormation refuse a region that lacks something before it creates
+// anything.
+func addRegionRules(stack awscdk.Stack, cfg config.Config) {
+	known, err := cfg.RegionsWithAuthorities()
+	if err != nil {
+		panic(err)
+	}
+	regionrule.New(stack, "RegionWithAuthorities", regionrule.Props{
+		Regions: known, Otherwise: config.LacksAuthorities,
+	})
+	regionrule.New(stack, "RegionWithFunctionUrls", regionrule.Props{
+		Regions: cfg.RegionsWithFunctionURLs(), Otherwise: config.LacksFunctionURLs,
+	})
+}
+
 // serviceRoles are of services that later stacks use; minutes lie between. Spot's is there in every
 // profile, so that turning web.spotAboveMinimum on finds it.
 var serviceRoles = []string{
-	"elasticloadbalancing.amazonaws.com", "autoscaling.amazonaws.com", "spot.amazonaws.com",
+	"rds.amazonaws.com", "elasticloadbalancing.amazonaws.com", "autoscaling.amazonaws.com", "spot.amazonaws.com",
 }
 
 // unlogged is why buckets log no access in a profile that keeps no access logs.
@@ -75,8 +92,8 @@ const unlogged = "The profile leaves access logs out for their cost; CloudTrail 
 	"when an investigation needs them."
 
 // databasePorts are the ports of every engine that the platform's databases run, each once.
-func databasePorts() []int {
-	ports := []int{vectorsEngine.Port(), sourceEngine.Port()}
+func databasePorts(cfg config.Config) []int {
+	ports := []int{vectorsEngine(cfg).Port(), sourceEngine(cfg).Port()}
 	slices.Sort(ports)
 	return slices.Compact(ports)
 }

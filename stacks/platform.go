@@ -12,6 +12,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"diecast/config"
+	"diecast/constructs/handlerlog"
 	"diecast/internal/deployment/outputs"
 	"diecast/internal/environment"
 )
@@ -46,6 +47,13 @@ func New(app awscdk.App, cfg config.Config) *Platform {
 	// The servers need the schema and their user, not only the database.
 	web.Stack.AddStackDependency(batchData.Stack, nil)
 	web.Stack.AddStackDependency(streaming.Stack, nil)
+	for _, stack := range []awscdk.Stack{
+		network.Stack, vectors.Stack, vectorsData.Stack, batch.Stack, batchData.Stack, streaming.Stack, web.Stack,
+	} {
+		handlerlog.New(stack, "HandlerLogs", handlerlog.Props{
+			LogRetention: logRetention(cfg.Functions.LogRetentionDays),
+		})
+	}
 	return &Platform{
 		Network: network, Vectors: vectors, VectorsData: vectorsData, Batch: batch, BatchData: batchData,
 		Streaming: streaming, Web: web,
@@ -58,6 +66,8 @@ func newStack(app constructs.Construct, cfg config.Config, id outputs.Stack, des
 	stack := awscdk.NewStack(app, jsii.String(string(id)), &awscdk.StackProps{
 		StackName:   jsii.String(id.Name(cfg.Name)),
 		Description: jsii.String(description),
+		// All of them or none: a destruction that is refused must be refused at its first stack.
+		TerminationProtection: jsii.Bool(cfg.ProtectsStacks()),
 	})
 	for key, value := range map[string]string{"project": "diecast", "platform": cfg.Name, "profile": cfg.Profile} {
 		awscdk.Tags_Of(stack).Add(jsii.String(key), jsii.String(value), nil)

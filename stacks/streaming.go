@@ -4,7 +4,9 @@ import (
 	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
 
 	"diecast/config"
 	"diecast/constructs/deliverystream"
@@ -16,6 +18,7 @@ import (
 	"diecast/internal/archive"
 	"diecast/internal/deployment/outputs"
 	"diecast/internal/environment"
+	"diecast/internal/metrics"
 	"diecast/internal/models"
 	"diecast/sql"
 )
@@ -68,7 +71,7 @@ func NewStreaming(app constructs.Construct, cfg config.Config, network *Network,
 		Destroy:             cfg.DestroysData(),
 		AlarmTopic:          network.AlarmTopic,
 	})
-	inferenceURL := s.addInference(cfg, network, vectors)
+	s.addInference(cfg, network, vectors)
 	s.addArchive(cfg, network)
 	s.addDelivery(cfg, network)
 
@@ -80,13 +83,15 @@ func NewStreaming(app constructs.Construct, cfg config.Config, network *Network,
 	output(stack, outputs.TransformFunctionName, s.Transform.Name())
 	output(stack, outputs.DeliverFunctionName, s.Deliver.Name())
 	output(stack, outputs.InferenceFunctionName, s.Inference.Name())
-	output(stack, outputs.InferenceURL, inferenceURL)
+	if cfg.Inference.URL {
+		output(stack, outputs.InferenceURL, s.Inference.AddURL())
+	}
 	return s
 }
 
 // addInference adds the one function that recommends, with its place in the
-// network and its HTTPS address.
-func (s *Streaming) addInference(cfg config.Config, network *Network, vectors *Vectors) *string {
+// network.
+func (s *Streaming) addInference(cfg config.Config, network *Network, vectors *Vectors) {
 	// Its secret-free login needs no interface endpoint: S3 is all it calls.
 	group := network.NewSecurityGroup(s.Stack, "InferenceSecurityGroup", "Inference: to the vector store and to AWS",
 		network.OpenS3, vectors.Database.Admit)
@@ -96,6 +101,7 @@ func (s *Streaming) addInference(cfg config.Config, network *Network, vectors *V
 		MemoryMiB:           cfg.Inference.MemoryMiB,
 		Timeout:             seconds(15),
 		Environment:         variables(vectors.environment(sql.ReaderRole, environment.IAM)),
+		Files:               vectors.trusted.files(),
 		LogRetention:        logRetention(cfg.Functions.LogRetentionDays),
 		ReservedConcurrency: cfg.Inference.ReservedConcurrency,
 		Network: &golambda.Network{
@@ -106,7 +112,6 @@ func (s *Streaming) addInference(cfg config.Config, network *Network, vectors *V
 	})
 	vectors.Database.AllowLogin(s.Inference.Role(), sql.ReaderRole)
 	s.Inference.Role().AllowObjects("ReadModels", []string{"s3:GetObject"}, vectors.Artifacts.ARN(), models.Prefix)
-	return s.Inference.AddURL()
 }
 
 // addArchive adds the way to S3: Firehose with the transform function.
@@ -165,7 +170,13 @@ func (s *Streaming) addDelivery(cfg config.Config, network *Network) {
 		Parallelization: cfg.Streaming.Parallelization,
 		RetryAttempts:   cfg.Streaming.RetryAttempts,
 		MaxRecordAge:    seconds(cfg.Streaming.MaxRecordAgeSeconds),
-		AlarmTopic:      network.AlarmTopic,
+		Dropped: awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
+			Namespace: jsii.String(metrics.Namespace), MetricName: jsii.String(metrics.Dropped),
+			DimensionsMap: &map[string]*string{metrics.FunctionDimension: jsii.String(metrics.Deliver)},
+			Statistic:     jsii.String("Sum"), Period: awscdk.Duration_Minutes(jsii.Number(5)),
+		}),
+		DroppedAdvice: "its function's log says which rules they break, the archive's error output keeps them.",
+		AlarmTopic:    network.AlarmTopic,
 	})
 }
 

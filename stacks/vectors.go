@@ -1,16 +1,23 @@
 package stacks
 
 import (
+	"fmt"
+	"strconv"
+
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
 	"diecast/config"
+	"diecast/constructs/alarm"
 	"diecast/constructs/database"
 	"diecast/constructs/golambda"
 	"diecast/constructs/securebucket"
+	"diecast/internal/awsdb/certificates"
 	"diecast/internal/deployment/outputs"
 	"diecast/internal/environment"
+	"diecast/internal/metrics"
 	"diecast/internal/models"
 )
 
@@ -23,8 +30,10 @@ const (
 	loaderTimeoutSeconds = 300
 )
 
-// vectorsEngine is the store's engine at the version that is tested.
-var vectorsEngine = database.PostgreSQL("18.6")
+// vectorsEngine is the store's engine.
+func vectorsEngine(cfg config.Config) database.Engine {
+	return database.PostgreSQL(cfg.Vectors.EngineVersion)
+}
 
 // Vectors is the embeddings store: PostgreSQL with pgvector, the bucket of model
 // artifacts, and the loader that turns one into the other.
@@ -33,26 +42,32 @@ type Vectors struct {
 	Database  *database.Database
 	Artifacts *securebucket.Bucket
 	Loader    *golambda.Function
+	// trusted are the authorities by which functions know the database.
+	trusted authorities
+	// generation counts the databases that stood here.
+	generation string
 }
 
 // NewVectors adds the stack.
 func NewVectors(app constructs.Construct, cfg config.Config, network *Network) *Vectors {
 	stack := newStack(app, cfg, outputs.Vectors, "PostgreSQL with pgvector, the ml-artifacts bucket and the loader")
-	v := &Vectors{Stack: stack}
+	v := &Vectors{Stack: stack, trusted: authoritiesOf(cfg), generation: strconv.Itoa(cfg.Vectors.Generation)}
 	v.Database = database.New(stack, "Database", database.Props{
-		Engine:             vectorsEngine,
-		VPC:                network.VPC(),
-		Subnets:            network.DatabaseSubnets(),
-		Name:               vectorsDatabase,
-		MasterUser:         vectorsMaster,
-		InstanceClass:      cfg.Vectors.InstanceClass,
-		StorageGiB:         cfg.Vectors.StorageGiB,
-		MultiAZ:            cfg.Vectors.MultiAZ,
-		BackupRetention:    days(cfg.Vectors.BackupRetentionDays),
-		DeletionProtection: cfg.Vectors.DeletionProtection,
-		Destroy:            cfg.DestroysData(),
-		MaxConnections:     cfg.Vectors.PostgreSQLMaxConnections(),
-		ConnectionsAdvice:  "compare capacity.eventsPerSecond with the class.",
+		Engine:                  vectorsEngine(cfg),
+		VPC:                     network.VPC(),
+		Subnets:                 network.DatabaseSubnets(),
+		Name:                    vectorsDatabase,
+		MasterUser:              vectorsMaster,
+		InstanceClass:           cfg.Vectors.InstanceClass,
+		StorageGiB:              cfg.Vectors.StorageGiB,
+		MultiAZ:                 cfg.Vectors.MultiAZ,
+		BackupRetention:         days(cfg.Vectors.BackupRetentionDays),
+		AutoMinorVersionUpgrade: cfg.Databases.AutoMinorVersionUpgrade,
+		Generation:              cfg.Vectors.Generation,
+		DeletionProtection:      cfg.Vectors.DeletionProtection,
+		Destroy:                 cfg.DestroysData(),
+		MaxConnections:          cfg.Vectors.PostgreSQLMaxConnections(),
+		ConnectionsAdvice:       "compare capacity.eventsPerSecond with the class.",
 		Reasons: database.Reasons{
 			DefaultPort: "The instance is reached from two security groups only; " +
 				"another port would hide nothing and break the clients' defaults.",
@@ -72,6 +87,7 @@ func NewVectors(app constructs.Construct, cfg config.Config, network *Network) *
 		UnloggedReason:   unlogged,
 	})
 	v.Loader = v.newLoader(cfg, network)
+	alarm.New(stack, network.AlarmTopic, unindexed())
 
 	output(stack, outputs.VectorsDatabaseHost, v.Database.Host())
 	output(stack, outputs.VectorsDatabasePort, v.Database.Port())
@@ -81,6 +97,22 @@ func NewVectors(app constructs.Construct, cfg config.Config, network *Network) *
 	output(stack, outputs.ArtifactsBucketName, v.Artifacts.Name())
 	output(stack, outputs.VectorsLoaderFunctionName, v.Loader.Name())
 	return v
+}
+
+// unindexed tells of a store that has outgrown the search without an index. The loader counts
+// whenever it has worked: until it does again, the last count holds.
+func unindexed() alarm.Rule {
+	return alarm.Rule{
+		ID: "UnindexedItems",
+		Description: fmt.Sprintf("Every query is compared with more than %d items one by one, for want of an index: "+
+			"raise vectors.engineVersion to one with pgvector 0.8.4, then load the next model.", models.IndexedItems),
+		Metric: awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
+			Namespace: jsii.String(metrics.Namespace), MetricName: jsii.String(metrics.UnindexedItems),
+			DimensionsMap: &map[string]*string{metrics.FunctionDimension: jsii.String(metrics.VectorLoader)},
+			Period:        awscdk.Duration_Minutes(jsii.Number(1)), Statistic: jsii.String("Maximum"),
+		}),
+		Threshold: models.IndexedItems, Missing: alarm.MissingKeepsState,
+	}
 }
 
 func (v *Vectors) newLoader(cfg config.Config, network *Network) *golambda.Function {
@@ -95,6 +127,7 @@ func (v *Vectors) newLoader(cfg config.Config, network *Network) *golambda.Funct
 		MemoryMiB:    256,
 		Timeout:      seconds(loaderTimeoutSeconds),
 		Environment:  variables(settings),
+		Files:        v.trusted.files(),
 		LogRetention: logRetention(cfg.Functions.LogRetentionDays),
 		Network: &golambda.Network{
 			VPC: network.VPC(), Subnets: network.ApplicationSubnets(), SecurityGroup: group,
@@ -115,7 +148,8 @@ func (v *Vectors) environment(user string, auth environment.Auth) environment.Ve
 	return environment.VectorStore{
 		Database: environment.Database{
 			Host: *v.Database.Host(), Port: *v.Database.Port(), Name: v.Database.Name(), User: user, Auth: auth,
-			TLS: environment.VerifyFull,
+			TLS: environment.VerifyFull, CAFile: v.trusted.path(golambda.PathOf(certificates.FileName)),
+			Generation: v.generation,
 		},
 		ArtifactsBucket: *v.Artifacts.Name(),
 	}

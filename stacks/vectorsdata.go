@@ -30,6 +30,8 @@ func NewVectorsData(app constructs.Construct, cfg config.Config, vectors *Vector
 		Properties: map[string]string{
 			// A change of the SQL runs the loader again.
 			"SchemaHash": sql.VectorHash(),
+			// So does another database in the place of the one that was filled.
+			"Generation": vectors.generation,
 			// The model that came with the loader: it replaces only another such.
 			"ModelVersion": model,
 		},

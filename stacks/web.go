@@ -14,6 +14,7 @@ import (
 	"diecast/constructs/privatenetwork"
 	"diecast/constructs/securebucket"
 	"diecast/constructs/webfleet"
+	"diecast/internal/awsdb/certificates"
 	"diecast/internal/deployment/outputs"
 	"diecast/internal/environment"
 	"diecast/sql"
@@ -94,10 +95,18 @@ func (w *Web) newFleet(cfg config.Config, network *Network, batch *Batch) *webfl
 		UnloggedReason: unlogged,
 	})
 	output(w.Stack, outputs.WebLogsBucketName, logs.Name())
+	server := goserver.New(w.Stack, "Server", WebServer(cfg))
+	told := w.environment(cfg, batch)
+	var files map[string]string
+	if batch.trusted != nil {
+		files = map[string]string{certificates.FileName: batch.trusted.write(w.Stack)}
+		told.CAFile = webfleet.PathOf(server, certificates.FileName)
+	}
 	fleet := webfleet.New(w.Stack, "Fleet", webfleet.Props{
-		Server:      goserver.New(w.Stack, "Server", WebServer(cfg)),
+		Server:      server,
 		Description: "Diecast's pages on sales",
-		Environment: variables(w.environment(cfg, batch)),
+		Environment: variables(told),
+		Files:       files,
 		VPC:         network.VPC(), Subnets: network.ApplicationSubnets(),
 		SecurityGroup: network.NewSecurityGroup(w.Stack, "ServerSecurityGroup",
 			"Web servers: from the load balancer, to the source and to AWS", network.OpenHTTPS, batch.Source.Admit),
@@ -124,6 +133,7 @@ func (w *Web) environment(cfg config.Config, batch *Batch) environment.Web {
 		Database: environment.Database{
 			Host: *batch.Source.Host(), Port: *batch.Source.Port(), Name: batch.Source.Name(),
 			User: sql.WebReader, Auth: environment.IAM, TLS: environment.VerifyFull, Region: *w.Stack.Region(),
+			Generation: batch.generation,
 		},
 		Port:           strconv.Itoa(webPort),
 		Sales:          environment.Withheld,

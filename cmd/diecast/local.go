@@ -18,6 +18,7 @@ import (
 	"diecast/internal/local/demonstration"
 	"diecast/internal/local/platform"
 	"diecast/internal/local/runfolder"
+	"diecast/internal/wait"
 )
 
 // runsFolder holds the laptop's runs, a folder each.
@@ -308,18 +309,16 @@ func (l *localRun) down(ctx context.Context) error {
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("process %d: %w", pid, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if left, err := runfolder.Running(folder); err != nil || left == 0 {
-			return err
+	shown := startSteps(l.user.err)
+	defer shown.close()
+	rule := wait.Rule{For: time.Minute, Pause: 100 * time.Millisecond, Told: func(reason error, since time.Duration) {
+		shown.step(fmt.Sprintf("%v after %.0f s", reason, since.Seconds()))
+	}}
+	return rule.Until(ctx, func(context.Context) error {
+		left, err := runfolder.Running(folder)
+		if err == nil && left != 0 {
+			return fmt.Errorf("process %d has not ended", pid)
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("process %d has not ended: %w", pid, ctx.Err())
-		}
-	}
+		return wait.Permanent(err)
+	})
 }

@@ -24,7 +24,7 @@ type terminal struct {
 }
 
 // commands make the subcommands.
-var commands = []func(*terminal) *cobra.Command{generateCommand, loadCommand, localCommand, sqlCommand}
+var commands = []func(*terminal) *cobra.Command{generateCommand, loadCommand, localCommand, modelCommand, sqlCommand}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

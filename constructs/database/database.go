@@ -6,6 +6,7 @@ package database
 import (
 	"fmt"
 	"maps"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,7 +27,7 @@ import (
 
 // Props configures a database.
 type Props struct {
-	// Engine is what runs, such as PostgreSQL("18.3"). Required.
+	// Engine is what runs, such as PostgreSQL("18.6"). Required.
 	Engine Engine
 	// VPC and Subnets place the instance; the subnets must have no route to the internet.
 	VPC     awsec2.IVpc
@@ -47,6 +48,14 @@ type Props struct {
 	BackupRetention time.Duration
 	// Parameters are added to the engine's own. Default none.
 	Parameters map[string]string
+	// AutoMinorVersionUpgrade lets RDS take the engine to newer minor versions in the maintenance
+	// window. Default false: only a change of Engine upgrades it, as long as RDS runs the version.
+	AutoMinorVersionUpgrade bool
+	// Generation is to be raised when another instance stands in the place of this one without
+	// CloudFormation knowing of it, such as a restored one under the same identifier. It stands in
+	// a tag, so that a change has CloudFormation read the instance's attributes again, and in each
+	// login that AllowLogin allows. Default 0.
+	Generation int
 	// DeletionProtection refuses every deletion until it is turned off. Default false.
 	DeletionProtection bool
 	// Destroy deletes the instance with its backups. Default false: a final
@@ -105,7 +114,9 @@ type Database struct {
 	group    awsec2.SecurityGroup
 	port     int
 	name     string
-	alarms   []awscloudwatch.Alarm
+	// generation is that of the props.
+	generation int
+	alarms     []awscloudwatch.Alarm
 }
 
 // New makes a database at id in scope.
@@ -153,7 +164,7 @@ func New(scope constructs.Construct, id string, p Props) *Database {
 		BackupRetention:          awscdk.Duration_Days(jsii.Number(p.BackupRetention.Hours() / 24)),
 		DeleteAutomatedBackups:   jsii.Bool(p.Destroy),
 		CopyTagsToSnapshot:       jsii.Bool(true),
-		AutoMinorVersionUpgrade:  jsii.Bool(false),
+		AutoMinorVersionUpgrade:  jsii.Bool(p.AutoMinorVersionUpgrade),
 		// RDS's default runs an engine past its end of life, at a surcharge many times the price of
 		// a small instance. Disabled, such a version cannot be created.
 		EngineLifecycleSupport: awsrds.EngineLifecycleSupport_OPEN_SOURCE_RDS_EXTENDED_SUPPORT_DISABLED,
@@ -171,9 +182,12 @@ func New(scope constructs.Construct, id string, p Props) *Database {
 	// A strong reference would export the endpoint, and CloudFormation would then
 	// refuse to replace or restore the instance while another stack imports it.
 	instance.ApplyCrossStackReferenceStrength(awscdk.ReferenceStrength_WEAK)
+	awscdk.Tags_Of(instance).Add(jsii.String("generation"), jsii.String(strconv.Itoa(p.Generation)), &awscdk.TagProps{
+		IncludeResourceTypes: jsii.Strings("AWS::RDS::DBInstance"),
+	})
 	nag.Accept(instance, p.exceptions()...)
 
-	d := &Database{instance: instance, group: group, port: p.Engine.port, name: p.Name}
+	d := &Database{instance: instance, group: group, port: p.Engine.port, name: p.Name, generation: p.Generation}
 	d.alarms = alarm.New(this, p.AlarmTopic, d.rules(p)...)
 	return d
 }
@@ -258,13 +272,15 @@ func (d *Database) rules(p Props) []alarm.Rule {
 	}}
 	if strings.HasPrefix(p.InstanceClass, "db.t") {
 		rules = append(rules, alarm.Rule{
+			// RDS runs t3 and t4g in unlimited mode: without credits they are charged for, not
+			// slowed down (RDS user guide, "DB instance class types").
 			ID: "CpuCredit",
-			Description: "Database " + p.Name +
-				" is about to use up its CPU credit and will slow down: a larger or non-burstable class.",
-			Metric: d.instance.Metric(jsii.String("CPUCreditBalance"), &awscloudwatch.MetricOptions{
-				Period: awscdk.Duration_Minutes(jsii.Number(5)), Statistic: jsii.String("Minimum"),
+			Description: "Database " + p.Name + " works beyond its CPU credits, " +
+				"and each vCPU-hour of that is charged: a larger or non-burstable class.",
+			Metric: d.instance.Metric(jsii.String("CPUSurplusCreditsCharged"), &awscloudwatch.MetricOptions{
+				Period: awscdk.Duration_Minutes(jsii.Number(5)), Statistic: jsii.String("Maximum"),
 			}),
-			Threshold: 20, Breach: alarm.Below, Periods: 3,
+			Threshold: 0, Periods: 3,
 		})
 	}
 	return rules
@@ -276,9 +292,15 @@ func (d *Database) Admit(group awsec2.SecurityGroup) {
 	group.Connections().AllowTo(d.group, awsec2.Port_Tcp(jsii.Number(d.port)), jsii.String("Queries to "+d.name))
 }
 
-// AllowLogin lets whoever runs in the role log in as user with an IAM token.
+// AllowLogin lets whoever runs in the role log in as user with an IAM token. The statement is named
+// by the generation: CloudFormation resolves a weak reference anew where the policy changes.
 func (d *Database) AllowLogin(r *role.Role, user string) {
-	d.instance.GrantConnect(r.Role(), jsii.String(user))
+	r.Allow(fmt.Sprintf("LogInGeneration%d", d.generation), []string{"rds-db:connect"},
+		awscdk.Stack_Of(d.instance).FormatArn(&awscdk.ArnComponents{
+			Service: jsii.String("rds-db"), Resource: jsii.String("dbuser"),
+			ResourceName: jsii.String(*d.instance.InstanceResourceId() + "/" + user),
+			ArnFormat:    awscdk.ArnFormat_COLON_RESOURCE_NAME,
+		}))
 }
 
 // MasterSecret is the secret that RDS manages: user name and password only.

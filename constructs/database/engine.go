@@ -8,8 +8,8 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// Engine is a database engine at an exact minor version: it upgrades by a change of the
-// configuration or the code, never by itself.
+// Engine is a database engine at an exact minor version, which an instance is created with. A newer
+// one upgrades it; RDS never goes back to an older one.
 type Engine struct {
 	name       string
 	version    string

@@ -100,6 +100,9 @@ func New(scope constructs.Construct, id string, p Props) *DeliveryStream {
 			Destination: destination,
 		})
 	setProcessorBuffer(stream, p.ProcessorBufferBytes)
+	// CDK makes the log's stream as one that stays; the group that it is in goes.
+	logs.Node().FindChild(jsii.String("S3Destination")).(awslogs.LogStream).ApplyRemovalPolicy(
+		awscdk.RemovalPolicy_DESTROY)
 	// A bucket that is emptied at removal must be emptied after the last delivery.
 	stream.Node().AddDependency(p.Bucket.Bucket())
 	acceptGrants(stream)

@@ -56,7 +56,7 @@ func New(scope constructs.Construct, id string, p Props) *Stream {
 		Encryption:      awskinesis.StreamEncryption_MANAGED,
 		RetentionPeriod: awscdk.Duration_Hours(jsii.Number(p.Retention.Hours())),
 		StreamMode:      awskinesis.StreamMode_PROVISIONED,
-		RemovalPolicy:   awscdk.RemovalPolicy_RETAIN,
+		RemovalPolicy:   awscdk.RemovalPolicy_RETAIN_ON_UPDATE_OR_DELETE,
 	}
 	if p.OnDemand {
 		props.StreamMode = awskinesis.StreamMode_ON_DEMAND

@@ -256,6 +256,7 @@ func ModuleRoot() (string, error) {
 type Bundler struct {
 	target        Target
 	command, file string
+	beside        map[string][]byte
 	checksum      string
 	failure       error
 }
@@ -264,6 +265,9 @@ type Bundler struct {
 func NewBundler(target Target, command, file string) *Bundler {
 	return &Bundler{target: target, command: command, file: file}
 }
+
+// LayBeside lays files beside the command, by their names.
+func (b *Bundler) LayBeside(files map[string][]byte) { b.beside = files }
 
 // Options are CDK's, for an asset with AssetHashType_OUTPUT.
 func (b *Bundler) Options(output awscdk.BundlingOutput) *awscdk.BundlingOptions {
@@ -310,6 +314,11 @@ func (b *Bundler) bundle(outputDir string) error {
 	// The umask has no say: who runs the executable is another user than who packed it.
 	if err := errors.Join(os.Chmod(outputDir, 0o755), os.Chmod(file, 0o755)); err != nil {
 		return fmt.Errorf("gobuild: laying out the executable of %s: %w", b.command, err)
+	}
+	for name, content := range b.beside {
+		if err := os.WriteFile(filepath.Join(outputDir, name), content, 0o644); err != nil {
+			return fmt.Errorf("gobuild: laying out %s beside %s: %w", name, b.command, err)
+		}
 	}
 	sum := sha256.Sum256(executable)
 	b.checksum = hex.EncodeToString(sum[:])

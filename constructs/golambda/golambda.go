@@ -63,6 +63,8 @@ type Props struct {
 	Timeout time.Duration
 	// Environment is visible to everyone who may read the function: no secrets.
 	Environment map[string]*string
+	// Files lie beside the executable, by their names; PathOf says where. Default none.
+	Files map[string][]byte
 	// LogRetention is how long the function's log is kept. Required.
 	LogRetention awslogs.RetentionDays
 	// ReservedConcurrency sets aside and caps parallel executions. Default 0: the
@@ -101,6 +103,7 @@ func New(scope constructs.Construct, id string, p Props) *Function {
 	runner := role.New(this, "Role", role.Props{Service: "lambda.amazonaws.com", Description: "Runs " + p.Source})
 	runner.AllowLog(logs.LogGroupArn())
 	build := gobuild.NewBundler(Target, path.Base(p.Source), executable)
+	build.LayBeside(p.Files)
 	props := &awslambda.FunctionProps{
 		Code: awslambda.Code_FromAsset(jsii.String(filepath.Join(root, p.Source)), &awss3assets.AssetOptions{
 			AssetHashType: awscdk.AssetHashType_OUTPUT,
@@ -134,6 +137,10 @@ func New(scope constructs.Construct, id string, p Props) *Function {
 	f.alarms = alarm.New(this, p.AlarmTopic, f.rules(p)...)
 	return f
 }
+
+// PathOf is where a function finds one of its Files (Lambda developer guide, "Defined runtime
+// environment variables": LAMBDA_TASK_ROOT).
+func PathOf(file string) string { return path.Join("/var/task", file) }
 
 // joinNetwork grants what the Lambda service needs to attach the function to
 // the VPC. EC2 checks these actions without a resource, so the statement cannot
@@ -184,6 +191,12 @@ func (p Props) validate(root string) {
 	}
 	if p.LogRetention == "" {
 		panic(fmt.Sprintf("golambda: LogRetention is required, got none for %s; logs would be kept for ever", p.Source))
+	}
+	for name := range p.Files {
+		if name == executable || name != path.Base(name) {
+			panic(fmt.Sprintf("golambda: Files must have plain names other than %s, got %q; they lie in one folder",
+				executable, name))
+		}
 	}
 	for name := range p.Environment {
 		if strings.Contains(name, "PASSWORD") || strings.HasSuffix(name, "_SECRET") {

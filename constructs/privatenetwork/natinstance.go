@@ -11,7 +11,9 @@ import (
 
 func newNATInstance() awsec2.NatInstanceProviderV2 {
 	return awsec2.NatProvider_InstanceV2(&awsec2.NatInstanceProps{
-		InstanceType: awsec2.NewInstanceType(jsii.String("t4g.nano")),
+		// On a nano the installation of what forwards at the first start runs out of memory, and
+		// nothing is forwarded (github.com/amazonlinux/amazon-linux-2023, issue 404).
+		InstanceType: awsec2.NewInstanceType(jsii.String("t4g.micro")),
 		// A NAT instance needs no ingress from outside the VPC: answers to what it
 		// forwarded come back by connection tracking.
 		DefaultAllowedTraffic:    awsec2.NatTrafficDirection_OUTBOUND_ONLY,

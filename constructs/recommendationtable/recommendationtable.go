@@ -53,7 +53,7 @@ func New(scope constructs.Construct, id string, p Props) *Table {
 		p.WritesRefusedAdvice = "look for what writes it all, or a limit on the table."
 	}
 	this := constructs.NewConstruct(scope, jsii.String(id))
-	removal := awscdk.RemovalPolicy_RETAIN
+	removal := awscdk.RemovalPolicy_RETAIN_ON_UPDATE_OR_DELETE
 	if p.Destroy {
 		removal = awscdk.RemovalPolicy_DESTROY
 	}

@@ -61,7 +61,7 @@ type Props struct {
 	// would let the next argument's name be its value.
 	Arguments map[string]*string
 	// Files are uploaded beside the script; the argument of that name is the file's s3:// address.
-	// Paths are relative to the module's root.
+	// Paths are absolute, or relative to the module's root.
 	Files map[string]string
 	// Jars are put before those that Glue has of its own. Paths are absolute.
 	Jars []string
@@ -122,7 +122,7 @@ func New(scope constructs.Construct, id string, p Props) *Job {
 		arguments["--user-jars-first"] = jsii.String("true")
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Files)) {
-		arguments[name] = asset("File"+name, filepath.Join(root, p.Files[name])).S3ObjectUrl()
+		arguments[name] = asset("File"+name, at(root, p.Files[name])).S3ObjectUrl()
 	}
 	for name, value := range p.Arguments {
 		if *value != "" {
@@ -166,6 +166,14 @@ func New(scope constructs.Construct, id string, p Props) *Job {
 		j.tellFailures(this, p)
 	}
 	return j
+}
+
+// at is where a path leads from the module's root.
+func at(root, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(root, path)
 }
 
 // addLogs makes the two log groups that Glue 5 derives from a prefix, so that they have a
@@ -306,9 +314,9 @@ func (p Props) validate(root string) {
 		}
 	}
 	for name, path := range p.Files {
-		if !file(filepath.Join(root, path)) {
-			panic(fmt.Sprintf("sparkjob: Files must be below the module's root, got %q for %s; name a file", path,
-				name))
+		if !file(at(root, path)) {
+			panic(fmt.Sprintf("sparkjob: Files must exist, got %q for %s; name a file, by its path from the "+
+				"module's root or an absolute one", path, name))
 		}
 	}
 	for name := range p.Arguments {

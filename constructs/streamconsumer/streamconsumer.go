@@ -45,7 +45,14 @@ type Props struct {
 	MaxRecordAge time.Duration
 	// LateAfter is the iterator age that alarms. Default 1 min.
 	LateAfter time.Duration
-	// AlarmTopic hears of a consumer that falls behind. Default nil: only the console shows it.
+	// Dropped counts the records that the function could not use and passed over, as a sum over a
+	// period; one of them alarms. Default nil: no such alarm.
+	Dropped awscloudwatch.IMetric
+	// DroppedAdvice ends the description of that alarm: what to look at first. Default: the
+	// function's log.
+	DroppedAdvice string
+	// AlarmTopic hears of a consumer that falls behind or drops records. Default nil: only the
+	// console shows it.
 	AlarmTopic awssns.ITopic
 }
 
@@ -78,7 +85,11 @@ func New(scope constructs.Construct, id string, p Props) *Consumer {
 	// own destination grants reading and deleting the whole bucket.
 	p.Function.Role().AllowObjects("KeepFailures", []string{"s3:PutObject"}, p.Failures.ARN(), archive.Failures)
 	p.Function.Role().Allow("FindFailures", []string{"s3:ListBucket"}, p.Failures.ARN())
-	return &Consumer{alarms: alarm.New(this, p.AlarmTopic, alarm.Rule{
+	return &Consumer{alarms: alarm.New(this, p.AlarmTopic, p.rules()...)}
+}
+
+func (p Props) rules() []alarm.Rule {
+	rules := []alarm.Rule{{
 		ID: "FallsBehind",
 		Description: fmt.Sprintf("The consumer is more than %g s behind the stream: read its function's log; a "+
 			"batch may be failing again and again.",
@@ -87,7 +98,14 @@ func New(scope constructs.Construct, id string, p Props) *Consumer {
 			Period: awscdk.Duration_Minutes(jsii.Number(1)), Statistic: jsii.String("Maximum"),
 		}),
 		Threshold: float64(p.LateAfter.Milliseconds()), Periods: 5, Breaching: 3,
-	})}
+	}}
+	if p.Dropped != nil {
+		rules = append(rules, alarm.Rule{
+			ID: "Dropped", Description: "The consumer passes over records that it cannot use: " + p.DroppedAdvice,
+			Metric: p.Dropped, Threshold: 0,
+		})
+	}
+	return rules
 }
 
 func (p Props) withDefaults() Props {
@@ -96,6 +114,9 @@ func (p Props) withDefaults() Props {
 	}
 	if p.LateAfter == 0 {
 		p.LateAfter = time.Minute
+	}
+	if p.DroppedAdvice == "" {
+		p.DroppedAdvice = "read its function's log."
 	}
 	return p
 }

@@ -1,16 +1,24 @@
 package webfleet
 
 import (
+	"crypto/sha256"
 	_ "embed"
 	"fmt"
 	"maps"
+	"os"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
 	"text/template"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awss3assets"
 	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+
+	"diecast/constructs/goserver"
+	"diecast/constructs/role"
 )
 
 //go:embed boot.sh.tmpl
@@ -25,6 +33,7 @@ type bootValues struct {
 	Region               string
 	URL, SHA256          string
 	LogBucket, LogPrefix string
+	Files                []bootFile
 	Environment          []variable
 	StopSeconds          int
 
@@ -33,13 +42,41 @@ type bootValues struct {
 
 type variable struct{ Name, Value string }
 
+// bootFile is a file that an instance fetches.
+type bootFile struct{ Path, URL, SHA256 string }
+
+// PathOf is where a server finds one of its Files.
+func PathOf(server *goserver.Server, file string) string {
+	return path.Join("/etc", server.Name(), file)
+}
+
+// bootFiles uploads the files, and lets the instances fetch them.
+func bootFiles(scope constructs.Construct, p Props, runner *role.Role) []bootFile {
+	files := make([]bootFile, 0, len(p.Files))
+	for _, name := range slices.Sorted(maps.Keys(p.Files)) {
+		content, err := os.ReadFile(p.Files[name])
+		if err != nil || name != path.Base(name) {
+			panic(fmt.Sprintf("webfleet: Files must be there under plain names, got %q for %q; %v", p.Files[name], name,
+				err))
+		}
+		uploaded := awss3assets.NewAsset(scope, jsii.String("File-"+name), &awss3assets.AssetProps{
+			Path: jsii.String(p.Files[name]),
+		})
+		runner.Allow("ReadFile", []string{"s3:GetObject"}, uploaded.Bucket().ArnForObjects(uploaded.S3ObjectKey()))
+		files = append(files, bootFile{Path: PathOf(p.Server, name), URL: *uploaded.S3ObjectUrl(),
+			SHA256: fmt.Sprintf("%x", sha256.Sum256(content))})
+	}
+	return files
+}
+
 // bootScript is what an instance runs at its first start. CDK's placeholders in it are replaced
 // with the template.
-func bootScript(scope constructs.Construct, p Props) string {
+func bootScript(scope constructs.Construct, p Props, files []bootFile) string {
 	values := bootValues{
 		Name: p.Server.Name(), Description: p.Description, Shell: p.Shell,
 		Region: *awscdk.Stack_Of(scope).Region(),
 		URL:    *p.Server.URL(), SHA256: p.Server.SHA256(),
+		Files:     files,
 		LogBucket: *p.Logs.Name(), LogPrefix: p.LogPrefix,
 		// What answers a request is told of the end first; systemd waits longer than the balancer.
 		StopSeconds: int(p.Drain.Seconds()) + 5,

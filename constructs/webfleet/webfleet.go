@@ -56,6 +56,9 @@ type Props struct {
 	// Environment is that of the process, visible to everyone who may read the template: no
 	// secrets.
 	Environment map[string]*string
+	// Files are fetched before the server starts, by their names; the values are their absolute
+	// paths at synthesis, and PathOf says where the server finds them. Default none.
+	Files map[string]string
 	// VPC, Subnets and SecurityGroup place the instances. The targets' port is opened to the
 	// balancer; what the server itself calls belongs to the caller.
 	VPC           awsec2.IVpc
@@ -104,7 +107,7 @@ func New(scope constructs.Construct, id string, p Props) *Fleet {
 	p.validate()
 	this := constructs.NewConstruct(scope, jsii.String(id))
 	f := &Fleet{role: newRole(this, p)}
-	template := newTemplate(this, p, f.role)
+	template := newTemplate(this, p, f.role, bootFiles(this, p, f.role))
 	refreshAlarms := []interfacesawscloudwatch.IAlarmRef{p.FailedBy}
 	props := &awsautoscaling.AutoScalingGroupProps{
 		Vpc: p.VPC, VpcSubnets: p.Subnets,
@@ -206,7 +209,7 @@ func newRole(scope constructs.Construct, p Props) *role.Role {
 	return runner
 }
 
-func newTemplate(scope constructs.Construct, p Props, runner *role.Role) awsec2.LaunchTemplate {
+func newTemplate(scope constructs.Construct, p Props, runner *role.Role, files []bootFile) awsec2.LaunchTemplate {
 	cpu := awsec2.AmazonLinuxCpuType_X86_64
 	if p.Server.Architecture() == "arm64" {
 		cpu = awsec2.AmazonLinuxCpuType_ARM_64
@@ -218,7 +221,7 @@ func newTemplate(scope constructs.Construct, p Props, runner *role.Role) awsec2.
 			CpuType: cpu,
 		}),
 		Role: runner.Role(), SecurityGroup: p.SecurityGroup,
-		UserData:                awsec2.UserData_Custom(jsii.String(bootScript(scope, p))),
+		UserData:                awsec2.UserData_Custom(jsii.String(bootScript(scope, p, files))),
 		RequireImdsv2:           jsii.Bool(true),
 		HttpPutResponseHopLimit: jsii.Number(1),
 		DetailedMonitoring:      jsii.Bool(true),

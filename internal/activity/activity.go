@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,8 +23,12 @@ import (
 
 // The limits of an event. Sizes in characters count Unicode code points.
 const (
-	// MaxBytes bounds one event. Kinesis takes 1,000 KiB; an event of the course has about 0.4 KB.
+	// MaxBytes bounds one event without its identity (see Identify), so that an event which was
+	// accepted is so again when it is put back with one. Kinesis takes quotas.KinesisRecord; an
+	// event of the course has about 0.4 KB.
 	MaxBytes = 64 << 10
+	// maxIdentity bounds the identity's fields, with their names.
+	maxIdentity = 256
 	// MaxDepth bounds the nesting, unknown fields included.
 	MaxDepth = 16
 	// MaxBrowseHistory bounds the entries of browse_history.
@@ -106,7 +111,7 @@ type Event struct {
 
 // Decode reads one event. The error is an *Error that names every field that breaks a rule.
 func Decode(data []byte) (Event, error) {
-	document, err := strictjson.Parse(data, strictjson.Limits{MaxBytes: MaxBytes, MaxDepth: MaxDepth})
+	document, err := strictjson.Parse(data, strictjson.Limits{MaxBytes: MaxBytes + maxIdentity, MaxDepth: MaxDepth})
 	if err != nil {
 		return Event{}, err
 	}
@@ -115,6 +120,9 @@ func Decode(data []byte) (Event, error) {
 		return Event{}, document.Err()
 	}
 	event := Read(root)
+	if len(data)-event.identityBytes() > MaxBytes {
+		root.Refuse(fmt.Sprintf("at most %d bytes, not counting %s", MaxBytes, strings.Join(identityFields, ", ")))
+	}
 	for _, name := range ReservedFields {
 		root.Field(name).Absent("the name is reserved for the recommendation record")
 	}

@@ -28,6 +28,10 @@ func FuzzDecode(f *testing.F) {
 		again, err := activity.Decode(event.Encode())
 		require.NoError(t, err)
 		require.Equal(t, event, again)
+		identified := event.Identify(stream())
+		again, err = activity.Decode(identified.Encode())
+		require.NoError(t, err, "put back on the stream")
+		require.Equal(t, identified, again)
 		require.LessOrEqual(t, len(event.Products()), activity.MaxProducts)
 	})
 }

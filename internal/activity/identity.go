@@ -31,17 +31,33 @@ type Origin struct {
 	arrived time.Time
 }
 
-// FromStream is the origin of a record read from a Kinesis stream. Its identity is the UUIDv5, in
+// Place is where an event lies in a Kinesis stream.
+type Place struct {
+	// Stream is the stream's name, Shard a shard's id: neither can hold a slash.
+	Stream, Shard string
+	// SequenceNumber is that of the Kinesis record, in decimal digits.
+	SequenceNumber string
+	// Subsequence is the event's number within an aggregated record, from 0; 0 also where the
+	// record is no aggregate.
+	Subsequence uint64
+}
+
+// FromStream is the origin of an event read from a Kinesis stream. Its identity is the UUIDv5, in
 // Namespace, of the UTF-8 text
 //
 //	<stream name>/<shard id>/<sequence number>
 //
-// such as activity/shardId-000000000000/49590338271490256608559692538361571095921575989136588898.
-// Neither names nor shard ids can hold a slash. arrived is the record's approximate arrival time,
-// which counts to the millisecond: what Kinesis and Firehose report for one record is the same only
-// to there.
-func FromStream(stream, shard, sequenceNumber string, arrived time.Time) Origin {
-	return origin(stream+"/"+shard+"/"+sequenceNumber, arrived)
+// such as activity/shardId-000000000000/49590338271490256608559692538361571095921575989136588898,
+// followed by a full stop and the subsequence number where that is above 0: the first event of an
+// aggregate has the identity that it would have alone. arrived is the record's approximate arrival
+// time, which counts to the millisecond: what Kinesis and Firehose report for one record is the
+// same only to there.
+func FromStream(place Place, arrived time.Time) Origin {
+	name := place.Stream + "/" + place.Shard + "/" + place.SequenceNumber
+	if place.Subsequence > 0 {
+		name += "." + strconv.FormatUint(place.Subsequence, 10)
+	}
+	return origin(name, arrived)
 }
 
 // FromErrorOutput is the origin of a payload found in Firehose's error output, which tells neither
@@ -102,4 +118,19 @@ func (e *Event) set(name string, value []byte) {
 		}
 	}
 	e.original = append(e.original, strictjson.Member{Name: name, Value: value})
+}
+
+// identityFields are what Identify writes.
+var identityFields = []string{"event_id", "event_time", ReportedTimeField}
+
+// identityBytes is what the identity takes of the event as it is written, with names and commas. A
+// value that is longer than any that Identify writes does not count.
+func (e Event) identityBytes() (bytes int) {
+	const longest = len(`"2026-03-01T09:30:00.123456789123456789+01:00"`)
+	for _, member := range e.original {
+		if slices.Contains(identityFields, member.Name) && len(member.Value) <= longest {
+			bytes += len(`"":,`) + len(member.Name) + len(member.Value)
+		}
+	}
+	return bytes
 }

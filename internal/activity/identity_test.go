@@ -4,6 +4,7 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,7 +25,10 @@ func decode(t *testing.T, extra string) activity.Event {
 }
 
 func stream() activity.Origin {
-	return activity.FromStream("activity", "shardId-000000000000", "4959", arrived)
+	return activity.FromStream(
+		activity.Place{Stream: "activity", Shard: "shardId-000000000000", SequenceNumber: "4959"},
+		arrived,
+	)
 }
 
 // version5 computes a UUIDv5 by the steps of RFC 9562, section 5.5.
@@ -45,8 +49,21 @@ func TestIdentifyDerivesWhatTheShopDidNotSend(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, event.ID, again.ID, "what is put back on the stream brings its identity along")
 	assert.Equal(t, event.Time, again.Time)
-	later := activity.FromStream("activity", "shardId-000000000001", "1", arrived.Add(time.Hour))
+	later := activity.FromStream(
+		activity.Place{Stream: "activity", Shard: "shardId-000000000001", SequenceNumber: "1"},
+		arrived.Add(time.Hour),
+	)
 	assert.Equal(t, event, again.Identify(later))
+}
+
+func TestEventsOfAnAggregateHaveIdentitiesOfTheirOwn(t *testing.T) {
+	place := activity.Place{Stream: "activity", Shard: "shardId-000000000000", SequenceNumber: "4959"}
+	first := decode(t, "").Identify(activity.FromStream(place, arrived))
+	assert.Equal(t, version5("activity/shardId-000000000000/4959"), first.ID, "0 adds nothing")
+	place.Subsequence = 12
+	later := decode(t, "").Identify(activity.FromStream(place, arrived))
+	assert.Equal(t, version5("activity/shardId-000000000000/4959.12"), later.ID)
+	assert.Equal(t, arrived, later.Time, "they arrived together")
 }
 
 func TestIdentifyKeepsWhatTheShopSent(t *testing.T) {
@@ -103,7 +120,10 @@ func TestIdentifyLeavesItsEventAlone(t *testing.T) {
 func TestOriginCountsMilliseconds(t *testing.T) {
 	// Kinesis event sources report seconds as a float, which can fall just short of the
 	// millisecond.
-	short := activity.FromStream("activity", "shardId-000000000000", "4959", arrived.Add(-93*time.Nanosecond))
+	short := activity.FromStream(
+		activity.Place{Stream: "activity", Shard: "shardId-000000000000", SequenceNumber: "4959"},
+		arrived.Add(-93*time.Nanosecond),
+	)
 	assert.Equal(t, stream(), short)
 }
 
@@ -116,4 +136,27 @@ func TestFromErrorOutput(t *testing.T) {
 	assert.NotEqual(t, event.ID, decode(t, "").Identify(activity.FromErrorOutput("activity", payload,
 		arrived.Add(time.Millisecond))).ID)
 	assert.NotEqual(t, event.ID, decode(t, "").Identify(activity.FromErrorOutput("other", payload, arrived)).ID)
+}
+
+// What is put back on a stream is larger than it was by its identity, and no larger event for that.
+func TestTheLargestEventIsAcceptedAgainWithItsIdentity(t *testing.T) {
+	for name, extra := range map[string]string{
+		"none of its own": ``,
+		"a bad clock":     `,"event_time":"2031-01-01T00:00:00.123456789+01:00"`,
+		"an id":           `,"event_id":"0b9cbe4a-6a53-4c0e-8a6f-7b0f5c1d2e3f"`,
+	} {
+		const begin, end = `{"session_id":"s","customer_number":1,"city":"","country":"","credit_limit":0,"note":"`, `"`
+		note := strings.Repeat("n", activity.MaxBytes-len(begin)-len(end)-len("}"))
+		largest := begin + note + end + extra + "}"
+		event, err := activity.Decode([]byte(largest))
+		require.NoError(t, err, name)
+		for range 3 { // however often
+			event = event.Identify(stream())
+			event, err = activity.Decode(event.Encode())
+			require.NoError(t, err, name)
+		}
+		_, err = activity.Decode([]byte(strings.Replace(largest, "nn", "nnn", 1)))
+		require.ErrorContains(t, err,
+			"at most 65536 bytes, not counting event_id, event_time, event_time_reported", name)
+	}
 }

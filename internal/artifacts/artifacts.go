@@ -30,6 +30,8 @@ const (
 	// UserTower and ItemTower are in the models of mode Towers.
 	UserTower = "model/user_tower.onnx"
 	ItemTower = "model/item_tower.onnx"
+	// TowerOutput is the output of every tower that is used.
+	TowerOutput = "embedding"
 )
 
 // maxProblems bounds what one Error holds: a file of a million wrong lines has one cause.

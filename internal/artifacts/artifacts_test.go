@@ -254,6 +254,8 @@ func TestReadItemsRefusesWithFileLineAndReason(t *testing.T) {
 		"a doubled id":         {"id,embedding\n" + good + "\n\n" + good, 4, `id "S1": already on line 2`},
 		"an empty id":          {"id,embedding\n" + row("", unit(0)), 2, `id "": want`},
 		"an id with a space":   {"id,embedding\n" + row("S 1", unit(0)), 2, `id "S 1": want`},
+		"UTF-16":               {"\xff\xfei\x00d\x00", 1, "it is UTF-16: write it as UTF-8"},
+		"gzip":                 {"\x1f\x8b\x08\x00", 1, "it is compressed by gzip: unpack it"},
 		"three fields":         {"id,embedding\n" + good + ",x", 2, "has 3 fields"},
 		"cut within the quote": {"id,embedding\n" + good[:20], 2, "broken CSV (a truncated file?)"},
 		"cut after the id":     {"id,embedding\n" + good + "\nS2", 3, "has 1 fields"},
@@ -267,6 +269,16 @@ func TestReadItemsRefusesWithFileLineAndReason(t *testing.T) {
 			assert.Contains(t, found[0].Reason, test.reason)
 		})
 	}
+}
+
+func TestAByteOrderMarkBeforeTheHeaderIsPassedOver(t *testing.T) {
+	text := "\ufeff" + string(csv(row("7", unit(0))))
+	items, err := artifacts.ReadItems(strings.NewReader(text), "items.csv")
+	require.NoError(t, err)
+	assert.Equal(t, "7", items[0].ID)
+	users, err := artifacts.ReadUsers(strings.NewReader(text), "users.csv")
+	require.NoError(t, err)
+	assert.Equal(t, 7, users[0].ID)
 }
 
 func TestReadUsersRefusesIdsThatAreNoCustomerNumbers(t *testing.T) {

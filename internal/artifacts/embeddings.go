@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"diecast/internal/models"
+	"diecast/internal/plaintext"
 )
 
 // ItemEmbedding is a line of ItemEmbeddings.
@@ -29,7 +30,8 @@ type UserEmbedding struct {
 }
 
 // ReadItems reads product embeddings: CSV (RFC 4180) with the header id,embedding, the vector as
-// text in brackets with commas between its numbers, as pgvector reads it. The error is an *Error
+// text in brackets with commas between its numbers, as pgvector reads it. A byte order mark is
+// passed over. The error is an *Error
 // with file, line and reason of every refused line: a number that is not finite, a wrong dimension,
 // a code that is doubled or malformed, a file that ends within a line.
 func ReadItems(reader io.Reader, file string) ([]ItemEmbedding, error) {
@@ -61,6 +63,14 @@ func ReadUsers(reader io.Reader, file string) ([]UserEmbedding, error) {
 
 func readEmbeddings(reader io.Reader, file string, add func(id string, vector []float32) error) error {
 	problems := &Error{}
+	reader, err := plaintext.Reader(reader)
+	if container := plaintext.Container(""); errors.As(err, &container) {
+		problems.add(file, 1, "%v", container)
+		return problems
+	}
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", file, err)
+	}
 	records := csv.NewReader(reader)
 	records.FieldsPerRecord = -1
 	records.ReuseRecord = true

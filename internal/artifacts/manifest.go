@@ -105,6 +105,12 @@ func ItemInputs() []Input {
 		{"buy_price", "float"}, {"msrp", "float"}}
 }
 
+// UserForm and ItemForm are what every manifest says of its towers.
+func UserForm() Tower { return Tower{UserTower, UserInputs(), TowerOutput} }
+
+// ItemForm is documented with UserForm.
+func ItemForm() Tower { return Tower{ItemTower, ItemInputs(), TowerOutput} }
+
 // Training is the run that a model was learned from.
 type Training struct {
 	RunID    string `json:"run_id"`
@@ -242,21 +248,21 @@ func readTowers(field strictjson.Value) *TowerPair {
 		return nil
 	}
 	return &TowerPair{
-		User: readTower(field.Field("user"), UserTower, UserInputs()),
-		Item: readTower(field.Field("item"), ItemTower, ItemInputs()),
+		User: readTower(field.Field("user"), UserForm()),
+		Item: readTower(field.Field("item"), ItemForm()),
 	}
 }
 
-func readTower(field strictjson.Value, path string, inputs []Input) Tower {
+func readTower(field strictjson.Value, form Tower) Tower {
 	if !field.Object() {
 		return Tower{}
 	}
-	tower := Tower{Path: field.Field("path").OneOf(path), Output: field.Field("output").OneOf("embedding")}
-	for i, input := range field.Field("inputs").Elements(len(inputs), len(inputs)) {
+	tower := Tower{Path: field.Field("path").OneOf(form.Path), Output: field.Field("output").OneOf(form.Output)}
+	for i, input := range field.Field("inputs").Elements(len(form.Inputs), len(form.Inputs)) {
 		if input.Object() {
 			tower.Inputs = append(tower.Inputs, Input{
-				Name: input.Field("name").OneOf(inputs[i].Name),
-				Type: input.Field("type").OneOf(inputs[i].Type),
+				Name: input.Field("name").OneOf(form.Inputs[i].Name),
+				Type: input.Field("type").OneOf(form.Inputs[i].Type),
 			})
 		}
 	}

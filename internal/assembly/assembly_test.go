@@ -484,6 +484,11 @@ func TestRules(t *testing.T) {
 			}
 		})
 	}
+	t.Run("asks for the region only", func(t *testing.T) {
+		_, err := planned(t, Environment{}, map[string]given{"A": {template: `{"Resources":{"X":` + bucket + `},
+			"Rules":{"R":{"Assertions":[{"Assert":{"Fn::Contains":[["eu-west-1"],{"Ref":"AWS::Region"}]}}]}}}`}})
+		assert.NoError(t, err)
+	})
 	t.Run("no assertions", func(t *testing.T) {
 		_, err := planned(t, Environment{}, map[string]given{"A": {template: `{"Rules":{"R":{}},"Resources":{"X":` +
 			bucket + `}}`}})

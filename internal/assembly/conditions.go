@@ -175,7 +175,8 @@ func (e *evaluator) contains(argument any, at *path) verdict {
 	}))
 }
 
-// checkRules holds a stack's parameters to the template's rules.
+// checkRules holds a stack's parameters to the template's rules. A rule that reads no parameter
+// asks where the stack is deployed, which is nowhere: on a laptop it is not held to it.
 func (p *Plan) checkRules(stack *Stack, problems *Problems) {
 	rules := stack.section("Rules")
 	for _, name := range slices.Sorted(maps.Keys(rules)) {
@@ -186,6 +187,9 @@ func (p *Plan) checkRules(stack *Stack, problems *Problems) {
 		assertions, ok := rule["Assertions"].([]any)
 		if !ok {
 			e.fail(here, "a rule needs a list of Assertions")
+			continue
+		}
+		if !reads(rule, stack.section("Parameters")) {
 			continue
 		}
 		if condition, given := rule["RuleCondition"]; given && e.decide(condition, here.field("RuleCondition"),
@@ -201,4 +205,23 @@ func (p *Plan) checkRules(stack *Stack, problems *Problems) {
 			}
 		}
 	}
+}
+
+// reads says whether a value refers to one of the parameters.
+func reads(value any, parameters map[string]any) bool {
+	switch v := value.(type) {
+	case map[string]any:
+		for name, inner := range v {
+			if text, ok := inner.(string); ok && parameters[text] != nil &&
+				slices.Contains([]string{"Ref", "Fn::RefAll"}, name) {
+				return true
+			}
+			if reads(inner, parameters) {
+				return true
+			}
+		}
+	case []any:
+		return slices.ContainsFunc(v, func(inner any) bool { return reads(inner, parameters) })
+	}
+	return false
 }

@@ -3,21 +3,12 @@ package awsdb
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"diecast/internal/postgresclient"
-)
-
-const (
-	// A Lambda serves one request at a time; the second connection is for a new one while an old
-	// one is being closed.
-	poolSize       = 2
-	connectTimeout = 5 * time.Second
-	idleTimeout    = 10 * time.Minute
 )
 
 // OpenPostgres returns a pool for a PostgreSQL database. It connects when the first connection is
@@ -34,12 +25,14 @@ func OpenPostgres(ctx context.Context, settings Settings, configuration aws.Conf
 	connection := pool.ConnConfig
 	connection.Host, connection.Port, connection.Database = settings.Host, uint16(settings.Port), settings.Name
 	connection.TLSConfig, connection.Fallbacks = security, nil
-	connection.ConnectTimeout = connectTimeout
+	connection.ConnectTimeout, connection.DialFunc = connectTimeout, dialer().DialContext
 	// Statements are described once and kept unnamed, so that the planner sees the parameters: it
 	// prunes partitions by them.
 	connection.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	connection.RuntimeParams = map[string]string{"application_name": "diecast"}
-	pool.MaxConns, pool.MaxConnIdleTime = poolSize, idleTimeout
+	pool.MaxConns, pool.MaxConnIdleTime, pool.PingTimeout = poolSize, idleTimeout, pingTimeout
+	pool.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return true }
+	pool.BeforeClose = closeBroken
 
 	login := settings.Login(configuration)
 	pool.BeforeConnect = func(ctx context.Context, fresh *pgx.ConnConfig) error {
@@ -48,4 +41,12 @@ func OpenPostgres(ctx context.Context, settings Settings, configuration aws.Conf
 		return err
 	}
 	return pgxpool.NewWithConfig(ctx, pool)
+}
+
+// closeBroken closes the socket of a connection that has failed. Left to itself the driver waits 15
+// s for the last words of a server that is gone, and a place in the pool with it.
+func closeBroken(connection *pgx.Conn) {
+	if connection.IsClosed() {
+		_ = connection.PgConn().Conn().Close() // nobody is left to tell
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"diecast/internal/awsdb/certificates"
 	"diecast/internal/environment"
 )
 
@@ -46,7 +47,7 @@ func TestSettingsAreRefusedWithTheEnvironment(t *testing.T) {
 }
 
 func TestEmbeddedBundleHoldsOnlyCertificateAuthorities(t *testing.T) {
-	rest, count := rdsCertificates, 0
+	rest, count := certificates.RDS, 0
 	for block, next := pem.Decode(rest); block != nil; block, next = pem.Decode(next) {
 		certificate, err := x509.ParseCertificate(block.Bytes)
 		require.NoError(t, err)
@@ -64,7 +65,20 @@ func TestTLSAsksForTheHostsName(t *testing.T) {
 	assert.NotNil(t, configuration.RootCAs)
 }
 
+// PEM is found at the beginning of a line only: before the first one stands the mark.
+func TestAByteOrderMarkHidesNoAuthority(t *testing.T) {
+	file, _ := authority(t, "db.example.com")
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(file, append([]byte("\ufeff"), text...), 0o600))
+	configuration, err := Settings{Host: "db.example.com", CAFile: file}.TLS()
+	require.NoError(t, err)
+	assert.NotNil(t, configuration.RootCAs)
+}
+
 func TestTLSRefuses(t *testing.T) {
+	wide := filepath.Join(t.TempDir(), "wide.pem")
+	require.NoError(t, os.WriteFile(wide, []byte("\xff\xfe-\x00"), 0o600))
 	empty := filepath.Join(t.TempDir(), "empty.pem")
 	require.NoError(t, os.WriteFile(empty, []byte("nothing"), 0o600))
 	for name, test := range map[string]struct {
@@ -73,6 +87,7 @@ func TestTLSRefuses(t *testing.T) {
 	}{
 		"a missing file":         {Settings{Host: "h", CAFile: "does-not-exist.pem"}, "does-not-exist.pem"},
 		"a file without any":     {Settings{Host: "h", CAFile: empty}, "no certificate"},
+		"UTF-16":                 {Settings{Host: "h", CAFile: wide}, "wide.pem: it is UTF-16"},
 		"plain text to far away": {Settings{Host: "h", DisableTLS: true}, "only a loopback host"},
 	} {
 		t.Run(name, func(t *testing.T) {

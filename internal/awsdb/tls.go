@@ -3,23 +3,18 @@ package awsdb
 import (
 	"crypto/tls"
 	"crypto/x509"
-	_ "embed"
 	"fmt"
 	"os"
 	"sync"
 
+	"diecast/internal/awsdb/certificates"
 	"diecast/internal/environment"
+	"diecast/internal/plaintext"
 )
-
-// See certificates/README.md for where it comes from.
-//
-//go:embed certificates/rds.pem
-var rdsCertificates []byte
 
 // rdsRoots is parsed once, by the first connection that needs it.
 var rdsRoots = sync.OnceValues(func() (*x509.CertPool, error) {
-	return certificatePool("the embedded bundle of RDS",
-		rdsCertificates)
+	return certificatePool("the embedded bundle of RDS", certificates.RDS)
 })
 
 // TLS is the client side of verified TLS: the server's certificate must come from a trusted
@@ -47,8 +42,12 @@ func (s Settings) TLS() (*tls.Config, error) {
 }
 
 func certificatePool(source string, pem []byte) (*x509.CertPool, error) {
+	text, err := plaintext.Trim(pem)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", source, err)
+	}
 	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
+	if !pool.AppendCertsFromPEM(text) {
 		return nil, fmt.Errorf("%s holds no certificate in PEM form", source)
 	}
 	return pool, nil

@@ -9,6 +9,8 @@ import (
 	"iter"
 	"strings"
 	"time"
+
+	"diecast/internal/activity"
 )
 
 // EventOptions of the activity in the shop. The zero value is a hundred customers at a time, no
@@ -62,8 +64,8 @@ type browsing struct {
 	InShoppingCart any `json:"in_shopping_cart"`
 }
 
-// oversize is above what any consumer of the stream takes for one event (64 KiB).
-const oversize = 65 << 10
+// oversize is above what any consumer of the stream takes for one event.
+const oversize = activity.MaxBytes + 1<<10
 
 // breakage breaks an event before it is encoded, or its bytes after.
 type breakage struct {

@@ -10,13 +10,11 @@ import (
 	"golang.org/x/mod/semver"
 
 	"diecast/internal/models"
+	"diecast/internal/plaintext"
 	"diecast/sql"
 )
 
 const (
-	// indexedItems is the number of items from which on an index pays: below, an exact search takes
-	// about a millisecond.
-	indexedItems = 10_000
 	// indexVersion is the first pgvector whose HNSW builds are sound: earlier ones overflow or
 	// corrupt the index.
 	indexVersion = "v0.8.4"
@@ -169,6 +167,10 @@ func (p partition) fill(ctx context.Context, tx pgx.Tx, rows io.Reader, unit boo
 		fmt.Sprintf("ALTER TABLE %s ALTER COLUMN model_version SET DEFAULT '%s'", p.name(), p.version)); err != nil {
 		return err
 	}
+	rows, err := plaintext.Reader(rows)
+	if err != nil {
+		return fmt.Errorf("read the rows: %w", err)
+	}
 	copied, err := tx.Conn().PgConn().CopyFrom(ctx, rows,
 		fmt.Sprintf("COPY %s (id, embedding) FROM STDIN WITH (FORMAT csv, HEADER match)", p.name()))
 	if err != nil {
@@ -215,10 +217,10 @@ func (p partition) index(ctx context.Context, tx pgx.Tx) (string, error) {
 		"SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'vector'").Scan(&extension); err != nil {
 		return "", fmt.Errorf("read the version of the extension: %w", err)
 	}
-	if p.rows < indexedItems || semver.Compare("v"+extension, indexVersion) < 0 {
-		return "exact", nil
+	if p.rows < models.IndexedItems || semver.Compare("v"+extension, indexVersion) < 0 {
+		return exact, nil
 	}
-	return "hnsw", execute(ctx, tx,
+	return hnsw, execute(ctx, tx,
 		fmt.Sprintf("CREATE INDEX ON %s USING hnsw (embedding public.vector_ip_ops) "+
 			"WITH (m = 16, ef_construction = 64)", p.name()))
 }

@@ -27,8 +27,9 @@ const (
 	// idle is after how much silence the server ends a change's connection, and rolls back what it
 	// had not committed: a loader that was killed in the middle would else hold its lock for hours.
 	idle = 2 * time.Minute
-	// lockWait is how long a change waits for another one, longer than idle.
-	lockWait = idle + 30*time.Second
+	// lockWait is how long a change waits for another one, longer than idle: what is left of a
+	// loader's five minutes must do for the change itself.
+	lockWait = 150 * time.Second
 )
 
 // Store is a vector store in PostgreSQL. Every method may be called concurrently, also from several
@@ -99,31 +100,41 @@ func deployedSchema(ctx context.Context, tx pgx.Tx) (int, error) {
 // change runs a function in a transaction that excludes every other change of the store.
 func (s *Store) change(ctx context.Context, do func(pgx.Tx) error) error {
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		// A client that is gone without a word is looked for as often as its silence is waited for.
-		err := execute(ctx, tx,
-			fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", s.idle.Milliseconds()),
-			fmt.Sprintf("SET LOCAL tcp_keepalives_idle = %d", int(max(time.Second, s.idle/2).Seconds())),
-			"SET LOCAL tcp_keepalives_interval = 10", "SET LOCAL tcp_keepalives_count = 3",
-			fmt.Sprintf("SET LOCAL lock_timeout = %d", s.lockWait.Milliseconds()))
-		if err != nil {
-			return fmt.Errorf("prepare a change of the vector store: %w", err)
-		}
-		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(writers)); err != nil {
-			var refused *pgconn.PgError
-			if errors.As(err, &refused) && refused.Code == lockNotAvailable {
-				return fmt.Errorf("another change of the vector store has run for %v: try again when it has ended",
-					s.lockWait)
-			}
+		if err := s.exclude(ctx, tx); err != nil {
 			return fmt.Errorf("wait for other changes of the vector store: %w", err)
-		}
-		if err := execute(ctx, tx, "SET LOCAL lock_timeout = 0"); err != nil {
-			return fmt.Errorf("prepare a change of the vector store: %w", err)
 		}
 		return do(tx)
 	})
 }
 
-// lockNotAvailable is PostgreSQL's code of a lock that was waited for too long.
+// exclude waits until no other change of the store is under way, and until the transaction's end
+// none begins.
+func (s *Store) exclude(ctx context.Context, tx pgx.Tx) error {
+	// A client that is gone without a word is looked for as often as its silence is waited for.
+	err := execute(ctx, tx,
+		fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", s.idle.Milliseconds()),
+		fmt.Sprintf("SET LOCAL tcp_keepalives_idle = %d", int(max(time.Second, s.idle/2).Seconds())),
+		"SET LOCAL tcp_keepalives_interval = 10", "SET LOCAL tcp_keepalives_count = 3")
+	if err != nil {
+		return err
+	}
+	const limit = "SELECT set_config('lock_timeout', $1, true)"
+	if _, err := tx.Exec(ctx, limit, fmt.Sprint(s.lockWait.Milliseconds())); err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(writers))
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) && answer.Code == lockNotAvailable {
+		return fmt.Errorf("another one has run for %s: try again when it has ended (%w)", s.lockWait, err)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, limit, "0")
+	return err
+}
+
+// lockNotAvailable is PostgreSQL's answer when lock_timeout has passed.
 const lockNotAvailable = "55P03"
 
 // changeAsOwner is change with the rights of the schema's owner.

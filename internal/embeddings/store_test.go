@@ -3,6 +3,7 @@ package embeddings
 import (
 	"context"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -171,6 +172,30 @@ func TestMigrateIsIdempotentForAMasterWhoIsNoSuperuser(t *testing.T) {
 	status, err := store.Status(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, Status{SchemaVersion: sql.VectorSchemaVersion, Versions: []Version{}}, status)
+}
+
+func TestAChangeWaitsForAnotherOneWithAnEnd(t *testing.T) {
+	_, master := cloudDatabase(t)
+	store := NewStore(master)
+	_, err := store.Migrate(t.Context())
+	require.NoError(t, err)
+	other, err := master.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = other.Exec(t.Context(), "SELECT pg_advisory_xact_lock($1)", int64(writers))
+	require.NoError(t, err)
+	store.lockWait = 100 * time.Millisecond
+	_, err = store.Migrate(t.Context())
+	require.ErrorContains(t, err, "wait for other changes of the vector store: another one has run for 100ms: "+
+		"try again")
+
+	store.lockWait = time.Minute
+	done := make(chan error)
+	go func() {
+		_, err := store.Migrate(t.Context())
+		done <- err
+	}()
+	require.NoError(t, other.Rollback(t.Context()))
+	require.NoError(t, <-done, "what ends is waited for")
 }
 
 func TestMigrateCreatesTheExtension(t *testing.T) {
@@ -346,7 +371,7 @@ func TestAChangeThatWasAbandonedHoldsUpTheNextForAWhileOnly(t *testing.T) {
 	next.lockWait = 100 * time.Millisecond
 	require.NoError(t, NewStore(master).change(t.Context(), func(pgx.Tx) error {
 		_, err := next.Migrate(t.Context())
-		require.ErrorContains(t, err, "another change of the vector store has run for 100ms")
+		require.ErrorContains(t, err, "another one has run for 100ms")
 		return nil
 	}))
 	require.NoError(t, next.change(t.Context(), func(tx pgx.Tx) error {
@@ -403,6 +428,15 @@ func TestWhenNoneNeverTakesAPlace(t *testing.T) {
 	assert.Equal(t, one, load(t, store, small(two, 2), WhenNone).Active)
 }
 
+func TestAByteOrderMarkBeforeTheRowsIsPassedOver(t *testing.T) {
+	store, pool, _ := migrated(t)
+	marked := small(one, 1)
+	marked.Items = io.MultiReader(strings.NewReader("\ufeff"), marked.Items)
+	marked.Users = io.MultiReader(strings.NewReader("\ufeff"), marked.Users)
+	assert.True(t, load(t, store, marked, Switch).New)
+	assert.Equal(t, 20, number(t, pool, "SELECT count(*) FROM vectors.item_embeddings"))
+}
+
 func TestLoadRefusesBadModelsAndKeepsTheActiveOne(t *testing.T) {
 	good := csvOf(randomItems(1, 3))
 	unit := Vector(make([]float32, models.Dimension))
@@ -423,6 +457,8 @@ func TestLoadRefusesBadModelsAndKeepsTheActiveOne(t *testing.T) {
 			"there are 3 rows, the manifest says 4"},
 		"rows too many": {func(m *Model) { m.Items, m.ItemCount = strings.NewReader(good), 2 },
 			"there are 3 rows, the manifest says 2"},
+		"another container": {func(m *Model) { m.Items = strings.NewReader("\xff\xfei\x00d\x00") },
+			"item_embeddings: read the rows: it is UTF-16"},
 		"users missing": {func(m *Model) { m.UserCount = 3 }, "user_embeddings: there are 2 rows"},
 		"wrong header": {func(m *Model) {
 			m.Items = strings.NewReader(strings.Replace(good, "embedding",
@@ -635,11 +671,12 @@ func TestNearestRefusesAModelThatIsNotActive(t *testing.T) {
 
 func TestLargeCataloguesAreIndexedAndStillFullyAnswered(t *testing.T) {
 	store, master, name := migrated(t)
-	items := randomItems(11, indexedItems)
+	items := randomItems(11, models.IndexedItems)
 	load(t, store, model(one, items, nil), Switch)
 	status, err := store.Status(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, "hnsw", status.Versions[0].Search)
+	assert.Zero(t, status.Unindexed())
 	assert.Equal(t, 1, number(t, master,
 		"SELECT count(*) FROM pg_indexes WHERE tablename = 'item_embeddings_"+one+"' AND indexdef LIKE "+
 			"'%hnsw%vector_ip_ops%'"))

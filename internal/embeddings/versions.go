@@ -33,13 +33,19 @@ const (
 	Retired State = "retired"
 )
 
+// How the items of a version are searched.
+const (
+	exact = "exact"
+	hnsw  = "hnsw"
+)
+
 // Version is one model that was ever loaded.
 type Version struct {
 	Version  string    `json:"model_version"`
 	Origin   Origin    `json:"origin"`
 	State    State     `json:"state"`
 	Towers   bool      `json:"towers"`
-	Search   string    `json:"search"` // exact, or hnsw
+	Search   string    `json:"search"` // exact or hnsw
 	Items    int       `json:"items"`
 	Users    int       `json:"users"`
 	Reason   string    `json:"reason,omitempty"` // of a rejection
@@ -88,6 +94,17 @@ func (s *Store) Status(ctx context.Context) (Status, error) {
 		return Status{}, fmt.Errorf("read the vector store's status: %w", err)
 	}
 	return status, nil
+}
+
+// Unindexed is how many items of the active model are compared with one by one, because they have
+// no index; 0 without a model.
+func (s Status) Unindexed() int {
+	for _, one := range s.Versions {
+		if s.Active != nil && one.Version == s.Active.Version && one.Search == exact {
+			return one.Items
+		}
+	}
+	return 0
 }
 
 // Active returns the active model, or ErrNoActiveModel, also for a store that has no schema yet.

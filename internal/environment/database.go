@@ -44,6 +44,9 @@ type Database struct {
 	TLS       TLS    `env:"DATABASE_TLS"`
 	// CAFile is a PEM file of the certificate authorities to trust instead of those of RDS.
 	CAFile string `env:"DATABASE_CA_FILE"`
+	// Generation changes when another database stands in the place of the one that was there. No
+	// program reads it: a changed environment is what makes those that run start anew.
+	Generation string `env:"DATABASE_GENERATION"`
 	// Region where an IAM token is valid. Lambda sets it.
 	Region string `env:"AWS_REGION"`
 }

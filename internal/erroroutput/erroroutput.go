@@ -19,15 +19,16 @@ import (
 	"strings"
 	"time"
 
+	"diecast/internal/quotas"
 	"diecast/internal/strictjson"
 )
 
 // The limits of a line.
 const (
-	// MaxBytes bounds a line: a record of 1,000 KiB in base64 takes 1,365,336 bytes of it.
+	// MaxBytes bounds a line: the largest payload, and as much again of reasons.
 	MaxBytes = 2 << 20
-	// MaxRawData bounds the payload in base64.
-	MaxRawData = 1365336
+	// MaxRawData bounds the payload in base64: that of the largest record of a stream.
+	MaxRawData = (quotas.KinesisRecord + 2) / 3 * 4
 	maxDepth   = 8
 	maxMillis  = 9999999999999
 )

@@ -8,6 +8,7 @@
 package inference
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -129,7 +130,7 @@ func DecodeBatchRequest(data []byte) (BatchRequest, error) {
 }
 
 // Encode writes the request as JSON.
-func (r BatchRequest) Encode() ([]byte, error) { return json.Marshal(r) }
+func (r BatchRequest) Encode() ([]byte, error) { return encode(r) }
 
 // DecodeBatchAnswer reads the answer to a request and checks that it answers this request: a result
 // for each event, in order, none with more items than the limit, none with an item of the event's
@@ -156,7 +157,19 @@ func DecodeBatchAnswer(data []byte, request BatchRequest) (BatchAnswer, error) {
 }
 
 // Encode writes the answer as JSON.
-func (a BatchAnswer) Encode() ([]byte, error) { return json.Marshal(a) }
+func (a BatchAnswer) Encode() ([]byte, error) { return encode(a) }
+
+// encode writes as the Lambda runtime does. What json.Marshal escapes for pages of HTML would take
+// six times the room, and a batch be too large that is not.
+func encode(value any) ([]byte, error) {
+	var buffer bytes.Buffer
+	encoder := json.NewEncoder(&buffer)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(buffer.Bytes(), []byte("\n")), nil
+}
 
 func readAnswer(root strictjson.Value) BatchAnswer {
 	answer := BatchAnswer{

@@ -103,7 +103,8 @@ func (o Options) check() error {
 
 // Run asks until the duration is over. When the context ends first, what was measured by then is
 // returned without an error, and marked as Interrupted. An error says what of the options is not
-// allowed.
+// allowed, or that no connection comes about before the first request is due: nobody listens, or
+// who does is not to be trusted.
 func Run(ctx context.Context, options Options) (Report, error) {
 	if err := options.check(); err != nil {
 		return Report{}, err
@@ -119,6 +120,9 @@ func Run(ctx context.Context, options Options) (Report, error) {
 	}
 	transport := newTransport(options)
 	defer transport.CloseIdleConnections()
+	if err := reach(ctx, options, transport); err != nil {
+		return Report{}, err
+	}
 	attacker := vegeta.NewAttacker(vegeta.MaxWorkers(uint64(options.Connections)), vegeta.Client(&http.Client{
 		Timeout: options.Timeout, Transport: interruptible{ctx, transport},
 		// A redirect is an answer: what it leads to would be a second request.
@@ -138,6 +142,46 @@ func Run(ctx context.Context, options Options) (Report, error) {
 		options.Progress(m.report.Requests)
 	}
 	return m.close(ctx), nil
+}
+
+// reach connects to each server once, and asks it for nothing.
+func reach(ctx context.Context, options Options, transport *http.Transport) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, options.Timeout,
+		fmt.Errorf("no connection within %s", options.Timeout))
+	defer cancel()
+	reached := map[string]bool{}
+	for _, target := range options.Targets {
+		origin := target.Scheme + "://" + target.Host
+		if reached[origin] {
+			continue
+		}
+		reached[origin] = true
+		if err := connect(ctx, target, transport); err != nil {
+			if errors.Is(err, ctx.Err()) {
+				err = context.Cause(ctx)
+			}
+			return fmt.Errorf("%s cannot be reached: %w", origin, err)
+		}
+	}
+	return nil
+}
+
+func connect(ctx context.Context, target *url.URL, transport *http.Transport) error {
+	port := target.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[target.Scheme]
+	}
+	connection, err := transport.DialContext(ctx, "tcp", net.JoinHostPort(target.Hostname(), port))
+	if err != nil {
+		return err
+	}
+	defer connection.Close()
+	if target.Scheme != "https" {
+		return nil
+	}
+	security := transport.TLSClientConfig.Clone()
+	security.ServerName = target.Hostname()
+	return tls.Client(connection, security).HandshakeContext(ctx)
 }
 
 // measured is what has come of a run so far.

@@ -20,12 +20,13 @@ const (
 
 // The functions that count: values of FunctionDimension.
 const (
-	Transform = "transform"
-	Deliver   = "deliver"
+	Transform    = "transform"
+	Deliver      = "deliver"
+	VectorLoader = "vectorloader"
 )
 
-// The counts. Each is of events, and each function writes those that it knows, also when they are
-// 0.
+// The counts. Each is of events but for UnindexedItems, and each function writes those that it
+// knows, also when they are 0.
 const (
 	// EventsIn are the events that arrived.
 	EventsIn = "events_in"
@@ -38,10 +39,13 @@ const (
 	Failed = "failed"
 	// Degraded are the delivered events that the most popular products answered.
 	Degraded = "degraded"
+	// UnindexedItems are the items of the active model that every query compares with one by one,
+	// because they have no index. The loader counts them whenever it has worked.
+	UnindexedItems = "unindexed_items"
 )
 
 // Names are all counts, in the order in which they are written.
-var Names = []string{EventsIn, Delivered, Dropped, Failed, Degraded}
+var Names = []string{EventsIn, Delivered, Dropped, Failed, Degraded, UnindexedItems}
 
 // Counts by name, one of Names.
 type Counts map[string]int

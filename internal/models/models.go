@@ -13,6 +13,9 @@ import (
 const (
 	// Dimension is the length of every embedding: the course's models have 32.
 	Dimension = 32
+	// IndexedItems is the number of items from which on an index pays: below, comparing with every
+	// item takes about a millisecond.
+	IndexedItems = 10_000
 	// Prefix begins the keys of all models in the ml-artifacts bucket, and the paths of those that
 	// are shipped. Each model has a folder below it, named by its version.
 	Prefix = "models/"

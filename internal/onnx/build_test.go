@@ -21,6 +21,12 @@ type graph struct {
 
 func newGraph() *graph { return &graph{opset: 17, mlOpset: 3, ir: 8} }
 
+// in sets the opset of the default domain.
+func (g *graph) in(opset int64) *graph {
+	g.opset = opset
+	return g
+}
+
 func bytesField(b []byte, number protowire.Number, v []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(b, number, protowire.BytesType), v)
 }

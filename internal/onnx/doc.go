@@ -1,11 +1,11 @@
 // Package onnx evaluates small ONNX models: towers, other multi-layer perceptrons and the
 // preprocessing before them.
 //
-// It knows an explicit list of operators ([Operators]) of opsets 13 to 21 and of ai.onnx.ml 1 to 3,
-// and nothing else. Everything that a model asks for beyond it (an operator, an attribute, a type,
-// an opset, external data, a sparse tensor, a function, a subgraph, a sequence, training
-// information) is refused by [Load] with the node's name. Types and shapes are inferred while
-// loading, so a loaded model can be failed by its caller's inputs only.
+// It knows an explicit list of operators ([Operators]), each in the opsets in which it means the
+// same, and nothing else. Everything that a model asks for beyond it (an operator, an attribute, a
+// type, an opset, external data, a sparse tensor, a function, a subgraph, a sequence, training
+// information) is refused by [Load] with the node's name, all of it at once. Types and shapes are
+// inferred while loading, so a loaded model can be failed by its caller's inputs only.
 //
 // It must not know what a model is for: no customers, no products, no files, no network.
 //
@@ -28,6 +28,13 @@
 // are casts from text (a request could fail on them) and from floats to text (the specification
 // leaves their form open).
 //
+// # Opsets
+//
+// Opsets [MinOpset] to [MaxOpset] and ai.onnx.ml [MinMLOpset] to [MaxMLOpset] are read operator by
+// operator: a table of the specification's changes says in which of them an operator is as it is
+// evaluated here. Softmax and LogSoftmax before 13 mean something else and are refused. A node is
+// of the highest version in which its domain is imported; an import that no node uses does no harm.
+//
 // # Types
 //
 // float, double, int32, int64, bool and string. Half precision, 8-bit, 16-bit and unsigned
@@ -35,12 +42,11 @@
 //
 // # Shapes
 //
-// Every input has a declared rank. Its leading dimension may be free (unnamed, or named alike in
-// all inputs): that is the batch, the same for all inputs, at least 1 and at most [Model.MaxBatch].
-// All other dimensions are fixed. A dimension inside the model is a linear function of the batch;
-// where two dimensions must agree, they must agree for every batch. What decides a shape (the
-// target of Reshape, axes, the bounds of Slice) must be known at load, as a constant or through the
-// Shape operator.
+// Every input has a declared rank. Its leading dimension may be free, under any name: that is the
+// batch, the same for all inputs, at least 1 and at most [Model.MaxBatch]. All other dimensions are
+// fixed. A dimension inside the model is a linear function of the batch; where two dimensions must
+// agree, they must agree for every batch. What decides a shape (the target of Reshape, axes, the
+// bounds of Slice) must be known at load, as a constant or through the Shape operator.
 //
 // # Numbers
 //

@@ -17,7 +17,9 @@ var elementwiseOperators = []operator{
 	{name: "Min", minInputs: 1, maxInputs: variadic, maxOutputs: 1,
 		build: buildExtreme(fold(smaller[float32]), fold(smaller[float64]), fold(smaller[int32]),
 			fold(smaller[int64]))},
-	{name: "Clip", minInputs: 1, maxInputs: 3, maxOutputs: 1, build: buildClip},
+	{name: "Clip", until: 10, minInputs: 1, maxInputs: 1, maxOutputs: 1, build: buildClipOfAttributes,
+		attributes: []attributeRule{{name: "min", kind: floatKind}, {name: "max", kind: floatKind}}},
+	{name: "Clip", since: 11, minInputs: 1, maxInputs: 3, maxOutputs: 1, build: buildClip},
 	{name: "Equal", minInputs: 2, maxInputs: 2, maxOutputs: 1, build: buildEqual},
 	comparison("Greater", pairs(greater[float32], greater[float64], greater[int32], greater[int64])),
 	comparison("GreaterOrEqual", pairs(greaterOrEqual[float32], greaterOrEqual[float64], greaterOrEqual[int32],
@@ -49,11 +51,12 @@ var elementwiseOperators = []operator{
 		attributes: []attributeRule{{name: "alpha", kind: floatKind}}, build: buildSlope("alpha", 0.01, leaky)},
 	{name: "Elu", minInputs: 1, maxInputs: 1, maxOutputs: 1,
 		attributes: []attributeRule{{name: "alpha", kind: floatKind}}, build: buildSlope("alpha", 1, elu)},
-	{name: "Gelu", since: 20, minInputs: 1, maxInputs: 1, maxOutputs: 1,
+	{name: "Gelu", minInputs: 1, maxInputs: 1, maxOutputs: 1,
 		attributes: []attributeRule{{name: "approximate", kind: stringKind}}, build: buildGelu},
 	{name: "Cast", minInputs: 1, maxInputs: 1, maxOutputs: 1,
-		attributes: []attributeRule{{name: "to", kind: intKind}, {name: "saturate", kind: intKind, since: 19}},
-		build:      buildCast},
+		attributes: []attributeRule{{name: "to", kind: intKind}, {name: "saturate", kind: intKind, since: 19},
+			{name: "round_mode", kind: stringKind, since: 24}},
+		build: buildCast},
 }
 
 // The explicit conversions keep a product from being fused with a later sum, which some processors
@@ -348,6 +351,28 @@ func buildClip(c *call) error {
 		}
 	}
 	c.kernel = pick(c.in[0].kind, clip[float32], clip[float64], clip[int32], clip[int64])
+	c.result(0, c.in[0].kind, c.in[0].shape)
+	return nil
+}
+
+// buildClipOfAttributes is Clip as long as its bounds were attributes.
+func buildClipOfAttributes(c *call) error {
+	if err := c.types(0, floatTypes...); err != nil {
+		return err
+	}
+	bound := func(name string) *Tensor {
+		switch {
+		case !c.has(name):
+			return nil
+		case c.in[0].kind == Float64:
+			return Doubles(nil, []float64{float64(c.float(name, 0))})
+		default:
+			return Floats(nil, []float32{c.float(name, 0)})
+		}
+	}
+	low, high := bound("min"), bound("max")
+	within := pick(c.in[0].kind, clip[float32], clip[float64], nil, nil)
+	c.kernel = func(in, out []*Tensor) error { return within([]*Tensor{in[0], low, high}, out) }
 	c.result(0, c.in[0].kind, c.in[0].shape)
 	return nil
 }

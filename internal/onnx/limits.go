@@ -10,8 +10,9 @@ const (
 	MaxValues = 4096
 	// MaxArguments is the greatest number of inputs, and of outputs, of a node.
 	MaxArguments = 1024
-	// MaxAttributes is the greatest number of attributes of a node.
-	MaxAttributes = 16
+	// MaxAttributes is the greatest number of attributes of a node: enough for operators that are
+	// refused, so that they are refused by name.
+	MaxAttributes = 32
 	// MaxNameBytes is the greatest length of a name.
 	MaxNameBytes = 1024
 	// MaxRank is the greatest number of dimensions of a tensor.
@@ -29,13 +30,15 @@ const (
 	// LoadAllocationBase is ... and how many beside: the plan's part for each of at most MaxNodes
 	// nodes.
 	LoadAllocationBase = 4 << 20
-	// MinOpset and MaxOpset bound the version of the default operator set.
-	MinOpset, MaxOpset = 13, 21
+	// MinOpset and MaxOpset bound the version of the default operator set: from the first with
+	// today's broadcasting, which is also ONNX Runtime's oldest, to the newest that the table of
+	// changes was compared with. Within them, each operator has bounds of its own.
+	MinOpset, MaxOpset = 7, 28
 	// MinMLOpset and MaxMLOpset bound the version of the ai.onnx.ml operator set.
-	MinMLOpset, MaxMLOpset = 1, 3
+	MinMLOpset, MaxMLOpset = 1, 5
 	// MinIRVersion and MaxIRVersion bound the version of the file format (onnx.proto, enum
-	// Version).
-	MinIRVersion, MaxIRVersion = 4, 14
+	// Version): opset 7 came with 3.
+	MinIRVersion, MaxIRVersion = 3, 14
 )
 
 // foldBudget is how many elements folding constants may make and visit: enough for the transposed

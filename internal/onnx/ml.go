@@ -203,6 +203,8 @@ func oneHot[T element, K int64 | string](index map[K]int, size int, zeros bool, 
 }
 
 // buildScaler is (x - offset) * scale, per column of the last dimension or with one number for all.
+// As in ONNX Runtime, doubles are rounded to the result's float32 only at the end; all other types
+// come to float32 first.
 func buildScaler(c *call) error {
 	if err := c.types(0, numberTypes...); err != nil {
 		return err
@@ -223,17 +225,18 @@ func buildScaler(c *call) error {
 			len(offset), len(scale), columns)
 	}
 	c.result(0, Float32, shape)
-	c.kernel = pick(c.in[0].kind, scaler[float32](offset, scale), scaler[float64](offset, scale),
-		scaler[int32](offset, scale), scaler[int64](offset, scale))
+	c.kernel = pick(c.in[0].kind, scaler[float32, float32](offset, scale), scaler[float64, float64](offset, scale),
+		scaler[int32, float32](offset, scale), scaler[int64, float32](offset, scale))
 	return nil
 }
 
-func scaler[T number](offset, scale []float32) kernel {
+// scaler works in F.
+func scaler[T number, F float](offset, scale []float32) kernel {
 	return func(in, out []*Tensor) error {
 		z := out[0].float32s
 		for i, v := range data[T](in[0]) {
 			column := i % len(offset)
-			z[i] = (float32(v) - offset[column]) * scale[column]
+			z[i] = float32((F(v) - F(offset[column])) * F(scale[column]))
 		}
 		return nil
 	}

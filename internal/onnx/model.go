@@ -43,129 +43,136 @@ type workCount struct {
 }
 
 // Load reads a model, checks all of it, and compiles the plan that Run follows. The file's bytes
-// are not kept. Its errors name the node and what about it is unknown or wrong; unknown operators
-// and attributes are reported together, up to a stated number.
+// are not kept. Its error has a line for each problem, up to a stated number, each with the node
+// and what about it is unknown or wrong: operators that are not supported first, then those of
+// other opsets, with how to export, then all else.
 func Load(file []byte) (*Model, error) {
-	m, err := load(file)
-	if err != nil {
+	m, _, p := load(file)
+	if err := p.err(); err != nil {
 		return nil, fmt.Errorf("load ONNX model: %w", err)
 	}
 	return m, nil
 }
 
-func load(file []byte) (*Model, error) {
+// load gives the model and what was read of it: the model only without problems, the other as far
+// as it could be read.
+func load(file []byte) (*Model, *modelProto, *problems) {
+	p := &problems{}
 	if len(file) > MaxFileBytes {
-		return nil, fmt.Errorf("the file has %d bytes, more than %d", len(file), MaxFileBytes)
+		p.add(misuse, fmt.Errorf("the file has %d bytes, more than %d", len(file), MaxFileBytes))
+		return nil, &modelProto{}, p
 	}
-	proto, err := readModel(file)
-	if err != nil {
-		return nil, err
+	if other := foreign(file); other != "" {
+		p.add(misuse, fmt.Errorf("the file is no ONNX model but %s", other))
+		return nil, &modelProto{}, p
 	}
+	proto := readModel(file, p)
 	if proto.irVersion < MinIRVersion || proto.irVersion > MaxIRVersion {
-		return nil, fmt.Errorf("ir_version %d is not supported (%d to %d are)", proto.irVersion, MinIRVersion,
-			MaxIRVersion)
+		p.add(misuse, fmt.Errorf("ir_version %d is not supported (%d to %d are)", proto.irVersion, MinIRVersion,
+			MaxIRVersion))
 	}
-	versions, err := opsetVersions(proto.opsets)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkNodes(proto.graph.nodes, versions); err != nil {
-		return nil, err
-	}
+	versions := opsetVersions(proto.opsets)
 	c := compiler{
+		problems: p,
+		forms:    checkNodes(proto.graph.nodes, versions, p),
 		versions: versions,
 		values:   make(map[string]*value, len(proto.graph.initializers)+len(proto.graph.inputs)+len(proto.graph.nodes)),
 		budget:   foldBudget(len(file)),
 	}
-	return c.compile(&proto.graph)
+	return c.compile(&proto.graph), proto, p
 }
 
-// opsetVersions is the imported version by domain. An import of a domain that no node uses does no
-// harm: some exporters leave it behind. A node of that domain is refused.
-func opsetVersions(imports []opsetProto) (map[string]int, error) {
-	versions := make(map[string]int, len(imports))
-	for _, o := range imports {
-		domain := normalDomain(o.domain)
-		if _, twice := versions[domain]; twice {
-			return nil, fmt.Errorf("operator set %q is imported twice", domain)
-		}
-		low, high := int64(0), int64(1)<<31
-		switch domain {
-		case "":
-			low, high = MinOpset, MaxOpset
-		case mlDomain:
-			low, high = MinMLOpset, MaxMLOpset
-		}
-		if o.version < low || o.version > high {
-			return nil, fmt.Errorf("opset %d of domain %q is not supported (%d to %d are)", o.version, domain, low,
-				high)
-		}
-		versions[domain] = int(o.version)
-	}
-	return versions, nil
-}
-
-func normalDomain(domain string) string {
-	if domain == "ai.onnx" {
-		return ""
-	}
-	return domain
-}
-
-// maxProblems bounds how many unknown operators and attributes one error lists.
-const maxProblems = 20
-
-// checkNodes refuses unknown operators and attributes, all nodes at once.
-func checkNodes(nodes []nodeProto, versions map[string]int) error {
-	var problems []error
+// checkNodes finds the form of each node's operator, nil for a node that is refused, and adds to p
+// why. An operator is refused once, with the number of its nodes.
+func checkNodes(nodes []nodeProto, versions map[string]int64, p *problems) []*operator {
+	forms := make([]*operator, len(nodes))
+	refused := make(map[string]int)
 	for i := range nodes {
-		if err := checkNode(&nodes[i], versions); err != nil {
-			problems = append(problems, fmt.Errorf("%s: %w", nodes[i].label(), err))
-			if len(problems) == maxProblems {
-				break
-			}
+		n := &nodes[i]
+		n.domain = normalDomain(n.domain)
+		if _, again := refused[n.title()]; again {
+			refused[n.title()]++
+			continue
+		}
+		op, _, err := n.form(versions)
+		if err != nil {
+			refused[n.title()] = 1
+			continue
+		}
+		if err := n.check(op, versions[n.domain]); err != nil {
+			p.add(misuse, fmt.Errorf("%s: %w", n.label(), err))
+		} else if !n.refused {
+			forms[i] = op
 		}
 	}
-	return errors.Join(problems...)
+	for i := range nodes {
+		if count := refused[nodes[i].title()]; count > 0 {
+			delete(refused, nodes[i].title())
+			_, kind, err := nodes[i].form(versions)
+			others := ""
+			if count > 1 {
+				others = fmt.Sprintf(" and %d more", count-1)
+			}
+			p.add(kind, fmt.Errorf("%s%s: %w", nodes[i].label(), others, err))
+		}
+	}
+	return forms
 }
 
-func checkNode(n *nodeProto, versions map[string]int) error {
-	n.domain = normalDomain(n.domain)
+// form is the entry that holds for the node's operator.
+func (n *nodeProto) form(versions map[string]int64) (*operator, problemKind, error) {
 	version, imported := versions[n.domain]
 	if !imported {
-		return fmt.Errorf("operator set %q is not imported", n.domain)
+		kind := misuse
+		if changes[n.title()] == nil {
+			kind = unknownOperator
+		}
+		return nil, kind, fmt.Errorf("operator %s is of operator set %q, which is not imported", n.title(), n.domain)
 	}
-	op := findOperator(n.domain, n.operator)
-	if op == nil {
-		return fmt.Errorf("operator %s is not supported", n.title())
-	}
-	if version < op.since {
-		return fmt.Errorf("operator %s is not in opset %d; it came with %d", n.title(), version, op.since)
-	}
+	return form(n.domain, n.operator, version)
+}
+
+// check refuses attributes that the operator does not have, and wrong numbers of inputs and
+// outputs.
+func (n *nodeProto) check(op *operator, version int64) error {
+	var found []error
 	for i, a := range n.attributes {
 		rule := op.attribute(a.name)
-		if rule == nil || version < rule.since || rule.until > 0 && version > rule.until {
-			return fmt.Errorf("attribute %q is not supported in opset %d", a.name, version)
-		}
-		if a.kind != rule.kind {
-			return fmt.Errorf("attribute %q has type %s, not %s", a.name, a.kind, rule.kind)
-		}
-		if slices.ContainsFunc(n.attributes[:i], func(earlier attributeProto) bool { return earlier.name == a.name }) {
-			return fmt.Errorf("attribute %q is given twice", a.name)
+		switch {
+		case rule == nil || version < int64(rule.since) || rule.until > 0 && version > int64(rule.until):
+			found = append(found, fmt.Errorf("attribute %q is not supported in %s", a.name,
+				opsetText(n.domain, version)))
+		case a.kind != rule.kind:
+			found = append(found, fmt.Errorf("attribute %q has type %s, not %s", a.name, a.kind, rule.kind))
+		case slices.ContainsFunc(n.attributes[:i], func(earlier attributeProto) bool { return earlier.name == a.name }):
+			found = append(found, fmt.Errorf("attribute %q is given twice", a.name))
 		}
 	}
 	if len(n.inputs) < op.minInputs || len(n.inputs) > op.maxInputs {
-		return fmt.Errorf("it has %d inputs, not %s", len(n.inputs), between(op.minInputs, op.maxInputs))
+		found = append(found, fmt.Errorf("it has %d inputs, not %s", len(n.inputs),
+			between(op.minInputs, op.maxInputs)))
 	}
 	if len(n.outputs) < 1 || len(n.outputs) > op.maxOutputs {
-		return fmt.Errorf("it has %d outputs, not %s", len(n.outputs), between(1, op.maxOutputs))
+		found = append(found, fmt.Errorf("it has %d outputs, not %s", len(n.outputs), between(1, op.maxOutputs)))
 	}
 	for i, name := range n.inputs {
 		if name == "" && (i < op.minInputs || op.maxInputs == variadic) {
-			return fmt.Errorf("input %d must not be omitted", i)
+			found = append(found, fmt.Errorf("input %d must not be omitted", i))
 		}
 	}
-	return nil
+	return inOneLine(found)
+}
+
+// inOneLine joins what is wrong with one node, or is nil.
+func inOneLine(found []error) error {
+	if len(found) < 2 {
+		return errors.Join(found...)
+	}
+	texts := make([]string, len(found))
+	for i, err := range found {
+		texts[i] = err.Error()
+	}
+	return errors.New(strings.Join(texts, "; "))
 }
 
 func between(low, high int) string {
@@ -188,8 +195,13 @@ func (op *operator) attribute(name string) *attributeRule {
 }
 
 // compiler turns a graph into a plan, in the graph's order, which ONNX requires to be topological.
+// What it refuses, it adds to problems and goes on: a value of a refused part is unknown (its kind
+// is 0), and so is all that is computed from it.
 type compiler struct {
-	versions map[string]int
+	problems *problems
+	// forms are the nodes' operators, nil for a node that was refused.
+	forms    []*operator
+	versions map[string]int64
 	values   map[string]*value
 	// budget is how many elements folding may still make or visit.
 	budget int
@@ -208,41 +220,63 @@ func (c *compiler) define(v *value) error {
 	return nil
 }
 
-func (c *compiler) compile(g *graphProto) (*Model, error) {
+// compile makes the model; nil where there are problems.
+func (c *compiler) compile(g *graphProto) *Model {
 	for _, i := range g.initializers {
-		v := &value{name: i.name}
-		v.become(i.tensor)
-		if err := c.define(v); err != nil {
-			return nil, err
+		if i.name == "" {
+			continue
 		}
+		v := &value{name: i.name}
+		if i.tensor != nil {
+			v.become(i.tensor)
+		}
+		c.problems.add(misuse, c.define(v))
 	}
 	m := &Model{}
-	if err := c.inputs(m, g.inputs); err != nil {
-		return nil, err
+	for _, in := range g.inputs {
+		v, err := c.input(in)
+		if err != nil {
+			v = &value{name: in.name}
+			_ = c.define(v)
+		}
+		c.problems.add(misuse, err)
+		if v != nil {
+			m.inputs = append(m.inputs, v)
+		}
 	}
 	for i := range g.nodes {
-		if err := c.node(&g.nodes[i]); err != nil {
-			return nil, fmt.Errorf("%s: %w", g.nodes[i].label(), err)
+		if err := c.node(&g.nodes[i], c.forms[i]); err != nil {
+			c.problems.add(misuse, fmt.Errorf("%s: %w", g.nodes[i].label(), err))
 		}
 	}
 	if len(g.outputs) == 0 {
-		return nil, errors.New("the graph has no output")
+		c.problems.add(misuse, errors.New("the graph has no output"))
 	}
 	for _, o := range g.outputs {
-		v := c.values[o.name]
-		if v == nil {
-			return nil, fmt.Errorf("output %q is computed by no node", o.name)
-		}
-		if v.kind != o.kind {
-			return nil, fmt.Errorf("output %q is declared as %s, but computed as %s", o.name, o.kind, v.kind)
-		}
-		if slices.Contains(m.outputs, v) {
-			return nil, fmt.Errorf("output %q is declared twice", o.name)
-		}
-		m.outputs = append(m.outputs, v)
+		c.problems.add(misuse, c.output(m, o))
+	}
+	if len(c.problems.found) > 0 {
+		return nil
 	}
 	c.plan(m)
-	return m, m.bound()
+	c.problems.add(misuse, m.bound())
+	return m
+}
+
+func (c *compiler) output(m *Model, o valueProto) error {
+	v := c.values[o.name]
+	switch {
+	case v == nil:
+		return fmt.Errorf("output %q is computed by no node", o.name)
+	case v.kind == 0 || o.kind == 0:
+		return nil
+	case v.kind != o.kind:
+		return fmt.Errorf("output %q is declared as %s, but computed as %s", o.name, o.kind, v.kind)
+	case slices.Contains(m.outputs, v):
+		return fmt.Errorf("output %q is declared twice", o.name)
+	}
+	m.outputs = append(m.outputs, v)
+	return nil
 }
 
 // become makes the value a constant.
@@ -257,83 +291,96 @@ func (t *Tensor) smallIntegers() []dim {
 		return nil
 	}
 	dims := make([]dim, 0, t.count())
-	for _, n := range t.int64s {
-		// Exporters write the greatest int64 for "to the end".
-		dims = append(dims, dim{fixed: min(max(n, -dimLimit), dimLimit)})
-	}
 	for _, n := range t.int32s {
 		dims = append(dims, dim{fixed: int64(n)})
+	}
+	return append(dims, shapeIntegers(t.int64s)...)
+}
+
+func shapeIntegers(numbers []int64) []dim {
+	dims := make([]dim, len(numbers))
+	for i, n := range numbers {
+		// Exporters write the greatest int64 for "to the end".
+		dims[i] = dim{fixed: min(max(n, -dimLimit), dimLimit)}
 	}
 	return dims
 }
 
-func (c *compiler) inputs(m *Model, inputs []valueProto) error {
-	batchName, batchInput := "", ""
-	for _, in := range inputs {
-		if v := c.values[in.name]; v != nil && v.constant != nil {
-			// An initializer of the same name is the input's default. It is used, and the input not
-			// offered.
-			if v.kind != in.kind {
-				return fmt.Errorf("input %q is declared as %s, but its initializer is %s", in.name, in.kind, v.kind)
-			}
-			continue
+// input defines an input of the graph; nil where it is an initializer's. A leading free dimension
+// is the batch whatever its name: exporters give each input one of its own, or none.
+func (c *compiler) input(in valueProto) (*value, error) {
+	if v := c.values[in.name]; v != nil && (v.constant != nil || v.kind == 0) {
+		// An initializer of the same name is the input's default. It is used, and the input not
+		// offered.
+		if v.kind != in.kind && v.kind != 0 && in.kind != 0 {
+			return nil, fmt.Errorf("input %q is declared as %s, but its initializer is %s", in.name, in.kind, v.kind)
 		}
-		if !in.ranked {
-			return fmt.Errorf("input %q has no declared shape", in.name)
-		}
-		v := &value{name: in.name, kind: in.kind}
-		for i, d := range in.dims {
-			switch {
-			case d.size > MaxElements:
-				return fmt.Errorf("input %q: dimension %d has the size %d, more than %d", in.name, i, d.size,
-					MaxElements)
-			case d.size >= 0:
-				v.shape = append(v.shape, fixed(int(d.size)))
-			case i > 0:
-				return fmt.Errorf("input %q: dimension %d (%q) is free; only the leading one may be", in.name, i,
-					d.name)
-			default:
-				if d.name != "" && batchName != "" && d.name != batchName {
-					return fmt.Errorf("inputs %q and %q have different free dimensions, %q and %q; one batch is "+
-						"supported",
-						batchInput, in.name, batchName, d.name)
-				}
-				if d.name != "" {
-					batchName, batchInput = d.name, in.name
-				}
-				v.shape = append(v.shape, dim{batch: 1})
-			}
-		}
-		if err := c.define(v); err != nil {
-			return err
-		}
-		m.inputs = append(m.inputs, v)
+		return nil, nil
 	}
-	return nil
+	v := &value{name: in.name, kind: in.kind}
+	if in.kind != 0 && !in.ranked {
+		return nil, fmt.Errorf("input %q has no declared shape", in.name)
+	}
+	for i, d := range in.dims {
+		switch {
+		case d.size > MaxElements:
+			return nil, fmt.Errorf("input %q: dimension %d has the size %d, more than %d", in.name, i, d.size,
+				MaxElements)
+		case d.size >= 0:
+			v.shape = append(v.shape, fixed(int(d.size)))
+		case i > 0:
+			return nil, fmt.Errorf("input %q: dimension %d (%q) is free; only the leading one may be", in.name, i,
+				d.name)
+		default:
+			v.shape = append(v.shape, dim{batch: 1})
+		}
+	}
+	return v, c.define(v)
 }
 
-func (c *compiler) node(n *nodeProto) error {
+// node adds a node to the plan; op is nil where the node was refused.
+func (c *compiler) node(n *nodeProto, op *operator) error {
 	call := &call{
-		node: n, op: findOperator(n.domain, n.operator), version: c.versions[n.domain],
-		in: make([]*value, len(n.inputs)), out: make([]*value, len(n.outputs)), work: fixed(1),
+		node: n, op: op, in: make([]*value, len(n.inputs)), out: make([]*value, len(n.outputs)), work: fixed(1),
 	}
+	known := op != nil
+	var missing []error
 	for i, name := range n.inputs {
 		if name == "" {
 			continue
 		}
 		v := c.values[name]
 		if v == nil {
-			return fmt.Errorf("input %q is computed by no earlier node", name)
+			missing = append(missing, fmt.Errorf("input %q is computed by no earlier node", name))
 		}
+		known = known && v != nil && v.kind != 0
 		call.in[i] = v
 	}
 	for i, name := range n.outputs {
 		if name != "" {
 			call.out[i] = &value{name: name}
 		} else if i == 0 {
-			return errors.New("output 0 must not be omitted")
+			missing = append(missing, errors.New("output 0 must not be omitted"))
 		}
 	}
+	err := inOneLine(missing)
+	if known && err == nil {
+		if err = c.build(call); err == nil {
+			return nil
+		}
+	}
+	for _, v := range call.out {
+		if v != nil && c.values[v.name] == nil {
+			c.values[v.name] = &value{name: v.name, slot: -1}
+		}
+	}
+	return err
+}
+
+// build compiles a node whose operator and inputs are known.
+func (c *compiler) build(call *call) error {
+	// The version is within the bounds of the operator's form.
+	call.version = int(c.versions[call.node.domain])
 	if err := call.op.build(call); err != nil {
 		return err
 	}
@@ -583,7 +630,8 @@ func describe(values []*value) []Value {
 	return described
 }
 
-func (v Value) String() string {
+// ShapeText is the shape as errors show it: [N 32], with N for the batch.
+func (v Value) ShapeText() string {
 	parts := make([]string, len(v.Shape))
 	for i, n := range v.Shape {
 		parts[i] = fmt.Sprint(n)
@@ -591,5 +639,7 @@ func (v Value) String() string {
 			parts[i] = "N"
 		}
 	}
-	return fmt.Sprintf("%s %s[%s]", v.Name, v.Type, strings.Join(parts, " "))
+	return "[" + strings.Join(parts, " ") + "]"
 }
+
+func (v Value) String() string { return fmt.Sprintf("%s %s%s", v.Name, v.Type, v.ShapeText()) }

@@ -7,21 +7,22 @@ import (
 )
 
 var normalizationOperators = []operator{
-	{name: "Softmax", minInputs: 1, maxInputs: 1, maxOutputs: 1,
+	// Below 13, Softmax and LogSoftmax work on all dimensions from axis on, as on one.
+	{name: "Softmax", since: 13, minInputs: 1, maxInputs: 1, maxOutputs: 1,
 		attributes: []attributeRule{{name: "axis", kind: intKind}}, build: buildLanes("axis", softmax[float32],
 			softmax[float64])},
-	{name: "LogSoftmax", minInputs: 1, maxInputs: 1, maxOutputs: 1,
+	{name: "LogSoftmax", since: 13, minInputs: 1, maxInputs: 1, maxOutputs: 1,
 		attributes: []attributeRule{{name: "axis", kind: intKind}}, build: buildLanes("axis", logSoftmax[float32],
 			logSoftmax[float64])},
 	{name: "LpNormalization", minInputs: 1, maxInputs: 1, maxOutputs: 1,
 		attributes: []attributeRule{{name: "axis", kind: intKind}, {name: "p", kind: intKind}},
 		build:      buildLpNormalization},
-	{name: "LayerNormalization", since: 17, minInputs: 2, maxInputs: 3, maxOutputs: 3, build: buildLayerNormalization,
+	{name: "LayerNormalization", minInputs: 2, maxInputs: 3, maxOutputs: 3, build: buildLayerNormalization,
 		attributes: []attributeRule{{name: "axis", kind: intKind}, {name: "epsilon", kind: floatKind},
 			{name: "stash_type", kind: intKind}}},
 	{name: "BatchNormalization", minInputs: 5, maxInputs: 5, maxOutputs: 1, build: buildBatchNormalization,
 		attributes: []attributeRule{{name: "epsilon", kind: floatKind}, {name: "momentum", kind: floatKind},
-			{name: "training_mode", kind: intKind, since: 14}}},
+			{name: "spatial", kind: intKind, until: 8}, {name: "training_mode", kind: intKind, since: 14}}},
 }
 
 // buildLanes is an operator that works on every lane along one axis by itself and keeps the shape.
@@ -195,6 +196,9 @@ func buildBatchNormalization(c *call) error {
 	}
 	if c.int("training_mode", 0) != 0 {
 		return errors.New("attribute \"training_mode\" is not 0: training is not supported")
+	}
+	if c.int("spatial", 1) != 1 {
+		return errors.New("attribute \"spatial\" is not 1: statistics of single elements are not supported")
 	}
 	shape := c.in[0].shape
 	channels := fixed(1)

@@ -9,9 +9,9 @@ import (
 // operator is one entry of the allow-list.
 type operator struct {
 	domain, name string
-	// since is the first version of the operator set that has it, where that is above the lowest
-	// supported one.
-	since int
+	// since and until bound the versions of the operator set in which the entry holds; 0 is no
+	// bound. An operator whose form changed has an entry for each form.
+	since, until int
 	// inputs and outputs bound how many a node has; those above the least may be omitted by an
 	// empty name, too.
 	minInputs, maxInputs int
@@ -21,7 +21,7 @@ type operator struct {
 	build func(c *call) error
 }
 
-// attributeRule allows an attribute in versions since to until of the operator set (0: no bound).
+// attributeRule allows an attribute in versions since to until of the operator set (0 is no bound).
 type attributeRule struct {
 	name         string
 	kind         attributeKind
@@ -167,9 +167,19 @@ func (c *call) alias(shape []dim) {
 	}
 }
 
-// known is the integers that input i holds, as functions of the batch. What decides a shape must be
-// known.
-func (c *call) known(i int) ([]dim, error) {
+// known is the integers that input i holds, as functions of the batch; in a form of the operator
+// that has no such input, those of the attribute. What decides a shape must be known.
+func (c *call) known(i int, attribute string) ([]dim, error) {
+	if !c.given(i) {
+		if !c.has(attribute) {
+			return nil, fmt.Errorf("attribute %q is missing", attribute)
+		}
+		numbers, err := c.ints(attribute)
+		if err == nil && len(numbers) > MaxRank {
+			err = fmt.Errorf("attribute %q has %d values, more than %d", attribute, len(numbers), MaxRank)
+		}
+		return shapeIntegers(numbers), err
+	}
 	v := c.in[i]
 	if v.kind != Int64 && v.kind != Int32 {
 		return nil, fmt.Errorf("input %q has type %s; %s takes int64 there", v.name, v.kind, c.op.name)
@@ -182,8 +192,8 @@ func (c *call) known(i int) ([]dim, error) {
 }
 
 // knownFixed is known, for integers that must not depend on the batch.
-func (c *call) knownFixed(i int) ([]int64, error) {
-	dims, err := c.known(i)
+func (c *call) knownFixed(i int, attribute string) ([]int64, error) {
+	dims, err := c.known(i, attribute)
 	if err != nil {
 		return nil, err
 	}
@@ -253,26 +263,22 @@ var (
 // domain before it.
 func Operators() []string {
 	names := make([]string, 0, len(operators))
-	for _, op := range operators {
-		if op.domain == "" {
-			names = append(names, op.name)
-		} else {
-			names = append(names, op.domain+"."+op.name)
-		}
+	for i := range operators {
+		names = append(names, operators[i].title())
 	}
 	slices.Sort(names)
-	return names
+	return slices.Compact(names)
+}
+
+func (op *operator) title() string { return title(op.domain, op.name) }
+
+func title(domain, name string) string {
+	if domain == "" {
+		return name
+	}
+	return domain + "." + name
 }
 
 // operators is the allow-list itself.
 var operators = slices.Concat(elementwiseOperators, matrixOperators, reductionOperators, normalizationOperators,
 	shapeOperators, mlOperators)
-
-func findOperator(domain, name string) *operator {
-	for i := range operators {
-		if operators[i].name == name && operators[i].domain == domain {
-			return &operators[i]
-		}
-	}
-	return nil
-}

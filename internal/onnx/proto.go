@@ -50,7 +50,7 @@ func numbers(name string, wire protowire.Type) fieldRule {
 
 var (
 	modelMessage = message{"ModelProto", map[protowire.Number]fieldRule{
-		1: intField("ir_version"), 2: skippedField("producer_name"), 3: skippedField("producer_version"),
+		1: intField("ir_version"), 2: textField("producer_name"), 3: skippedField("producer_version"),
 		4: skippedField("domain"), 5: {name: "model_version", wire: protowire.VarintType, use: skipped},
 		6: skippedField("doc_string"), 7: textField("graph"), 8: textField("opset_import"),
 		14: skippedField("metadata_props"), 20: refusedField("training_info"), 25: refusedField("functions"),
@@ -84,7 +84,7 @@ var (
 		6: textField("string_data"), 7: numbers("int64_data", protowire.VarintType), 8: textField("name"),
 		9: textField("raw_data"), 10: numbers("double_data", protowire.Fixed64Type),
 		11: {name: "uint64_data", wire: protowire.BytesType, use: refused, packable: true},
-		12: skippedField("doc_string"), 13: refusedField("external_data"), 14: intField("data_location"),
+		12: skippedField("doc_string"), 13: textField("external_data"), 14: intField("data_location"),
 		16: skippedField("metadata_props"),
 	}}
 	valueMessage = message{"ValueInfoProto", map[protowire.Number]fieldRule{
@@ -99,7 +99,10 @@ var (
 		1: intField("elem_type"), 2: textField("shape"),
 	}}
 	shapeMessage = message{"TensorShapeProto", map[protowire.Number]fieldRule{1: textField("dim")}}
-	dimMessage   = message{"TensorShapeProto.Dimension", map[protowire.Number]fieldRule{
+	entryMessage = message{"StringStringEntryProto", map[protowire.Number]fieldRule{
+		1: textField("key"), 2: textField("value"),
+	}}
+	dimMessage = message{"TensorShapeProto.Dimension", map[protowire.Number]fieldRule{
 		1: intField("dim_value"), 2: textField("dim_param"), 3: skippedField("denotation"),
 	}}
 )
@@ -113,9 +116,12 @@ type field struct {
 	packed bool
 }
 
-// each calls visit for every field that is read. It refuses fields that the message's table does
-// not know.
+// each calls visit for every field that is read. Of fields that are refused it tells after all
+// others were visited, each once. It ends at once where visit fails, at bytes that are no field,
+// and at a field that the message's table does not know.
 func (m *message) each(b []byte, visit func(f field) error) error {
+	var refusals []error
+	told := uint64(0)
 	for len(b) > 0 {
 		number, wire, n := protowire.ConsumeTag(b)
 		if n < 0 {
@@ -151,7 +157,12 @@ func (m *message) each(b []byte, visit func(f field) error) error {
 		}
 		switch rule.use {
 		case refused:
-			return fmt.Errorf("%s: field %s is not supported", m.name, rule.name)
+			// The tables' numbers are all below 64.
+			if told&(1<<number) == 0 {
+				refusals = append(refusals, fmt.Errorf("%s: field %s is not supported", m.name, rule.name))
+			}
+			told |= 1 << number
+			continue
 		case skipped:
 			continue
 		}
@@ -159,7 +170,7 @@ func (m *message) each(b []byte, visit func(f field) error) error {
 			return err
 		}
 	}
-	return nil
+	return errors.Join(refusals...)
 }
 
 // text is the field as a name, refused where it is too long to be one.
@@ -198,6 +209,7 @@ func (m *message) count(b []byte, number protowire.Number) int {
 
 type modelProto struct {
 	irVersion int64
+	producer  string
 	opsets    []opsetProto
 	graph     graphProto
 }
@@ -214,6 +226,7 @@ type graphProto struct {
 	outputs      []valueProto
 }
 
+// initializer is a constant; its tensor is nil where it was refused.
 type initializer struct {
 	name   string
 	tensor *Tensor
@@ -227,6 +240,8 @@ type nodeProto struct {
 	inputs     []string
 	outputs    []string
 	attributes []attributeProto
+	// refused: what is wrong with the node was told when it was read.
+	refused bool
 }
 
 type attributeProto struct {
@@ -266,7 +281,7 @@ var valueFields = map[protowire.Number]attributeKind{
 	2: floatKind, 3: intKind, 4: stringKind, 5: tensorKind, 7: floatsKind, 8: intsKind, 9: stringsKind,
 }
 
-// valueProto is a graph input or output as declared.
+// valueProto is a graph input or output as declared. Its kind is 0 where it was refused.
 type valueProto struct {
 	name string
 	kind Type
@@ -281,13 +296,18 @@ type dimProto struct {
 	name string
 }
 
-func readModel(b []byte) (*modelProto, error) {
+// readModel reads a file as far as it can be read, and adds to p everything in it that is refused.
+func readModel(b []byte, p *problems) *modelProto {
 	m := &modelProto{}
 	var graph []byte
 	err := modelMessage.each(b, func(f field) error {
 		switch f.number {
 		case 1:
 			m.irVersion = int64(f.varint)
+		case 2:
+			producer, err := f.text()
+			m.producer = producer
+			return err
 		case 7:
 			if graph != nil {
 				return errors.New("ModelProto: there is more than one graph")
@@ -315,19 +335,21 @@ func readModel(b []byte) (*modelProto, error) {
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
+	p.add(misuse, err)
+	if graph != nil {
+		p.add(misuse, m.graph.read(graph, p))
+	} else if err == nil {
+		p.add(misuse, errors.New("ModelProto: there is no graph"))
 	}
-	if graph == nil {
-		return nil, errors.New("ModelProto: there is no graph")
-	}
-	return m, m.graph.read(graph)
+	return m
 }
 
 // maxDomains bounds how many operator sets a model may import.
 const maxDomains = 64
 
-func (g *graphProto) read(b []byte) error {
+// read fails where the graph's own message does; what is wrong with a part of it, it adds to p, and
+// goes on.
+func (g *graphProto) read(b []byte, p *problems) error {
 	nodes, err1 := graphMessage.capacity(b, 1, MaxNodes)
 	initializers, err2 := graphMessage.capacity(b, 5, MaxValues)
 	inputs, err3 := graphMessage.capacity(b, 11, MaxValues)
@@ -339,28 +361,36 @@ func (g *graphProto) read(b []byte) error {
 	g.initializers = make([]initializer, 0, initializers)
 	g.inputs = make([]valueProto, 0, inputs)
 	g.outputs = make([]valueProto, 0, outputs)
+	external := false
 	return graphMessage.each(b, func(f field) error {
 		switch f.number {
 		case 1:
 			n := nodeProto{index: len(g.nodes)}
 			if err := n.read(f.bytes); err != nil {
-				return fmt.Errorf("%s: %w", n.label(), err)
+				n.refused = true
+				p.add(misuse, fmt.Errorf("%s: %w", n.label(), err))
 			}
 			g.nodes = append(g.nodes, n)
 		case 5:
 			name, t, err := readTensor(f.bytes)
-			if err != nil {
-				return fmt.Errorf("initializer %q: %w", name, err)
+			var elsewhere externalDataError
+			isElsewhere := errors.As(err, &elsewhere)
+			switch {
+			case isElsewhere && external:
+				// One of them has told it of all.
+			case err != nil:
+				p.add(misuse, fmt.Errorf("initializer %q: %w", name, err))
+			case name == "":
+				p.add(misuse, fmt.Errorf("initializer %d has no name", len(g.initializers)))
 			}
-			if name == "" {
-				return fmt.Errorf("initializer %d has no name", len(g.initializers))
-			}
+			external = external || isElsewhere
 			g.initializers = append(g.initializers, initializer{name, t})
 		case 11, 12:
 			var v valueProto
 			if err := v.read(f.bytes); err != nil {
-				return fmt.Errorf("%s %q: %w", map[protowire.Number]string{11: "input", 12: "output"}[f.number], v.name,
-					err)
+				v.kind = 0
+				p.add(misuse, fmt.Errorf("%s %q: %w",
+					map[protowire.Number]string{11: "input", 12: "output"}[f.number], v.name, err))
 			}
 			if f.number == 11 {
 				g.inputs = append(g.inputs, v)
@@ -382,6 +412,8 @@ func (n *nodeProto) read(b []byte) error {
 	n.inputs = make([]string, 0, inputs)
 	n.outputs = make([]string, 0, outputs)
 	n.attributes = make([]attributeProto, 0, attributes)
+	// A refused attribute does not end the reading: what is told of the node names its operator.
+	var refusals []error
 	err := nodeMessage.each(b, func(f field) (err error) {
 		var name string
 		switch f.number {
@@ -398,9 +430,10 @@ func (n *nodeProto) read(b []byte) error {
 		case 5:
 			a := attributeProto{body: f.bytes}
 			if err := a.read(); err != nil {
-				return fmt.Errorf("attribute %q: %w", a.name, err)
+				refusals = append(refusals, fmt.Errorf("attribute %q: %w", a.name, err))
+			} else {
+				n.attributes = append(n.attributes, a)
 			}
-			n.attributes = append(n.attributes, a)
 		case 7:
 			n.domain, err = f.text()
 		}
@@ -409,7 +442,7 @@ func (n *nodeProto) read(b []byte) error {
 	if err == nil && n.operator == "" {
 		err = errors.New("there is no operator (op_type)")
 	}
-	return err
+	return errors.Join(append(refusals, err)...)
 }
 
 // label names a node in an error: by its name, else by its first output.
@@ -425,10 +458,7 @@ func (n *nodeProto) label() string {
 }
 
 func (n *nodeProto) title() string {
-	if n.domain == "" {
-		return n.operator
-	}
-	return n.domain + "." + n.operator
+	return title(n.domain, n.operator)
 }
 
 // read checks the attribute's fields; its value stays in the body until an operator asks for it.
@@ -601,6 +631,37 @@ func dataType(code uint64) (Type, error) {
 	return t.kind, nil
 }
 
+// externalDataError is that a tensor's data is in another file, whose name it is; empty where that
+// is not said. PyTorch's exporter does so unless told otherwise.
+type externalDataError string
+
+func (e externalDataError) Error() string {
+	where := "another file"
+	if e != "" {
+		where = fmt.Sprintf("another file, %q", string(e))
+	}
+	return "external data is not supported: the weights are in " + where +
+		"; export with torch.onnx.export(..., external_data=False), or, with that file beside the model, write one " +
+		"file with onnx.save(onnx.load(path), path)"
+}
+
+// location is the file of an entry of a tensor's external_data; "" for the other entries.
+func location(entry []byte) (string, error) {
+	var key, value string
+	err := entryMessage.each(entry, func(f field) (err error) {
+		if f.number == 1 {
+			key, err = f.text()
+		} else {
+			value, err = f.text()
+		}
+		return err
+	})
+	if key != "location" {
+		value = ""
+	}
+	return value, err
+}
+
 // readTensor reads a tensor and its name. It takes memory only after the claimed shape was found to
 // fit the data.
 func readTensor(b []byte) (string, *Tensor, error) {
@@ -608,6 +669,7 @@ func readTensor(b []byte) (string, *Tensor, error) {
 	var code uint64
 	var raw []byte
 	hasRaw, external := false, false
+	var elsewhere externalDataError
 	var typed protowire.Number
 	err := tensorMessage.each(b, func(f field) (err error) {
 		switch f.number {
@@ -617,6 +679,12 @@ func readTensor(b []byte) (string, *Tensor, error) {
 			name, err = f.text()
 		case 9:
 			raw, hasRaw = f.bytes, len(f.bytes) > 0
+		case 13:
+			file, err := location(f.bytes)
+			if file != "" {
+				elsewhere = externalDataError(file)
+			}
+			return err
 		case 14:
 			external = f.varint != 0
 		case 4, 5, 6, 7, 10:
@@ -632,7 +700,7 @@ func readTensor(b []byte) (string, *Tensor, error) {
 		return name, nil, err
 	}
 	if external {
-		return name, nil, errors.New("external data is not supported")
+		return name, nil, elsewhere
 	}
 	kind, err := dataType(code)
 	if err != nil {
@@ -795,8 +863,8 @@ func (v *valueProto) read(b []byte) error {
 				d.name, err = f.text()
 				return err
 			}
-			d.size = int64(f.varint)
-			if d.size < 0 {
+			// Some exporters write -1 for a free dimension; ONNX Runtime reads it so.
+			if d.size = int64(f.varint); d.size < -1 {
 				return fmt.Errorf("dimension %d has the size %d", len(v.dims), d.size)
 			}
 			return nil
@@ -806,4 +874,31 @@ func (v *valueProto) read(b []byte) error {
 		v.dims = append(v.dims, d)
 		return nil
 	})
+}
+
+// foreign names the format of a file that is known not to be ONNX, with how to come to one; "" for
+// any other.
+func foreign(file []byte) string {
+	begins := func(at int, text string) bool {
+		return len(file) >= at+len(text) && string(file[at:at+len(text)]) == text
+	}
+	switch {
+	case len(file) == 0:
+		return "empty"
+	case begins(0, "PK\x03\x04"):
+		return "a zip archive, as torch.save and Keras write: export the model to ONNX"
+	case begins(0, "\x1f\x8b"):
+		return "compressed by gzip: unpack it"
+	case begins(0, "\x89HDF"):
+		return "HDF5, as Keras writes: export the model to ONNX"
+	case begins(2, "\x00\x00TFL3"):
+		return "a TensorFlow Lite model: convert it with tf2onnx --tflite"
+	case begins(2, "\x00\x00ORTM"):
+		return "in ONNX Runtime's own format: export the model to a .onnx file"
+	case begins(0, "version https://git-lfs"):
+		return "Git LFS's pointer to one: run git lfs pull"
+	case begins(0, "<"), begins(0, "{"):
+		return "text: was it downloaded whole?"
+	}
+	return ""
 }

@@ -79,12 +79,9 @@ func reduction(name string, types []Type, inputSince int, kernels reducers) oper
 				return err
 			}
 			rank := len(c.in[0].shape)
-			axes, err := c.ints("axes")
-			if err != nil {
-				return err
-			}
-			if c.given(1) {
-				if axes, err = c.knownFixed(1); err != nil {
+			var axes []int64
+			if c.given(1) || c.has("axes") {
+				if axes, err = c.knownFixed(1, "axes"); err != nil {
 					return err
 				}
 			}

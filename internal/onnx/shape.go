@@ -10,14 +10,16 @@ var shapeOperators = []operator{
 	{name: "Concat", minInputs: 1, maxInputs: variadic, maxOutputs: 1,
 		attributes: []attributeRule{{name: "axis", kind: intKind}}, build: buildConcat},
 	{name: "Constant", maxInputs: 0, maxOutputs: 1, build: buildConstant, attributes: []attributeRule{
-		{name: "value", kind: tensorKind}, {name: "value_float", kind: floatKind},
-		{name: "value_floats", kind: floatsKind},
-		{name: "value_int", kind: intKind}, {name: "value_ints", kind: intsKind},
-		{name: "value_string", kind: stringKind}, {name: "value_strings", kind: stringsKind},
+		{name: "value", kind: tensorKind}, {name: "value_float", kind: floatKind, since: 12},
+		{name: "value_floats", kind: floatsKind, since: 12},
+		{name: "value_int", kind: intKind, since: 12}, {name: "value_ints", kind: intsKind, since: 12},
+		{name: "value_string", kind: stringKind, since: 12}, {name: "value_strings", kind: stringsKind, since: 12},
 	}},
 	{name: "ConstantOfShape", minInputs: 1, maxInputs: 1, maxOutputs: 1,
 		attributes: []attributeRule{{name: "value", kind: tensorKind}}, build: buildConstantOfShape},
-	{name: "Dropout", minInputs: 1, maxInputs: 3, maxOutputs: 2,
+	{name: "Dropout", until: 11, minInputs: 1, maxInputs: 1, maxOutputs: 1,
+		attributes: []attributeRule{{name: "ratio", kind: floatKind}}, build: buildDropout},
+	{name: "Dropout", since: 12, minInputs: 1, maxInputs: 3, maxOutputs: 2,
 		attributes: []attributeRule{{name: "seed", kind: intKind}}, build: buildDropout},
 	{name: "Expand", minInputs: 2, maxInputs: 2, maxOutputs: 1, build: buildExpand},
 	{name: "Flatten", minInputs: 1, maxInputs: 1, maxOutputs: 1,
@@ -33,12 +35,21 @@ var shapeOperators = []operator{
 	{name: "Shape", minInputs: 1, maxInputs: 1, maxOutputs: 1, build: buildShape, attributes: []attributeRule{
 		{name: "start", kind: intKind, since: 15}, {name: "end", kind: intKind, since: 15},
 	}},
-	{name: "Slice", minInputs: 3, maxInputs: 5, maxOutputs: 1, build: buildSlice},
-	{name: "Squeeze", minInputs: 1, maxInputs: 2, maxOutputs: 1, build: buildSqueeze},
+	{name: "Slice", until: 9, minInputs: 1, maxInputs: 1, maxOutputs: 1, build: buildSlice,
+		attributes: []attributeRule{{name: "starts", kind: intsKind}, {name: "ends", kind: intsKind}, axesRule}},
+	{name: "Slice", since: 10, minInputs: 3, maxInputs: 5, maxOutputs: 1, build: buildSlice},
+	{name: "Squeeze", until: 12, minInputs: 1, maxInputs: 1, maxOutputs: 1, build: buildSqueeze,
+		attributes: []attributeRule{axesRule}},
+	{name: "Squeeze", since: 13, minInputs: 1, maxInputs: 2, maxOutputs: 1, build: buildSqueeze},
 	{name: "Transpose", minInputs: 1, maxInputs: 1, maxOutputs: 1,
 		attributes: []attributeRule{{name: "perm", kind: intsKind}}, build: buildTranspose},
-	{name: "Unsqueeze", minInputs: 2, maxInputs: 2, maxOutputs: 1, build: buildUnsqueeze},
+	{name: "Unsqueeze", until: 12, minInputs: 1, maxInputs: 1, maxOutputs: 1, build: buildUnsqueeze,
+		attributes: []attributeRule{axesRule}},
+	{name: "Unsqueeze", since: 13, minInputs: 2, maxInputs: 2, maxOutputs: 1, build: buildUnsqueeze},
 }
+
+// axesRule is what became an input of its operators.
+var axesRule = attributeRule{name: "axes", kind: intsKind}
 
 // forType is the kernel for a tensor's type, of kernels that only move elements.
 func forType(t Type, f32, f64, i32, i64, b, s kernel) kernel {
@@ -153,7 +164,7 @@ func (a *attributeProto) constant() (*Tensor, error) {
 }
 
 func buildConstantOfShape(c *call) error {
-	shape, err := c.known(0)
+	shape, err := c.known(0, "")
 	if err != nil {
 		return err
 	}
@@ -215,7 +226,7 @@ func buildDropout(c *call) error {
 }
 
 func buildExpand(c *call) error {
-	target, err := c.known(1)
+	target, err := c.known(1, "")
 	if err != nil {
 		return err
 	}
@@ -338,7 +349,7 @@ func gather[T element, I integer](axis int) kernel {
 }
 
 func buildReshape(c *call) error {
-	target, err := c.known(1)
+	target, err := c.known(1, "")
 	if err != nil {
 		return err
 	}
@@ -430,11 +441,11 @@ func buildShape(c *call) error {
 }
 
 func buildSlice(c *call) error {
-	starts, err := c.knownFixed(1)
+	starts, err := c.knownFixed(1, "starts")
 	if err != nil {
 		return err
 	}
-	ends, err := c.known(2)
+	ends, err := c.known(2, "ends")
 	if err != nil {
 		return err
 	}
@@ -443,13 +454,13 @@ func buildSlice(c *call) error {
 	for i := range axes {
 		axes[i], steps[i] = int64(i), 1
 	}
-	if c.given(3) {
-		if axes, err = c.knownFixed(3); err != nil {
+	if c.given(3) || c.has("axes") {
+		if axes, err = c.knownFixed(3, "axes"); err != nil {
 			return err
 		}
 	}
 	if c.given(4) {
-		if steps, err = c.knownFixed(4); err != nil {
+		if steps, err = c.knownFixed(4, ""); err != nil {
 			return err
 		}
 	}
@@ -559,8 +570,8 @@ func slice[T element](s slicing) kernel {
 func buildSqueeze(c *call) error {
 	shape := c.in[0].shape
 	removed := make([]bool, len(shape))
-	if c.given(1) {
-		axes, err := c.knownFixed(1)
+	if c.given(1) || c.has("axes") {
+		axes, err := c.knownFixed(1, "axes")
 		if err != nil {
 			return err
 		}
@@ -589,7 +600,7 @@ func buildSqueeze(c *call) error {
 }
 
 func buildUnsqueeze(c *call) error {
-	axes, err := c.knownFixed(1)
+	axes, err := c.knownFixed(1, "axes")
 	if err != nil {
 		return err
 	}

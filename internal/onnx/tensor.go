@@ -15,11 +15,11 @@ const (
 	String
 )
 
-var typeNames = [...]string{Float32: "float", Float64: "double", Int32: "int32", Int64: "int64", Bool: "bool",
-	String: "string"}
+var typeNames = [...]string{0: "unsupported", Float32: "float", Float64: "double", Int32: "int32", Int64: "int64",
+	Bool: "bool", String: "string"}
 
 func (t Type) String() string {
-	if t < Float32 || t > String {
+	if t > String {
 		return fmt.Sprintf("type %d", uint8(t))
 	}
 	return typeNames[t]

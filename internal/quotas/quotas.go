@@ -7,3 +7,8 @@ package quotas
 // bytes)".
 // https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 const LambdaPayload = 6_291_556
+
+// KinesisRecord bounds the data of one record of a Kinesis stream, in bytes, where nobody has
+// raised the stream's own limit (UpdateMaxRecordSize; ours are as they are made).
+// https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html
+const KinesisRecord = 1 << 20

@@ -2,7 +2,9 @@ package recommendation_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +24,10 @@ func event(t *testing.T, sequence string, extra string) activity.Event {
 		`"browse_history":[{"product_code":"A","quantity":"1","in_shopping_cart":true},{"product_code":"B",` +
 		`"quantity":1,"in_shopping_cart":false}]` + extra + `}`))
 	require.NoError(t, err)
-	return decoded.Identify(activity.FromStream("activity", "shardId-000000000000", sequence, at.Add(-time.Second)))
+	return decoded.Identify(activity.FromStream(
+		activity.Place{Stream: "activity", Shard: "shardId-000000000000", SequenceNumber: sequence},
+		at.Add(-time.Second),
+	))
 }
 
 func record(t *testing.T) recommendation.Record {
@@ -49,6 +54,43 @@ func TestEncodeWritesOneLineThatKeepsTheEventsSpelling(t *testing.T) {
 	decoded, err := recommendation.Decode(line)
 	require.NoError(t, err)
 	assert.Equal(t, original, decoded)
+}
+
+func TestMeasuresHaveSevenSignificantDigits(t *testing.T) {
+	for value, written := range map[float64]string{
+		0.123456789: "0.1234568", 0.12345674: "0.1234567", 1 - 0.9: "0.1", -0.98765432109: "-0.9876543", 0: "0",
+		1 - 0.99999988079071: "1.192093e-7", 12345678: "12345680", 93: "93", 1: "1",
+		math.MaxFloat64: "1.797693e+308", math.SmallestNonzeroFloat64: "5e-324",
+	} {
+		wanted := record(t)
+		wanted.Items = []recommendation.Item{{ID: "C", Score: value}}
+		wanted.Similar = []recommendation.Similar{{ProductCode: "A",
+			Items: []recommendation.Neighbour{{ID: "C", Distance: value}}}}
+		line := string(wanted.Encode())
+		item, neighbour := `{"id":"C","score":`+written+`}`, `{"id":"C","distance":`+written+`}`
+		assert.Contains(t, line, item)
+		assert.Contains(t, line, neighbour)
+		for _, alone := range []struct {
+			value any
+			text  string
+		}{{wanted.Items[0], item}, {wanted.Similar[0].Items[0], neighbour}} {
+			text, err := json.Marshal(alone.value)
+			require.NoError(t, err)
+			assert.Equal(t, alone.text, string(text))
+		}
+		decoded, err := recommendation.Decode([]byte(line))
+		require.NoError(t, err)
+		assert.Equal(t, line, string(decoded.Encode()))
+	}
+	_, err := json.Marshal(recommendation.Item{ID: "C", Score: math.NaN()})
+	require.ErrorContains(t, err, "the score of product C is NaN")
+}
+
+func TestMeasuresThatWereWrittenWithMoreDigitsAreRounded(t *testing.T) {
+	line := strings.Replace(string(record(t).Encode()), `"score":0.5`, `"score":0.50000001234`, 1)
+	decoded, err := recommendation.Decode([]byte(line))
+	require.NoError(t, err)
+	assert.Equal(t, record(t), decoded)
 }
 
 func TestMostPopularLeavesOutTheCart(t *testing.T) {

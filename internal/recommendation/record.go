@@ -13,6 +13,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -30,9 +31,12 @@ const (
 	MaxBytes = 256 << 10
 	// MaxItems bounds the recommended items, and the similar items of one product.
 	MaxItems = 100
+	// Digits are the significant decimal digits of a score or distance: what the float32 of the
+	// vectors carries. More, which a reader rounds, would be noise, a fifth of a record.
+	Digits = 7
 )
 
-// Item is a recommended product.
+// Item is a recommended product. As JSON its score has Digits at most.
 type Item struct {
 	// ID is the product code.
 	ID string `json:"id"`
@@ -41,7 +45,7 @@ type Item struct {
 	Score float64 `json:"score"`
 }
 
-// Neighbour is a product similar to another one.
+// Neighbour is a product similar to another one. As JSON its distance has Digits at most.
 type Neighbour struct {
 	// ID is the product code.
 	ID string `json:"id"`
@@ -181,7 +185,8 @@ func (r *Record) refuseCart(field strictjson.Value) {
 	}
 }
 
-// ReadItems reads recommended items: at most MaxItems, each product once, best first.
+// ReadItems reads recommended items: at most MaxItems, each product once, best first. Scores are
+// rounded to Digits.
 func ReadItems(field strictjson.Value) []Item {
 	items := []Item{}
 	readRanked(field, "score", func(id string, score float64) { items = append(items, Item{id, score}) },
@@ -189,7 +194,8 @@ func ReadItems(field strictjson.Value) []Item {
 	return items
 }
 
-// ReadNeighbours reads similar items: at most MaxItems, each product once, nearest first.
+// ReadNeighbours reads similar items: at most MaxItems, each product once, nearest first. Distances
+// are rounded to Digits.
 func ReadNeighbours(field strictjson.Value) []Neighbour {
 	neighbours := []Neighbour{}
 	readRanked(field, "distance", func(id string, distance float64) {
@@ -219,7 +225,7 @@ func readRanked(field strictjson.Value, measure string, add func(string, float64
 			entry.Field(measure).Refuse("the best first")
 		}
 		before = &value
-		add(id, value)
+		add(id, significant(value))
 	}
 }
 
@@ -266,8 +272,30 @@ func appendRanked(buffer []byte, index int, id, measure string, value float64) [
 	buffer = append(buffer, `{"id":`...)
 	buffer = append(buffer, strictjson.String(id)...)
 	buffer = append(buffer, `,"`+measure+`":`...)
-	buffer = append(buffer, jsontext.Float(value).String()...)
+	buffer = append(buffer, jsontext.Float(significant(value)).String()...)
 	return append(buffer, '}')
+}
+
+// significant rounds to Digits. Rounding keeps the order of values.
+func significant(value float64) float64 {
+	rounded, err := strconv.ParseFloat(strconv.FormatFloat(value, 'g', Digits, 64), 64)
+	if err != nil { // beyond the largest float64, which rounds down: no number at all
+		return value
+	}
+	return rounded
+}
+
+// MarshalJSON writes the item as a record does.
+func (i Item) MarshalJSON() ([]byte, error) { return marshalRanked(i.ID, "score", i.Score) }
+
+// MarshalJSON writes the neighbour as a record does.
+func (n Neighbour) MarshalJSON() ([]byte, error) { return marshalRanked(n.ID, "distance", n.Distance) }
+
+func marshalRanked(id, measure string, value float64) ([]byte, error) {
+	if math.IsNaN(value) || math.IsInf(value, 0) {
+		return nil, fmt.Errorf("the %s of product %s is %v, which JSON cannot hold", measure, id, value)
+	}
+	return appendRanked(nil, 0, id, measure, value), nil
 }
 
 func boolean(value bool) jsontext.Value {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"diecast/internal/statementtime"
+	"diecast/internal/wait/mysqlwait"
 	statements "diecast/sql"
 )
 
@@ -23,6 +24,9 @@ const (
 var (
 	// ErrUnreachable tells that no connection came about.
 	ErrUnreachable = errors.New("the database cannot be reached")
+	// ErrRefused tells that the database answered, and that asking again will not change what: the
+	// login is refused, the database does not exist, or its certificate is not to be trusted.
+	ErrRefused = errors.New("the database refuses this server, or is not to be trusted")
 	// ErrTooSlow tells that a statement took longer than its limit.
 	ErrTooSlow = errors.New("the database took too long to answer")
 	// ErrTooMany tells that the shop has more order lines than are held.
@@ -42,8 +46,8 @@ func NewDatabase(pool *sql.DB) *Database {
 	return &Database{pool: pool, limit: StatementTimeout, most: MaxItems}
 }
 
-// Read takes one consistent picture. The error is ErrUnreachable, ErrTooSlow or ErrTooMany where it
-// is one of these.
+// Read takes one consistent picture. The error is ErrUnreachable, ErrRefused, ErrTooSlow or
+// ErrTooMany where it is one of these.
 func (d *Database) Read(ctx context.Context) (*Figures, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, readTimeout, ErrTooSlow)
 	defer cancel()
@@ -61,6 +65,9 @@ func (d *Database) Read(ctx context.Context) (*Figures, error) {
 
 func (d *Database) read(ctx context.Context) (_ *Figures, err error) {
 	connection, err := d.pool.Conn(ctx)
+	if mysqlwait.Final(err) {
+		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}

@@ -201,6 +201,19 @@ func TestADatabaseThatIsNotThereIsUnreachable(t *testing.T) {
 	require.ErrorIs(t, err, ErrUnreachable)
 }
 
+func TestADatabaseThatRefusesIsNotUnreachable(t *testing.T) {
+	shop(t, sample())
+	server := mariadbtest.Server(t)
+	for _, dsn := range []string{
+		server.DSNFor(scripts.WebReader, "another", classicmodels.Database),
+		server.DSNFor(scripts.WebReader, "open", "no_such_database"),
+	} {
+		_, err := NewDatabase(open(t, dsn)).Read(t.Context())
+		require.ErrorIs(t, err, ErrRefused)
+		require.NotErrorIs(t, err, ErrUnreachable)
+	}
+}
+
 func TestTheWebServersReadNothingElse(t *testing.T) {
 	_, reader := shop(t, sample())
 	for _, statement := range []string{"SELECT customerName FROM customers", "SELECT * FROM payments",
@@ -234,6 +247,8 @@ func TestTheDatabaseIsAskedOncePerInterval(t *testing.T) {
 		"it answers": {[]error{nil}, []time.Duration{0, 5 * time.Minute, 10 * time.Minute}},
 		"it fails":   {[]error{ErrTooSlow}, []time.Duration{0, 5 * time.Minute, 10 * time.Minute}},
 		"it is not there": {[]error{ErrUnreachable},
+			[]time.Duration{0, 5 * time.Second, 15 * time.Second, 35 * time.Second}},
+		"it refuses": {[]error{ErrRefused},
 			[]time.Duration{0, 5 * time.Second, 15 * time.Second, 35 * time.Second}},
 		"it comes back": {[]error{ErrUnreachable, ErrUnreachable, nil, ErrUnreachable},
 			[]time.Duration{0, 5 * time.Second, 15 * time.Second, 315 * time.Second, 320 * time.Second}},

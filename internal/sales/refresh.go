@@ -8,8 +8,11 @@ import (
 	"time"
 )
 
-// firstRetry is the wait after a first attempt that reached no database; it doubles up to the
-// interval. A database that was reached, and failed, is left alone for the whole interval.
+// firstRetry is the wait after a first attempt that reached no database, or was refused: a role's
+// policy may reach the database later than the server does. It doubles up to the interval. A
+// database that was reached, and failed, is left alone for the whole interval. There is no last
+// attempt, because a server that gives up would have to be replaced: what stands in the way is told
+// by State and the log at once, and from then on.
 const firstRetry = 5 * time.Second
 
 // State is what is known of the shop's sales.
@@ -51,7 +54,7 @@ func (r *Refresher) Run(ctx context.Context) {
 	retry := firstRetry
 	for {
 		wait := r.interval
-		if err := r.refresh(ctx); errors.Is(err, ErrUnreachable) {
+		if err := r.refresh(ctx); errors.Is(err, ErrUnreachable) || errors.Is(err, ErrRefused) {
 			wait = min(retry, r.interval)
 			retry = min(2*retry, r.interval)
 		} else {

@@ -20,6 +20,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"diecast/internal/wait/awswait"
 )
 
 // ReadLimit is the most records of one read (Kinesis API Reference, GetRecords).
@@ -76,8 +78,9 @@ type Reader struct {
 	// for whatever reason: a handler that waits for something gives up then.
 	Open func(ctx context.Context, shard string) Handler
 	// Retry tells whether to make a call again, after a pause of its own that ends with the
-	// context. A stream or shard that is not there is not asked again, an iterator that has expired
-	// is taken anew at once; Retry does not hear of either.
+	// context. What a call that is made again will not change (awswait.Final: no such stream or
+	// shard, access denied) ends the reading, an iterator that has expired is taken anew at once;
+	// Retry does not hear of either.
 	Retry func(context.Context, Failure) bool
 	// Ready is called once every shard that the stream has at the start is being read. Default:
 	// nobody is.
@@ -194,8 +197,9 @@ func (r *Reader) list(ctx context.Context) (shards []types.Shard, err error) {
 
 // failed returns nil where the call is to be made again.
 func (r *Reader) failed(ctx context.Context, failure Failure) error {
-	var missing *types.ResourceNotFoundException
-	if ctx.Err() == nil && !errors.As(failure.Err, &missing) && r.Retry(ctx, failure) && ctx.Err() == nil {
+	var expired *types.ExpiredIteratorException
+	final := awswait.Final(failure.Err) && !errors.As(failure.Err, &expired)
+	if ctx.Err() == nil && !final && r.Retry(ctx, failure) && ctx.Err() == nil {
 		return nil
 	}
 	return fmt.Errorf("%s, attempt %d: %w", failure.Call, failure.Attempt, failure.Err)

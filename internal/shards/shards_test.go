@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/aws/smithy-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -479,6 +480,39 @@ func TestAnIteratorThatExpiresAgainAtOnceIsAFailure(t *testing.T) {
 		assert.Equal(t, 4, s.count("GetShardIterator:TRIM_HORIZON a"))
 		assert.Equal(t, 3*retryPause, time.Since(r.begun))
 	})
+}
+
+func TestWhatACallWillNotChangeEndsTheReadingAtOnce(t *testing.T) {
+	for name, test := range map[string]struct {
+		answer error
+		final  bool
+	}{
+		"access denied":  {&smithy.GenericAPIError{Code: "AccessDeniedException", Fault: smithy.FaultClient}, true},
+		"unknown client": {&smithy.GenericAPIError{Code: "UnrecognizedClientException"}, true},
+		"no such stream": {&types.ResourceNotFoundException{}, true},
+		"throttled":      {&types.ProvisionedThroughputExceededException{}, false},
+		"service failed": {&smithy.GenericAPIError{Code: "InternalFailure", Fault: smithy.FaultServer}, false},
+	} {
+		for _, call := range []string{"ListShards", "GetShardIterator:TRIM_HORIZON", "GetRecords"} {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStream("a")
+				s.fail = func(called, _ string) error {
+					if called == call {
+						return test.answer
+					}
+					return nil
+				}
+				r := begin(t, s, types.ShardIteratorTypeTrimHorizon)
+				require.ErrorIs(t, <-r.ended, test.answer, name)
+				if test.final {
+					assert.Empty(t, r.failed, name)
+					assert.Zero(t, time.Since(r.begun), name)
+				} else {
+					assert.Len(t, r.failed, 3, name)
+				}
+			})
+		}
+	}
 }
 
 func TestFailuresAreToldAndCountedInARow(t *testing.T) {

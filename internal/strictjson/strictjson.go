@@ -21,6 +21,8 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
+
+	"diecast/internal/plaintext"
 )
 
 // shownLength is how many characters of a refused value an error repeats. The values are customers'
@@ -98,15 +100,20 @@ type node struct {
 	elements []*node
 }
 
-// Parse reads one JSON value. The error is an *Error with a single violation: what is not readable
-// as a whole has no fields to judge.
+// Parse reads one JSON value; a byte order mark of UTF-8 before it is passed over, as RFC 8259
+// allows. The error is an *Error with a single violation: what is not readable as a whole has no
+// fields to judge.
 func Parse(data []byte, limits Limits) (*Document, error) {
 	if limits.MaxBytes > 0 && len(data) > limits.MaxBytes {
 		return nil, refusal(fmt.Sprintf("%d bytes", len(data)), fmt.Sprintf("at most %d bytes", limits.MaxBytes))
 	}
-	compact := jsontext.Value(bytes.Clone(data))
+	text, err := plaintext.Trim(data)
+	if err != nil {
+		return nil, refusal("another container", oneValue+"; "+err.Error())
+	}
+	compact := jsontext.Value(bytes.Clone(text))
 	if err := compact.Compact(jsontext.AllowDuplicateNames(false), jsontext.AllowInvalidUTF8(false)); err != nil {
-		return nil, refusal(shorten(cause(err)), "one JSON value in UTF-8 without doubled names")
+		return nil, refusal(shorten(cause(err)), oneValue)
 	}
 	document := &Document{}
 	decoder := jsontext.NewDecoder(bytes.NewBuffer(compact))
@@ -128,6 +135,8 @@ func (d *Document) Err() error {
 	}
 	return &Error{Violations: d.violations}
 }
+
+const oneValue = "one JSON value in UTF-8 without doubled names"
 
 func refusal(value, allowed string) *Error {
 	return &Error{Violations: []Violation{{Value: value, Allowed: allowed}}}
@@ -154,7 +163,7 @@ func read(decoder *jsontext.Decoder, data []byte, limits Limits) (*node, error) 
 	start := decoder.InputOffset()
 	token, err := decoder.ReadToken()
 	if err != nil {
-		return nil, refusal(shorten(cause(err)), "one JSON value in UTF-8 without doubled names")
+		return nil, refusal(shorten(cause(err)), oneValue)
 	}
 	if limits.MaxDepth > 0 && decoder.StackDepth() > limits.MaxDepth {
 		return nil, refusal("deeper nesting", fmt.Sprintf("at most %d levels", limits.MaxDepth))
@@ -182,7 +191,7 @@ func read(decoder *jsontext.Decoder, data []byte, limits Limits) (*node, error) 
 		for decoder.PeekKind() != '}' {
 			name, err := decoder.ReadToken()
 			if err != nil {
-				return nil, refusal(shorten(cause(err)), "one JSON value in UTF-8 without doubled names")
+				return nil, refusal(shorten(cause(err)), oneValue)
 			}
 			text := name.String()
 			member, err := read(decoder, data, limits)
@@ -195,7 +204,7 @@ func read(decoder *jsontext.Decoder, data []byte, limits Limits) (*node, error) 
 		_, err = decoder.ReadToken()
 	}
 	if err != nil {
-		return nil, refusal(shorten(cause(err)), "one JSON value in UTF-8 without doubled names")
+		return nil, refusal(shorten(cause(err)), oneValue)
 	}
 	// The offset before a token precedes the comma or colon that leads to it.
 	result.raw = jsontext.Value(bytes.TrimLeft(data[start:decoder.InputOffset()], ",:"))

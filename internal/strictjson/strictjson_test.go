@@ -43,6 +43,17 @@ func TestParseRefusesWithTheCause(t *testing.T) {
 	}
 }
 
+func TestTheContainerIsLookedAtFirst(t *testing.T) {
+	document, err := strictjson.Parse([]byte("\ufeff {\"a\":1}"), strictjson.Limits{})
+	require.NoError(t, err)
+	assert.Equal(t, `{"a":1}`, string(document.Root().Raw()))
+	_, err = strictjson.Parse([]byte("\xff\xfe{\x00}\x00"), strictjson.Limits{})
+	require.EqualError(t, err, "document: got another container, want one JSON value in UTF-8 without doubled names; "+
+		"it is UTF-16: write it as UTF-8")
+	_, err = strictjson.Parse([]byte("\ufeff"), strictjson.Limits{})
+	require.ErrorContains(t, err, "an unfinished value")
+}
+
 func TestViolationsShowLittleOfTheValue(t *testing.T) {
 	document, err := strictjson.Parse([]byte(`{"a":"`+strings.Repeat("é", 100)+`","b":{"secret":1},"c":[1,2]}`),
 		strictjson.Limits{})

@@ -9,14 +9,20 @@ import (
 	"net/http/httptest"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"diecast/internal/awsdb"
+	"diecast/internal/awsdb/awsdbtest"
 	"diecast/internal/local/mariadb/mariadbtest"
 	"diecast/internal/source"
 	"diecast/internal/surroundings"
 )
+
+// slack is what a loaded machine may take for a login.
+const slack = time.Second
 
 func TestMain(m *testing.M) { os.Exit(mariadbtest.Run(m)) }
 
@@ -78,6 +84,77 @@ func TestLoaderAndQueriesHaveLoginsOfTheirOwn(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []string{"etl_reader@%", "classicmodels"}, []string{*table.Rows[0][0], *table.Rows[0][1]})
 	assert.NotNil(t, backend.Dumps)
+}
+
+// Through a network that forgets connections without a word, as the loader's does while it sleeps.
+func TestConnectionsThatDiedInASleepCostHalfASecond(t *testing.T) {
+	server := mariadbtest.Server(t)
+	name := mariadbtest.Database(t)
+	network := awsdbtest.Open(t, server.Address())
+	pool, err := awsdb.OpenMySQL(awsdb.Settings{
+		Host: "127.0.0.1", Port: network.Port, Name: name, Auth: awsdb.Secret, SecretARN: "arn", DisableTLS: true,
+	}, awsdbtest.Secret(t, server.User, server.Password()))
+	require.NoError(t, err)
+	defer pool.Close()
+	database := source.New(pool)
+	fill := func() { // as many idle connections as the pool holds
+		var held []*sql.Conn
+		for range pool.Stats().MaxOpenConnections {
+			connection, err := pool.Conn(t.Context())
+			require.NoError(t, err)
+			held = append(held, connection)
+		}
+		for _, connection := range held {
+			require.NoError(t, connection.Close())
+		}
+	}
+	for what, ask := range map[string]func() error{
+		"a query":    func() error { _, err := source.Query(t.Context(), pool, "SELECT 1"); return err },
+		"the status": func() error { _, err := database.Status(t.Context()); return err },
+		"a load": func() error {
+			_, err := database.Apply(t.Context(), source.Contents{Kind: source.Empty})
+			return err
+		},
+		"a statement with values": func() error {
+			var sum int
+			return pool.QueryRowContext(t.Context(), "SELECT ? + ?", 1, 2).Scan(&sum)
+		},
+		"a transaction": func() error {
+			transaction, err := pool.BeginTx(t.Context(), nil)
+			if err != nil {
+				return err
+			}
+			return transaction.Rollback()
+		},
+	} {
+		fill()
+		started := time.Now()
+		require.NoError(t, ask(), what)
+		awake := time.Since(started)
+		fill()
+		require.Equal(t, pool.Stats().MaxOpenConnections, network.Forget())
+		started = time.Now()
+		require.NoError(t, ask(), what)
+		assert.Less(t, time.Since(started), awake+500*time.Millisecond+slack, what)
+	}
+}
+
+func TestALivingConnectionIsUsedAgain(t *testing.T) {
+	server := mariadbtest.Server(t)
+	network := awsdbtest.Open(t, server.Address())
+	pool, err := awsdb.OpenMySQL(awsdb.Settings{
+		Host: "127.0.0.1", Port: network.Port, Auth: awsdb.Secret, SecretARN: "arn", DisableTLS: true,
+	}, awsdbtest.Secret(t, server.User, server.Password()))
+	require.NoError(t, err)
+	defer pool.Close()
+	session := func() (id int) {
+		require.NoError(t, pool.QueryRowContext(t.Context(), "SELECT connection_id()").Scan(&id))
+		return id
+	}
+	first := session()
+	assert.Equal(t, first, session())
+	assert.Equal(t, 1, network.Forget())
+	assert.NotEqual(t, first, session())
 }
 
 func TestOpenNamesAllProblems(t *testing.T) {

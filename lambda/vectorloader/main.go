@@ -6,9 +6,11 @@ package main
 import (
 	"context"
 	"log/slog"
+	"os"
 	"sync"
 
 	"diecast/internal/environment"
+	"diecast/internal/metrics"
 	"diecast/lambda/internal/function"
 	"diecast/lambda/internal/vectorbackend"
 	"diecast/lambda/vectorloader/handler"
@@ -26,6 +28,7 @@ func main() {
 		return handler.Handler{
 			Open:    func(context.Context) (handler.Backend, error) { return open() },
 			Shipped: shipped.Model,
+			Metrics: metrics.Writer{Function: metrics.VectorLoader, Output: os.Stdout},
 			Logger:  logger,
 		}.Handle, nil
 	})

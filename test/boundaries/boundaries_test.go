@@ -87,6 +87,14 @@ var rules = []rule{{
 	not:    []string{sdk, "github.com/jackc/..."},
 	reason: "stacks, functions and commands all share it: what it imports, they all link",
 }, {
+	packages: []string{"diecast/internal/wait"},
+	not:      []string{sdk, "github.com/jackc/...", "github.com/go-sql-driver/..."},
+	reason:   "whoever waits, for whatever, links it; who knows a product's answers has a package of its own",
+}, {
+	packages: []string{"diecast/internal/onnx"},
+	not:      []string{"diecast/internal/artifacts", "diecast/internal/tower", "diecast/internal/models", sdk},
+	reason:   "an evaluator of graphs does not know what they are for",
+}, {
 	packages: []string{"diecast/internal/assembly"},
 	not:      []string{"diecast/internal/local/...", sdk},
 	reason:   "it reads what CloudFormation would do and starts nothing",
@@ -103,6 +111,7 @@ var rules = []rule{{
 }, {
 	packages: []string{"diecast/..."},
 	but: []string{
+		"diecast/internal/awsdb/awsdbtest",
 		"diecast/internal/local/mariadb/mariadbtest", "diecast/internal/local/postgres/postgrestest",
 		"diecast/internal/local/server/servertest", "diecast/internal/models/modelstore/modelstoretest",
 		"diecast/test/...",

@@ -159,13 +159,14 @@ func (s *Suite) beyondSchema(violation strictjson.Violation) bool {
 	return false
 }
 
-// SchemaError is what the schema says of a document, numbers read as float64, as most readers do.
+// SchemaError is what the schema says of a document, numbers read as float64 and a byte order mark
+// passed over, as most readers do.
 func (s *Suite) SchemaError(document []byte) error {
 	if !utf8.Valid(document) {
 		return errors.New("not UTF-8")
 	}
 	var value any
-	if err := json.Unmarshal(document, &value); err != nil {
+	if err := json.Unmarshal(bytes.TrimPrefix(document, []byte("\ufeff")), &value); err != nil {
 		return fmt.Errorf("not JSON: %w", err)
 	}
 	return s.schema.Validate(value)

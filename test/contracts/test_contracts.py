@@ -21,7 +21,7 @@ Json = Any
 
 
 def parse(data: bytes) -> Json:
-    """Read JSON as I-JSON has it: no NaN, no infinity, no number beyond a float64."""
+    """Read JSON as I-JSON has it, after a mark: no NaN, no infinity, no number beyond a float64."""
 
     def refuse(constant: str) -> float:
         raise ValueError(f"{constant} is not JSON")
@@ -30,7 +30,7 @@ def parse(data: bytes) -> Json:
         number = float(text)
         return number if math.isfinite(number) else refuse(text)
 
-    return json.loads(data.decode("utf-8"), parse_constant=refuse, parse_float=finite)
+    return json.loads(data.decode("utf-8-sig"), parse_constant=refuse, parse_float=finite)
 
 
 def change(document: Json, pointer: str, edit: Callable[[Json], Json]) -> Json:

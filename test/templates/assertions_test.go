@@ -61,9 +61,9 @@ func TestData_goesOnlyWithBothKeys(t *testing.T) {
 				if combination.goes {
 					assert.Equal(t, "Delete", r.DeletionPolicy, id)
 				} else {
-					assert.Contains(t, []string{"Retain", "Snapshot"}, r.DeletionPolicy, id)
+					assert.Contains(t, []string{"RetainExceptOnCreate", "Snapshot"}, r.DeletionPolicy, id)
 				}
-				assert.Equal(t, r.DeletionPolicy, r.UpdateReplace,
+				assert.Equal(t, strings.TrimSuffix(r.DeletionPolicy, "ExceptOnCreate"), r.UpdateReplace,
 					"%s: replacing it must not lose more than deleting it", id)
 			}
 			emptied := built.count("Custom::S3AutoDeleteObjects")
@@ -100,6 +100,13 @@ func TestNetwork_wayOutFollowsNAT(t *testing.T) {
 			assert.Equal(t, want.endpoints, interfaces)
 		})
 	}
+}
+
+// TestNetwork_natInstanceHasMemoryToStart: what a nano has is used up by the installation of what
+// forwards.
+func TestNetwork_natInstanceHasMemoryToStart(t *testing.T) {
+	built := synth(t, "profile=lean", "network.nat=instance")
+	assert.Equal(t, "t4g.micro", one(t, built.templates["Network"], "AWS::EC2::Instance").Properties["InstanceType"])
 }
 
 func TestNetwork_hasTwoZonesAndGatewayEndpoints(t *testing.T) {
@@ -205,9 +212,29 @@ func TestStreaming_consumerNeverBlocksAShard(t *testing.T) {
 	}
 }
 
+// One event that the deliver function drops is heard of: an aggregate can be hundreds of them.
+func TestStreaming_anEventThatIsDroppedAlarms(t *testing.T) {
+	var dropped []resource
+	for _, alarm := range synth(t, "profile=lean").templates["Streaming"].Resources {
+		if alarm.Type == "AWS::CloudWatch::Alarm" && alarm.Properties["MetricName"] == "dropped" {
+			dropped = append(dropped, alarm)
+		}
+	}
+	require.Len(t, dropped, 1)
+	properties := dropped[0].Properties
+	assert.Equal(t, "Diecast", properties["Namespace"])
+	assert.Equal(t, []any{map[string]any{"Name": "function", "Value": "deliver"}}, properties["Dimensions"])
+	assert.Equal(t, "Sum", properties["Statistic"])
+	assert.Equal(t, "GreaterThanThreshold", properties["ComparisonOperator"])
+	assert.EqualValues(t, 0, properties["Threshold"])
+	assert.EqualValues(t, 1, properties["EvaluationPeriods"])
+	assert.Equal(t, "notBreaching", properties["TreatMissingData"])
+	assert.Len(t, properties["AlarmActions"], 1)
+}
+
 func TestStreaming_deliveryStreamFollowsTheContract(t *testing.T) {
 	streaming := synth(t, "profile=lean", "streaming.bufferSeconds=70", "streaming.bufferMiB=7",
-		"streaming.processorBufferMiB=0.7", "streaming.processorBufferSeconds=30").templates["Streaming"]
+		"streaming.processorBufferMiB=0.25", "streaming.processorBufferSeconds=30").templates["Streaming"]
 	stream := one(t, streaming, "AWS::KinesisFirehose::DeliveryStream")
 	s3 := stream.Properties["ExtendedS3DestinationConfiguration"].(map[string]any)
 	const byHour = "year=!{timestamp:yyyy}/month=!{timestamp:MM}/day=!{timestamp:dd}/hour=!{timestamp:HH}/"
@@ -223,7 +250,7 @@ func TestStreaming_deliveryStreamFollowsTheContract(t *testing.T) {
 		entry := parameter.(map[string]any)
 		parameters[entry["ParameterName"].(string)] = entry["ParameterValue"]
 	}
-	assert.Equal(t, "0.7", parameters["BufferSizeInMBs"])
+	assert.Equal(t, "0.25", parameters["BufferSizeInMBs"])
 	assert.Equal(t, "30", parameters["BufferIntervalInSeconds"])
 	assert.Equal(t, "3", parameters["NumberOfRetries"])
 	assert.Contains(t, string(compact(parameters["LambdaArn"])), "Transform")

@@ -164,14 +164,15 @@ func TestBatch_rolesAllowThisAndNoMore(t *testing.T) {
 		"DetachFromVpc ec2:CreateTags ec2:DeleteNetworkInterface ec2:DeleteTags",
 		"ReadAsset s3:GetObject", "ReadAsset2 s3:GetObject", "ReadAsset3 s3:GetObject",
 		"WriteOwnLog logs:CreateLogStream logs:PutLogEvents", "WriteOwnLog2 logs:CreateLogStream logs:PutLogEvents",
-		"OpenOwnLog logs:CreateLogGroup", " rds-db:connect /etl_reader", "ListLake s3:ListBucket",
+		"OpenOwnLog logs:CreateLogGroup", "LogInGeneration1 rds-db:connect /etl_reader", "ListLake s3:ListBucket",
 		"Publish s3:AbortMultipartUpload s3:DeleteObject s3:GetObject s3:PutObject /ratings_ml_training*",
 		"Publish2 s3:AbortMultipartUpload s3:DeleteObject s3:GetObject s3:PutObject /quarantine*",
 		"Publish3 s3:AbortMultipartUpload s3:DeleteObject s3:GetObject s3:PutObject /catalogue*",
 	}, job)
 	loader := allowed(synth(t, "profile=lean"), "Batch", "LoaderRole")
 	assert.NotContains(t, strings.Join(loader, "\n"), "s3:", "it reads a dump only where there is one")
-	assert.Subset(t, loader, []string{"ReadMasterSecret secretsmanager:GetSecretValue", " rds-db:connect /etl_reader"})
+	assert.Subset(t, loader, []string{"ReadMasterSecret secretsmanager:GetSecretValue",
+		"LogInGeneration1 rds-db:connect /etl_reader"})
 	assert.Contains(t, allowed(synth(t, dumped...), "Batch", "LoaderRole"),
 		"ReadDump s3:GetObject :s3:::my-bucket/dumps/shop.sql")
 }

@@ -16,6 +16,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"diecast/internal/awsdb/certificates"
 )
 
 // rendered is a value of a template as text; what is known at deployment only stands in it as one
@@ -100,16 +102,22 @@ type machine struct {
 	program string
 }
 
-// The stand-ins note how they were called. aws fails as often as the file failures says.
+// The stand-ins note how they were called. aws fails as often as the file failures says, for what
+// the file reason says.
 const (
 	standIn = `#!/bin/bash
 echo "$(basename "$0") $*" >> "$MACHINE/calls"
 `
 	awsStandIn = standIn + `
 failures=$(cat "$MACHINE/failures" 2>/dev/null || echo 0)
-if [ "$failures" -gt 0 ]; then echo $((failures - 1)) > "$MACHINE/failures"; exit 1; fi
+if [ "$failures" -gt 0 ]; then
+  echo $((failures - 1)) > "$MACHINE/failures"
+  cat "$MACHINE/reason" >&2
+  exit 1
+fi
 from=${*: -2:1} to=${*: -1}
 case $from in
+s3://*.pem) cp "$MACHINE/authorities.pem" "$to" ;;
 s3://*) cp "$MACHINE/program" "$to" ;;
 *) cp "$from" "$MACHINE/sent.gz" ;;
 esac
@@ -131,6 +139,8 @@ func newMachine(t *testing.T) *machine {
 		require.NoError(t, os.MkdirAll(filepath.Join(m.root, folder), 0o755))
 	}
 	m.write("program", m.program, 0o600)
+	m.write("reason", s3Denied, 0o600)
+	m.write("authorities.pem", string(certificates.With(certificates.RDS)), 0o600)
 	m.write("var/lib/cloud/data/instance-id", "i-0123456789abcdef0\n", 0o600)
 	m.write("stand-ins/aws", awsStandIn, 0o755)
 	m.write("stand-ins/journalctl", journalStandIn, 0o755)
@@ -201,7 +211,8 @@ func TestBoot_startsTheServer(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, os.FileMode(0o755), info.Mode())
 			assert.NoFileExists(t, filepath.Join(m.root, "root/web"))
-			assert.Equal(t, told(t, stack), environmentFile(t, m.read("etc/web/environment")),
+			inPlace := strings.ReplaceAll(m.read("etc/web/environment"), m.root, "")
+			assert.Equal(t, told(t, stack), environmentFile(t, inPlace),
 				"instances and laptop are told the same")
 
 			calls := m.calls()
@@ -278,6 +289,31 @@ func TestBoot_anotherProgramIsNotStarted(t *testing.T) {
 	assert.Contains(t, m.calls(), "systemctl enable --now web-logs.timer", "and the log of it is sent")
 }
 
+// What aws s3 cp says where a role may not read yet, where nothing lies there, and where its
+// certificates do not fit.
+const (
+	s3Denied  = "fatal error: An error occurred (403) when calling the HeadObject operation: Forbidden"
+	s3Missing = "fatal error: An error occurred (404) when calling the HeadObject operation: Key \"k\" does not exist"
+	s3NoStore = "fatal error: An error occurred (NoSuchBucket) when calling the GetObject operation: The specified " +
+		"bucket does not exist"
+	s3Stranger = "fatal error: SSL validation failed for https://s3.amazonaws.com/ [SSL: CERTIFICATE_VERIFY_FAILED]"
+)
+
+func TestBoot_endsAtOnceWhereWaitingMendsNothing(t *testing.T) {
+	script := bootScript(t, web(t, "profile=lean"))
+	for _, reason := range []string{s3Missing, s3NoStore, s3Stranger} {
+		m := newMachine(t)
+		m.write("failures", "1", 0o600)
+		m.write("reason", reason, 0o600)
+		said, err := m.run(m.placed(m.built(script)))
+		require.Error(t, err, said)
+		assert.Contains(t, said, "attempt 1 of 10 to fetch the program failed: "+reason)
+		assert.Contains(t, said, "cannot be fetched")
+		assert.NotContains(t, m.calls(), "sleep 3")
+		assert.Contains(t, m.calls(), "systemctl enable --now web-logs.timer", "and the log of it is sent")
+	}
+}
+
 func TestBoot_programIsAskedForAgain(t *testing.T) {
 	script := bootScript(t, web(t, "profile=lean"))
 	for failures, starts := range map[string]bool{"9": true, "10": false} {
@@ -286,7 +322,8 @@ func TestBoot_programIsAskedForAgain(t *testing.T) {
 		said, err := m.run(m.placed(m.built(script)))
 		assert.Equal(t, starts, err == nil, said)
 		assert.Equal(t, starts, slices.Contains(m.calls(), "systemctl enable --now web.service"))
-		assert.Contains(t, said, "attempt 9 of 10 to fetch the program failed")
+		assert.Contains(t, said, "attempt 9 of 10 to fetch the program failed: "+s3Denied)
+		assert.Equal(t, !starts, strings.Contains(said, "the boot ends: s3://"), said)
 	}
 }
 

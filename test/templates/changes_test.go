@@ -115,8 +115,8 @@ func keepsData(t *testing.T, result rollout.Result) {
 	t.Helper()
 	for _, effect := range result.Effects {
 		if slices.Contains(statefulTypes, effect.Type) {
-			stands := effect.Kind == rollout.Added || effect.Kind == rollout.Updated
-			assert.True(t, stands, "%s/%s is %s", effect.Stack, effect.Resource, effect.Kind)
+			stands := []rollout.Kind{rollout.Added, rollout.Updated, rollout.Interrupted}
+			assert.Contains(t, stands, effect.Kind, "%s/%s is %s", effect.Stack, effect.Resource, effect.Kind)
 		}
 	}
 }
@@ -153,14 +153,21 @@ var otherValues = map[string]otherValue{
 	"network.sessionManager":       {values: []string{"true"}, with: []string{"network.nat=none"}},
 	"network.endpointPerZone":      {values: []string{"true", "false"}, with: []string{"network.nat=none"}},
 	"network.flowLogRetentionDays": {values: []string{"14"}},
-	"vectors.instanceClass":        {values: []string{"db.t4g.medium", "db.m7g.xlarge"}},
-	"vectors.storageGiB":           {values: []string{"200"}},
-	"vectors.multiAz":              {values: []string{"true", "false"}},
-	"vectors.backupRetentionDays":  {values: []string{"0", "21"}},
-	"vectors.deletionProtection":   {values: []string{"true", "false"}},
-	"source.kind":                  {values: []string{"sample", "empty"}},
-	"source.scale":                 {values: []string{"2.5"}},
-	"source.seed":                  {values: []string{"2"}},
+	"databases.certificateAuthorities": {values: []string{strings.TrimPrefix(further,
+		"databases.certificateAuthorities=")}},
+	"databases.autoMinorVersionUpgrade": {values: []string{"true", "false"}},
+	"vectors.engineVersion":             {values: []string{"18.7"}},
+	"vectors.generation":                {values: []string{"2"}},
+	"source.engineVersion":              {values: []string{"8.4.12"}},
+	"source.generation":                 {values: []string{"2"}},
+	"vectors.instanceClass":             {values: []string{"db.t4g.medium", "db.m7g.xlarge"}},
+	"vectors.storageGiB":                {values: []string{"200"}},
+	"vectors.multiAz":                   {values: []string{"true", "false"}},
+	"vectors.backupRetentionDays":       {values: []string{"0", "21"}},
+	"vectors.deletionProtection":        {values: []string{"true", "false"}},
+	"source.kind":                       {values: []string{"sample", "empty"}},
+	"source.scale":                      {values: []string{"2.5"}},
+	"source.seed":                       {values: []string{"2"}},
 	"source.dumpUri": {values: []string{"s3://my-bucket/another.sql"},
 		with: []string{"source.kind=dump", "source.dumpUri=s3://my-bucket/one.sql"}},
 	"source.owner":                {values: []string{"Ada Lovelace"}},
@@ -183,7 +190,7 @@ var otherValues = map[string]otherValue{
 	"streaming.retentionHours":         {values: []string{"48"}},
 	"streaming.bufferMiB":              {values: []string{"32"}},
 	"streaming.bufferSeconds":          {values: []string{"120"}},
-	"streaming.processorBufferMiB":     {values: []string{"0.7"}},
+	"streaming.processorBufferMiB":     {values: []string{"0.25"}},
 	"streaming.processorBufferSeconds": {values: []string{"30"}},
 	"streaming.batchSize":              {values: []string{"300"}},
 	"streaming.batchWindowSeconds":     {values: []string{"1"}},
@@ -197,6 +204,7 @@ var otherValues = map[string]otherValue{
 	"inference.memoryMiB":              {values: []string{"768"}},
 	"inference.reservedConcurrency": {values: []string{"0", "60"},
 		with: append([]string{"vectors.instanceClass=db.m7g.large"}, largeAccount...)},
+	"inference.url":    {values: []string{"false"}},
 	"web.allowedCidrs": {values: []string{"198.51.100.0/24", "198.51.100.0/24,203.0.113.7/32", "0.0.0.0/0"}},
 	"web.certificateArn": {values: []string{strings.TrimPrefix(aCertificate, "web.certificateArn=")},
 		with: []string{"web.allowedCidrs=198.51.100.0/24"}},
@@ -222,11 +230,13 @@ var otherValues = map[string]otherValue{
 // unchangeable are the obstacles that single keys meet, by rule; every other
 // change of one key goes at once.
 var unchangeable = map[string][]string{
-	"network.cidr":       {rollout.KeepExports},
-	"vectors.storageGiB": {rollout.KeepDisk},
-	"source.storageGiB":  {rollout.KeepDisk},
-	"streaming.mode":     {rollout.ScaleShards},
-	"streaming.shards":   {rollout.ScaleShards},
+	"network.cidr":          {rollout.KeepExports},
+	"vectors.storageGiB":    {rollout.KeepDisk},
+	"vectors.engineVersion": {rollout.KeepVersion},
+	"source.storageGiB":     {rollout.KeepDisk},
+	"source.engineVersion":  {rollout.KeepVersion},
+	"streaming.mode":        {rollout.ScaleShards},
+	"streaming.shards":      {rollout.ScaleShards},
 }
 
 // TestKeys_changeInOneDeployment changes every key by itself, back and forth, in
@@ -311,7 +321,10 @@ func (s *summary) does() string {
 	for _, one := range []struct {
 		kind rollout.Kind
 		verb string
-	}{{rollout.Replaced, "replaces"}, {rollout.Updated, "updates"}, {rollout.Added, "adds or removes"}} {
+	}{
+		{rollout.Replaced, "replaces"}, {rollout.Interrupted, "interrupts"}, {rollout.Updated, "updates"},
+		{rollout.Added, "adds or removes"},
+	} {
 		for _, stack := range slices.Sorted(maps.Keys(types[one.kind])) {
 			names := slices.Sorted(slices.Values(types[one.kind][stack]))
 			said = append(said, one.verb+" in "+stack+": "+strings.Join(names, ", "))
@@ -405,7 +418,12 @@ func TestProfiles_breachIsCaught(t *testing.T) {
 // copied is the platform of a profile, free to be changed.
 func copied(t *testing.T, profile string) rollout.Platform {
 	t.Helper()
-	p := platformOf(t, []string{"profile=" + profile})
+	return copiedOf(t, []string{"profile=" + profile})
+}
+
+func copiedOf(t *testing.T, settings []string) rollout.Platform {
+	t.Helper()
+	p := platformOf(t, settings)
 	p.Templates = maps.Clone(p.Templates)
 	for stack, template := range p.Templates {
 		var anew map[string]any

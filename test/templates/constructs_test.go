@@ -311,7 +311,7 @@ func TestConstructs_refuseBadProps(t *testing.T) {
 		"job without its jar": {jobOf(func(p *sparkjob.Props) { p.Jars = []string{"/nowhere/driver.jar"} }),
 			"sparkjob: Jars must be there, got \"/nowhere/driver.jar\"; run `make setup`"},
 		"job without its file": {jobOf(func(p *sparkjob.Props) { p.Files = map[string]string{"--ca": "none.pem"} }),
-			`sparkjob: Files must be below the module's root, got "none.pem" for --ca`},
+			`sparkjob: Files must exist, got "none.pem" for --ca`},
 		"job with a bare argument": {
 			jobOf(func(p *sparkjob.Props) { p.Arguments = map[string]*string{"format": jsii.String("csv")} }),
 			`sparkjob: Arguments must begin with --`,

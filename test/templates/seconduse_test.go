@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
 	"github.com/aws/jsii-runtime-go"
 	"github.com/cdklabs/cdk-nag-go/cdknag/v2"
@@ -25,9 +26,11 @@ import (
 	"diecast/constructs/eventstream"
 	"diecast/constructs/golambda"
 	"diecast/constructs/goserver"
+	"diecast/constructs/handlerlog"
 	"diecast/constructs/loadbalancer"
 	"diecast/constructs/privatenetwork"
 	"diecast/constructs/recommendationtable"
+	"diecast/constructs/regionrule"
 	"diecast/constructs/role"
 	"diecast/constructs/securebucket"
 	"diecast/constructs/servicelinkedrole"
@@ -143,6 +146,10 @@ func twoOfEach(stack awscdk.Stack) {
 	streamconsumer.New(stack, "RatingConsumer", streamconsumer.Props{
 		Stream: ratings, Function: deliver, Failures: models, AlarmTopic: topic,
 		BatchSize: 10, MaxRecordAge: 2 * time.Hour, LateAfter: time.Hour,
+		Dropped: awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
+			Namespace: jsii.String("Diecast"), MetricName: jsii.String("dropped"), Statistic: jsii.String("Sum"),
+		}),
+		DroppedAdvice: "ask the rating service.",
 	})
 	recommendationtable.New(stack, "Latest", recommendationtable.Props{
 		AlarmTopic: topic, Destroy: true, NoRecoveryReason: "The latest are made anew within a day.",
@@ -225,6 +232,12 @@ func twoOfEach(stack awscdk.Stack) {
 	steps.AllowInvoke(score.ARN())
 	vectors.AllowLogin(steps, "reader")
 	source.AllowLogin(steps, "writer")
+
+	regionrule.New(stack, "Near", regionrule.Props{Regions: []string{"eu-west-1"}, Otherwise: "It is far from here."})
+	regionrule.New(stack, "Large", regionrule.Props{
+		Regions: []string{"eu-west-1", "us-east-1"}, Otherwise: "It has too few zones.",
+	})
+	handlerlog.New(stack, "HandlerLogs", handlerlog.Props{LogRetention: week})
 }
 
 // Not built here by themselves: every construct that raises an alarm, has something to say to
@@ -324,11 +337,12 @@ func TestConstructs_secondUse(t *testing.T) {
 
 	t.Run("grants", func(t *testing.T) {
 		assert.Equal(t, []string{
-			"ReadModels s3:GetObject Models", "WriteTables s3:PutObject Archive", "rds-db:connect Source",
+			"ReadModels s3:GetObject Models", "WriteTables s3:PutObject Archive",
+			"LogInGeneration0 rds-db:connect Source",
 		}, granted(built, "Job"))
 		assert.Equal(t, []string{
 			"InvokeFunction lambda:InvokeFunction Transform", "InvokeFunction2 lambda:InvokeFunction Score",
-			"rds-db:connect Vectors Source",
+			"LogInGeneration0 rds-db:connect Vectors", "LogInGeneration02 rds-db:connect Source",
 		}, granted(built, "Steps"))
 		assert.Subset(t, granted(built, "Deliver"), []string{
 			"KeepFailures s3:PutObject Archive", "FindFailures s3:ListBucket Archive",

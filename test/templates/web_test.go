@@ -379,7 +379,7 @@ func TestWeb_salesAreServedOnlyWhereTheWorldIsNotAdmitted(t *testing.T) {
 				assert.Equal(t, login, told[name] != "", name)
 			}
 			certificate := login || slices.Equal(settings, certified)
-			assert.Equal(t, fmt.Sprint(certificate), told["WEB_TLS"])
+			assert.Equal(t, certificate, told["WEB_TLS"] == "true")
 		})
 	}
 }
@@ -521,7 +521,8 @@ func TestWeb_firewallStandsInProd(t *testing.T) {
 	assert.Contains(t, built.target("Web", association["WebACLArn"]), "Firewall")
 }
 
-// TestNetwork_serviceRolesAreThereBeforeTheyAreNeeded: Network is deployed long before Web.
+// TestNetwork_serviceRolesAreThereBeforeTheyAreNeeded: every other stack waits for Network
+// (TestNetwork_refusesRegionsBeforeAnythingIsCreated), and minutes lie between.
 func TestNetwork_serviceRolesAreThereBeforeTheyAreNeeded(t *testing.T) {
 	for _, profile := range profiles {
 		var services []string
@@ -541,6 +542,6 @@ func TestNetwork_serviceRolesAreThereBeforeTheyAreNeeded(t *testing.T) {
 			}
 		}
 		assert.ElementsMatch(t, []string{"autoscaling.amazonaws.com", "elasticloadbalancing.amazonaws.com",
-			"spot.amazonaws.com"}, services, profile)
+			"rds.amazonaws.com", "spot.amazonaws.com"}, services, profile)
 	}
 }

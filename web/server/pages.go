@@ -51,7 +51,7 @@ func (s *Server) basis() basis {
 
 // reason is why figures were not read, in words that give nothing of the inside away.
 func reason(err error) string {
-	for _, known := range []error{sales.ErrUnreachable, sales.ErrTooSlow, sales.ErrTooMany} {
+	for _, known := range []error{sales.ErrUnreachable, sales.ErrRefused, sales.ErrTooSlow, sales.ErrTooMany} {
 		if errors.Is(err, known) {
 			return known.Error()
 		}

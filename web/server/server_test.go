@@ -294,6 +294,32 @@ func TestADatabaseThatWasNeverReachedLeavesAPage(t *testing.T) {
 	assert.Equal(t, http.StatusOK, get(t, s, "/healthz").StatusCode)
 }
 
+func TestATableThatIsNotThereSaysWhyAndWhetherToWait(t *testing.T) {
+	for name, c := range map[string]struct {
+		failed error
+		status int
+		words  string
+	}{
+		"just started":  {nil, http.StatusServiceUnavailable, "have not been read from the database yet"},
+		"may come back": {sales.ErrUnreachable, http.StatusServiceUnavailable, "cannot be reached"},
+		"waiting mends not": {fmt.Errorf("%w: 10.0.0.1", sales.ErrRefused), http.StatusInternalServerError,
+			"refuses"},
+		"nothing of the rest": {errors.New("10.0.0.1"), http.StatusServiceUnavailable, "did not answer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t, func(o *Options) {
+				o.Sales = func() sales.State { return sales.State{Failed: c.failed, Tried: noon} }
+			})
+			answer := get(t, s, "/sales/course.csv")
+			assert.Equal(t, c.status, answer.StatusCode)
+			assert.Equal(t, c.status == http.StatusServiceUnavailable, answer.Header.Get("Retry-After") != "")
+			said := text(t, answer)
+			assert.Contains(t, said, c.words)
+			assert.NotContains(t, said, "10.0.0.1")
+		})
+	}
+}
+
 func TestWithheldSalesAreReadByNobody(t *testing.T) {
 	s := newServer(t, func(o *Options) { o.Withhold = true })
 	for _, route := range routes {

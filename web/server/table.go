@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"encoding/csv"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -71,11 +72,10 @@ func (s *Server) table(w http.ResponseWriter, r *http.Request) {
 		s.problem(w, http.StatusNotFound, "There is no such table", "Nothing is at "+quoted(r.URL.Path)+".")
 		return
 	}
-	figures := s.options.Sales().Figures
+	state := s.options.Sales()
+	figures := state.Figures
 	if figures == nil {
-		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
-		http.Error(w, "The sales have not been read from the database yet. Please try again later.",
-			http.StatusServiceUnavailable)
+		s.noTable(w, state.Failed)
 		return
 	}
 	f, problems := readFilter(r.URL.Query(), figures)
@@ -90,4 +90,19 @@ func (s *Server) table(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
 	w.Header().Set("Last-Modified", figures.AsOf().UTC().Format(http.TimeFormat))
 	newBody(out.Bytes()).write(w, r, http.StatusOK)
+}
+
+// noTable answers while nothing was read, with the reason. What asking again will not change is no
+// matter of waiting.
+func (s *Server) noTable(w http.ResponseWriter, failed error) {
+	if errors.Is(failed, sales.ErrRefused) {
+		http.Error(w, "The sales cannot be read: "+reason(failed)+".", http.StatusInternalServerError)
+		return
+	}
+	words := "The sales have not been read from the database yet."
+	if failed != nil {
+		words = "The sales have not been read yet: " + reason(failed) + "."
+	}
+	w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+	http.Error(w, words+" Please try again later.", http.StatusServiceUnavailable)
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"diecast/internal/plaintext"
 )
 
 // File is what `cdk deploy --outputs-file` writes: an object of outputs for each stack. The
@@ -68,8 +70,12 @@ func (f File) Encode() ([]byte, error) {
 
 // Decode reads the file.
 func Decode(data []byte) (File, error) {
+	text, err := plaintext.Trim(data)
+	if err != nil {
+		return File{}, err
+	}
 	var members map[string]map[string]string
-	if err := json.Unmarshal(data, &members); err != nil {
+	if err := json.Unmarshal(text, &members); err != nil {
 		return File{}, fmt.Errorf("it is not an object of outputs for each stack: %w", err)
 	}
 	file := File{Stacks: map[string]map[string]string{}}

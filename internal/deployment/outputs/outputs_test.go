@@ -48,7 +48,7 @@ var otherMeanings = map[string][]string{
 	// Properties and attributes of CloudFormation's stream and function.
 	"StreamName": {"internal/assembly/", "internal/local/"},
 	// A property of CloudFormation's network resources.
-	"VpcId": {"test/templates/"},
+	"VpcId": {"internal/assembly/", "test/templates/"},
 }
 
 func TestOutputsAreNamedHereOnly(t *testing.T) {
@@ -161,6 +161,14 @@ func TestEndpointsWithoutContentAreStillNotAWS(t *testing.T) {
 	file, err := Decode([]byte(`{}`))
 	require.NoError(t, err)
 	assert.Nil(t, file.Endpoints)
+}
+
+func TestAFileThatPassedThroughAnEditorOrShell(t *testing.T) {
+	file, err := Decode([]byte("\ufeff{\"diecast-Network\":{\"A\":\"b\"}}"))
+	require.NoError(t, err)
+	assert.Equal(t, "b", file.Stacks["diecast-Network"]["A"])
+	_, err = Decode([]byte("\xff\xfe{\x00}\x00"))
+	require.ErrorContains(t, err, "it is UTF-16: write it as UTF-8")
 }
 
 func TestOtherTextsAreNoFile(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
@@ -22,6 +23,7 @@ import (
 	"diecast/internal/classicmodels"
 	"diecast/internal/deployment"
 	"diecast/internal/recommendation"
+	"diecast/internal/wait"
 )
 
 // Target is the platform that the events go to.
@@ -213,24 +215,30 @@ func (r *run) expect(event classicmodels.Event) error {
 	return nil
 }
 
+// putRule bounds how often what Kinesis did not take is sent again.
+var putRule = wait.Rule{For: time.Minute, Pause: 100 * time.Millisecond, Longest: 2 * time.Second}
+
 // put sends a batch, and again what Kinesis did not take: a partial failure answers 200.
 func (r *run) put(ctx context.Context, batch []types.PutRecordsRequestEntry) error {
-	for len(batch) > 0 {
+	return putRule.Until(ctx, func(ctx context.Context) error {
 		r.stamp(batch)
 		answer, err := r.target.Kinesis.PutRecords(ctx, &kinesis.PutRecordsInput{StreamName: &r.target.Stream,
 			Records: batch})
 		if err != nil {
-			return err
+			return wait.Permanent(err) // the client has tried again what may be
 		}
+		var refused error
 		var again []types.PutRecordsRequestEntry
 		for i, result := range answer.Records {
 			if result.ErrorCode != nil {
 				again = append(again, batch[i])
+				refused = fmt.Errorf("%d of %d records were not taken by stream %s: %s: %s", len(again), len(batch),
+					r.target.Stream, *result.ErrorCode, aws.ToString(result.ErrorMessage))
 			}
 		}
 		batch = again
-	}
-	return nil
+		return refused
+	})
 }
 
 // stamp notes when the events of a batch were put.
@@ -252,7 +260,8 @@ const lookAgain = 200 * time.Millisecond
 
 // wait looks until every event is accounted for or patience ends.
 func (r *run) wait(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, r.options.Patience)
+	ctx, cancel := context.WithTimeoutCause(ctx, r.options.Patience,
+		fmt.Errorf("not all events are accounted for %s after the last was sent", r.options.Patience))
 	defer cancel()
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
@@ -267,7 +276,7 @@ func (r *run) wait(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), missing)
+			return fmt.Errorf("%w: %w", context.Cause(ctx), missing)
 		}
 	}
 }

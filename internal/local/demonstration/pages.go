@@ -50,7 +50,8 @@ func Pages(ctx context.Context, address string) (PagesReport, error) {
 	if err != nil {
 		return PagesReport{}, fmt.Errorf("the page's address: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, pagesPatience)
+	ctx, cancel := context.WithTimeoutCause(ctx, pagesPatience,
+		fmt.Errorf("there are no figures after %s", pagesPatience))
 	defer cancel()
 	client := &http.Client{Transport: &http.Transport{
 		// The certificate of a run on this machine is signed by nobody.
@@ -124,7 +125,7 @@ func (p pages) readSales(ctx context.Context, report *PagesReport) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%s%s answers %d: %s (%w)", p.base, path, status, table, ctx.Err())
+			return fmt.Errorf("%s%s answers %d: %s (%w)", p.base, path, status, table, context.Cause(ctx))
 		}
 	}
 }

@@ -66,6 +66,10 @@ func TestPagesThatShowNothingFail(t *testing.T) {
 	}
 	_, err := Pages(t.Context(), tier(t, func(w http.ResponseWriter) { w.WriteHeader(http.StatusTeapot) }))
 	assert.ErrorContains(t, err, "answers 418")
+	_, err = Pages(t.Context(), tier(t, func(w http.ResponseWriter) {
+		http.Error(w, "The sales cannot be read: the database refuses.", http.StatusInternalServerError)
+	}))
+	assert.ErrorContains(t, err, "answers 500: The sales cannot be read: the database refuses.")
 }
 
 func TestPagesThatNeverHaveFiguresAreGivenUp(t *testing.T) {

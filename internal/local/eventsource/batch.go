@@ -2,8 +2,11 @@ package eventsource
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
+
+	"diecast/internal/wait"
 )
 
 // batch is a run of records that is tried together. What it is split into inherits its counts.
@@ -35,6 +38,10 @@ func (s *shard) handle(ctx context.Context, records []record) {
 		}
 		// One that is under way is never cut off: the function's own time-out bounds it.
 		answer, err := p.options.Invoker.Invoke(context.WithoutCancel(ctx), p.function, payload(b.records))
+		if wait.IsPermanent(err) {
+			p.giveUp(fmt.Errorf("the records of shard %s stay in stream %s: %w", s.id, p.stream, err))
+			return
+		}
 		if err != nil {
 			p.counts.throttled.Add(1)
 			p.options.Logger.Warn("cannot invoke the function; trying again", slog.String("function", p.function),

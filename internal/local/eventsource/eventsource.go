@@ -25,8 +25,8 @@ import (
 )
 
 // Invoker runs the function. An error means that the function did not run, as when it is throttled:
-// that is tried again and uses up no retry. A function that ran and failed is an Answer with
-// FunctionError.
+// that is tried again and uses up no retry, but ends the poller where it is a wait.Permanent one. A
+// function that ran and failed is an Answer with FunctionError.
 type Invoker interface {
 	Invoke(ctx context.Context, function string, payload []byte) (Answer, error)
 }
@@ -66,6 +66,9 @@ const (
 	MaxPayload = quotas.LambdaPayload
 	// maxBackoff bounds the pause between two attempts.
 	maxBackoff = 10 * time.Second
+	// longAttempts is how often in a row a call of the stream or the bucket is made: about ten
+	// minutes.
+	longAttempts = 60
 	// putTimeout bounds one attempt to keep a given-up batch.
 	putTimeout = 10 * time.Second
 )
@@ -125,6 +128,8 @@ type Poller struct {
 	region           string
 	ready            chan struct{}
 	counts           counts
+	// giveUp ends Run with an error.
+	giveUp context.CancelCauseFunc
 }
 
 type counts struct{ delivered, discarded, invocations, failed, throttled atomic.Int64 }
@@ -247,8 +252,20 @@ func (p *Poller) Stats() Stats {
 
 // Run reads and invokes until the context ends, and returns nil then: no invocation is begun any
 // more, those under way are waited for, and what they leave undone stays in the stream. An error
-// says that the stream cannot be read.
+// says that the stream cannot be read, longAttempts times in a row or as it will not change, or
+// that the function will never run.
 func (p *Poller) Run(ctx context.Context) error {
+	working, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	p.giveUp = giveUp
+	err := p.read(working)
+	if err == nil && ctx.Err() == nil {
+		err = context.Cause(working)
+	}
+	return err
+}
+
+func (p *Poller) read(ctx context.Context) error {
 	reading := false
 	return shards.Reader{
 		Stream: p.options.Stream, Name: p.stream, Position: p.mapping.StartingPosition,
@@ -258,7 +275,7 @@ func (p *Poller) Run(ctx context.Context) error {
 			return p.openShard(ctx, id)
 		},
 		Retry: func(ctx context.Context, failure shards.Failure) bool {
-			if failure.Shard == "" && !reading { // it never was there
+			if failure.Shard == "" && !reading || failure.Attempt >= longAttempts { // it never was there, or is gone
 				return false
 			}
 			p.options.Logger.Error("cannot read the stream; trying again", slog.String("stream", p.stream),

@@ -23,8 +23,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"diecast/internal/wait"
 )
 
 // The tests run in testing/synctest's bubbles: time stands still while anything works, and jumps
@@ -68,6 +71,7 @@ type memory struct {
 	data   map[string][]types.Record
 	closed map[string]bool
 	next   int
+	down   error // of all reads
 }
 
 const shardZero = "shardId-000000000000"
@@ -124,6 +128,9 @@ func (m *memory) fake() fakeStream {
 		getRecords: func(in *kinesis.GetRecordsInput) (*kinesis.GetRecordsOutput, error) {
 			m.mu.Lock()
 			defer m.mu.Unlock()
+			if m.down != nil {
+				return nil, m.down
+			}
 			shard, position, _ := strings.Cut(*in.ShardIterator, "/")
 			index, err := strconv.Atoi(position)
 			if err != nil {
@@ -538,6 +545,71 @@ func TestThrottle_usesUpNoRetry(t *testing.T) {
 		assert.Equal(t, Stats{Delivered: 1, Invocations: 1, Throttled: 20}, p.poller.Stats())
 		assert.Empty(t, p.kept)
 	})
+}
+
+func TestInvoke_thatNeverWillSucceedEndsThePoller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stream := newMemory()
+		stream.put(shardZero, "k", "x")
+		refusals := 2
+		p := launch(t, stream, func([]string) (Answer, error) {
+			if refusals--; refusals >= 0 {
+				return Answer{}, errors.New("rate exceeded")
+			}
+			return Answer{}, wait.Permanent(errors.New("function not found"))
+		})
+		require.EqualError(t, <-p.ended, "the records of shard "+shardZero+
+			" stay in stream activity: function not found")
+		assert.Equal(t, Stats{Throttled: 2}, p.poller.Stats(), "what is transient was waited for")
+		assert.Empty(t, p.kept)
+	})
+}
+
+func TestStream_thatStaysAwayEndsThePoller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stream := newMemory()
+		p := launch(t, stream, fine)
+		time.Sleep(time.Second)
+		begun := time.Now()
+		down := errors.New("connection refused")
+		stream.mu.Lock()
+		stream.down = down
+		stream.mu.Unlock()
+		require.ErrorIs(t, <-p.ended, down)
+		assert.InDelta(t, 9*time.Minute, time.Since(begun), float64(time.Minute))
+	})
+}
+
+func TestDiscard_endsThePollerWhereTheBucketRefusesOrStaysAway(t *testing.T) {
+	denied := &smithy.GenericAPIError{Code: "AccessDenied", Fault: smithy.FaultClient}
+	for name, test := range map[string]struct {
+		answer   error
+		attempts int
+	}{
+		"refuses":    {denied, 1},
+		"stays away": {errors.New("connection refused"), longAttempts},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				stream := newMemory()
+				stream.put(shardZero, "k", "x")
+				attempts := 0
+				p := launch(t, stream, func([]string) (Answer, error) { return failed(), nil },
+					func(m *Mapping, o *Options) {
+						m.RetryAttempts = 0
+						o.Bucket = fakeBucket{putObject: func(*s3.PutObjectInput) error {
+							attempts++
+							return test.answer
+						}}
+					})
+				err := <-p.ended
+				require.ErrorIs(t, err, test.answer)
+				require.ErrorContains(t, err, "cannot be kept in s3://failures/")
+				assert.Equal(t, test.attempts, attempts)
+				assert.Zero(t, p.poller.Stats().Discarded)
+			})
+		})
+	}
 }
 
 func TestFailureRecord_isLambdas(t *testing.T) {

@@ -29,10 +29,10 @@ type eventRecord struct {
 }
 
 // sourceMetadata says where a record lies in the stream. The subsequence number is that within an
-// aggregated record, 0 here.
+// aggregated record, 0 where there is none.
 type sourceMetadata struct {
 	SequenceNumber    string `json:"sequenceNumber"`
-	SubsequenceNumber int64  `json:"subsequenceNumber"`
+	SubsequenceNumber int    `json:"subsequenceNumber"`
 	PartitionKey      string `json:"partitionKey"`
 	ShardID           string `json:"shardId"`
 	Arrival           int64  `json:"approximateArrivalTimestamp"` // milliseconds since 1970
@@ -45,8 +45,8 @@ func (r record) forEvent() eventRecord {
 	}
 	return eventRecord{
 		RecordID: r.id(), Arrival: r.arrival.UnixMilli(), Data: data,
-		Source: sourceMetadata{SequenceNumber: r.sequence, PartitionKey: r.partitionKey, ShardID: r.shard,
-			Arrival: r.arrival.UnixMilli()},
+		Source: sourceMetadata{SequenceNumber: r.sequence, SubsequenceNumber: r.subsequence,
+			PartitionKey: r.partitionKey, ShardID: r.shard, Arrival: r.arrival.UnixMilli()},
 	}
 }
 

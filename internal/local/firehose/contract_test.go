@@ -14,6 +14,9 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"diecast/internal/aggregation/aggregationtest"
+	"diecast/internal/quotas"
 )
 
 func TestEventHasTheDocumentedShape(t *testing.T) {
@@ -41,6 +44,35 @@ func TestAnEmptyRecordIsEmptyTextInTheEvent(t *testing.T) {
 	wire, err := (&Pump{config: config()}).request([]record{{sequence: "1"}})
 	require.NoError(t, err)
 	assert.Contains(t, string(wire), `"data":""`)
+}
+
+func TestAggregatesAreSplitBeforeTheyAreProcessed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		aggregate := aggregationtest.Aggregate("inner", []byte("b"), []byte("c"))
+		broken := aggregate[:len(aggregate)-1]
+		nested := aggregationtest.Aggregate("outer", aggregate)
+		f, s := pump(t, config(), acceptAll, "a", string(aggregate), "d", string(broken), string(nested))
+		require.Len(t, f.invoker.events, 1)
+		type place struct {
+			id, key     string
+			subsequence int
+			data        string
+		}
+		var places []place
+		for _, record := range f.invoker.events[0].Records {
+			places = append(places, place{record.RecordID, record.Source.PartitionKey,
+				record.Source.SubsequenceNumber, string(record.Data)})
+		}
+		assert.Equal(t, []place{
+			{"490000001000000", "key", 0, "a"},
+			{"490000002000000", "inner", 0, "b"}, {"490000002000001", "inner", 1, "c"},
+			{"490000003000000", "key", 0, "d"},
+			{"490000004000000", "key", 0, string(broken)}, // the processor refuses it, and so it is kept
+			{"490000005000000", "outer", 0, string(aggregate)},
+		}, places)
+		assert.Equal(t, 6, s.Read)
+		assert.Equal(t, 6, s.Delivered)
+	})
 }
 
 // TestAnswers has three records, a to c; each case says what becomes of them.
@@ -317,7 +349,7 @@ func TestTheStatedFlagShortensIntervals(t *testing.T) {
 
 func TestALineOfTheErrorOutputHoldsTheLargestRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		largest := strings.Repeat("x", 1000<<10)
+		largest := strings.Repeat("x", quotas.KinesisRecord)
 		f, _ := pump(t, config(), func(context.Context, int, event) (any, string, error) {
 			return "", "Unhandled",
 				nil

@@ -9,6 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/google/uuid"
+
+	"diecast/internal/wait/awswait"
 )
 
 // putTimeout bounds one attempt to write an object.
@@ -92,7 +94,8 @@ func (p *Pump) add(ctx context.Context, o outcome, data, refused *object) error 
 }
 
 // put writes an object and empties it. Every attempt writes the same key: one that only seemed to
-// fail is written over.
+// fail is written over. What another attempt will not change (no such bucket, access denied) is an
+// error at once.
 func (p *Pump) put(ctx context.Context, o *object) error {
 	if len(o.outcomes) == 0 {
 		return nil
@@ -111,8 +114,8 @@ func (p *Pump) put(ctx context.Context, o *object) error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("write s3://%s/%s: %w", p.config.Bucket, key, context.Cause(ctx))
 		}
-		if attempts >= p.config.Attempts {
-			return fmt.Errorf("write s3://%s/%s with %d records, %d attempts: %w", p.config.Bucket, key,
+		if attempts >= p.config.Attempts || awswait.Final(err) {
+			return fmt.Errorf("write s3://%s/%s with %d records, attempt %d: %w", p.config.Bucket, key,
 				len(o.outcomes), attempts, err)
 		}
 		p.statistics.count(func(s *Statistics) { s.DeliveryRetries++ })

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/aws/smithy-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -150,6 +151,21 @@ func TestABucketThatStaysAwayEndsThePumpAndTheLossIsCounted(t *testing.T) {
 		assert.Equal(t, 3, f.Statistics().Pending())
 		assert.Equal(t, DefaultAttempts, f.store.calls)
 	})
+}
+
+func TestABucketThatRefusesEndsThePumpAtOnce(t *testing.T) {
+	for _, code := range []string{"NoSuchBucket", "AccessDenied"} {
+		synctest.Test(t, func(t *testing.T) {
+			source := newStream(1)
+			source.put(0, "a")
+			f := start(t, config(), source, acceptAll, &store{failures: -1,
+				failure: &smithy.GenericAPIError{Code: code, Message: "lake", Fault: smithy.FaultClient}})
+			err := <-f.ended
+			require.ErrorContains(t, err, "attempt 1: api error "+code+": lake")
+			assert.Equal(t, 1, f.store.calls)
+			assert.Equal(t, 1, f.Statistics().Pending(), "the loss is counted")
+		})
+	}
 }
 
 func TestTheEndFlushesWhatWasRead(t *testing.T) {

@@ -183,6 +183,7 @@ type store struct {
 	keys     []string
 	bodies   map[string]string
 	failures int // of the next calls; below zero: of all
+	failure  error
 	calls    int
 }
 
@@ -193,6 +194,9 @@ func (s *store) PutObject(ctx context.Context, input *s3.PutObjectInput, _ ...fu
 	s.calls++
 	if s.failures != 0 {
 		s.failures--
+		if s.failure != nil {
+			return nil, s.failure
+		}
 		return nil, fmt.Errorf("bucket %s is down", *input.Bucket)
 	}
 	body, err := io.ReadAll(input.Body)

@@ -6,8 +6,9 @@
 // The contract is that of the "Amazon Data Firehose Developer Guide", chapters "Transform source
 // data", "Handle failure in data transformation", "Configure Amazon S3 object name format" and
 // "Understand custom prefixes for Amazon S3 objects", and of what delivery streams were seen to do
-// where it is silent. Records of the Kinesis Producer Library are not taken apart. The package
-// knows nothing of templates, of what the records mean, or of what runs the function.
+// where it is silent. Aggregates of the Kinesis Producer Library are split before they are
+// processed; one that cannot be read is handed on as the record that it is. The package knows
+// nothing of templates, of what the records mean, or of what runs the function.
 package firehose
 
 import (
@@ -20,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"diecast/internal/aggregation"
 	"diecast/internal/quotas"
 	"diecast/internal/shards"
 )
@@ -272,11 +274,27 @@ func (p *Pump) Run(ctx context.Context) error {
 	return err
 }
 
-// record of the stream.
+// record of the stream, or one of those within an aggregated record.
 type record struct {
 	shard, sequence, partitionKey string
+	subsequence                   int // within the aggregate, from 0
 	arrival, read                 time.Time
 	data                          []byte
+}
+
+// newRecords are those that a record of the stream holds: itself, but where it is an aggregate.
+func newRecords(shard string, from types.Record, now time.Time) []record {
+	whole := newRecord(shard, from, now)
+	users, err := aggregation.Split(whole.data)
+	if err != nil { // no aggregate, or one that the processor has to refuse
+		return []record{whole}
+	}
+	split := make([]record, len(users))
+	for i, user := range users {
+		split[i] = whole
+		split[i].subsequence, split[i].partitionKey, split[i].data = i, user.PartitionKey, user.Data
+	}
+	return split
 }
 
 func newRecord(shard string, from types.Record, now time.Time) record {
@@ -294,8 +312,8 @@ func newRecord(shard string, from types.Record, now time.Time) record {
 }
 
 // id is unique in the stream: sequence numbers are in their shard, and carry its number. Six digits
-// for a record within an aggregated one follow; there are none here.
-func (r record) id() string { return r.sequence + "000000" }
+// or more for a record within an aggregated one follow.
+func (r record) id() string { return fmt.Sprintf("%s%06d", r.sequence, r.subsequence) }
 
 // outcome of one record.
 type outcome struct {

@@ -57,9 +57,9 @@ func (p *Pump) openShard(working context.Context, id string, outcomes chan<- []o
 // Handle waits while the records are not taken: that bounds what is in memory.
 func (s *sourceShard) Handle(records []types.Record) error {
 	now := time.Now()
-	read := make([]record, len(records))
-	for i, from := range records {
-		read[i] = newRecord(s.id, from, now)
+	read := make([]record, 0, len(records))
+	for _, from := range records {
+		read = append(read, newRecords(s.id, from, now)...)
 	}
 	s.pump.statistics.read(read)
 	return send(s.working, s.records, read)

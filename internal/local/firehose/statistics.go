@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Statistics are the counts of a pump so far, of records where nothing else is said.
+// Statistics are the counts of a pump so far, of records where nothing else is said; those within
+// an aggregate count one by one.
 type Statistics struct {
 	Read, ReadBytes int
 	// Invocations of the processor, Retries among them.

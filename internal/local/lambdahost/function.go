@@ -151,7 +151,16 @@ func (f *function) invokeEvent(ctx context.Context, id string, payload []byte) {
 			return
 		}
 		result, err := f.invoke(ctx, id, payload)
-		if err != nil || result.FunctionError == "" || retry == len(pauses) {
+		if err != nil && ctx.Err() == nil {
+			// Nobody waits for the answer: the function's log is where it is looked for.
+			_, _ = fmt.Fprintf(f.definition.Log, "asynchronous invocation %s is lost: %v\n", id, err)
+		}
+		if err != nil || result.FunctionError == "" {
+			return
+		}
+		if retry == len(pauses) {
+			_, _ = fmt.Fprintf(f.definition.Log, "asynchronous invocation %s is given up after %d attempts: %s\n", id,
+				retry+1, result.Payload)
 			return
 		}
 		select {

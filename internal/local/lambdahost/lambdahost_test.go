@@ -340,6 +340,9 @@ func TestInvokeEvent_retriesAnErrorTwice(t *testing.T) {
 		require.True(t, lines.Scan())
 		assert.Contains(t, lines.Text(), "again")
 	}
+	for lines.Scan() && !strings.HasPrefix(lines.Text(), "asynchronous invocation") {
+	}
+	assert.Regexp(t, "^asynchronous invocation "+id+" is given up after 3 attempts: .*again", lines.Text())
 	go io.Copy(io.Discard, reader)
 	_, err = h.InvokeEvent("specimen", []byte(`"`+strings.Repeat("x", MaxEventPayload)+`"`))
 	require.ErrorIs(t, err, ErrTooLarge)

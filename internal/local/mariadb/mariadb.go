@@ -27,6 +27,7 @@ import (
 	"diecast/internal/local/process"
 	"diecast/internal/local/server"
 	"diecast/internal/surroundings"
+	"diecast/internal/wait/mysqlwait"
 )
 
 //go:embed VERSION
@@ -193,7 +194,7 @@ func ready(ctx context.Context, place server.Place) error {
 	}
 	database := sql.OpenDB(connector)
 	defer database.Close()
-	return database.PingContext(ctx)
+	return mysqlwait.Mark(database.PingContext(ctx))
 }
 
 // reason is what the installation says is wrong, on one line; its last words are advice in general.

@@ -146,6 +146,15 @@ func TestDataSurvivesARestartInTheSameDirectory(t *testing.T) {
 	assert.Equal(t, "kept", query(t, again.DSN("kept"), "SELECT DATABASE()"))
 }
 
+func TestARefusedPasswordEndsTheStartAtOnce(t *testing.T) {
+	options := Options{Dir: filepath.Join(t.TempDir(), "server"), Disposable: true}
+	require.NoError(t, start(t, options).Stop(t.Context()))
+	require.NoError(t, os.WriteFile(filepath.Join(options.Dir, "password"), []byte("another"), 0o600))
+	_, err := Start(t.Context(), options)
+	require.ErrorContains(t, err, "refuses to serve")
+	require.ErrorContains(t, err, "Access denied for user")
+}
+
 func TestWhatWasLeftInTheDirectoryIsEndedAndItsDataKept(t *testing.T) {
 	options := Options{Dir: filepath.Join(t.TempDir(), "server")}
 	left := start(t, options)

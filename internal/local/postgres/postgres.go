@@ -22,6 +22,7 @@ import (
 	"diecast/internal/local/server"
 	"diecast/internal/postgresclient"
 	"diecast/internal/surroundings"
+	"diecast/internal/wait/pgwait"
 )
 
 const (
@@ -92,7 +93,7 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 				connection, err := postgresclient.Connect(ctx,
 					dsn(place.Address(), superuser, place.Password, "postgres"))
 				if err != nil {
-					return err
+					return pgwait.Mark(err)
 				}
 				return connection.Close(ctx)
 			},

@@ -116,6 +116,15 @@ func TestDataSurvivesARestartInTheSameDirectory(t *testing.T) {
 	assert.Equal(t, int32(7), query[int32](t, again.DSN("postgres"), "SELECT n FROM kept"))
 }
 
+func TestARefusedPasswordEndsTheStartAtOnce(t *testing.T) {
+	options := Options{Dir: filepath.Join(reachable(t), "cluster"), Disposable: true}
+	require.NoError(t, start(t, options).Stop(t.Context()))
+	require.NoError(t, os.WriteFile(filepath.Join(options.Dir, "password"), []byte("another"), 0o600))
+	_, err := Start(t.Context(), options)
+	require.ErrorContains(t, err, "refuses to serve")
+	require.ErrorContains(t, err, "password authentication failed")
+}
+
 func TestWhatWasLeftInTheDirectoryIsEndedAndItsDataKept(t *testing.T) {
 	options := Options{Dir: filepath.Join(reachable(t), "cluster")}
 	left := start(t, options)

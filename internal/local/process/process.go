@@ -22,6 +22,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"diecast/internal/wait"
 )
 
 const (
@@ -29,6 +31,10 @@ const (
 	DefaultGrace = 5 * time.Second
 	// pollEvery is how often WaitReady asks.
 	pollEvery = 10 * time.Millisecond
+	// DefaultReadyWithin bounds WaitReady: a database that recovers from a crash takes a minute.
+	DefaultReadyWithin = 3 * time.Minute
+	// strangerDelay is how long a child may take to notice that its port is taken.
+	strangerDelay = 2 * time.Second
 	// outputDelay is how long a dead child's output is still read when a process that left its
 	// group holds it open.
 	outputDelay = time.Second
@@ -58,6 +64,8 @@ type Command struct {
 	// Grace is how long Stop waits after StopSignal before it kills the group. Default
 	// DefaultGrace.
 	Grace time.Duration
+	// ReadyWithin is how long WaitReady waits at most. Default DefaultReadyWithin.
+	ReadyWithin time.Duration
 	// PIDFile, where given, names the running child for CleanUp; it is removed when the child has
 	// ended.
 	PIDFile string
@@ -81,6 +89,9 @@ func Start(command Command) (*Process, error) {
 	}
 	if command.Grace == 0 {
 		command.Grace = DefaultGrace
+	}
+	if command.ReadyWithin == 0 {
+		command.ReadyWithin = DefaultReadyWithin
 	}
 	child := exec.Command(command.Path, command.Arguments...)
 	child.Dir, child.Stdout, child.Stderr = command.Dir, command.Output, command.Output
@@ -153,41 +164,43 @@ func (p *Process) Err() error {
 }
 
 // WaitReady asks again and again whether the child serves until the probe returns nil. It fails
-// when the child ends, and when the context ends, with the last answer of the probe; the child is
+// when the child ends, at once when the probe's error is a wait.Permanent one, after the command's
+// ReadyWithin, and when the context ends; the error has the last answer of the probe. The child is
 // left as it is.
 func (p *Process) WaitReady(ctx context.Context, probe func(context.Context) error) error {
 	// A stranger on the same port may accept and stay silent, so a probe under way ends when the
 	// child has ended.
-	attempts, cancel := context.WithCancel(ctx)
+	alive, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
 		select {
 		case <-p.exited:
 			cancel()
-		case <-attempts.Done():
+		case <-alive.Done():
 		}
 	}()
-	poll := time.NewTicker(pollEvery)
-	defer poll.Stop()
 	name := filepath.Base(p.command.Path)
-	for {
-		err := probe(attempts)
+	err := wait.Rule{For: p.command.ReadyWithin, Pause: pollEvery}.Until(alive, probe)
+	if wait.IsPermanent(err) {
+		// It may be a stranger who refuses, on the port that the child wants: then the child ends.
 		select {
 		case <-p.exited:
-			return fmt.Errorf("%s ended before it was ready: %w", name, p.ending())
-		default:
-		}
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-p.exited:
-			return fmt.Errorf("%s ended before it was ready: %w", name, p.ending())
 		case <-ctx.Done():
-			return fmt.Errorf("%s was not ready in time (%w): %w", name, context.Cause(ctx), err)
-		case <-poll.C:
+		case <-time.After(strangerDelay):
 		}
 	}
+	select {
+	case <-p.exited:
+		return fmt.Errorf("%s ended before it was ready: %w", name, p.ending())
+	default:
+	}
+	switch {
+	case err == nil:
+		return nil
+	case wait.IsPermanent(err):
+		return fmt.Errorf("%s refuses to serve: %w", name, err)
+	}
+	return fmt.Errorf("%s was not ready in time: %w", name, err)
 }
 
 func (p *Process) ending() error {

@@ -18,6 +18,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"diecast/internal/wait"
 )
 
 const shell = "/bin/sh"
@@ -219,6 +221,32 @@ func TestWaitReady(t *testing.T) {
 		p, _, _ := lines(t, sh("exit 0"))
 		<-p.Exited()
 		require.ErrorContains(t, p.WaitReady(t.Context(), func(context.Context) error { return nil }), "exit status 0")
+	})
+	t.Run("ends at once where waiting mends nothing", func(t *testing.T) {
+		p, _, _ := lines(t, sh("exec sleep 3600"))
+		begun, asked := time.Now(), 0
+		denied := errors.New("access denied")
+		err := p.WaitReady(t.Context(), func(context.Context) error {
+			if asked++; asked == 1 {
+				return errors.New("connection refused")
+			}
+			return wait.Permanent(denied)
+		})
+		require.EqualError(t, err, "sh refuses to serve: access denied")
+		assert.Equal(t, 2, asked)
+		assert.Less(t, time.Since(begun), strangerDelay+5*time.Second)
+	})
+	t.Run("does not believe a stranger who refuses", func(t *testing.T) {
+		p, _, _ := lines(t, sh("sleep 0.2; exit 4"))
+		err := p.WaitReady(t.Context(), func(context.Context) error { return wait.Permanent(errors.New("denied")) })
+		require.ErrorContains(t, err, "ended before it was ready: exit status 4")
+	})
+	t.Run("has an end", func(t *testing.T) {
+		command := sh("exec sleep 3600")
+		command.ReadyWithin = 50 * time.Millisecond
+		p, _, _ := lines(t, command)
+		err := p.WaitReady(t.Context(), func(context.Context) error { return errors.New("connection refused") })
+		require.EqualError(t, err, "sh was not ready in time: 50ms have passed: connection refused")
 	})
 	t.Run("fails with the context and the last answer", func(t *testing.T) {
 		p, _, _ := lines(t, sh("exec sleep 3600"))

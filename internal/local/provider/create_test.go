@@ -193,15 +193,16 @@ func TestDatabase(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, given, changed)
 	})
-	t.Run("one that logs in by a secret goes without TLS", func(t *testing.T) {
+	t.Run("one that logs in by a secret goes without TLS, and so without authorities", func(t *testing.T) {
 		given := map[string]string{
 			"DATABASE_HOST": "h", "DATABASE_AUTH": "secret", "DATABASE_SECRET_ARN": "arn",
-			"DATABASE_TLS": "verify-full",
+			"DATABASE_TLS": "verify-full", "DATABASE_CA_FILE": "/var/task/authorities.pem", "DATABASE_GENERATION": "2",
 		}
 		changed, err := databaseEnvironment(t.Context(), run, given)
 		require.NoError(t, err)
 		assert.Equal(t, map[string]string{
 			"DATABASE_HOST": "h", "DATABASE_AUTH": "secret", "DATABASE_SECRET_ARN": "arn", "DATABASE_TLS": "off",
+			"DATABASE_GENERATION": "2",
 		}, changed)
 		assert.Equal(t, "verify-full", given["DATABASE_TLS"], "the template's own stays as it is")
 	})
@@ -386,10 +387,17 @@ func TestRun_stopsTheLastFirstAndTellsEveryProblem(t *testing.T) {
 	assert.Equal(t, []int{2, 1, 0}, order)
 }
 
+// watched is a run without engines, and what it watches.
+func watched() (*Run, chan *worker) {
+	seen := make(chan *worker, 1)
+	return &Run{watch: func(_ string, work *worker) { seen <- work }}, seen
+}
+
 func TestRun_backgroundEndsWithTheRun(t *testing.T) {
-	run, ready, ended := &Run{}, make(chan struct{}), false
+	run, seen := watched()
+	ready, ended := make(chan struct{}), false
 	starting, cancel := context.WithCancel(t.Context())
-	require.NoError(t, run.background(starting, func(ctx context.Context) error {
+	require.NoError(t, run.background(starting, "work", func(ctx context.Context) error {
 		close(ready)
 		<-ctx.Done()
 		ended = true
@@ -398,21 +406,40 @@ func TestRun_backgroundEndsWithTheRun(t *testing.T) {
 	cancel() // what bounds the start does not end the work
 	require.EqualError(t, run.Stop(t.Context()), "flushed late")
 	assert.True(t, ended)
+	work := <-seen
+	<-work.Exited()
+	assert.NoError(t, work.Err(), "it was stopped")
 
-	run = &Run{}
+	run, seen = watched()
 	failing := func(context.Context) error { return errors.New("no stream") }
-	err := run.background(t.Context(), failing, make(chan struct{}))
+	err := run.background(t.Context(), "work", failing, make(chan struct{}))
 	require.EqualError(t, err, "no stream", "work that ends before it is ready")
 	require.EqualError(t, run.Stop(t.Context()), "no stream")
+	assert.Empty(t, seen)
 
-	run = &Run{}
-	work := make(chan struct{})
-	defer close(work)
+	run, _ = watched()
+	blocked := make(chan struct{})
+	defer close(blocked)
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
-	stuck := func(context.Context) error { <-work; return nil }
-	require.ErrorIs(t, run.background(over, stuck, make(chan struct{})), context.Canceled)
+	stuck := func(context.Context) error { <-blocked; return nil }
+	require.ErrorIs(t, run.background(over, "work", stuck, make(chan struct{})), context.Canceled)
 	require.ErrorIs(t, run.Stop(over), context.Canceled, "nobody waits for ever")
+}
+
+func TestRun_backgroundWorkThatEndsByItselfIsTold(t *testing.T) {
+	run, seen := watched()
+	ready, vanish, gone := make(chan struct{}), make(chan struct{}), errors.New("the bucket is gone")
+	close(ready)
+	require.NoError(t, run.background(t.Context(), "work", func(context.Context) error {
+		<-vanish
+		return gone
+	}, ready))
+	close(vanish)
+	work := <-seen
+	<-work.Exited()
+	require.ErrorIs(t, work.Err(), gone, "nobody has to stop the run to hear of it")
+	require.ErrorIs(t, run.Stop(t.Context()), gone)
 }
 
 func TestRun_log(t *testing.T) {

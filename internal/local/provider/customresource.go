@@ -21,7 +21,7 @@ var customResource = kind[assembly.CustomResource]{
 func createCustomResource(
 	ctx context.Context, run *Run, resource *assembly.Resource, t *assembly.CustomResource,
 ) (assembly.Creation, error) {
-	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, t.Timeout, fmt.Errorf("no answer within %s", t.Timeout))
 	defer cancel()
 	event, err := json.Marshal(map[string]any{
 		"RequestType": "Create", "RequestId": uuid.NewString(),

@@ -30,6 +30,10 @@ func databaseEnvironment(ctx context.Context, run *Run, variables map[string]str
 			continue
 		}
 		settings.TLS = environment.Off
+		// Authorities that a deployment ships lie beside its programs there, and vouch for nobody
+		// here.
+		settings.CAFile = ""
+		delete(changed, prefix+"DATABASE_CA_FILE")
 		if settings.Auth == environment.IAM {
 			database, err := databaseAt(run, settings.Port)
 			if err != nil {

@@ -80,7 +80,7 @@ func createDeliveryStream(
 	if err != nil {
 		return assembly.Creation{}, err
 	}
-	if err := run.background(ctx, pump.Run, pump.Ready()); err != nil {
+	if err := run.background(ctx, "delivery stream of "+resource.String(), pump.Run, pump.Ready()); err != nil {
 		return assembly.Creation{}, err
 	}
 	keep(run, delivery)

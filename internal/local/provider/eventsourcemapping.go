@@ -3,6 +3,7 @@ package provider
 import (
 	"cmp"
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
@@ -11,6 +12,8 @@ import (
 	"diecast/internal/assembly"
 	"diecast/internal/local/engine"
 	"diecast/internal/local/eventsource"
+	"diecast/internal/local/lambdahost"
+	"diecast/internal/wait"
 )
 
 var eventSourceMapping = kind[assembly.EventSourceMapping]{
@@ -25,6 +28,10 @@ type Consumer struct{ *Invocations }
 // Invoke runs the function.
 func (c *Consumer) Invoke(ctx context.Context, _ string, payload []byte) (eventsource.Answer, error) {
 	result, err := c.invoke(ctx, payload)
+	if errors.Is(err, lambdahost.ErrNotFound) || errors.Is(err, lambdahost.ErrTooLarge) ||
+		errors.Is(err, lambdahost.ErrInvalidPayload) {
+		err = wait.Permanent(err)
+	}
 	return eventsource.Answer{
 		RequestID: result.RequestID, Payload: result.Payload, FunctionError: result.FunctionError,
 	}, err
@@ -92,7 +99,7 @@ func createEventSourceMapping(
 	if err != nil {
 		return assembly.Creation{}, err
 	}
-	if err := run.background(ctx, poller.Run, poller.Ready()); err != nil {
+	if err := run.background(ctx, "consumer of "+resource.String(), poller.Run, poller.Ready()); err != nil {
 		return assembly.Creation{}, err
 	}
 	keep(run, consumer)

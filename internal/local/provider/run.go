@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -33,13 +34,16 @@ type Run struct {
 	Options
 	Engines *engine.Running
 
+	// watch counts work that may end by itself among the engines.
+	watch func(name string, work *worker)
 	kept  []any
 	stops []func(context.Context) error
 }
 
 // NewRun is a run without resources. The engines are those that are Needed.
 func NewRun(options Options, engines *engine.Running) *Run {
-	return &Run{Options: options, Engines: engines}
+	return &Run{Options: options, Engines: engines,
+		watch: func(name string, work *worker) { engines.Watch(name, filepath.Join(options.Dir, "log"), work) }}
 }
 
 // preparations at a time: each may use a processor for seconds.
@@ -82,26 +86,51 @@ func (r *Run) Stop(ctx context.Context) error {
 	return errors.Join(problems...)
 }
 
-// background runs work until the run stops, and waits until it is ready.
-func (r *Run) background(ctx context.Context, work func(context.Context) error, ready <-chan struct{}) error {
+// worker is work in this process that goes on until it is stopped.
+type worker struct {
+	exited  chan struct{}
+	err     error // read only after exited is closed
+	stopped atomic.Bool
+}
+
+// Exited is closed when the work has ended.
+func (w *worker) Exited() <-chan struct{} { return w.exited }
+
+// Err is why the work has ended by itself; nil where it was stopped.
+func (w *worker) Err() error {
+	if w.stopped.Load() {
+		return nil
+	}
+	return w.err
+}
+
+// background runs work until the run stops, and waits until it is ready. Work that ends by itself
+// later ends the run as an engine's end does: without it nothing more arrives, and whoever waits
+// for that would never hear why.
+func (r *Run) background(ctx context.Context, name string, work func(context.Context) error,
+	ready <-chan struct{}) error {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	ended := make(chan error, 1)
-	go func() { ended <- work(running) }()
+	w := &worker{exited: make(chan struct{})}
+	go func() {
+		w.err = work(running)
+		close(w.exited)
+	}()
 	r.onStop(func(ctx context.Context) error {
+		w.stopped.Store(true)
 		cancel()
 		select {
-		case err := <-ended:
-			return err
+		case <-w.exited:
+			return w.err
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	})
 	select {
 	case <-ready:
+		r.watch(name, w)
 		return nil
-	case err := <-ended:
-		ended <- err
-		return err
+	case <-w.exited:
+		return w.err
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -24,9 +24,13 @@ if TYPE_CHECKING:
 
     from numpy.random import Generator
 
-OPSETS = range(13, 22)
+# MinOpset to MaxOpset of limits.go.
+OPSETS = range(7, 29)
 # The version of the file format that the newest of them came with.
-IR_VERSION = 10
+IR_VERSION = 14
+
+# The newest opset that ONNX Runtime evaluates.
+RUNTIME_OPSET = 26
 
 # Relative and absolute: the expected values are numpy's, in the tensor's own type.
 NODE_TOLERANCE = 1e-5
@@ -168,7 +172,7 @@ def build(
 def draw_tower(rng: Generator) -> tuple[bytes, dict[str, Array]]:
     """A tower: one-hot texts, standardised numbers, two layers, unit length in one of three
     spellings."""
-    opset = int(rng.integers(13, 22))
+    opset = int(rng.integers(7, RUNTIME_OPSET + 1))
     batch = int(rng.integers(1, 9))
     nodes, inputs, parts, initializers = [], [], [], []
     given: dict[str, Array] = {}
@@ -235,8 +239,12 @@ def draw_tower(rng: Generator) -> tuple[bytes, dict[str, Array]]:
             else:
                 initializers.append(numpy_helper.from_array(np.array([-1]), "axes"))
                 nodes.append(helper.make_node("ReduceL2", ["y", "axes"], ["n"], keepdims=1))
-            floor = weights("floor", np.array(1e-12))
-            nodes.append(helper.make_node("Max" if rng.random() < 0.5 else "Clip", ["n", floor], ["f"]))
+            if opset < 8 or (opset < 11 and rng.random() < 0.5):
+                nodes.append(helper.make_node("Clip", ["n"], ["f"], min=1e-12))
+            else:
+                floor = weights("floor", np.array(1e-12))
+                bound = "Max" if opset < 11 or rng.random() < 0.5 else "Clip"
+                nodes.append(helper.make_node(bound, ["n", floor], ["f"]))
             nodes.append(helper.make_node("Div", ["y", "f"], ["embedding"]))
     return build(nodes, inputs, [("embedding", TensorProto.FLOAT)], initializers, opset), given
 
@@ -264,7 +272,7 @@ def draw_array(shape: list[int], dtype: Any, rng: Generator) -> Array:
 
 def draw_node(rng: Generator) -> tuple[bytes, dict[str, Array]]:
     """One node of a kind that exporters use, with random attributes, shapes and broadcasting."""
-    opset = int(rng.integers(18, 22))
+    opset = int(rng.integers(18, RUNTIME_OPSET + 1))
     given: dict[str, Array] = {}
     constants: list[onnx.TensorProto] = []
     attributes: dict[str, Any] = {}
@@ -507,7 +515,7 @@ def draw_node(rng: Generator) -> tuple[bytes, dict[str, Array]]:
             attributes = {"start": int(rng.integers(-5, 5)), "end": int(rng.integers(-5, 5))}
             kind = TensorProto.INT64
         case "Gelu":
-            opset = int(rng.integers(20, 22))
+            opset = int(rng.integers(20, RUNTIME_OPSET + 1))
             give(draw_array(shape, np.float32, rng))
             attributes = {"approximate": str(rng.choice(["none", "tanh"]))}
         case "Sqrt" | "Log":
@@ -520,24 +528,158 @@ def draw_node(rng: Generator) -> tuple[bytes, dict[str, Array]]:
     ), given
 
 
+def draw_old_node(rng: Generator) -> tuple[bytes, dict[str, Array]]:
+    """One node in a form that later opsets changed: what is an input there is an attribute here."""
+    operator, opset = rng.choice(
+        np.array(
+            [
+                ("Clip", 10),
+                ("Squeeze", 12),
+                ("Unsqueeze", 12),
+                ("Slice", 9),
+                ("Dropout", 11),
+                ("BatchNormalization", 8),
+                ("BatchNormalization", 13),
+                ("ReduceSum", 12),
+                ("ReduceMean", 17),
+                ("ReduceL2", 17),
+                ("ReduceMax", 17),
+                ("ArgMax", 11),
+                ("Max", 11),
+                ("Gemm", 8),
+                ("Pow", 11),
+                ("Reshape", 12),
+                ("Concat", 10),
+                ("Gather", 10),
+                ("Flatten", 8),
+            ],
+            dtype=object,
+        )
+    )
+    opset = int(rng.integers(7, opset + 1))
+    shape = draw_shape(rng, 1)
+    x = draw_array(shape, np.float32, rng)
+    given: dict[str, Array] = {"x0": x}
+    constants: list[onnx.TensorProto] = []
+    attributes: dict[str, Any] = {}
+    kind: int = TensorProto.FLOAT
+    axes = sorted(int(a) for a in rng.permutation(len(shape))[: rng.integers(1, len(shape) + 1)])
+    match operator:
+        case "Clip":
+            attributes = {"min": -1.5, "max": 2.0}
+            attributes = dict(list(attributes.items())[int(rng.integers(0, 2)) :])
+        case "Squeeze":
+            given["x0"] = x.reshape([1, *shape, 1])
+            attributes = {"axes": [0, len(shape) + 1]} if rng.random() < 0.7 else {"axes": [0]}
+        case "Unsqueeze":
+            attributes = {"axes": sorted(int(a) for a in rng.permutation(len(shape) + 2)[:2])}
+        case "Slice":
+            attributes = {
+                "starts": [int(v) for v in rng.integers(-3, 2, size=len(axes))],
+                "ends": [int(rng.choice([2**31 - 1, 2**63 - 1, -1, 3])) for _ in axes],
+                "axes": axes,
+            }
+        case "Dropout":
+            attributes = {"ratio": 0.3}
+        case "BatchNormalization":
+            given["x0"] = draw_array([2, 3, 2], np.float32, rng)
+            given |= {f"x{i}": rng.normal(size=3).astype(np.float32) for i in (1, 2, 3)}
+            given["x4"] = rng.random(size=3).astype(np.float32)
+            attributes = {"epsilon": 0.01} | ({"spatial": 1} if opset < 9 and rng.random() < 0.5 else {})
+        case "ReduceSum" | "ReduceMean" | "ReduceL2" | "ReduceMax":
+            attributes = {"keepdims": int(rng.integers(0, 2))} | (
+                {"axes": axes} if rng.random() < 0.8 else {}
+            )
+        case "ArgMax":
+            attributes, kind = {"axis": int(rng.integers(0, len(shape)))}, TensorProto.INT64
+        case "Max":
+            given["x1"] = draw_array(shape if opset < 8 else narrowed(shape, rng), np.float32, rng)
+        case "Gemm":
+            given = {
+                "x0": draw_array([2, 3], np.float32, rng),
+                "x1": draw_array([3, 4], np.float32, rng),
+                "x2": draw_array([4], np.float32, rng),
+            }
+        case "Pow":
+            given = {"x0": np.abs(x) % 20, "x1": draw_array(narrowed(shape, rng), np.float32, rng) % 4}
+        case "Reshape":
+            constants.append(numpy_helper.from_array(np.array([0, -1]), "x1"))
+        case "Concat":
+            given["x1"] = draw_array(shape, np.float32, rng)
+            attributes = {"axis": int(rng.integers(0, len(shape)))}
+        case "Gather":
+            given["x1"] = rng.integers(0, shape[0], size=3)
+        case "Flatten":
+            attributes = {"axis": int(rng.integers(0, len(shape) + 1))}
+    given = {name: np.asarray(array) for name, array in given.items()}
+    names = [*given, *(constant.name for constant in constants)]
+    node = helper.make_node(operator, names, ["y"], **attributes)
+    inputs = [value(name, array) for name, array in given.items()]
+    return build([node], inputs, [("y", kind)], constants, opset), given
+
+
+def draw_scaler(rng: Generator) -> tuple[bytes, dict[str, Array]]:
+    """Scaler of each type of number, with offsets that hide the values' differences in float32."""
+    dtype: Any = rng.choice([np.float32, np.float64, np.int32, np.int64])
+    columns = int(rng.integers(1, 4))
+    offset = rng.choice([0.5, 1234.5, 1.7e9, 2.0**24], size=columns).astype(np.float32)
+    x = (offset.astype(np.float64) + rng.normal(0, 40, size=(5, columns))).astype(dtype)
+    node = helper.make_node(
+        "Scaler",
+        ["x"],
+        ["y"],
+        domain="ai.onnx.ml",
+        offset=offset.tolist(),
+        scale=rng.normal(0, 0.1, size=columns).astype(np.float32).tolist(),
+    )
+    return build([node], [value("x", x, batch=True)], [("y", TensorProto.FLOAT)], [], 17), {"x": x}
+
+
 def random_cases(seed: int, count: int) -> Iterator[str]:
     """Towers and nodes drawn from the seed, then one set of fitted pipelines, with ONNX Runtime's
     answers."""
     rng = np.random.default_rng(seed)
     for i in range(count):
-        model, inputs = draw_tower(rng) if i % 4 == 0 else draw_node(rng)
+        draw = (
+            draw_tower,
+            draw_node,
+            draw_old_node,
+            draw_node,
+            draw_tower,
+            draw_node,
+            draw_old_node,
+            draw_scaler,
+        )[i % 8]
+        model, inputs = draw(rng)
         yield encode_case(f"seed {seed}, model {i}", inputs, evaluate(model, inputs), model, tolerance=2e-5)
     for pipeline in make_pipelines(seed):
-        model = pipeline.convert(int(rng.integers(13, 22)))
+        model = pipeline.convert(int(rng.integers(11, 23)))
         inputs = draw_inputs(pipeline.columns, int(rng.integers(1, 20)), rng)
         yield encode_case(
             f"seed {seed}, {pipeline.name}", inputs, evaluate(model, inputs), model, tolerance=1e-4
         )
 
 
+def changes() -> dict[str, Any]:
+    """Each operator's versions, and the newest opset of each domain, as the ONNX project defines
+    them."""
+    versions: dict[str, set[int]] = {}
+    for schema in onnx.defs.get_all_schemas_with_history():
+        if schema.domain in ("", "ai.onnx.ml"):
+            versions.setdefault(f"{schema.domain}.{schema.name}".lstrip("."), set()).add(schema.since_version)
+    newest = helper.VERSION_TABLE[-1]
+    return {
+        "ir_version": newest[1],
+        "opset": newest[2],
+        "ml_opset": newest[3],
+        "operators": {name: sorted(found) for name, found in versions.items()},
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("changes", help="the versions in which the specification changed each operator")
     commands.add_parser("node", help="node tests of the operators that a JSON list on standard input names")
     drawn = commands.add_parser("random", help="models drawn at random")
     drawn.add_argument("--seed", type=int, required=True)
@@ -546,6 +688,9 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     logging.disable(logging.ERROR)
     np.seterr(all="ignore")
+    if arguments.command == "changes":
+        print(json.dumps(changes()))
+        return
     if arguments.command == "node":
         cases = node_cases(set(json.load(sys.stdin)))
     else:

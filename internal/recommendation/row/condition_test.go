@@ -70,8 +70,10 @@ func TestConditionAgreesWithSupersedes(t *testing.T) {
 			random.IntN(4)))
 		require.NoError(t, err)
 		// Few times and few identities, so that equal ones meet.
-		from := activity.FromStream("activity", "shard", fmt.Sprint(random.IntN(3)),
-			at.Add(time.Duration(random.IntN(2+round/15))*time.Second))
+		from := activity.FromStream(
+			activity.Place{Stream: "activity", Shard: "shard", SequenceNumber: fmt.Sprint(random.IntN(3))},
+			at.Add(time.Duration(random.IntN(2+round/15))*time.Second),
+		)
 		record := recommendation.Record{
 			Event: event.Identify(from), Items: []recommendation.Item{}, ModelVersion: "0123456789ab",
 			Degraded:      random.IntN(2) == 0,

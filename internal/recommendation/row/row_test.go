@@ -21,7 +21,10 @@ func example(t *testing.T) recommendation.Record {
 	require.NoError(t, err)
 	return recommendation.Record{
 		// In another zone, so that the row's UTC is not the event's own spelling.
-		Event: event.Identify(activity.FromStream("activity", "shard", "1", at.In(time.FixedZone("east", 3600)))),
+		Event: event.Identify(activity.FromStream(
+			activity.Place{Stream: "activity", Shard: "shard", SequenceNumber: "1"},
+			at.In(time.FixedZone("east", 3600)),
+		)),
 		Items: []recommendation.Item{{ID: "S10_1678", Score: 0.5}}, ModelVersion: "0123456789ab", Degraded: true,
 		RecommendedAt: at,
 	}

@@ -2,8 +2,8 @@ package handler
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -36,25 +36,26 @@ type Handler struct {
 	Metrics     metrics.Writer
 }
 
-// arrival is an accepted event and where it lay in the batch.
+// arrival is an accepted event and where its record lay in the batch.
 type arrival struct {
 	event    activity.Event
 	position int
 }
 
-// Handle writes the latest record of every session in the batch. Events that break the contract are
-// counted and passed over: the archive's error output keeps them. When something else fails it
-// reports the first event that was not delivered, from which on the mapping tries again.
-func (h Handler) Handle(ctx context.Context, batch events.KinesisEvent) (events.KinesisEventResponse, error) {
+// Handle writes the latest record of every session in the batch. Aggregated records are split.
+// Events that break the contract are counted and passed over, an aggregate that cannot be read as
+// one: the archive's error output keeps them. When something else fails it reports the record of
+// the first event that was not delivered, from which on the mapping tries again.
+func (h Handler) Handle(ctx context.Context, batch Batch) (events.KinesisEventResponse, error) {
 	if deadline, limited := ctx.Deadline(); limited {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-answerMargin))
 		defer cancel()
 	}
-	accepted := h.decode(ctx, batch)
+	accepted, dropped := h.decode(ctx, batch)
 	counts := metrics.Counts{
-		metrics.EventsIn: len(batch.Records), metrics.Dropped: len(batch.Records) - len(accepted),
-		metrics.Delivered: 0, metrics.Failed: 0, metrics.Degraded: 0,
+		metrics.EventsIn: len(accepted) + dropped, metrics.Dropped: dropped, metrics.Delivered: 0,
+		metrics.Failed: 0, metrics.Degraded: 0,
 	}
 	undelivered := h.deliver(ctx, accepted, counts)
 	if err := h.Metrics.Write(counts); err != nil {
@@ -64,30 +65,37 @@ func (h Handler) Handle(ctx context.Context, batch events.KinesisEvent) (events.
 	if undelivered < len(batch.Records) {
 		// The mapping goes back to the lowest one and tries everything after it again.
 		response.BatchItemFailures = append(response.BatchItemFailures,
-			events.KinesisBatchItemFailure{ItemIdentifier: batch.Records[undelivered].Kinesis.SequenceNumber})
+			events.KinesisBatchItemFailure{ItemIdentifier: batch.Records[undelivered].Read.Kinesis.SequenceNumber})
 	}
 	return response, nil
 }
 
-func (h Handler) decode(ctx context.Context, batch events.KinesisEvent) []arrival {
-	var accepted []arrival
-	for i, record := range batch.Records {
-		event, err := decode(record)
-		if err != nil {
-			recommender.LogRefusal(ctx, h.Logger, "event dropped", record.EventID, err)
+func (h Handler) decode(ctx context.Context, batch Batch) (accepted []arrival, dropped int) {
+	drop := func(record string, err error) {
+		recommender.LogRefusal(ctx, h.Logger, "event dropped", record, err)
+		dropped++
+	}
+	for position, record := range batch.Records {
+		id := record.Read.EventID
+		if record.Err != nil {
+			drop(id, record.Err)
 			continue
 		}
-		accepted = append(accepted, arrival{event, i})
+		payloads, sources, err := record.Read.userRecords()
+		if err != nil {
+			drop(id, fmt.Errorf("it is an aggregate that cannot be read, and refused whole: %w", err))
+			continue
+		}
+		for i, payload := range payloads {
+			event, err := recommender.Decode(payload, sources[i])
+			if err != nil {
+				drop(fmt.Sprintf("%s.%d", id, i), err)
+				continue
+			}
+			accepted = append(accepted, arrival{event, position})
+		}
 	}
-	return accepted
-}
-
-func decode(record events.KinesisEventRecord) (activity.Event, error) {
-	shard, _, _ := strings.Cut(record.EventID, ":") // an event id is shard:sequence number
-	return recommender.Decode(record.Kinesis.Data, recommender.Source{
-		StreamARN: record.EventSourceArn, ShardID: shard, SequenceNumber: record.Kinesis.SequenceNumber,
-		Arrival: record.Kinesis.ApproximateArrivalTimestamp.Time,
-	})
+	return accepted, dropped
 }
 
 // deliver returns the position of the first event that was not delivered; past the end of the batch

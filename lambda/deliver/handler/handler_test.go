@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -18,8 +19,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/activity"
+	"diecast/internal/aggregation/aggregationtest"
 	"diecast/internal/metrics"
 	"diecast/internal/recommendation"
+	"diecast/lambda/internal/tolerant/toleranttest"
 )
 
 const streamARN = "arn:aws:kinesis:us-east-1:123456789012:stream/activity"
@@ -88,7 +91,7 @@ func payload(session string, customer int) string {
 		session, customer)
 }
 
-func batch(payloads ...string) events.KinesisEvent {
+func batch(payloads ...string) Batch {
 	var batch events.KinesisEvent
 	for i, data := range payloads {
 		sequence := fmt.Sprintf("seq-%d", i)
@@ -100,7 +103,15 @@ func batch(payloads ...string) events.KinesisEvent {
 			},
 		})
 	}
-	return batch
+	wire, err := json.Marshal(batch)
+	if err != nil {
+		panic(err) // texts, bytes and numbers always marshal
+	}
+	var read Batch
+	if err := json.Unmarshal(wire, &read); err != nil {
+		panic(err) // it was marshalled just now
+	}
+	return read
 }
 
 func failures(response events.KinesisEventResponse) []string {
@@ -144,7 +155,10 @@ func TestIdentityIsThatOfTheArchive(t *testing.T) {
 	require.NoError(t, err)
 	event, err := activity.Decode([]byte(payload("a", 1)))
 	require.NoError(t, err)
-	want := event.Identify(activity.FromStream("activity", "shardId-000000000000", "seq-0", at))
+	want := event.Identify(activity.FromStream(
+		activity.Place{Stream: "activity", Shard: "shardId-000000000000", SequenceNumber: "seq-0"},
+		at,
+	))
 	assert.Equal(t, want.ID.String(), table.items["a"]["event_id"].(*types.AttributeValueMemberS).Value)
 }
 
@@ -153,7 +167,7 @@ func TestBadEventsAreCountedAndPassedOver(t *testing.T) {
 	handler := newHandler(recommending(answers), table.put)
 	bad := batch("{", payload("a", 2), `{"session_id":"x","city":"Jean King"}`)
 	nowhere := batch(payload("b", 2)).Records[0]
-	nowhere.EventSourceArn = ""
+	nowhere.Read.StreamARN = ""
 	bad.Records = append(bad.Records, nowhere)
 	response, err := handler.Handle(t.Context(), bad)
 	require.NoError(t, err)
@@ -161,6 +175,170 @@ func TestBadEventsAreCountedAndPassedOver(t *testing.T) {
 	assert.Equal(t, 1, table.count)
 	assert.Contains(t, handler.metrics.String(), `"delivered":1,"dropped":3,"events_in":4`)
 	assert.NotContains(t, handler.logs.String(), "Jean King", "logs hold no personal data")
+}
+
+func TestAggregatesAreSplit(t *testing.T) {
+	var table puts
+	handler := newHandler(recommending(answers), table.put)
+	aggregate := aggregationtest.Aggregate("k", []byte(payload("a", 1)), []byte("{"), []byte(payload("b", 2)))
+	response, err := handler.Handle(t.Context(), batch(payload("c", 3), string(aggregate)))
+	require.NoError(t, err)
+	assert.Empty(t, failures(response))
+	assert.Contains(t, handler.metrics.String(), `"delivered":3,"dropped":1,"events_in":4`)
+	assert.Contains(t, handler.logs.String(), `"record_id":"shardId-000000000000:seq-1.1"`)
+	event, err := activity.Decode([]byte(payload("b", 2)))
+	require.NoError(t, err)
+	want := event.Identify(activity.FromStream(activity.Place{Stream: "activity", Shard: "shardId-000000000000",
+		SequenceNumber: "seq-1", Subsequence: 2}, at.Add(time.Second)))
+	assert.Equal(t, want.ID.String(), table.items["b"]["event_id"].(*types.AttributeValueMemberS).Value)
+}
+
+func TestFailureWithinAnAggregateIsRetriedFromItsRecord(t *testing.T) {
+	handler := newHandler(recommending(answers), func(_ context.Context, input *dynamodb.PutItemInput) error {
+		if input.Item["session_id"].(*types.AttributeValueMemberS).Value == "b" {
+			return errors.New("throttled")
+		}
+		return nil
+	})
+	aggregate := aggregationtest.Aggregate("k", []byte(payload("a", 1)), []byte(payload("b", 2)))
+	response, err := handler.Handle(t.Context(), batch(payload("c", 3), payload("d", 4), string(aggregate)))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"seq-2"}, failures(response))
+}
+
+func TestBrokenAggregatesAreRefusedWhole(t *testing.T) {
+	sound := aggregationtest.Aggregate("k", []byte(payload("a", 1)), []byte(payload("b", 2)))
+	for name, broken := range map[string][]byte{
+		"truncated":           sound[:len(sound)-1],
+		"no protobuf":         aggregationtest.Seal([]byte("\x1a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")),
+		"within another one":  aggregationtest.Aggregate("k", sound),
+		"its magic and no md": sound[:5],
+	} {
+		t.Run(name, func(t *testing.T) {
+			var table puts
+			handler := newHandler(recommending(answers), table.put)
+			response, err := handler.Handle(t.Context(), batch(payload("c", 3), string(broken), payload("d", 4)))
+			require.NoError(t, err)
+			assert.Empty(t, failures(response))
+			assert.Equal(t, 2, table.count, "its neighbours are delivered")
+			assert.Contains(t, handler.metrics.String(), `"delivered":2,"dropped":1,"events_in":3`)
+			assert.Contains(t, handler.logs.String(), "it is an aggregate")
+		})
+	}
+}
+
+// Whatever part of a record is odd, its neighbours are delivered.
+func TestOddRecordsDoNotFailTheirNeighbours(t *testing.T) {
+	wire := func(t *testing.T, batch Batch) map[string]any {
+		t.Helper()
+		text, err := json.Marshal(batch)
+		require.NoError(t, err)
+		var document map[string]any
+		require.NoError(t, json.Unmarshal(text, &document))
+		return document
+	}
+	odd := []any{nil, true, -1, 1.5, 1e300, "", "soon", "2026-03-01T09:30:00Z", "1772357400250", []any{},
+		map[string]any{}}
+	for _, path := range [][]string{
+		{}, {"eventID"}, {"eventSourceARN"}, {"kinesis"}, {"kinesis", "sequenceNumber"}, {"kinesis", "data"},
+		{"kinesis", "approximateArrivalTimestamp"}, {"kinesis", "partitionKey"}, {"kinesis", "encryptionType"},
+		{"eventName"},
+	} {
+		for _, value := range append(odd, "absent") {
+			document := wire(t, batch(payload("a", 1), payload("b", 2), payload("c", 3)))
+			records := document["Records"].([]any)
+			if len(path) == 0 {
+				records[1] = value
+			} else {
+				holder := records[1].(map[string]any)
+				for _, name := range path[:len(path)-1] {
+					holder = holder[name].(map[string]any)
+				}
+				holder[path[len(path)-1]] = value
+				if value == "absent" {
+					delete(holder, path[len(path)-1])
+				}
+			}
+			text, err := json.Marshal(document)
+			require.NoError(t, err)
+			var read Batch
+			require.NoError(t, json.Unmarshal(text, &read), "%v: %v", path, value)
+			var table puts
+			handler := newHandler(recommending(answers), table.put)
+			response, err := handler.Handle(t.Context(), read)
+			require.NoError(t, err)
+			assert.Empty(t, failures(response), "%v: %v", path, value)
+			assert.Contains(t, table.items, "a", "%v: %v", path, value)
+			assert.Contains(t, table.items, "c", "%v: %v", path, value)
+			assert.Contains(t, handler.metrics.String(), `"events_in":3`)
+		}
+	}
+}
+
+// Any number of odd records, odd in any part and way: the others are delivered as if those were not
+// there, and nothing is tried again.
+func TestTheOthersAreDeliveredAsIfOddRecordsWereNotThere(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	for range 200 {
+		var payloads []string
+		for i := range 1 + random.IntN(8) {
+			payloads = append(payloads, payload(fmt.Sprintf("session-%d", i), i))
+		}
+		whole := batch(payloads...)
+		var alone puts
+		_, err := newHandler(recommending(answers), alone.put).Handle(t.Context(), whole)
+		require.NoError(t, err)
+		text, err := json.Marshal(whole)
+		require.NoError(t, err)
+		var document struct{ Records []any }
+		require.NoError(t, json.Unmarshal(text, &document))
+		good := map[string]bool{}
+		for i := range document.Records {
+			if random.IntN(2) == 0 {
+				document.Records[i] = toleranttest.Odd(random, document.Records[i])
+			} else {
+				good[fmt.Sprintf("session-%d", i)] = true
+			}
+		}
+		text, err = json.Marshal(document)
+		require.NoError(t, err)
+		var odd Batch
+		require.NoError(t, json.Unmarshal(text, &odd))
+		var table puts
+		handler := newHandler(recommending(answers), table.put)
+		response, err := handler.Handle(t.Context(), odd)
+		require.NoError(t, err)
+		require.Empty(t, failures(response))
+		for session := range good {
+			require.Equal(t, alone.items[session], table.items[session], "%.2000s", text)
+		}
+		require.Contains(t, handler.metrics.String(), fmt.Sprintf(`"events_in":%d`, len(payloads)))
+	}
+}
+
+func FuzzHandle(f *testing.F) {
+	for _, seed := range []Batch{batch(payload("a", 1), "{", payload("b", 2)), batch(),
+		batch(string(aggregationtest.Aggregate("k", []byte(payload("a", 1)), []byte("[]"))))} {
+		wire, err := json.Marshal(seed)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(wire)
+	}
+	f.Fuzz(func(t *testing.T, wire []byte) {
+		var read Batch
+		if json.Unmarshal(wire, &read) != nil {
+			return
+		}
+		var table puts
+		response, err := newHandler(recommending(answers), table.put).Handle(t.Context(), read)
+		require.NoError(t, err)
+		require.Empty(t, failures(response), "what is odd is never tried again")
+		for _, item := range table.items {
+			_, err := recommendation.Decode([]byte(item["record"].(*types.AttributeValueMemberS).Value))
+			require.NoError(t, err)
+		}
+	})
 }
 
 func TestFailureOfTheRecommenderIsRetriedFromTheFirstGoodEvent(t *testing.T) {
@@ -217,7 +395,7 @@ func TestAnswerComesBeforeTheFunctionsTimeIsOver(t *testing.T) {
 }
 
 func TestEmptyBatchAnswersAnEmptyList(t *testing.T) {
-	response, err := newHandler(recommending(answers), nil).Handle(t.Context(), events.KinesisEvent{})
+	response, err := newHandler(recommending(answers), nil).Handle(t.Context(), Batch{})
 	require.NoError(t, err)
 	wire, err := json.Marshal(response)
 	require.NoError(t, err)
@@ -231,8 +409,10 @@ func TestFoldKeepsTheRecordThatSupersedesAllOthers(t *testing.T) {
 	for i := range 6 {
 		event, err := activity.Decode([]byte(payload("a", i)))
 		require.NoError(t, err)
-		all = append(all, event.Identify(activity.FromStream("activity", "shard", fmt.Sprint(i),
-			at.Add(time.Duration(i/2)*time.Second))))
+		all = append(all, event.Identify(activity.FromStream(
+			activity.Place{Stream: "activity", Shard: "shard", SequenceNumber: fmt.Sprint(i)},
+			at.Add(time.Duration(i/2)*time.Second),
+		)))
 	}
 	records, err := answers(all)
 	require.NoError(t, err)

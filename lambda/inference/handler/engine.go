@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// searchTime bounds one question to the store, logging in included; then the most popular
-	// products answer.
+	// searchTime bounds one question to the store, logging in included: then the most popular
+	// products answer a batch, and a route says that it cannot answer now.
 	searchTime = 3 * time.Second
 	// reloads bounds how often one request follows a store that moves on.
 	reloads = 3
@@ -42,7 +42,7 @@ type Engine struct {
 // may not meet.
 func (e *Engine) Recommend(ctx context.Context, request inference.BatchRequest) (inference.BatchAnswer, error) {
 	var answer inference.BatchAnswer
-	err := e.withModel(ctx, func(current *model) error {
+	err := e.withModel(ctx, func(ctx context.Context, current *model) error {
 		var err error
 		answer, err = e.recommend(ctx, current, request)
 		return err
@@ -60,8 +60,6 @@ func (e *Engine) Recommend(ctx context.Context, request inference.BatchRequest) 
 
 func (e *Engine) recommend(ctx context.Context, current *model, request inference.BatchRequest) (inference.BatchAnswer,
 	error) {
-	ctx, cancel := context.WithTimeout(ctx, searchTime)
-	defer cancel()
 	vectors, err := e.userVectors(ctx, current, request.Events)
 	if err != nil {
 		return inference.BatchAnswer{}, err
@@ -105,7 +103,7 @@ func (e *Engine) userVectors(ctx context.Context, current *model, events []infer
 				CreditLimit: event.CreditLimit,
 			}
 		}
-		return current.tower.Embed(features)
+		return current.tower.users(features)
 	}
 	customers := make([]int, len(events))
 	for i, event := range events {
@@ -132,7 +130,7 @@ func (e *Engine) UserEmbeddings(ctx context.Context, customers []inference.Custo
 		}
 	}
 	vectors := make([][]float32, len(customers))
-	err := e.withModel(ctx, func(current *model) error {
+	err := e.withModel(ctx, func(ctx context.Context, current *model) error {
 		// Nothing is asked of the store here, so that the tower is the active model's is asked by
 		// itself.
 		active, err := e.Store.Active(ctx)
@@ -145,7 +143,7 @@ func (e *Engine) UserEmbeddings(ctx context.Context, customers []inference.Custo
 		if current.tower == nil {
 			return errNoTowers
 		}
-		embedded, err := current.tower.Embed(features)
+		embedded, err := current.tower.users(features)
 		for i, vector := range embedded {
 			vectors[i] = vector
 		}
@@ -176,7 +174,7 @@ func (e *Engine) ItemsFromItem(ctx context.Context, code string, limit int) (sim
 
 func (e *Engine) nearest(ctx context.Context, query embeddings.Query) (embeddings.Neighbours, error) {
 	var found embeddings.Neighbours
-	err := e.withModel(ctx, func(current *model) error {
+	err := e.withModel(ctx, func(ctx context.Context, current *model) error {
 		query.Version = current.version()
 		var err error
 		found, err = e.Store.Nearest(ctx, query)
@@ -186,8 +184,8 @@ func (e *Engine) nearest(ctx context.Context, query embeddings.Query) (embedding
 }
 
 // withModel runs a question with the model in memory, and again with a fresh one where the store
-// has moved on.
-func (e *Engine) withModel(ctx context.Context, ask func(*model) error) error {
+// has moved on. The question's context ends after searchTime.
+func (e *Engine) withModel(ctx context.Context, ask func(context.Context, *model) error) error {
 	current := e.loaded()
 	for attempt := 0; ; attempt++ {
 		if current == nil {
@@ -196,13 +194,20 @@ func (e *Engine) withModel(ctx context.Context, ask func(*model) error) error {
 				return err
 			}
 		}
-		err := ask(current)
+		err := within(ctx, func(ctx context.Context) error { return ask(ctx, current) })
 		var moved *embeddings.MovedError
 		if !errors.As(err, &moved) || attempt == reloads {
 			return err
 		}
 		current = nil
 	}
+}
+
+// within runs one question to the store.
+func within(ctx context.Context, ask func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, searchTime)
+	defer cancel()
+	return ask(ctx)
 }
 
 func (e *Engine) loaded() *model {
@@ -214,7 +219,12 @@ func (e *Engine) loaded() *model {
 // reload brings the store's active model into memory. Until that has succeeded the one before
 // stays.
 func (e *Engine) reload(ctx context.Context) (*model, error) {
-	active, err := e.Store.Active(ctx)
+	var active embeddings.Active
+	err := within(ctx, func(ctx context.Context) error {
+		var err error
+		active, err = e.Store.Active(ctx)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

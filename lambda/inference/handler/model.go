@@ -2,6 +2,7 @@ package handler
 
 import (
 	"context"
+	"fmt"
 
 	"diecast/internal/activity"
 	"diecast/internal/artifacts"
@@ -9,18 +10,42 @@ import (
 	"diecast/internal/inference"
 	"diecast/internal/models/modelstore"
 	"diecast/internal/recommendation"
+	"diecast/internal/tower"
 )
 
 // userTower embeds users from their features, each apart from its neighbours in the batch.
-type userTower interface {
-	Embed([]activity.Features) ([]embeddings.Vector, error)
+type userTower struct{ *tower.Tower }
+
+// newTower compiles a user tower and refuses it unless it is as the manifest says and reproduces
+// its golden vectors.
+func newTower(graph []byte, manifest artifacts.Manifest) (*userTower, error) {
+	loaded, err := tower.Load(graph, manifest.Towers.User)
+	if err != nil {
+		return nil, err
+	}
+	return &userTower{loaded}, loaded.CheckGolden(manifest.Golden.User, manifest.Golden.Tolerance)
+}
+
+func (t *userTower) users(users []activity.Features) ([]embeddings.Vector, error) {
+	cities, countries, limits := make([]string, len(users)), make([]string, len(users)), make([]float32, len(users))
+	for i, user := range users {
+		cities[i], countries[i], limits[i] = user.City, user.Country, float32(user.CreditLimit)
+	}
+	vectors, err := t.Embed(tower.Columns{
+		Texts:   map[string][]string{"city": cities, "country": countries},
+		Numbers: map[string][]float32{"credit_limit": limits},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("user tower: %w", err)
+	}
+	return vectors, nil
 }
 
 // model is what is kept of the active model.
 type model struct {
 	ranking recommendation.Ranking
 	// tower is nil in a model of embeddings only.
-	tower userTower
+	tower *userTower
 }
 
 // loadModel reads and checks the files of a model that inference needs.
@@ -41,7 +66,7 @@ func loadModel(ctx context.Context, bucket modelstore.Bucket, version string) (*
 		return nil, err
 	}
 	if loaded.tower, err = newTower(graph, manifest); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", artifacts.UserTower, err)
 	}
 	return loaded, nil
 }

@@ -9,13 +9,16 @@ import (
 	"time"
 
 	"diecast/internal/activity"
+	"diecast/internal/aggregation"
 )
 
 // Source says where an event lay in a Kinesis stream, from which it gets the identity and the time
 // that it does not bring.
 type Source struct {
 	StreamARN, ShardID, SequenceNumber string
-	Arrival                            time.Time
+	// Subsequence is the event's number within an aggregated record, 0 where there is none.
+	Subsequence uint64
+	Arrival     time.Time
 }
 
 // Decode reads an event and identifies it. The error is an *activity.Error where the event breaks
@@ -32,12 +35,22 @@ func Decode(data []byte, source Source) (activity.Event, error) {
 		return activity.Event{}, fmt.Errorf("its arrival, %s, lies outside the years 2000 to 2099",
 			source.Arrival.UTC().Format(time.RFC3339))
 	}
+	if aggregation.Is(data) {
+		return activity.Event{}, errAggregate
+	}
 	event, err := activity.Decode(data)
 	if err != nil {
 		return activity.Event{}, err
 	}
-	return event.Identify(activity.FromStream(stream, source.ShardID, source.SequenceNumber, source.Arrival)), nil
+	return event.Identify(activity.FromStream(activity.Place{
+		Stream: stream, Shard: source.ShardID, SequenceNumber: source.SequenceNumber, Subsequence: source.Subsequence,
+	}, source.Arrival)), nil
 }
+
+// errAggregate says what an event is that begins as an aggregate does: both consumers' records are
+// split before they are decoded, so it is one that could not be.
+var errAggregate = errors.New("it is an aggregate of the Kinesis Producer Library that is broken or lies within " +
+	"another one: the whole of it is refused")
 
 // LogRefusal writes which rules an event breaks, without its values, which are a customer's.
 func LogRefusal(ctx context.Context, logger *slog.Logger, message, record string, err error) {

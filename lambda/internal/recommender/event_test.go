@@ -26,7 +26,10 @@ func TestDecodeIdentifiesByThePlaceInTheStream(t *testing.T) {
 	require.NoError(t, err)
 	bare, err := activity.Decode([]byte(accepted))
 	require.NoError(t, err)
-	assert.Equal(t, bare.Identify(activity.FromStream("activity", "shardId-0", "7", at)), event)
+	assert.Equal(t, bare.Identify(activity.FromStream(
+		activity.Place{Stream: "activity", Shard: "shardId-0", SequenceNumber: "7"},
+		at,
+	)), event)
 }
 
 func TestDecodeRefusesWhatHasNoPlaceOrTime(t *testing.T) {

@@ -24,9 +24,9 @@ const (
 	// similarPerProduct is how many similar items each product of an event gets: the course's five.
 	similarPerProduct = 5
 	// batchEvents bounds one invocation so that both ways stay below inference.MaxBytes in the
-	// worst case: 14 KB of request for an event with a full cart, and 11 KB of answer for one with
-	// activity.MaxProducts products.
-	batchEvents = 250
+	// worst case, which is product codes of characters that JSON writes as two: 28 KB of request
+	// for an event with a full cart, 20 KB of answer for one with activity.MaxProducts products.
+	batchEvents = 200
 )
 
 // Invoker is the part of the Lambda client that is used.

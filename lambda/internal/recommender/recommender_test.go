@@ -1,10 +1,12 @@
 package recommender
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,15 +39,20 @@ func event(t *testing.T, number int, cart ...string) activity.Event {
 	for _, code := range cart {
 		history = append(history, map[string]any{"product_code": code, "quantity": 2, "in_shopping_cart": true})
 	}
-	data, err := json.Marshal(map[string]any{
+	var data bytes.Buffer
+	encoder := json.NewEncoder(&data)
+	encoder.SetEscapeHTML(false)
+	require.NoError(t, encoder.Encode(map[string]any{
 		"session_id": fmt.Sprintf("s-%d", number), "customer_number": number, "city": " Nantes ", "country": "France",
 		"credit_limit":   1,
 		"browse_history": history,
-	})
+	}))
+	decoded, err := activity.Decode(data.Bytes())
 	require.NoError(t, err)
-	decoded, err := activity.Decode(data)
-	require.NoError(t, err)
-	return decoded.Identify(activity.FromStream("activity", "shardId-0", fmt.Sprint(number), at))
+	return decoded.Identify(activity.FromStream(
+		activity.Place{Stream: "activity", Shard: "shardId-0", SequenceNumber: fmt.Sprint(number)},
+		at,
+	))
 }
 
 // answering makes an answer in which every product that was asked for has one neighbour.
@@ -152,41 +159,48 @@ func TestFailuresAreErrors(t *testing.T) {
 	}
 }
 
-// The worst that the contracts allow stays below what Lambda takes.
+// The worst that the contracts allow stays below what Lambda takes, whatever the codes' characters.
 func TestLargestBatchFitsAnInvocation(t *testing.T) {
-	cart := make([]string, activity.MaxBrowseHistory-1)
-	for i := range cart {
-		cart[i] = fmt.Sprintf("%064d", i)
-	}
-	var largest int
-	ask := recommender(func(input *lambda.InvokeInput) (*lambda.InvokeOutput, error) {
-		largest = max(largest, len(input.Payload))
-		return nil, errors.New("enough")
-	})
-	events := make([]activity.Event, batchEvents)
-	for i := range events {
-		events[i] = event(t, i, cart...)
-	}
-	_, err := ask.Recommend(t.Context(), events)
-	require.Error(t, err)
-	assert.Less(t, largest, inference.MaxBytes)
-
-	neighbours := make([]recommendation.Neighbour, similarPerProduct)
-	for i := range neighbours {
-		neighbours[i] = recommendation.Neighbour{ID: cart[i], Distance: 1.2345678901234567e-05}
-	}
-	items := make([]recommendation.Item, itemsPerEvent)
-	for i := range items {
-		items[i] = recommendation.Item{ID: cart[i], Score: -1.2345678901234567e-05}
-	}
-	answer := inference.BatchAnswer{ModelVersion: version, Similar: map[string][]recommendation.Neighbour{}}
-	for i := range batchEvents {
-		answer.Results = append(answer.Results, inference.BatchResult{EventID: uuid.New(), Items: items})
-		for product := range activity.MaxProducts {
-			answer.Similar[fmt.Sprintf("%032d%032d", i, product)] = neighbours
+	for _, character := range []string{"0", `\`, "<"} {
+		code := func(number int) string {
+			return strings.Repeat(character, activity.MaxProductCode-6) + fmt.Sprintf("%06d", number)
 		}
+		cart := make([]string, activity.MaxBrowseHistory-1)
+		for i := range cart {
+			cart[i] = code(i)
+		}
+		var largest int
+		ask := recommender(func(input *lambda.InvokeInput) (*lambda.InvokeOutput, error) {
+			largest = max(largest, len(input.Payload))
+			return nil, errors.New("enough")
+		})
+		events := make([]activity.Event, batchEvents)
+		for i := range events {
+			events[i] = event(t, i, cart...)
+			events[i].City = strings.Repeat("\u2028", activity.MaxPlace)
+			events[i].Country = events[i].City
+		}
+		_, err := ask.Recommend(t.Context(), events)
+		require.Error(t, err)
+		assert.Less(t, largest, inference.MaxBytes, "of %s", character)
+
+		neighbours := make([]recommendation.Neighbour, similarPerProduct)
+		for i := range neighbours {
+			neighbours[i] = recommendation.Neighbour{ID: cart[i], Distance: 1.2345678901234567e-05}
+		}
+		items := make([]recommendation.Item, itemsPerEvent)
+		for i := range items {
+			items[i] = recommendation.Item{ID: cart[i], Score: -1.2345678901234567e-05}
+		}
+		answer := inference.BatchAnswer{ModelVersion: version, Similar: map[string][]recommendation.Neighbour{}}
+		for i := range batchEvents {
+			answer.Results = append(answer.Results, inference.BatchResult{EventID: uuid.New(), Items: items})
+			for product := range activity.MaxProducts {
+				answer.Similar[code(i*activity.MaxProducts+product)] = neighbours
+			}
+		}
+		payload, err := answer.Encode()
+		require.NoError(t, err)
+		assert.Less(t, len(payload), inference.MaxBytes, "of %s", character)
 	}
-	payload, err := answer.Encode()
-	require.NoError(t, err)
-	assert.Less(t, len(payload), inference.MaxBytes)
 }

@@ -1,17 +1,20 @@
 package handler
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"diecast/internal/activity"
 	"diecast/internal/metrics"
 	"diecast/internal/recommendation"
 	"diecast/lambda/internal/recommender"
+	"diecast/lambda/internal/tolerant"
 )
 
 // refusal is what the log says of a record that goes to the error output.
@@ -30,20 +33,28 @@ type Handler struct {
 }
 
 // Handle answers every record exactly once: Ok with one line of JSON, or ProcessingFailed with the
-// original data where the record breaks the contract. It returns an error only when the recommender
-// fails, because only then Firehose should try the batch again.
+// original data where the record breaks the contract. A record without an id cannot be answered; it
+// is left out, as is one for whose refusal there is no room, and Firehose puts it into the error
+// output as well. It returns an error only when the recommender fails, because only then Firehose
+// should try the batch again.
 func (h Handler) Handle(ctx context.Context, request Request) (Response, error) {
-	results := make([]result, len(request.Records))
+	var results []result
 	var events []activity.Event
 	var accepted []int // position in results of each event
-	for i, record := range request.Records {
-		results[i].source = record
+	nameless := 0
+	for _, record := range request.Records {
 		event, err := decode(request.StreamARN, record)
 		if err != nil {
-			recommender.LogRefusal(ctx, h.Logger, refusal, record.RecordID, err)
+			recommender.LogRefusal(ctx, h.Logger, refusal, record.Read.RecordID, err)
+		}
+		if record.Read.RecordID == "" {
+			nameless++
 			continue
 		}
-		events, accepted = append(events, event), append(accepted, i)
+		if err == nil {
+			events, accepted = append(events, event), append(accepted, len(results))
+		}
+		results = append(results, result{source: record.Read})
 	}
 	if len(events) > 0 {
 		records, err := h.Recommender.Recommend(ctx, events)
@@ -59,20 +70,32 @@ func (h Handler) Handle(ctx context.Context, request Request) (Response, error) 
 			fmt.Errorf("the answer to its batch would exceed %d bytes: lower the processor's buffer", maxResponse))
 	}
 	response, counts := respond(results)
+	counts[metrics.EventsIn] += nameless
+	counts[metrics.Failed] += nameless
 	if err := h.Metrics.Write(counts); err != nil {
 		h.Logger.ErrorContext(ctx, "counts are lost", slog.Any("error", err))
 	}
 	return response, nil
 }
 
-func decode(streamARN string, record RequestRecord) (activity.Event, error) {
+func decode(streamARN tolerant.Text, from tolerant.Value[RequestRecord]) (activity.Event, error) {
+	record := from.Read
+	if from.Err != nil {
+		return activity.Event{}, from.Err
+	}
+	if record.RecordID == "" {
+		return activity.Event{}, errors.New("it has no record id")
+	}
+	if err := record.Source.Subsequence.Err; err != nil {
+		return activity.Event{}, fmt.Errorf("its subsequence number: %w", err)
+	}
 	data, err := base64.StdEncoding.DecodeString(record.Data)
 	if err != nil {
 		return activity.Event{}, errors.New("its data is not base64")
 	}
 	return recommender.Decode(data, recommender.Source{
-		StreamARN: streamARN, ShardID: record.Source.ShardID, SequenceNumber: record.Source.SequenceNumber,
-		Arrival: time.UnixMilli(record.Source.Arrival),
+		StreamARN: string(streamARN), ShardID: record.Source.ShardID, SequenceNumber: record.Source.SequenceNumber,
+		Subsequence: uint64(record.Source.Subsequence.Read), Arrival: time.UnixMilli(record.Source.Arrival),
 	})
 }
 
@@ -80,18 +103,24 @@ func decode(streamARN string, record RequestRecord) (activity.Event, error) {
 type result struct {
 	source RequestRecord
 	record *recommendation.Record
+	// leftOut says that there is no room for the result.
+	leftOut bool
 }
 
 func (r result) size() int {
+	if r.leftOut {
+		return 0
+	}
 	if r.record == nil {
-		return size(r.source.RecordID, processingFailed, len(r.source.Data))
+		return size(r.source.RecordID, processingFailed, quoted(r.source.Data)-len(`""`))
 	}
 	return encodedSize(r.source.RecordID, len(r.record.Encode()))
 }
 
 // fit makes the response smaller than most bytes. First the records share what is left for similar
-// items, in their order. Where even that is too much the last records are refused, and their ids
-// returned: refused, a record takes less than it took in the request, which had the same limit.
+// items, in their order. Where even that is too much, what breaks the contract makes room: the
+// largest of it is left out. Then the last records are refused, and their ids returned; those too
+// are left out where many small records have long ids, as Firehose never makes them.
 func fit(results []result, most int) (refused []string) {
 	total := envelope
 	for _, result := range results {
@@ -102,12 +131,25 @@ func fit(results []result, most int) (refused []string) {
 	}
 	least := envelope
 	bare := make([]int, len(results))
+	var broken []int
 	for i, result := range results {
 		bare[i] = result.size()
 		if result.record != nil {
 			bare[i] = encodedSize(result.source.RecordID, len(result.record.Fit(0).Encode()))
+		} else {
+			broken = append(broken, i)
 		}
 		least += bare[i]
+	}
+	leaveOut := func(i int) {
+		least -= results[i].size()
+		results[i].leftOut = true
+	}
+	slices.SortStableFunc(broken, func(a, b int) int { return cmp.Compare(bare[b], bare[a]) })
+	for _, i := range broken {
+		if least > most {
+			leaveOut(i)
+		}
 	}
 	for i := len(results) - 1; i >= 0 && least > most; i-- {
 		if results[i].record != nil {
@@ -115,6 +157,9 @@ func fit(results []result, most int) (refused []string) {
 			least += results[i].size() - bare[i]
 			refused = append(refused, results[i].source.RecordID)
 		}
+	}
+	for i := len(results) - 1; i >= 0 && least > most; i-- {
+		leaveOut(i)
 	}
 	spare := most - least
 	for i, result := range results {
@@ -131,20 +176,22 @@ func fit(results []result, most int) (refused []string) {
 }
 
 func respond(results []result) (Response, metrics.Counts) {
-	response := Response{Records: make([]ResponseRecord, len(results))}
+	response := Response{Records: make([]ResponseRecord, 0, len(results))}
 	counts := metrics.Counts{metrics.EventsIn: len(results), metrics.Delivered: 0, metrics.Failed: 0,
 		metrics.Degraded: 0}
-	for i, result := range results {
+	for _, result := range results {
 		if result.record == nil {
-			response.Records[i] = ResponseRecord{RecordID: result.source.RecordID, Result: processingFailed,
-				Data: result.source.Data}
 			counts[metrics.Failed]++
+			if !result.leftOut {
+				response.Records = append(response.Records, ResponseRecord{RecordID: result.source.RecordID,
+					Result: processingFailed, Data: result.source.Data})
+			}
 			continue
 		}
-		response.Records[i] = ResponseRecord{
+		response.Records = append(response.Records, ResponseRecord{
 			RecordID: result.source.RecordID, Result: ok,
 			Data: base64.StdEncoding.EncodeToString(result.record.Encode()),
-		}
+		})
 		counts[metrics.Delivered]++
 		if result.record.Degraded {
 			counts[metrics.Degraded]++

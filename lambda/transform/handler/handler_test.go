@@ -17,8 +17,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/activity"
+	"diecast/internal/aggregation/aggregationtest"
 	"diecast/internal/metrics"
 	"diecast/internal/recommendation"
+	"diecast/lambda/internal/tolerant"
+	"diecast/lambda/internal/tolerant/toleranttest"
 )
 
 const streamARN = "arn:aws:kinesis:us-east-1:123456789012:stream/activity"
@@ -89,11 +92,11 @@ func good(number, products int) string {
 func batch(payloads ...string) Request {
 	request := Request{InvocationID: "invocation", StreamARN: streamARN}
 	for i, payload := range payloads {
-		request.Records = append(request.Records, RequestRecord{
+		request.Records = append(request.Records, tolerant.Value[RequestRecord]{Read: RequestRecord{
 			RecordID: fmt.Sprintf("4959%04d", i), Data: base64.StdEncoding.EncodeToString([]byte(payload)),
 			Source: SourceMetadata{ShardID: "shardId-000000000000", SequenceNumber: fmt.Sprint(i),
 				Arrival: at.UnixMilli()},
-		})
+		}})
 	}
 	return request
 }
@@ -108,9 +111,15 @@ func requireContract(t require.TestingT, request Request, response Response) {
 		Records []map[string]any `json:"records"`
 	}
 	require.NoError(t, json.Unmarshal(wire, &answer))
-	require.Len(t, answer.Records, len(request.Records))
+	var named []RequestRecord
+	for _, record := range request.Records {
+		if record.Read.RecordID != "" {
+			named = append(named, record.Read)
+		}
+	}
+	require.Len(t, answer.Records, len(named))
 	for i, record := range answer.Records {
-		source := request.Records[i]
+		source := named[i]
 		require.Len(t, record, 3, "neither partitionKeys nor otfMetadata")
 		require.Equal(t, source.RecordID, record["recordId"])
 		switch record["result"] {
@@ -132,11 +141,12 @@ func requireContract(t require.TestingT, request Request, response Response) {
 func TestGoodAndBadRecordsDoNotDisturbEachOther(t *testing.T) {
 	handler := newHandler(answers(5))
 	request := batch(good(1, 2), "{", good(2, 0), `{"session_id":"only","city":"Jean King"}`, good(3, 1), "")
-	request.Records = append(request.Records, RequestRecord{RecordID: "raw", Data: "%%%"})
+	request.Records = append(request.Records,
+		tolerant.Value[RequestRecord]{Read: RequestRecord{RecordID: "raw", Data: "%%%"}})
 	nowhere := batch(good(4, 0)).Records[0]
-	nowhere.RecordID, nowhere.Source = "nowhere", SourceMetadata{}
+	nowhere.Read.RecordID, nowhere.Read.Source = "nowhere", SourceMetadata{}
 	early := batch(good(5, 0)).Records[0]
-	early.RecordID, early.Source.Arrival = "early", 0
+	early.Read.RecordID, early.Read.Source.Arrival = "early", 0
 	request.Records = append(request.Records, nowhere, early)
 
 	response, err := handler.Handle(t.Context(), request)
@@ -162,9 +172,212 @@ func TestIdentityComesFromTheStream(t *testing.T) {
 	require.NoError(t, err)
 	event, err := activity.Decode([]byte(good(1, 0)))
 	require.NoError(t, err)
-	want := event.Identify(activity.FromStream("activity", "shardId-000000000000", "0", at))
+	want := event.Identify(activity.FromStream(
+		activity.Place{Stream: "activity", Shard: "shardId-000000000000", SequenceNumber: "0"},
+		at,
+	))
 	assert.Equal(t, want.ID, record.Event.ID)
 	assert.Equal(t, want.Time, record.Event.Time)
+}
+
+func TestIdentityHoldsThePlaceWithinAnAggregate(t *testing.T) {
+	request := batch(good(1, 0))
+	request.Records[0].Read.Source.Subsequence.Read = 3
+	response, err := newHandler(answers(0)).Handle(t.Context(), request)
+	require.NoError(t, err)
+	data, err := base64.StdEncoding.DecodeString(response.Records[0].Data)
+	require.NoError(t, err)
+	record, err := recommendation.Decode(data)
+	require.NoError(t, err)
+	event, err := activity.Decode([]byte(good(1, 0)))
+	require.NoError(t, err)
+	want := event.Identify(activity.FromStream(activity.Place{Stream: "activity", Shard: "shardId-000000000000",
+		SequenceNumber: "0", Subsequence: 3}, at))
+	assert.Equal(t, want.ID, record.Event.ID)
+}
+
+func TestAggregatesThatFirehoseDidNotSplitAreRefusedByName(t *testing.T) {
+	handler := newHandler(answers(0))
+	request := batch(good(1, 0), string(aggregationtest.Aggregate("k", []byte(good(2, 0)))), good(3, 0))
+	response, err := handler.Handle(t.Context(), request)
+	require.NoError(t, err)
+	requireContract(t, request, response)
+	assert.Equal(t, []string{ok, processingFailed, ok}, []string{response.Records[0].Result,
+		response.Records[1].Result, response.Records[2].Result})
+	assert.Contains(t, handler.logs.String(), "it is an aggregate")
+}
+
+// Whatever part of a record is odd, its neighbours are answered.
+func TestOddRecordsDoNotFailTheirNeighbours(t *testing.T) {
+	odd := []any{nil, true, -1, 1.5, 1e300, "", "soon", "2026-03-01T09:30:00Z", "1772357400250", []any{},
+		map[string]any{}, "<\u2028\"\n\x00>"}
+	const metadata = "kinesisRecordMetadata"
+	for _, path := range [][]string{
+		{}, {"recordId"}, {"data"}, {"approximateArrivalTimestamp"}, {metadata}, {metadata, "shardId"},
+		{metadata, "sequenceNumber"}, {metadata, "subsequenceNumber"}, {metadata, "approximateArrivalTimestamp"},
+		{metadata, "partitionKey"},
+	} {
+		for _, value := range append(odd, "absent") {
+			text, err := json.Marshal(batch(good(1, 1), good(2, 1), good(3, 1)))
+			require.NoError(t, err)
+			var document map[string]any
+			require.NoError(t, json.Unmarshal(text, &document))
+			records := document["records"].([]any)
+			if len(path) == 0 {
+				records[1] = value
+			} else {
+				holder := records[1].(map[string]any)
+				for _, name := range path[:len(path)-1] {
+					holder = holder[name].(map[string]any)
+				}
+				holder[path[len(path)-1]] = value
+				if value == "absent" {
+					delete(holder, path[len(path)-1])
+				}
+			}
+			text, err = json.Marshal(document)
+			require.NoError(t, err)
+			var request Request
+			require.NoError(t, json.Unmarshal(text, &request), "%v: %v", path, value)
+			handler := newHandler(answers(1))
+			response, err := handler.Handle(t.Context(), request)
+			require.NoError(t, err)
+			requireContract(t, request, response)
+			assert.Equal(t, ok, response.Records[0].Result, "%v: %v", path, value)
+			assert.Equal(t, ok, response.Records[len(response.Records)-1].Result, "%v: %v", path, value)
+			assert.Contains(t, handler.metrics.String(), `"events_in":3`)
+		}
+	}
+}
+
+// document is a value as the wire has it, its records apart.
+func document(t *testing.T, value any) (whole map[string]any, records []any) {
+	t.Helper()
+	text, err := json.Marshal(value)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(text, &whole))
+	return whole, whole["records"].([]any)
+}
+
+// Any number of odd records, odd in any part and way: the others are answered as if those were not
+// there.
+func TestTheOthersAreAnsweredAsIfOddRecordsWereNotThere(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	for range 200 {
+		var payloads []string
+		for i := range 1 + random.IntN(8) {
+			payloads = append(payloads, good(i, random.IntN(4)))
+		}
+		request := batch(payloads...)
+		whole, records := document(t, request)
+		expected := map[string]ResponseRecord{}
+		alone, err := newHandler(answers(2)).Handle(t.Context(), request)
+		require.NoError(t, err)
+		for i, record := range alone.Records {
+			if random.IntN(2) == 0 {
+				records[i] = toleranttest.Odd(random, records[i])
+			} else {
+				expected[record.RecordID] = record
+			}
+		}
+		whole["invocationId"] = toleranttest.Odd(random, whole["invocationId"])
+		text, err := json.Marshal(whole)
+		require.NoError(t, err)
+		var odd Request
+		require.NoError(t, json.Unmarshal(text, &odd))
+		response, err := newHandler(answers(2)).Handle(t.Context(), odd)
+		require.NoError(t, err)
+		for _, record := range response.Records {
+			if want, isGood := expected[record.RecordID]; isGood {
+				require.Equal(t, want, record)
+				delete(expected, record.RecordID)
+			}
+		}
+		require.Empty(t, expected, "%.2000s", text)
+	}
+}
+
+// Whatever stands before a record's id in the document, the id is read and the record answered.
+func TestAnOddRecordIsRefusedUnderItsId(t *testing.T) {
+	request := batch(good(1, 1))
+	whole, records := document(t, request)
+	for _, value := range []any{nil, "many", -1, 1.5, []any{}, map[string]any{}, true} {
+		record := records[0].(map[string]any)
+		// encoding/json writes names in order: the metadata before the id.
+		record["kinesisRecordMetadata"].(map[string]any)["subsequenceNumber"] = value
+		text, err := json.Marshal(whole)
+		require.NoError(t, err)
+		var odd Request
+		require.NoError(t, json.Unmarshal(text, &odd))
+		response, err := newHandler(answers(1)).Handle(t.Context(), odd)
+		require.NoError(t, err)
+		require.Len(t, response.Records, 1, "%v", value)
+		assert.Equal(t, "49590000", response.Records[0].RecordID)
+		assert.Equal(t, value == nil, response.Records[0].Result == ok, "%v", value)
+	}
+}
+
+func TestABatchFromNowhereIsRefusedRecordByRecord(t *testing.T) {
+	whole, _ := document(t, batch(good(1, 1), good(2, 1)))
+	for _, value := range []any{nil, 5, "nonsense", []any{}, map[string]any{}} {
+		whole["sourceKinesisStreamArn"] = value
+		text, err := json.Marshal(whole)
+		require.NoError(t, err)
+		var request Request
+		require.NoError(t, json.Unmarshal(text, &request))
+		response, err := newHandler(answers(1)).Handle(t.Context(), request)
+		require.NoError(t, err)
+		require.Len(t, response.Records, 2)
+		for _, record := range response.Records {
+			assert.Equal(t, processingFailed, record.Result)
+		}
+	}
+}
+
+// A record whose refusal is larger than it was in the request gives way to those that can be
+// answered.
+func TestWhatCannotEvenBeRefusedIsLeftOut(t *testing.T) {
+	request := batch(good(1, 1), "{", good(2, 1))
+	request.Records[1].Read.RecordID = strings.Repeat("<", maxResponse/6)
+	handler := newHandler(answers(1))
+	response, err := handler.Handle(t.Context(), request)
+	require.NoError(t, err)
+	require.Len(t, response.Records, 2)
+	for _, record := range response.Records {
+		assert.Equal(t, ok, record.Result)
+	}
+	assert.Contains(t, handler.metrics.String(), `"delivered":2,"events_in":3,"failed":1`)
+
+	many := Request{StreamARN: streamARN}
+	for i := range 150_000 {
+		many.Records = append(many.Records, tolerant.Value[RequestRecord]{Read: RequestRecord{RecordID: fmt.Sprint(i)}})
+	}
+	response, err = newHandler(answers(1)).Handle(t.Context(), many)
+	require.NoError(t, err)
+	text, err := json.Marshal(response)
+	require.NoError(t, err)
+	assert.LessOrEqual(t, len(text), maxResponse)
+}
+
+// Sample batches that AWS and others publish have an empty subsequence number, and now and then an
+// arrival that is no number of milliseconds.
+func TestPublishedSampleBatchesAreReadRecordByRecord(t *testing.T) {
+	for _, arrival := range []string{`"1664028820148"`, `"2022-09-24T14:13:40.148Z"`, `1664028820.148`} {
+		data := base64.StdEncoding.EncodeToString([]byte(good(1, 0)))
+		record := func(arrival string) string {
+			return `{"recordId":"r","approximateArrivalTimestamp":` + arrival + `,"data":"` + data + `",` +
+				`"kinesisRecordMetadata":{"shardId":"shardId-0","partitionKey":"s","sequenceNumber":"4954",` +
+				`"subsequenceNumber":"","approximateArrivalTimestamp":` + arrival + `}}`
+		}
+		var request Request
+		require.NoError(t, json.Unmarshal([]byte(`{"invocationId":"i","sourceKinesisStreamArn":"`+streamARN+
+			`","region":"r","records":[`+record(arrival)+`,`+record(`1664028820148`)+`]}`), &request))
+		response, err := newHandler(answers(0)).Handle(t.Context(), request)
+		require.NoError(t, err)
+		requireContract(t, request, response)
+		assert.Equal(t, processingFailed, response.Records[0].Result, arrival)
+		assert.Equal(t, ok, response.Records[1].Result, arrival)
+	}
 }
 
 func TestDependencyFailureIsAnErrorSoThatFirehoseRetries(t *testing.T) {
@@ -244,7 +457,7 @@ func TestFitIsTightForAnyLimit(t *testing.T) {
 				payload = "{" + strings.Repeat("x", random.IntN(300))
 			}
 			request := batch(payload).Records[0]
-			results[i].source = request
+			results[i].source = request.Read
 			smallest += results[i].size()
 			if event, err := decode(streamARN, request); err == nil {
 				records, err := answers(random.IntN(10))([]activity.Event{event})

@@ -2,8 +2,11 @@ package handler
 
 import (
 	"encoding/base64"
+	"encoding/json"
+	"fmt"
 
 	"diecast/internal/quotas"
+	"diecast/lambda/internal/tolerant"
 )
 
 // The wire types of a Firehose processor. Those of aws-lambda-go always send empty partitionKeys
@@ -12,9 +15,9 @@ import (
 
 // Request is one batch of a delivery stream whose source is a Kinesis stream.
 type Request struct {
-	InvocationID string          `json:"invocationId"`
-	StreamARN    string          `json:"sourceKinesisStreamArn"`
-	Records      []RequestRecord `json:"records"`
+	InvocationID tolerant.Text                   `json:"invocationId"`
+	StreamARN    tolerant.Text                   `json:"sourceKinesisStreamArn"`
+	Records      []tolerant.Value[RequestRecord] `json:"records"`
 }
 
 // RequestRecord is one record of the stream.
@@ -30,11 +33,14 @@ type RequestRecord struct {
 type SourceMetadata struct {
 	ShardID        string `json:"shardId"`
 	SequenceNumber string `json:"sequenceNumber"`
+	// Subsequence is the record's number within an aggregate, which Firehose has split.
+	Subsequence tolerant.Value[tolerant.Whole] `json:"subsequenceNumber"`
 	// Arrival is in milliseconds since 1970.
 	Arrival int64 `json:"approximateArrivalTimestamp"`
 }
 
-// Response holds every record of the request exactly once.
+// Response holds every record of the request exactly once, but for those whose id cannot be read,
+// or for which there is no room: Firehose puts what is not answered into the error output.
 type Response struct {
 	Records []ResponseRecord `json:"records"`
 }
@@ -58,11 +64,21 @@ const maxResponse = quotas.LambdaPayload
 
 const (
 	envelope       = len(`{"records":[]}`)
-	recordEnvelope = len(`{"recordId":"","result":"","data":""},`)
+	recordEnvelope = len(`{"recordId":,"result":"","data":""},`)
 )
 
-// size of a record in the response. Record ids are digits, so nothing in them is escaped.
-func size(id, result string, data int) int { return recordEnvelope + len(id) + len(result) + data }
+// size of a record in the response.
+func size(id, result string, data int) int { return recordEnvelope + quoted(id) + len(result) + data }
+
+// quoted is the size of a text as JSON. Ids and data of records that Firehose did not make can hold
+// what must be escaped.
+func quoted(text string) int {
+	encoded, err := json.Marshal(text)
+	if err != nil {
+		panic(fmt.Sprintf("a text is always JSON: %s", err))
+	}
+	return len(encoded)
+}
 
 // encodedSize of an Ok record whose data has so many bytes before base64.
 func encodedSize(id string, bytes int) int { return size(id, ok, base64.StdEncoding.EncodedLen(bytes)) }

@@ -14,6 +14,7 @@ import (
 
 	"diecast/internal/artifacts"
 	"diecast/internal/embeddings"
+	"diecast/internal/metrics"
 	"diecast/internal/models"
 	"diecast/internal/models/modelstore"
 	"diecast/lambda/internal/customresource"
@@ -37,6 +38,7 @@ type Handler struct {
 	Open func(context.Context) (Backend, error)
 	// Shipped is the model that came with this program, and its version.
 	Shipped func() (fs.FS, string, error)
+	Metrics metrics.Writer
 	Logger  *slog.Logger
 }
 
@@ -102,6 +104,7 @@ func (h Handler) deploy(ctx context.Context, change customresource.Change[Proper
 	if err != nil {
 		return nil, err
 	}
+	h.measure(ctx, backend)
 	return map[string]string{"SchemaVersion": strconv.Itoa(schema), "ModelVersion": active}, nil
 }
 
@@ -184,7 +187,22 @@ func (h Handler) operate(ctx context.Context, payload json.RawMessage) (any, err
 	if err != nil {
 		return nil, err
 	}
-	return operation(backend)
+	answer, err := operation(backend)
+	if err == nil {
+		h.measure(ctx, backend)
+	}
+	return answer, err
+}
+
+// measure counts what has no index. A failure is logged: what was asked for is done.
+func (h Handler) measure(ctx context.Context, backend Backend) {
+	status, err := backend.Store.Status(ctx)
+	if err == nil {
+		err = h.Metrics.Write(metrics.Counts{metrics.UnindexedItems: status.Unindexed()})
+	}
+	if err != nil {
+		h.Logger.WarnContext(ctx, "items without an index are not counted", slog.Any("error", err))
+	}
 }
 
 // load downloads, verifies and loads one model.

@@ -1,21 +1,29 @@
 package handler
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/artifacts"
+	"diecast/internal/awsdb"
+	"diecast/internal/awsdb/awsdbtest"
 	"diecast/internal/embeddings"
 	"diecast/internal/local/postgres/postgrestest"
+	"diecast/internal/metrics"
 	"diecast/internal/models/modelstore/modelstoretest"
 	"diecast/internal/postgresclient"
 	"diecast/internal/sqlquery"
@@ -30,6 +38,8 @@ type loader struct {
 	objects *modelstoretest.Objects
 	store   *embeddings.Store
 	pool    *pgxpool.Pool
+	// counts are the lines that it wrote.
+	counts *bytes.Buffer
 }
 
 func newLoader(t *testing.T) loader {
@@ -39,12 +49,13 @@ func newLoader(t *testing.T) loader {
 	pool, err := pgxpool.NewWithConfig(context.Background(), settings)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
-	l := loader{objects: modelstoretest.New(), store: embeddings.NewStore(pool), pool: pool}
+	l := loader{objects: modelstoretest.New(), store: embeddings.NewStore(pool), pool: pool, counts: &bytes.Buffer{}}
 	l.Handler = Handler{
 		Open: func(context.Context) (Backend, error) {
 			return Backend{Store: l.store, Bucket: l.objects.Bucket(), Upload: l.objects}, nil
 		},
 		Shipped: shipped.Model,
+		Metrics: metrics.Writer{Function: metrics.VectorLoader, Output: l.counts},
 		Logger:  slog.New(slog.DiscardHandler),
 	}
 	return l
@@ -107,6 +118,8 @@ func TestCreateLoadsTheShippedModel(t *testing.T) {
 		assert.Equal(t, version, l.resource(t, "Create", version, "").Data["ModelVersion"])
 	}
 	assert.Equal(t, version, l.activeVersion(t))
+	assert.Equal(t, 2, strings.Count(l.counts.String(), "\n"), "once for each time that it worked")
+	assert.Contains(t, l.counts.String(), `"function":"vectorloader","unindexed_items":110`)
 	manifest, err := l.objects.Bucket().Manifest(t.Context(), version)
 	require.NoError(t, err, "inference reads the towers from the bucket")
 	assert.Equal(t, artifacts.Towers, manifest.Mode)
@@ -297,5 +310,38 @@ func TestUnknownEventsNameWhatIsAllowed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			require.ErrorContains(t, l.call(t, test.event, nil), test.message)
 		})
+	}
+}
+
+// A warm loader asks through a network that forgets connections without a word while it sleeps.
+func TestConnectionsThatDiedInASleepCostHalfASecond(t *testing.T) {
+	cluster := postgrestest.Cluster(t)
+	network := awsdbtest.Open(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(cluster.Port())))
+	pool, err := awsdb.OpenPostgres(t.Context(), awsdb.Settings{
+		Host: "127.0.0.1", Port: network.Port, Name: postgrestest.Database(t), Auth: awsdb.Secret, SecretARN: "arn",
+		DisableTLS: true,
+	}, awsdbtest.Secret(t, cluster.User, cluster.Password()))
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	l := newLoader(t)
+	l.store, l.pool = embeddings.NewStore(pool), pool
+	l.Open = func(context.Context) (Backend, error) {
+		return Backend{Store: l.store, Bucket: l.objects.Bucket(), Upload: l.objects}, nil
+	}
+	version := l.put(t, 1, artifacts.Trained)
+	l.resource(t, "Create", "", "")
+	for _, request := range []string{
+		`{"action":"load","model_version":"` + version + `","activate":true}`, `{"action":"status"}`,
+		`{"action":"query","statement":"SELECT 1"}`, `{"action":"approve","model_version":"` + version + `"}`,
+	} {
+		var answer any
+		started := time.Now()
+		require.NoError(t, l.call(t, request, &answer), request)
+		awake := time.Since(started)
+		require.Positive(t, network.Forget())
+		started = time.Now()
+		require.NoError(t, l.call(t, request, &answer), request)
+		const slack = time.Second // what a loaded machine may take for a login
+		assert.Less(t, time.Since(started), awake+500*time.Millisecond+slack, request)
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/mod/semver"
+
 	"diecast/internal/surroundings"
 )
 
@@ -93,6 +95,8 @@ var inPlace = map[string]map[string]string{
 		"MixedInstancesPolicy": refreshed,
 	},
 	"AWS::RDS::DBInstance": {
+		"AutoMinorVersionUpgrade": "applied to the instance as it stands, and at once (RDS API reference, " +
+			"ModifyDBInstance)",
 		"BackupRetentionPeriod": "changed on the instance as it stands, but for a read replica, which " +
 			"has no backups of its own (RDS user guide, Settings for DB instances)",
 		"MultiAZ": "a standby is added or removed beside the instance (RDS user guide, Settings for DB instances); " +
@@ -194,8 +198,31 @@ func limitOf(kind string, was, is map[string]any) Obstacle {
 		if from, to := quantity(was["AllocatedStorage"]), quantity(is["AllocatedStorage"]); to < from {
 			return Obstacle{Kind: Refused, Rule: KeepDisk, Detail: fmt.Sprintf("from %g to %g GiB", from, to)}
 		}
+		if from, to := fmt.Sprint(was["EngineVersion"]), fmt.Sprint(is["EngineVersion"]); older(to, from) {
+			return Obstacle{Kind: Refused, Rule: KeepVersion, Detail: fmt.Sprintf("from %s to %s", from, to)}
+		}
 	}
 	return Obstacle{}
+}
+
+// older compares the versions of an engine, numbers with dots between.
+func older(one, other string) bool { return semver.Compare("v"+one, "v"+other) < 0 }
+
+// interrupts says whether a change of a resource in place cuts off what uses it for a while.
+func interrupts(kind string, was, is map[string]any) bool {
+	changed := func(property string) bool { return !reflect.DeepEqual(was[property], is[property]) }
+	switch kind {
+	case "AWS::RDS::DBInstance":
+		// RDS user guide, "Settings for DB instances": the instance restarts, or fails over to its
+		// standby. A standby itself comes and goes without an interruption, and so do disk, backups
+		// that stay on, and protection.
+		toOrFromNone := (quantity(was["BackupRetentionPeriod"]) == 0) != (quantity(is["BackupRetentionPeriod"]) == 0)
+		return changed("DBInstanceClass") || changed("EngineVersion") || toOrFromNone
+	case "AWS::EC2::Route":
+		// Connections that are open go by the old way out, which knows their other end.
+		return changed("NatGatewayId") || changed("InstanceId")
+	}
+	return false
 }
 
 // Rules of services.
@@ -203,6 +230,8 @@ const (
 	// ScaleShards is from the Kinesis API reference, UpdateShardCount.
 	ScaleShards = "Kinesis at most doubles and at most halves a stream's shards at a time; " +
 		"a new on-demand stream has 4"
+	// KeepVersion is from the RDS user guide, "Upgrading a DB instance engine version".
+	KeepVersion = "RDS does not take an engine back to an older version"
 	// KeepDisk is from the RDS user guide, "Working with storage".
 	KeepDisk = "RDS does not shrink a disk"
 )

@@ -29,6 +29,8 @@ const (
 	Removed  Kind = "removed"
 	Updated  Kind = "updated"
 	Replaced Kind = "replaced"
+	// Interrupted is updated in place, while what uses the resource is cut off for a while.
+	Interrupted Kind = "interrupted"
 	// Refused is what cannot be done to the platform as it stands.
 	Refused Kind = "refused"
 	// InSteps is what can be done in several deployments, not in one.
@@ -143,6 +145,9 @@ func (r *rollout) effects(stack string, was, is map[string]any, replaced map[str
 			if limit := limitOf(typeOf(new), section(old, "Properties"), section(new, "Properties")); limit.Rule != "" {
 				limit.Stack, limit.Detail = stack, id+" "+limit.Detail
 				r.Obstacles = append(r.Obstacles, limit)
+			}
+			if interrupts(typeOf(new), section(old, "Properties"), section(new, "Properties")) {
+				effect.Kind = Interrupted
 			}
 		}
 		if replaced[id] {

@@ -14,7 +14,7 @@ import (
 var known = Knowledge{
 	CreateOnly: map[string][]string{
 		"T": {"Name", "Deep/Name", "List/*/Name"}, "AWS::Kinesis::Stream": nil, "AWS::RDS::DBInstance": {"DBName"},
-		"AWS::Lambda::Url": {"TargetFunctionArn"},
+		"AWS::Lambda::Url": {"TargetFunctionArn"}, "AWS::EC2::Route": nil,
 	},
 	Conditional: map[string][]string{"AWS::RDS::DBInstance": {"Engine", "MultiAZ"}, "T": {"Sometimes"}},
 }
@@ -66,6 +66,11 @@ func stream(shards int) string {
 // disk is a stack with a database.
 func disk(gib int) string {
 	return in(fmt.Sprintf(`{"Type":"AWS::RDS::DBInstance","Properties":{"AllocatedStorage":"%d"}}`, gib))
+}
+
+// engine is a stack with a database of a version.
+func engine(version string) string {
+	return in(fmt.Sprintf(`{"Type":"AWS::RDS::DBInstance","Properties":{"EngineVersion":%q}}`, version))
 }
 
 // url is a stack with what can be there only once.
@@ -124,6 +129,9 @@ func TestDeploy_refusals(t *testing.T) {
 		"on demand from any": {[2]string{nothing, stream(500)}, [2]string{nothing, stream(0)}, nil},
 		"a disk grows":       {[2]string{nothing, disk(20)}, [2]string{nothing, disk(100)}, nil},
 		"a disk shrinks":     {[2]string{nothing, disk(100)}, [2]string{nothing, disk(20)}, []string{KeepDisk}},
+		"an engine upgrades": {[2]string{nothing, engine("8.4.9")}, [2]string{nothing, engine("8.4.11")}, nil},
+		"an engine goes back": {[2]string{nothing, engine("8.4.11")}, [2]string{nothing, engine("8.4.9")},
+			[]string{KeepVersion}},
 		"made anew under another id": {
 			[2]string{nothing, url("R", `{"A":1,"Tags":[1]}`)}, [2]string{nothing, url("S", `{"A":1}`)},
 			[]string{RemoveLast}},
@@ -163,6 +171,14 @@ func TestDeploy_effects(t *testing.T) {
 		"sometimes":     {of("T", `{"Sometimes":1}`), t0, Replaced, []string{"Sometimes"}},
 		"reviewed": {of("AWS::RDS::DBInstance", `{"MultiAZ":1}`), of("AWS::RDS::DBInstance", `{}`), Updated,
 			[]string{"MultiAZ"}},
+		"restarted": {of("AWS::RDS::DBInstance", `{"DBInstanceClass":"a"}`),
+			of("AWS::RDS::DBInstance", `{"DBInstanceClass":"b"}`), Interrupted, []string{"DBInstanceClass"}},
+		"first backups": {of("AWS::RDS::DBInstance", `{"BackupRetentionPeriod":0}`),
+			of("AWS::RDS::DBInstance", `{"BackupRetentionPeriod":7}`), Interrupted, []string{"BackupRetentionPeriod"}},
+		"longer backups": {of("AWS::RDS::DBInstance", `{"BackupRetentionPeriod":1}`),
+			of("AWS::RDS::DBInstance", `{"BackupRetentionPeriod":7}`), Updated, []string{"BackupRetentionPeriod"}},
+		"another way out": {of("AWS::EC2::Route", `{"NatGatewayId":"a"}`), of("AWS::EC2::Route", `{"InstanceId":"b"}`),
+			Interrupted, []string{"InstanceId", "NatGatewayId"}},
 		"custom": {of("Custom::X", `{"A":1}`), of("Custom::X", `{"A":2}`), Updated, []string{"A"}},
 		"custom, function": {of("Custom::X", `{"ServiceToken":1}`), of("Custom::X", `{}`), Replaced,
 			[]string{"ServiceToken"}},

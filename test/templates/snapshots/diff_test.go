@@ -220,7 +220,10 @@ func name(r *rand.Rand) string {
 func value(r *rand.Rand, depth int) any {
 	switch kind := r.IntN(9); {
 	case depth == 0 || kind < 3:
-		all := []any{nil, true, 1.0, 2.5, "", "text -> text", "a: b", "<&>", "a\nb\nc", "a\n\nc\n", "\n", map[string]any{}, []any{}}
+		all := []any{
+			nil, true, 1.0, 2.5, "", "text -> text", "a: b", "<&>", "a\nb\nc", "a\n\nc\n", "\n",
+			map[string]any{}, []any{},
+		}
 		return all[r.IntN(len(all))]
 	case kind < 6:
 		object := map[string]any{}

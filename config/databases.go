@@ -1,0 +1,90 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"diecast/internal/awsdb/certificates"
+)
+
+// Databases is what the vector store and the source database share.
+type Databases struct {
+	// CertificateAuthorities is the path of a PEM file, or empty.
+	CertificateAuthorities  string
+	AutoMinorVersionUpgrade bool
+}
+
+var databasesKeys = []Key{
+	authorities("databases.certificateAuthorities",
+		func(c *Config) *string { return &c.Databases.CertificateAuthorities },
+		"Authorities that programs trust beside those of RDS that they carry: AWS's bundle of a region that "+
+			"opened lately. It is checked, and shipped beside whatever speaks to a database."),
+	boolean("databases.autoMinorVersionUpgrade", values[bool]{lean: true, standard: true, prod: false, course: true},
+		func(c *Config) *bool { return &c.Databases.AutoMinorVersionUpgrade },
+		"Lets RDS take the databases to newer minor versions in their maintenance window, with some minutes of "+
+			"interruption; false leaves that to the engineVersion keys, as long as RDS runs the old one."),
+}
+
+// Minor versions that the platform is tested with, and that RDS creates.
+const (
+	testedPostgreSQL = "18.6"
+	testedMySQL      = "8.4.11"
+)
+
+// The major versions are those that schemas, drivers and parameter groups are written for.
+var (
+	postgreSQLSyntax = regexp.MustCompile(`^18\.[1-9]\d?$`)
+	mySQLSyntax      = regexp.MustCompile(`^8\.4\.[1-9]\d?$`)
+)
+
+// engineVersion reads the minor version of a database's engine; every profile has the tested one.
+func engineVersion(name, engine, tested string, syntax *regexp.Regexp, field func(*Config) *string) Key {
+	major := tested[:strings.LastIndex(tested, ".")]
+	return text(name, syntax, fmt.Sprintf("a minor version of %s %s, such as %s", engine, major, tested), every(tested),
+		field, fmt.Sprintf("The version that RDS creates, or upgrades to; %s is tested. RDS stops creating a minor "+
+			"version after a year or so (aws rds describe-db-engine-versions), and never goes back to an older one.",
+			tested))
+}
+
+// generation reads how often a database was replaced.
+func generation(name, database string, field func(*Config) *int) Key {
+	return integer(name, 1, 1_000_000, every(1), field,
+		"Raise it after "+database+" was restored or replaced outside of CloudFormation: the next deployment fills it "+
+			"where it is empty, and tells host and login to whatever connects.")
+}
+
+// printable are paths that a message can show as they are.
+var printable = regexp.MustCompile(`^\PC*$`)
+
+// authorities reads the path of a PEM file, none in any profile, and checks what it holds.
+func authorities(name string, field func(*Config) *string, meaning string) Key {
+	const allowed = "the path of a PEM file of certificate authorities, or empty"
+	return newKey(name, allowed, every(""), field, meaning, func(file string) (string, error) {
+		if file == "" {
+			return "", nil
+		}
+		if !printable.MatchString(file) {
+			return "", errNotAllowed
+		}
+		bundle, err := os.ReadFile(file)
+		if err == nil {
+			err = certificates.Check(bundle, time.Now())
+		}
+		if err != nil {
+			return "", errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))
+		}
+		return file, nil
+	})
+}
+
+// FurtherAuthorities reads the file of databases.certificateAuthorities; nil where there is none.
+func (c Config) FurtherAuthorities() ([]byte, error) {
+	if c.Databases.CertificateAuthorities == "" {
+		return nil, nil
+	}
+	return os.ReadFile(c.Databases.CertificateAuthorities)
+}

@@ -1,0 +1,87 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"diecast/internal/awsdb/certificates"
+	"diecast/test/accept"
+)
+
+func loaded(t *testing.T, settings map[string]any) Config {
+	t.Helper()
+	c, err := Load(settings)
+	require.NoError(t, err)
+	return c
+}
+
+// bundle is a file of RDS's own authorities, which name regions that are known already.
+func bundle(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "further.pem")
+	require.NoError(t, os.WriteFile(file, certificates.RDS, 0o600))
+	return file
+}
+
+func TestRegionsAreAdmittedByWhatTheyHave(t *testing.T) {
+	c := loaded(t, nil)
+	known, err := c.RegionsWithAuthorities()
+	require.NoError(t, err)
+	assert.Len(t, known, 27)
+	assert.Contains(t, known, "eu-central-2")
+	assert.NotContains(t, known, "il-central-1")
+	assert.Contains(t, c.RegionsWithFunctionURLs(), "mx-central-1")
+	assert.NotContains(t, c.RegionsWithFunctionURLs(), "eu-central-2")
+
+	off := loaded(t, map[string]any{"inference.url": false})
+	assert.Len(t, off.RegionsWithFunctionURLs(), 34)
+	further, err := loaded(t, map[string]any{"databases.certificateAuthorities": bundle(t)}).RegionsWithAuthorities()
+	require.NoError(t, err)
+	assert.Equal(t, known, further, "the file's authorities sign for no other region")
+}
+
+func TestRegionNoticesNameTheKeyToSet(t *testing.T) {
+	c := loaded(t, nil)
+	for region, want := range map[string][]string{
+		"":              nil,
+		"us-east-1":     nil,
+		"eu-south-2":    {"eu-south-2: Lambda has no function URLs there: set inference.url=false"},
+		"mx-central-1":  {"mx-central-1: no certificate authority", "databases.certificateAuthorities"},
+		"us-gov-west-1": {"us-gov-west-1: it is none of AWS's commercial regions"},
+		"il-central-1":  {"inference.url=false", "databases.certificateAuthorities"},
+	} {
+		notices := c.RegionNotices(region)
+		assert.Equal(t, len(want) == 0, len(notices) == 0, region)
+		for _, words := range want {
+			assert.Contains(t, joined(notices), words)
+		}
+	}
+	assert.Empty(t, loaded(t, map[string]any{"inference.url": false}).RegionNotices("eu-south-2"))
+}
+
+func joined(lines []string) string {
+	var all string
+	for _, line := range lines {
+		all += line + "\n"
+	}
+	return all
+}
+
+func TestRegionsAreDocumented(t *testing.T) {
+	accept.Region(t, "../docs/deploying.md", "regions", RegionsMarkdown())
+}
+
+func TestAuthoritiesAreCheckedAllAtOnce(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "key.pem")
+	require.NoError(t, os.WriteFile(file, []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"+
+		"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), 0o600))
+	problems := problemsOf(t, map[string]any{"databases.certificateAuthorities": file})
+	require.Len(t, problems, 1)
+	assert.Contains(t, problems[0].Allowed, "PEM block 1 is a PRIVATE KEY")
+	assert.Contains(t, problems[0].Allowed, "PEM block 2: ")
+	assert.NotContains(t, problems[0].String(), "\n")
+}
