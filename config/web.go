@@ -1,12 +1,15 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Web is the load balancer and the group of web servers behind it.
@@ -31,6 +34,15 @@ type OIDC struct {
 	ClientID                                                       string
 	// ClientSecretName is a secret of Secrets Manager that holds nothing but the client's secret.
 	ClientSecretName string
+}
+
+// Provider is the origin where people log in, that of AuthorizationEndpoint.
+func (o OIDC) Provider() string {
+	endpoint, err := url.Parse(o.AuthorizationEndpoint)
+	if err != nil {
+		panic(fmt.Sprintf("config: web.oidc.authorizationEndpoint=%q passed its syntax: %v", o.AuthorizationEndpoint, err))
+	}
+	return endpoint.Scheme + "://" + endpoint.Host
 }
 
 // On says whether people log in.
@@ -66,10 +78,29 @@ var (
 		`^$|^https://(\*\.)?[A-Za-z0-9.-]+(:\d{1,5})?( https://(\*\.)?[A-Za-z0-9.-]+(:\d{1,5})?)*$`)
 )
 
-// https is an address that the balancer calls.
+// https is an address that the balancer calls, or to which it sends people.
 func https(name string, field func(*Config) *string, meaning string) Key {
-	return text(name, httpsSyntax, "an address that begins with https://, without a query, or empty", every(""), field,
+	return addresses(name, httpsSyntax, "an address that begins with https://, without a query, or empty", field,
 		meaning)
+}
+
+// addresses are URLs with one space between, whose ports a syntax cannot bound.
+func addresses(name string, syntax *regexp.Regexp, allowed string, field func(*Config) *string, meaning string) Key {
+	return newKey(name, allowed, every(""), field, meaning, func(s string) (string, error) {
+		if !syntax.MatchString(s) {
+			return "", errNotAllowed
+		}
+		for _, address := range strings.Fields(s) {
+			parsed, err := url.Parse(address)
+			if err != nil {
+				return "", errNotAllowed
+			}
+			if port, err := strconv.Atoi(cmp.Or(parsed.Port(), "443")); err != nil || port < 1 || port > 65535 {
+				return "", fmt.Errorf("%s is no port", parsed.Port())
+			}
+		}
+		return s, nil
+	})
 }
 
 var webKeys = []Key{
@@ -101,8 +132,8 @@ var webKeys = []Key{
 			"and 0.60 USD a million requests."),
 	integer("web.refreshMinutes", 1, 60, every(5), func(c *Config) *int { return &c.Web.RefreshMinutes },
 		"How often the servers ask the source database for the figures of their pages."),
-	text("web.frameAncestors", ancestorsSyntax, "origins such as https://intranet.example.com with one space between, "+
-		"or empty", every(""), func(c *Config) *string { return &c.Web.FrameAncestors },
+	addresses("web.frameAncestors", ancestorsSyntax, "origins such as https://intranet.example.com with one space "+
+		"between, or empty", func(c *Config) *string { return &c.Web.FrameAncestors },
 		"Sites that may embed the pages; empty allows none."),
 	https("web.oidc.issuer", func(c *Config) *string { return &c.Web.OIDC.Issuer },
 		"The OpenID Connect provider with which the balancer logs people in before any page; "+

@@ -29,6 +29,7 @@ func TestLoginNeedsAllOfItACertificateAndNAT(t *testing.T) {
 	c, err := Load(aLogin())
 	require.NoError(t, err)
 	assert.True(t, c.Web.OIDC.On())
+	assert.Equal(t, "https://id.example.com", c.Web.OIDC.Provider())
 
 	for name := range aLogin() {
 		if !strings.HasPrefix(name, "web.oidc.") {
@@ -62,6 +63,23 @@ func TestLoginNeedsAllOfItACertificateAndNAT(t *testing.T) {
 			assert.NoError(t, err)
 		})
 	}
+}
+
+func TestAddressesHavePortsThatThereAre(t *testing.T) {
+	for key, values := range map[string][]string{
+		"web.frameAncestors": {"https://a.example:99999", "https://a.example:8443 https://b.example:65536",
+			"https://a.example:0"},
+		"web.oidc.tokenEndpoint": {"https://a.example:99999/token"},
+	} {
+		for _, value := range values {
+			problems := problemsOf(t, map[string]any{key: value})
+			assert.Contains(t, problems[0].String(), key+"="+value)
+			assert.Contains(t, problems[0].String(), "is no port")
+		}
+	}
+	c, err := Load(map[string]any{"web.frameAncestors": "https://a.example:65535 https://*.b.example:1"})
+	require.NoError(t, err)
+	assert.Equal(t, "https://a.example:65535 https://*.b.example:1", c.Web.FrameAncestors)
 }
 
 func TestWebServersAreAtMostNoFewerThanAtLeast(t *testing.T) {

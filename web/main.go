@@ -80,6 +80,7 @@ func run(ctx context.Context, logger *slog.Logger, variables map[string]string) 
 		if err != nil {
 			return err
 		}
+		options.LoginOrigin = settings.Provider
 	}
 	pages := server.New(options)
 	// Where the database is on this machine, so are those who look at the pages.

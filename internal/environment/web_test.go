@@ -21,6 +21,7 @@ func web(changes map[string]string) map[string]string {
 
 var login = map[string]string{
 	"WEB_OIDC_ISSUER": "https://i", "WEB_OIDC_CLIENT_ID": "c", "WEB_OIDC_LOAD_BALANCER": "arn:lb",
+	"WEB_OIDC_PROVIDER": "https://i:8443",
 }
 
 func TestWebIsReadAsItWasWritten(t *testing.T) {
@@ -59,8 +60,13 @@ func TestWebRefuses(t *testing.T) {
 		"framed by a directive": {map[string]string{"WEB_FRAME_ANCESTORS": "https://a.example;script-src"},
 			`WEB_FRAME_ANCESTORS has`},
 		"framed by all": {map[string]string{"WEB_FRAME_ANCESTORS": "*"}, `WEB_FRAME_ANCESTORS has "*"`},
-		"half a login":  {map[string]string{"WEB_OIDC_ISSUER": "https://i"}, "WEB_OIDC_CLIENT_ID is not set"},
-		"database":      {map[string]string{"DATABASE_HOST": ""}, "DATABASE_HOST is not set"},
+		"framed by a port that is none": {map[string]string{"WEB_FRAME_ANCESTORS": "https://a.example:99999"},
+			`WEB_FRAME_ANCESTORS has "https://a.example:99999"`},
+		"framed by a port alone": {map[string]string{"WEB_FRAME_ANCESTORS": "https://:443"}, `has "https://:443"`},
+		"a provider with a path": {map[string]string{"WEB_OIDC_PROVIDER": "https://i/authorize"},
+			`WEB_OIDC_PROVIDER is "https://i/authorize": an origin`},
+		"half a login": {map[string]string{"WEB_OIDC_ISSUER": "https://i"}, "WEB_OIDC_CLIENT_ID is not set"},
+		"database":     {map[string]string{"DATABASE_HOST": ""}, "DATABASE_HOST is not set"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Read[Web](web(c.changes))

@@ -7,12 +7,16 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -128,6 +132,18 @@ func (b *tab) quiet(t *testing.T) {
 	b.lock.Lock()
 	defer b.lock.Unlock()
 	assert.Empty(t, b.messages)
+}
+
+// until waits for words on the console.
+func (b *tab) until(t *testing.T, words string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		b.lock.Lock()
+		defer b.lock.Unlock()
+		return slices.ContainsFunc(b.messages, func(m chromedp.ConsoleMessage) bool {
+			return strings.Contains(m.Text, words)
+		})
+	}, 10*time.Second, 20*time.Millisecond)
 }
 
 func (b *tab) visit(t *testing.T, address string) {
@@ -268,6 +284,50 @@ func TestFiltersAreUsedByKeyboard(t *testing.T) {
 	assert.Equal(t, []string{"Motorcycles"},
 		value[[]string](t, b, texts("#lines-table tbody th")))
 	b.quiet(t)
+}
+
+// A login ran out while the page was open: the form's request is redirected to the provider, to
+// which a browser goes only where the page's policy names it.
+func TestTheFormLeadsToTheLoginWhenItHasRunOut(t *testing.T) {
+	s := newShop(t)
+	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = io.WriteString(w, "<!doctype html><html lang=en><title>Log in</title><link rel=icon href=data:,><h1>Log in")
+	}))
+	t.Cleanup(provider.Close)
+	for name, c := range map[string]struct {
+		origin, title string
+	}{"named": {provider.URL, "Log in"}, "not named": {"", "Sales · Diecast"}} {
+		t.Run(name, func(t *testing.T) {
+			pages := server.New(server.Options{
+				Sales:      func() sales.State { return *s.state },
+				Provenance: func() server.Provenance { return server.Provenance{} },
+				Logger:     slog.New(slog.DiscardHandler), LoginOrigin: c.origin,
+			})
+			var out atomic.Bool
+			balancer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/sales" && out.Load() {
+					http.Redirect(w, r, provider.URL+"/authorize", http.StatusFound)
+					return
+				}
+				pages.ServeHTTP(w, r)
+			}))
+			t.Cleanup(balancer.Close)
+			b := newTab(t)
+			b.visit(t, balancer.URL+"/sales")
+			out.Store(true)
+			value[any](t, b, `document.querySelector("form button").click()`)
+			if c.origin != "" {
+				require.NoError(t, chromedp.Do(b, chromedp.WaitVisible("h1")))
+				require.Eventually(t, func() bool { return value[string](t, b, `document.title`) == c.title },
+					10*time.Second, 20*time.Millisecond)
+				b.quiet(t)
+				return
+			}
+			b.until(t, "form-action")
+			assert.Equal(t, c.title, value[string](t, b, `document.title`))
+		})
+	}
 }
 
 // Every chart has a name and a description, is reached by keyboard, and has a table behind it.

@@ -375,7 +375,8 @@ func TestWeb_salesAreServedOnlyWhereTheWorldIsNotAdmitted(t *testing.T) {
 			world := slices.Equal(settings, openToAll)
 			assert.Equal(t, map[bool]string{true: "withheld", false: "served"}[world], told["WEB_SALES"])
 			login := slices.Equal(settings, loggedIn)
-			for _, name := range []string{"WEB_OIDC_ISSUER", "WEB_OIDC_CLIENT_ID", "WEB_OIDC_LOAD_BALANCER"} {
+			for _, name := range []string{"WEB_OIDC_ISSUER", "WEB_OIDC_CLIENT_ID", "WEB_OIDC_LOAD_BALANCER",
+				"WEB_OIDC_PROVIDER"} {
 				assert.Equal(t, login, told[name] != "", name)
 			}
 			certificate := login || slices.Equal(settings, certified)

@@ -29,6 +29,8 @@ type Options struct {
 	Withhold bool
 	// Login checks that a request comes from somebody who has logged in; nil where nobody has to.
 	Login interface{ Check(*http.Request) error }
+	// LoginOrigin is where who has to log in is sent, such as https://id.example.com.
+	LoginOrigin string
 	// TLS tells that clients come by HTTPS, so that browsers may be told to do nothing else.
 	TLS bool
 	// FrameAncestors are the origins that may frame the pages, with spaces between; empty: none.
@@ -99,8 +101,11 @@ func headers(options Options) map[string]string {
 		ancestors = "'none'"
 		all["X-Frame-Options"] = "DENY" // it knows no list of origins
 	}
-	all["Content-Security-Policy"] = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; " +
-		"base-uri 'none'; frame-ancestors " + ancestors
+	// Where a login has run out, the answer to the filter's form leads to the provider, which browsers
+	// hold to be a target of the form, too.
+	targets := strings.TrimSpace("'self' " + options.LoginOrigin)
+	all["Content-Security-Policy"] = "default-src 'none'; style-src 'self'; img-src 'self'; form-action " + targets +
+		"; base-uri 'none'; frame-ancestors " + ancestors
 	if options.TLS {
 		all["Strict-Transport-Security"] = "max-age=31536000"
 	}

@@ -106,6 +106,12 @@ func TestNamedOriginsMayFrameThePages(t *testing.T) {
 	assert.Empty(t, headers.Get("X-Frame-Options"))
 }
 
+func TestWithALoginTheFormMayLeadToTheProvider(t *testing.T) {
+	s := newServer(t, func(o *Options) { o.LoginOrigin = "https://id.example.com" })
+	assert.Contains(t, get(t, s, "/sales").Header.Get("Content-Security-Policy"),
+		"; form-action 'self' https://id.example.com; ")
+}
+
 // Nothing of a page is from elsewhere, and nothing in it would need an exception from the policy.
 func TestPagesKeepTheirOwnPolicy(t *testing.T) {
 	s := newServer(t, nil)
