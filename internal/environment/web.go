@@ -72,8 +72,7 @@ func (s Switch) MarshalText() ([]byte, error) {
 }
 
 const (
-	shortestRefresh = time.Minute
-	longestRefresh  = time.Hour
+	longestRefresh = time.Hour
 	// longestDrain is that of a target group.
 	longestDrain = time.Hour
 )
@@ -90,8 +89,8 @@ func (w Web) Check() error {
 	if w.Sales != "" && w.Sales != Served && w.Sales != Withheld {
 		problem("WEB_SALES is %q: %s and %s are allowed", w.Sales, Served, Withheld)
 	}
-	if refresh := time.Duration(w.Refresh); refresh != 0 && (refresh < shortestRefresh || refresh > longestRefresh) {
-		problem("WEB_REFRESH_SECONDS is %d: 60 to 3600 are allowed", refresh/time.Second)
+	if refresh := time.Duration(w.Refresh); refresh > longestRefresh {
+		problem("WEB_REFRESH_SECONDS is %d: 1 to 3600 are allowed", refresh/time.Second)
 	}
 	if drain := time.Duration(w.Drain); drain > longestDrain {
 		problem("WEB_DRAIN_SECONDS is %d: 1 to 3600 are allowed", drain/time.Second)
