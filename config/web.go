@@ -40,7 +40,8 @@ type OIDC struct {
 func (o OIDC) Provider() string {
 	endpoint, err := url.Parse(o.AuthorizationEndpoint)
 	if err != nil {
-		panic(fmt.Sprintf("config: web.oidc.authorizationEndpoint=%q passed its syntax: %v", o.AuthorizationEndpoint, err))
+		panic(fmt.Sprintf("config: web.oidc.authorizationEndpoint=%q passed its syntax: %v", o.AuthorizationEndpoint,
+			err))
 	}
 	return endpoint.Scheme + "://" + endpoint.Host
 }
@@ -130,8 +131,9 @@ var webKeys = []Key{
 		func(c *Config) *bool { return &c.Web.WAF },
 		"Puts AWS WAF before the balancer: common rules and a limit of requests for each address; 7 USD a month "+
 			"and 0.60 USD a million requests."),
-	integer("web.refreshMinutes", 1, 60, every(5), func(c *Config) *int { return &c.Web.RefreshMinutes },
-		"How often the servers ask the source database for the figures of their pages."),
+	integer("web.refreshMinutes", 1, 50, every(5), func(c *Config) *int { return &c.Web.RefreshMinutes },
+		"How often the servers ask the source database for the figures of their pages, which call figures of more "+
+			"than an hour old."),
 	addresses("web.frameAncestors", ancestorsSyntax, "origins such as https://intranet.example.com with one space "+
 		"between, or empty", func(c *Config) *string { return &c.Web.FrameAncestors },
 		"Sites that may embed the pages; empty allows none."),

@@ -51,7 +51,7 @@ func TestWebRefuses(t *testing.T) {
 		"no access":       {map[string]string{"WEB_SALES": ""}, "WEB_SALES is not set"},
 		"unknown access":  {map[string]string{"WEB_SALES": "open"}, `WEB_SALES is "open": served and withheld`},
 		"hasty refresh":   {map[string]string{"WEB_REFRESH_SECONDS": "0"}, `WEB_REFRESH_SECONDS is "0"`},
-		"rare refresh":    {map[string]string{"WEB_REFRESH_SECONDS": "3601"}, "WEB_REFRESH_SECONDS is 3601"},
+		"rare refresh":    {map[string]string{"WEB_REFRESH_SECONDS": "3001"}, "WEB_REFRESH_SECONDS is 3001: 1 to 3000"},
 		"refresh in text": {map[string]string{"WEB_REFRESH_SECONDS": "5m"}, `WEB_REFRESH_SECONDS is "5m"`},
 		"long drain":      {map[string]string{"WEB_DRAIN_SECONDS": "3601"}, "WEB_DRAIN_SECONDS is 3601"},
 		"unclear TLS":     {map[string]string{"WEB_TLS": "yes"}, `WEB_TLS is "yes": true and false are allowed`},

@@ -12,6 +12,7 @@ package sales
 import (
 	"cmp"
 	"slices"
+	"sort"
 	"time"
 )
 
@@ -152,4 +153,16 @@ func (f *Figures) Span() (first, last Day, sold bool) {
 		return 0, 0, false
 	}
 	return f.orders[0].day, f.orders[len(f.orders)-1].day, true
+}
+
+// Latest is the last day with an order that is not dated after the reading, by a day at most: the
+// shop's calendar may be ahead of UTC. Later counts the orders that are. Where every order is,
+// nothing is known to be wrong, and the last is the latest.
+func (f *Figures) Latest() (latest Day, later int64) {
+	end := sort.Search(len(f.orders), func(i int) bool { return f.orders[i].day > DayOf(f.asOf)+1 })
+	if end == 0 {
+		_, latest, _ = f.Span()
+		return latest, 0
+	}
+	return f.orders[end-1].day, int64(len(f.orders) - end)
 }

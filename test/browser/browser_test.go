@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -127,7 +128,8 @@ func TestTheFormLeadsToTheLoginWhenItHasRunOut(t *testing.T) {
 	s := newShop(t)
 	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
-		_, _ = io.WriteString(w, "<!doctype html><html lang=en><title>Log in</title><link rel=icon href=data:,><h1>Log in")
+		_, _ = io.WriteString(w, "<!doctype html><html lang=en><title>Log in</title><link rel=icon href=data:,>"+
+			"<h1>Log in")
 	}))
 	t.Cleanup(provider.Close)
 	for name, c := range map[string]struct {
@@ -198,7 +200,10 @@ func TestSpikesAreMarkedWhereTheDefinitionFindsThem(t *testing.T) {
 		"CONCAT('$', FORMAT(threshold, 2)) FROM ("+scripts.SpikeDays+") AS days WHERE spike = 1 ORDER BY orderDate")
 	require.NotEmpty(t, wanted)
 	b.Visit(t, s.address+"/sales?period=all")
-	assert.Equal(t, wanted, Value[[][]string](t, b, TableOf("spikes", 2)))
+	require.Greater(t, len(wanted), 16)
+	assert.Equal(t, fmt.Sprintf("Demand spikes: %d days", len(wanted)),
+		Value[string](t, b, `document.getElementById("spikes-title").textContent`))
+	assert.Equal(t, wanted[len(wanted)-16:], Value[[][]string](t, b, TableOf("spikes", 2)), "the last sixteen")
 	months := Value[[]string](t, b, `Array.from(document.querySelectorAll("#revenue-table tbody tr"))
 		.filter(row => row.cells[4].textContent).map(row => row.cells[0].textContent)`)
 	marked := Value[[]string](t, b, Texts(".unusual title"))
@@ -278,7 +283,9 @@ func TestPagesWithoutTheDatabase(t *testing.T) {
 		words string
 	}{
 		"never": {sales.State{Failed: sales.ErrUnreachable, Tried: now}, 0, "There are no figures yet"},
-		"late":  {sales.State{Figures: figures, Failed: sales.ErrTooSlow, Tried: now}, 0, "The database is away"},
+		"late": {sales.State{Figures: figures, Failed: sales.ErrTooSlow, Tried: now}, 0,
+			"The figures could not be refreshed"},
+		"away":  {sales.State{Figures: figures, Failed: sales.ErrUnreachable, Tried: now}, 0, "The database is away"},
 		"empty": {sales.State{Figures: sales.New(now, nil, nil, nil, nil)}, 0, "There are no orders yet"},
 		"old": {sales.State{Figures: figures, Failed: sales.ErrUnreachable, Tried: now}, 3 * time.Hour,
 			"These figures are old"},
@@ -288,7 +295,7 @@ func TestPagesWithoutTheDatabase(t *testing.T) {
 				*s.state, *s.ahead = c.state, c.ahead
 				b.Look(t, 1280, scheme)
 				b.Visit(t, s.address+"/sales")
-				assert.Contains(t, Value[string](t, b, `document.body.textContent`), c.words)
+				assert.Contains(t, strings.Join(Value[[]string](t, b, Texts(".notice, .blank")), " "), c.words)
 				assert.Empty(t, Violations(t, b))
 				b.Shoot(t, name+"-1280-"+scheme)
 			})

@@ -26,13 +26,15 @@ func ShowsWhatTheDatabaseHolds(t *testing.T, b *Tab, address string, query func(
 		// first and last day as the page says them, of a period that the shop's last order ends.
 		shown []string
 	}{
-		"all":             {"?period=all", "2003-01-01", "2005-12-31", "", nil},
-		"twelve months":   {"", "2004-06-01", "2005-05-31", "", []string{"1 Jun 2004", "31 May 2005"}},
-		"ninety days":     {"?period=90d", "2005-03-03", "2005-05-31", "", []string{"3 Mar 2005", "31 May 2005"}},
-		"thirty days":     {"?period=30d", "2005-05-02", "2005-05-31", "", []string{"2 May 2005", "31 May 2005"}},
-		"dates":           {"?from=2004-02-03&to=2004-03-04", "2004-02-03", "2004-03-04", "", nil},
-		"line, by months": {"?period=all&line=Classic+Cars", "2003-01-01", "2005-12-31", " AND p.productLine = 'Classic Cars'", nil},
-		"country":         {"?period=all&country=France", "2003-01-01", "2005-12-31", " AND TRIM(c.country) = 'France'", nil},
+		"all":           {"?period=all", "2003-01-01", "2005-12-31", "", nil},
+		"twelve months": {"", "2004-06-01", "2005-05-31", "", []string{"1 Jun 2004", "31 May 2005"}},
+		"ninety days":   {"?period=90d", "2005-03-03", "2005-05-31", "", []string{"3 Mar 2005", "31 May 2005"}},
+		"thirty days":   {"?period=30d", "2005-05-02", "2005-05-31", "", []string{"2 May 2005", "31 May 2005"}},
+		"dates":         {"?from=2004-02-03&to=2004-03-04", "2004-02-03", "2004-03-04", "", nil},
+		"line, by months": {"?period=all&line=Classic+Cars", "2003-01-01", "2005-12-31",
+			" AND p.productLine = 'Classic Cars'", nil},
+		"country": {"?period=all&country=France", "2003-01-01", "2005-12-31",
+			" AND TRIM(c.country) = 'France'", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b.Visit(t, address+"/sales"+c.query)
@@ -50,7 +52,8 @@ func ShowsWhatTheDatabaseHolds(t *testing.T, b *Tab, address string, query func(
 				" GROUP BY place ORDER BY SUM(quantityOrdered * priceEach) DESC, place"),
 				Value[[][]string](t, b, TableOf("countries", 3)))
 			assert.Equal(t, query("SELECT productName, "+sums+from+
-				" GROUP BY productCode, productName ORDER BY SUM(quantityOrdered * priceEach) DESC, productCode LIMIT 20"),
+				" GROUP BY productCode, productName ORDER BY SUM(quantityOrdered * priceEach) DESC, productCode"+
+				" LIMIT 20"),
 				Value[[][]string](t, b, TableOf("products", 3)))
 			if strings.Contains(c.query, "period=all") {
 				assert.Equal(t, query("SELECT DATE_FORMAT(MIN(orderDate), '%M %Y'), "+sums+from+
