@@ -141,12 +141,25 @@ func ask(t *testing.T, address string) *http.Response {
 	return answer
 }
 
+// longHeader is the status of a request for sales with 40 kB of cookies.
+func longHeader(t *testing.T, address string) int {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address+"/sales", nil)
+	require.NoError(t, err)
+	request.Header.Set("Cookie", "session="+strings.Repeat("a", 40_000))
+	answer, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	require.NoError(t, answer.Body.Close())
+	return answer.StatusCode
+}
+
 // What the environment says is what the pages do.
 func TestTheEnvironmentRulesThePages(t *testing.T) {
 	t.Run("least", func(t *testing.T) {
 		address, _ := started(t, nil)
 		answer := ask(t, address+"/sales")
 		assert.Equal(t, http.StatusOK, answer.StatusCode)
+		assert.Equal(t, http.StatusRequestHeaderFieldsTooLarge, longHeader(t, address))
 		assert.Empty(t, answer.Header.Get("Strict-Transport-Security"))
 		assert.Contains(t, answer.Header.Get("Content-Security-Policy"), "form-action 'self'; ")
 		assert.Contains(t, answer.Header.Get("Content-Security-Policy"), "frame-ancestors 'none'")
@@ -167,6 +180,7 @@ func TestTheEnvironmentRulesThePages(t *testing.T) {
 			"WEB_OIDC_LOAD_BALANCER": "arn:aws:elasticloadbalancing:us-east-1:111122223333:loadbalancer/app/w/1"})
 		answer := ask(t, address+"/sales")
 		assert.Equal(t, http.StatusUnauthorized, answer.StatusCode)
+		assert.Equal(t, http.StatusUnauthorized, longHeader(t, address), "a login's header is long")
 		assert.Contains(t, answer.Header.Get("Content-Security-Policy"),
 			"form-action 'self' https://login.example.com; ")
 	})

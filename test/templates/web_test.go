@@ -522,6 +522,27 @@ func TestWeb_firewallStandsInProd(t *testing.T) {
 	assert.Contains(t, built.target("Web", association["WebACLArn"]), "Firewall")
 }
 
+// TestWeb_firewallLetsTheLoginThrough: the common rules, and no others, leave the callback alone
+// where there is a login.
+func TestWeb_firewallLetsTheLoginThrough(t *testing.T) {
+	const scope = `"ScopeDownStatement":{"NotStatement":{"Statement":{"ByteMatchStatement":{"FieldToMatch":` +
+		`{"UriPath":{}},"PositionalConstraint":"EXACTLY","SearchString":"/oauth2/idpresponse",` +
+		`"TextTransformations":[{"Priority":0,"Type":"NONE"}]}}}}`
+	for name, c := range map[string]struct {
+		settings []string
+		login    bool
+	}{"login": {loggedIn, true}, "certificate alone": {certified, false}, "prod": {[]string{"profile=prod"}, false}} {
+		rules := one(t, web(t, c.settings...), "AWS::WAFv2::WebACL").Properties["Rules"].([]any)
+		require.Len(t, rules, 2, name)
+		for _, rule := range rules {
+			text := string(compact(rule))
+			common := strings.Contains(text, "AWSManagedRulesCommonRuleSet")
+			assert.Equal(t, c.login && common, strings.Contains(text, scope), "%s: %s", name, text)
+			assert.Equal(t, c.login && common, strings.Contains(text, "ScopeDown"), "%s: %s", name, text)
+		}
+	}
+}
+
 // TestNetwork_serviceRolesAreThereBeforeTheyAreNeeded: Network is deployed long before Web.
 func TestNetwork_serviceRolesAreThereBeforeTheyAreNeeded(t *testing.T) {
 	for _, profile := range profiles {

@@ -28,6 +28,12 @@ type running struct {
 
 func start(t *testing.T, longest time.Duration) *running {
 	t.Helper()
+	return startServer(t, Server{Longest: longest})
+}
+
+// startServer sets what of a server is the same for all tests.
+func startServer(t *testing.T, server Server) *running {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -41,8 +47,8 @@ func start(t *testing.T, longest time.Duration) *running {
 		<-r.release
 		fmt.Fprint(w, "slow")
 	})
-	server := Server{Handler: mux, Drain: func() { close(r.draining) }, Longest: longest, HealthPath: "/health",
-		Logger: slog.New(slog.DiscardHandler)}
+	server.Handler, server.Drain, server.HealthPath = mux, func() { close(r.draining) }, "/health"
+	server.Logger = slog.New(slog.DiscardHandler)
 	go func() { r.ended <- server.Serve(ctx, listener) }()
 	t.Cleanup(cancel)
 	return r
@@ -145,6 +151,19 @@ func TestAHeaderOfAMegabyteIsRefused(t *testing.T) {
 	long := strings.Repeat("a", 1<<20)
 	assert.Contains(t, exchange(t, r, "GET /page HTTP/1.1\r\nHost: a\r\nX-Long: "+long+"\r\n\r\n"),
 		"431 Request Header Fields Too Large")
+}
+
+// The limit is what it is called: of line and headers together, to the byte.
+func TestTheLimitOfAHeaderIsExact(t *testing.T) {
+	request := func(size int) string {
+		const around = "GET /page HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Long: \r\n\r\n"
+		return strings.Replace(around, "X-Long: ", "X-Long: "+strings.Repeat("a", size-len(around)), 1)
+	}
+	for limit, given := range map[int]int{16 << 10: 0, 64 << 10: 64 << 10} {
+		r := startServer(t, Server{Longest: time.Second, MaxHeader: given})
+		assert.Contains(t, exchange(t, r, request(limit)), "200 OK")
+		assert.Contains(t, exchange(t, r, request(limit+1)), "431 Request Header Fields Too Large")
+	}
 }
 
 func TestASlowClientIsCutOff(t *testing.T) {
