@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"diecast/internal/quotas"
 )
 
 // Web is the load balancer and the group of web servers behind it.
@@ -155,6 +157,7 @@ var webKeys = []Key{
 
 var webRules = []rule{
 	{[]string{"web.minInstances", "web.maxInstances"}, Config.webSizeProblems},
+	{[]string{"web.allowedCidrs", "web.certificateArn"}, Config.webClientsProblems},
 	{[]string{"web.oidc.issuer", "web.oidc.authorizationEndpoint", "web.oidc.tokenEndpoint",
 		"web.oidc.userInfoEndpoint", "web.oidc.clientId", "web.oidc.clientSecretName"}, Config.oidcProblems},
 	{[]string{"web.oidc.issuer", "web.certificateArn", "network.nat"}, Config.oidcNeedsProblems},
@@ -167,6 +170,26 @@ func (c Config) webSizeProblems() []Problem {
 	return []Problem{{Key: "web.maxInstances", Value: strconv.Itoa(c.Web.MaxInstances),
 		Allowed: fmt.Sprintf("must be at least web.minInstances=%d", c.Web.MinInstances)}}
 }
+
+// webClientsProblems refuses more clients than the balancer's security group has rules for: each
+// range takes one for each listener.
+func (c Config) webClientsProblems() []Problem {
+	listeners, why := 1, "on port 80"
+	if c.Web.CertificateARN != "" {
+		listeners, why = 2, "on ports 80 and 443, which web.certificateArn opens,"
+	}
+	ranges, most := len(c.Web.AllowedCIDRs), quotas.SecurityGroupRules/listeners
+	if ranges <= most {
+		return nil
+	}
+	return []Problem{{Key: "web.allowedCidrs", Value: shown(written(c.Web.AllowedCIDRs)),
+		Allowed: fmt.Sprintf("must be at most %d ranges %s of the %d rules that a security group takes, got %d; "+
+			"join neighbours into larger ranges", most, why, quotas.SecurityGroupRules, ranges)}}
+}
+
+// ServersWhileRolling is how many servers there are at most: a roll starts replacements before what
+// they replace ends, for half of the servers.
+func (w Web) ServersWhileRolling() int { return w.MaxInstances + (w.MaxInstances+1)/2 }
 
 // oidcProblems names what is missing of a login that is partly set.
 func (c Config) oidcProblems() []Problem {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"maps"
 	"net/netip"
 	"strings"
@@ -82,6 +83,48 @@ func TestAddressesHavePortsThatThereAre(t *testing.T) {
 	assert.Equal(t, "https://a.example:65535 https://*.b.example:1", c.Web.FrameAncestors)
 }
 
+// A range takes a rule of the balancer's group for each listener.
+func TestClientsAreAsManyAsASecurityGroupTakes(t *testing.T) {
+	ranges := func(count int) string {
+		var all []string
+		for i := range count {
+			all = append(all, fmt.Sprintf("198.51.100.%d/32", i))
+		}
+		return strings.Join(all, ",")
+	}
+	for name, c := range map[string]struct {
+		certificate bool
+		most        int
+		want        string
+	}{
+		"one listener":  {false, 60, "must be at most 60 ranges on port 80 of the 60 rules"},
+		"two listeners": {true, 30, "must be at most 30 ranges on ports 80 and 443, which web.certificateArn opens,"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			context := map[string]any{"web.allowedCidrs": ranges(c.most)}
+			if c.certificate {
+				context["web.certificateArn"] = aLogin()["web.certificateArn"]
+			}
+			_, err := Load(context)
+			require.NoError(t, err)
+			context["web.allowedCidrs"] = ranges(c.most + 1)
+			problems := problemsOf(t, context)
+			require.Len(t, problems, 1)
+			assert.Equal(t, "web.allowedCidrs", problems[0].Key)
+			assert.Contains(t, problems[0].Allowed, c.want)
+			assert.Contains(t, problems[0].Allowed, fmt.Sprintf("got %d", c.most+1))
+		})
+	}
+}
+
+func TestNoRangeStandsTwice(t *testing.T) {
+	for _, key := range []string{"web.allowedCidrs", "network.reservedCidrs"} {
+		problems := problemsOf(t, map[string]any{key: "10.1.0.0/16,192.168.0.0/24, 10.1.0.0/16"})
+		require.Len(t, problems, 1)
+		assert.Contains(t, problems[0].String(), "10.1.0.0/16 stands there twice")
+	}
+}
+
 func TestWebServersAreAtMostNoFewerThanAtLeast(t *testing.T) {
 	problems := problemsOf(t, map[string]any{"web.minInstances": 5.0, "web.maxInstances": 4.0})
 	require.Len(t, problems, 1)
@@ -122,7 +165,7 @@ func TestTheWorldIsKnownHoweverItIsCut(t *testing.T) {
 		"a /8 and one more":            {"73.0.0.0/8,203.0.113.7/32", true},
 		"more than private":            {"10.0.0.0/7", true},
 		"everybody beside an office":   {"203.0.113.7/32,0.0.0.0/0", true},
-		"everybody in 4096 pieces":     {written(halves("0.0.0.0/0", 12)), true},
+		"everybody in 16 pieces":       {written(halves("0.0.0.0/0", 4)), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, err := Load(map[string]any{"web.allowedCidrs": test.allowed})

@@ -296,7 +296,8 @@ func (b *Balancer) rules() []alarm.Rule {
 	}, {
 		ID:          "Unhealthy",
 		Description: "A target fails its health check for minutes: read its log; it is replaced by itself.",
-		Metric:      m.Unhealthy, Threshold: 0, Periods: 10, Breaching: 10,
+		// Half of the minutes: one that is replaced by another that fails, too, is none for a while.
+		Metric: m.Unhealthy, Threshold: 0, Periods: 10, Breaching: 5,
 	}, {
 		ID:          "NoneHealthy",
 		Description: "No target is healthy, and nobody is served: look at the group's activity, then at the boot log.",

@@ -7,3 +7,7 @@ package quotas
 // bytes)".
 // https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 const LambdaPayload = 6_291_556
+
+// SecurityGroupRules is how many rules a security group takes in one direction, by default.
+// https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html
+const SecurityGroupRules = 60

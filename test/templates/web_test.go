@@ -543,6 +543,39 @@ func TestWeb_firewallLetsTheLoginThrough(t *testing.T) {
 	}
 }
 
+// TestWeb_aCrashLoopIsHeardOf: servers that never answer are replaced every three to four minutes,
+// and between two of them nothing is unhealthy. A roll, which boots one server after the other, is
+// no such thing.
+func TestWeb_aCrashLoopIsHeardOf(t *testing.T) {
+	loop, roll := []bool{true, true, true, false}, []bool{true, false, false, false}
+	for _, metric := range []string{"UnHealthyHostCount", "GroupInServiceInstances"} {
+		var found []resource
+		for _, r := range web(t, "profile=lean").Resources {
+			if r.Type == "AWS::CloudWatch::Alarm" && r.Properties["MetricName"] == metric {
+				found = append(found, r)
+			}
+		}
+		require.Len(t, found, 1, metric)
+		periods, needed := int(found[0].Properties["EvaluationPeriods"].(float64)),
+			int(found[0].Properties["DatapointsToAlarm"].(float64))
+		least, most := periods, 0
+		for begin := range loop {
+			looping, rolling := 0, 0
+			for minute := range periods {
+				if loop[(begin+minute)%len(loop)] {
+					looping++
+				}
+				if roll[(begin+minute)%len(roll)] {
+					rolling++
+				}
+			}
+			least, most = min(least, looping), max(most, rolling)
+		}
+		assert.LessOrEqual(t, needed, least, "%s: a crash loop must be heard of", metric)
+		assert.Greater(t, needed, most, "%s: a roll must not", metric)
+	}
+}
+
 // TestNetwork_serviceRolesAreThereBeforeTheyAreNeeded: Network is deployed long before Web.
 func TestNetwork_serviceRolesAreThereBeforeTheyAreNeeded(t *testing.T) {
 	for _, profile := range profiles {
