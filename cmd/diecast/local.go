@@ -15,6 +15,7 @@ import (
 
 	"diecast/internal/classicmodels"
 	"diecast/internal/deployment"
+	"diecast/internal/local/balancer"
 	"diecast/internal/local/demonstration"
 	"diecast/internal/local/platform"
 	"diecast/internal/local/runfolder"
@@ -115,7 +116,7 @@ func (l *localRun) up(ctx context.Context) (err error) {
 	ctx, release := whileUp(ctx, running)
 	defer release()
 	<-ctx.Done()
-	fmt.Fprintln(l.user.err, "stopping")
+	fmt.Fprintln(l.user.err, "stopping;", balancer.OnAWS(running.Retried()))
 	return running.Err()
 }
 

@@ -60,7 +60,8 @@ func (l *localRun) roll(ctx context.Context) error {
 			if told.Status != types.InstanceRefreshStatusSuccessful {
 				return fmt.Errorf("%s: %s", told.Status, aws.ToString(told.StatusReason))
 			}
-			_, err := fmt.Fprintf(l.user.out, "rolled %s in %.1f s\n", names.Group, time.Since(begun).Seconds())
+			_, err := fmt.Fprintf(l.user.out, "rolled %s in %.1f s; %s\n", names.Group, time.Since(begun).Seconds(),
+				aws.ToString(told.StatusReason))
 			return err
 		}
 		select {

@@ -23,6 +23,7 @@ import (
 
 	"diecast/internal/deployment/outputs"
 	"diecast/internal/load"
+	"diecast/internal/local/balancer"
 	"diecast/internal/local/demonstration"
 	"diecast/test/browser"
 )
@@ -70,6 +71,8 @@ func TestPagesGoOnWhateverBecomesOfTheirServers(t *testing.T) {
 		})
 		assert.Equal(t, report.Requests, report.Succeeded, "%v %v", report.Statuses, report.Errors)
 		assert.Equal(t, []string{"us-east-1a", "us-east-1b"}, zones(t, running))
+		t.Log(balancer.OnAWS(running.Retried()))
+		assert.Less(t, running.Retried(), report.Requests/2, "what it hides is a matter of moments")
 	})
 	t.Run("rolling all", func(t *testing.T) {
 		groups, err := running.deployed.AutoScaling(t.Context())
@@ -77,6 +80,8 @@ func TestPagesGoOnWhateverBecomesOfTheirServers(t *testing.T) {
 		group := output(t, running, outputs.WebGroupName)
 		killed, err := demonstration.Pages(t.Context(), address)
 		require.NoError(t, err)
+		retried := running.Retried()
+		var reason string
 		report := loaded(t, address, func() {
 			started, err := groups.StartInstanceRefresh(t.Context(),
 				&autoscaling.StartInstanceRefreshInput{AutoScalingGroupName: &group})
@@ -86,6 +91,7 @@ func TestPagesGoOnWhateverBecomesOfTheirServers(t *testing.T) {
 					AutoScalingGroupName: &group, InstanceRefreshIds: []string{*started.InstanceRefreshId}})
 				require.NoError(t, err)
 				require.NotEqual(t, types.InstanceRefreshStatusFailed, told.InstanceRefreshes[0].Status)
+				reason = aws.ToString(told.InstanceRefreshes[0].StatusReason)
 				return told.InstanceRefreshes[0].Status == types.InstanceRefreshStatusSuccessful
 			}, 2*time.Minute, 100*time.Millisecond)
 		})
@@ -97,6 +103,8 @@ func TestPagesGoOnWhateverBecomesOfTheirServers(t *testing.T) {
 			assert.NotContains(t, after.Servers, server)
 		}
 		assert.Equal(t, killed.Revenue, after.Revenue)
+		assert.Equal(t, retried, running.Retried(), "a roll needs no second server")
+		assert.Equal(t, balancer.OnAWS(0), reason)
 	})
 	t.Run("killing the database", func(t *testing.T) {
 		tab.Visit(t, address+"/sales")
