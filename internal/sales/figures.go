@@ -13,6 +13,7 @@ import (
 	"cmp"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 )
 
@@ -88,12 +89,16 @@ func newBuilder(asOf time.Time, lines []string, products []Product) *builder {
 	return b
 }
 
-// name is a text's place in a list, to which it is added where it is new.
+// folded is a text as MySQL's own collations compare it, in which joins are made: without case and
+// without spaces at its end. A shop's own dump may spell one name in several ways.
+func folded(text string) string { return strings.ToLower(strings.TrimRight(text, " ")) }
+
+// name is a text's place in a list, to which it is added where it is new, as it is first spelt.
 func (b *builder) name(list *[]string, places map[string]int32, text string) int32 {
-	place, known := places[text]
+	place, known := places[folded(text)]
 	if !known {
 		place = int32(len(*list))
-		places[text] = place
+		places[folded(text)] = place
 		*list = append(*list, text)
 	}
 	return place
@@ -101,14 +106,14 @@ func (b *builder) name(list *[]string, places map[string]int32, text string) int
 
 func (b *builder) product(p Product) int32 {
 	place := int32(len(b.figures.products))
-	b.products[p.Code] = place
+	b.products[folded(p.Code)] = place
 	b.figures.products = append(b.figures.products, product{p, b.name(&b.figures.lines, b.lines, p.Line)})
 	return place
 }
 
 func (b *builder) add(i Item) {
 	f := b.figures
-	place, known := b.products[i.Product]
+	place, known := b.products[folded(i.Product)]
 	if !known {
 		place = b.product(Product{Code: i.Product, Name: i.Product, Line: unknownLine})
 	}
