@@ -166,8 +166,8 @@ func (c Config) connectionProblems() []Problem {
 	}
 	return []Problem{{Key: "source.instanceClass", Value: c.Source.InstanceClass,
 		Allowed: fmt.Sprintf("must be a class with %d connections (this one has %d): etl.connections=%d, %d for each "+
-			"of the %d web servers that web.maxInstances=%d makes while they roll, and %d for others%s; or lower these "+
-			"keys", needed, has, c.ETL.Connections, connectionsPerServer, servers, c.Web.MaxInstances,
+			"of the %d web servers that web.maxInstances=%d makes while they roll, and %d for others%s; or lower "+
+			"these keys", needed, has, c.ETL.Connections, connectionsPerServer, servers, c.Web.MaxInstances,
 			otherSourceConnections, classFor(func(class string) bool {
 				return (Source{InstanceClass: class}).MySQLMaxConnections() >= needed
 			}))}}

@@ -72,7 +72,11 @@ func localCommand(user *terminal) *cobra.Command {
 
 // start holds the run's folder and starts the platform in it. The returned function stops both.
 func (l *localRun) start(ctx context.Context) (_ *platform.Platform, stop func() error, err error) {
-	folder, err := runfolder.Open(filepath.Join(runsFolder, l.name))
+	path, err := runfolder.Of(runsFolder, l.name)
+	if err != nil {
+		return nil, nil, err
+	}
+	folder, err := runfolder.Open(path)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -296,7 +300,10 @@ func (l *localRun) status() error {
 }
 
 func (l *localRun) down(ctx context.Context) error {
-	folder := filepath.Join(runsFolder, l.name)
+	folder, err := runfolder.Of(runsFolder, l.name)
+	if err != nil {
+		return err
+	}
 	pid, err := runfolder.Running(folder)
 	if err != nil {
 		return err

@@ -296,7 +296,7 @@ func (b *Balancer) rules() []alarm.Rule {
 	}, {
 		ID:          "Unhealthy",
 		Description: "A target fails its health check for minutes: read its log; it is replaced by itself.",
-		// Half of the minutes: one that is replaced by another that fails, too, is none for a while.
+		// Half of the minutes: one that is replaced by another that fails is none for a while.
 		Metric: m.Unhealthy, Threshold: 0, Periods: 10, Breaching: 5,
 	}, {
 		ID:          "NoneHealthy",

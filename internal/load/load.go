@@ -77,8 +77,8 @@ type Report struct {
 	Interrupted bool
 }
 
-// check names every problem.
-func (o Options) check() error {
+// Check names every problem, as Run would before it asks for anything.
+func (o Options) Check() error {
 	var problems []error
 	if len(o.Targets) == 0 {
 		problems = append(problems, errors.New("there is nothing to ask for"))
@@ -105,7 +105,7 @@ func (o Options) check() error {
 // returned without an error, and marked as Interrupted. An error says what of the options is not
 // allowed.
 func Run(ctx context.Context, options Options) (Report, error) {
-	if err := options.check(); err != nil {
+	if err := options.Check(); err != nil {
 		return Report{}, err
 	}
 	if options.Timeout == 0 {

@@ -200,8 +200,8 @@ func TestAnEmptyDatabaseGivesEmptyFigures(t *testing.T) {
 	assert.Empty(t, figures.Lines())
 }
 
-// All statements of a reading see one moment, whatever the server's own isolation is and whatever is
-// sold between two of them.
+// All statements of a reading see one moment, whatever the server's own isolation is and whatever
+// is sold between two of them.
 func TestAReadingIsOfOneMoment(t *testing.T) {
 	root, reader := shop(t, sample())
 	execute(t, root, "SET GLOBAL transaction_isolation = 'READ-COMMITTED'")

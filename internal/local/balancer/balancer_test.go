@@ -208,7 +208,7 @@ func TestKillingATargetLosesNoRequestThatMayBeSentTwice(t *testing.T) {
 	assert.Len(t, answers, 1, "all are 200: %v", answers)
 }
 
-// What AWS would have answered with 502 is counted, each request once, however many targets fail it.
+// What AWS would have answered with 502 is counted, each request once, however many targets fail.
 func TestRequestsThatWereSentTwiceAreCounted(t *testing.T) {
 	wanted := options()
 	wanted.Health.Interval = time.Hour // after the first, which makes the targets healthy, there is none

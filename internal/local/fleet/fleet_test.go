@@ -261,7 +261,7 @@ func TestTerminatedInstanceIsReplaced(t *testing.T) {
 	assert.Zero(t, s.targets.Retried(), "it was drained")
 }
 
-// A refresh tells what its requests would have met on AWS, of those alone that came while it lasted.
+// A refresh tells what requests would have met on AWS, of those alone that came while it lasted.
 func TestARefreshTellsWhatItWouldHaveCostOnAWS(t *testing.T) {
 	s := prepare(t, "one")
 	counted := &counting{Targets: s.targets, retried: []int{3, 5}}
