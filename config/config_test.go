@@ -541,8 +541,9 @@ func TestBatchKeysAreCheckedAgainstEachOther(t *testing.T) {
 		"an owner that reads as an option": {map[string]any{"source.owner": "--help"}, "source.owner",
 			"the first a letter or digit"},
 		"more connections than the class leaves the job": {map[string]any{"etl.connections": 43},
-			"source.instanceClass", "must be a class with 65 connections (this one has 64): etl.connections=43, 2 for " +
-				"each of the 6 web servers that web.maxInstances=4 makes while they roll, and 10 for others, such as db.t3.small"},
+			"source.instanceClass", "must be a class with 65 connections (this one has 64): etl.connections=43, 2 for" +
+				" each of the 6 web servers that web.maxInstances=4 makes while they roll, and 10 for others, such as" +
+				" db.t3.small"},
 		"more connections than the class leaves the servers": {map[string]any{"web.maxInstances": 17},
 			"source.instanceClass", "must be a class with 66 connections (this one has 64): etl.connections=4, 2 for " +
 				"each of the 26 web servers"},

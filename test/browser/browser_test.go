@@ -235,6 +235,8 @@ func TestPagesFitEveryScreen(t *testing.T) {
 					b.Visit(t, address)
 					assert.LessOrEqual(t, Value[int64](t, b, `document.documentElement.scrollWidth`), width,
 						"it scrolls sideways")
+					assert.Zero(t, Value[int](t, b, `Array.from(document.querySelectorAll(".scroll")).filter(table =>
+						table.scrollHeight > table.clientHeight + 1).length`), "a table hides rows")
 					dark := Value[bool](t, b, `(([r, g, b]) => r + g + b < 200)(
 						getComputedStyle(document.body).backgroundColor.match(/\d+/g).map(Number))`)
 					assert.Equal(t, scheme == "dark", dark)
