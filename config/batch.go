@@ -56,9 +56,11 @@ const (
 	// maxSampleScale is what the loader takes in its 15 minutes, with a factor of four to spare:
 	// 3,000,000 rows (docs/source.md, "How much").
 	maxSampleScale = 468
-	// otherSourceConnections are taken beside the job's: RDS itself, the loader's two pools, a
-	// person.
+	// otherSourceConnections are taken beside the job's and the web servers': RDS itself, the
+	// loader's two pools, a person.
 	otherSourceConnections = 10
+	// connectionsPerServer is the pool of a web server (internal/awsdb).
+	connectionsPerServer = 2
 )
 
 // An asterisk or a question mark in a key would be a pattern in the policy that lets the loader
@@ -87,7 +89,7 @@ var batchKeys = []Key{
 	choice("source.instanceClass", instanceClasses(),
 		values[string]{lean: "db.t4g.micro", standard: "db.t4g.small", prod: "db.m7g.large", course: "db.t3.micro"},
 		func(c *Config) *string { return &c.Source.InstanceClass },
-		"The source database's size; its memory bounds etl.connections."),
+		"The source database's size; its memory bounds etl.connections and web.maxInstances."),
 	integer("source.storageGiB", 20, 16384, values[int]{lean: 20, standard: 20, prod: 100, course: 20},
 		func(c *Config) *int { return &c.Source.StorageGiB },
 		"The source database's disk, which grows by itself to double and never shrinks."),
@@ -134,7 +136,7 @@ var batchKeys = []Key{
 var batchRules = []rule{
 	{[]string{"source.kind", "source.dumpUri"}, Config.dumpProblems},
 	{[]string{"source.scale"}, Config.scaleProblems},
-	{[]string{"source.instanceClass", "etl.connections"}, Config.connectionProblems},
+	{[]string{"source.instanceClass", "etl.connections", "web.maxInstances"}, Config.connectionProblems},
 	{[]string{"data.destroy", "data.removal", "source.deletionProtection"}, Config.sourceDeletionProblems},
 }
 
@@ -159,14 +161,21 @@ func (c Config) scaleProblems() []Problem {
 	return nil
 }
 
+// connectionProblems adds up who is connected to the source at the worst moment.
 func (c Config) connectionProblems() []Problem {
-	most := c.Source.MySQLMaxConnections() - otherSourceConnections
-	if c.ETL.Connections <= most {
+	servers := c.Web.ServersWhileRolling()
+	needed := c.ETL.Connections + servers*connectionsPerServer + otherSourceConnections
+	has := c.Source.MySQLMaxConnections()
+	if needed <= has {
 		return nil
 	}
-	return []Problem{{Key: "etl.connections", Value: strconv.Itoa(c.ETL.Connections),
-		Allowed: fmt.Sprintf("must be at most %d with source.instanceClass=%s, whose other users keep %d",
-			most, c.Source.InstanceClass, otherSourceConnections)}}
+	return []Problem{{Key: "source.instanceClass", Value: c.Source.InstanceClass,
+		Allowed: fmt.Sprintf("must be a class with %d connections (this one has %d): etl.connections=%d, %d for each "+
+			"of the %d web servers that web.maxInstances=%d makes while they roll, and %d for others%s; or lower "+
+			"these keys", needed, has, c.ETL.Connections, connectionsPerServer, servers, c.Web.MaxInstances,
+			otherSourceConnections, classFor(func(class string) bool {
+				return (Source{InstanceClass: class}).MySQLMaxConnections() >= needed
+			}))}}
 }
 
 func (c Config) sourceDeletionProblems() []Problem {

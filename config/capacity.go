@@ -164,7 +164,9 @@ func (c Config) capacityProblems() []Problem {
 	if most := c.Vectors.PostgreSQLMaxConnections(); connections > most {
 		refuse("vectors.instanceClass", c.Vectors.InstanceClass,
 			"must be a class with %d connections (this one has %d) for %d inference executions at a time%s",
-			connections, most, inference, classFor(connections))
+			connections, most, inference, classFor(func(class string) bool {
+				return (Vectors{InstanceClass: class}).PostgreSQLMaxConnections() >= connections
+			}))
 	}
 	return problems
 }
@@ -181,10 +183,10 @@ func (c Config) parallelizationThatFits() string {
 	return ""
 }
 
-// classFor names the smallest class with so many connections, where one has.
-func classFor(connections int) string {
+// classFor names the smallest class that is enough, where one is.
+func classFor(enough func(class string) bool) string {
 	for _, class := range instanceClasses() {
-		if (Vectors{InstanceClass: class}).PostgreSQLMaxConnections() >= connections {
+		if enough(class) {
 			return ", such as " + class
 		}
 	}

@@ -435,7 +435,9 @@ func TestSmallestClassWithEnoughConnections(t *testing.T) {
 		5000: ", such as db.r7g.2xlarge",
 		5001: "",
 	} {
-		assert.Equal(t, want, classFor(connections), connections)
+		assert.Equal(t, want, classFor(func(class string) bool {
+			return Vectors{InstanceClass: class}.PostgreSQLMaxConnections() >= connections
+		}), connections)
 	}
 }
 
@@ -546,8 +548,13 @@ func TestBatchKeysAreCheckedAgainstEachOther(t *testing.T) {
 			"from 0.1 to 468"},
 		"an owner that reads as an option": {map[string]any{"source.owner": "--help"}, "source.owner",
 			"the first a letter or digit"},
-		"more connections than the class leaves": {map[string]any{"etl.connections": 55}, "etl.connections",
-			"must be at most 54 with source.instanceClass=db.t4g.micro, whose other users keep 10"},
+		"more connections than the class leaves the job": {map[string]any{"etl.connections": 43},
+			"source.instanceClass", "must be a class with 65 connections (this one has 64): etl.connections=43, 2 for" +
+				" each of the 6 web servers that web.maxInstances=4 makes while they roll, and 10 for others, such as" +
+				" db.t3.small"},
+		"more connections than the class leaves the servers": {map[string]any{"web.maxInstances": 17},
+			"source.instanceClass", "must be a class with 66 connections (this one has 64): etl.connections=4, 2 for " +
+				"each of the 26 web servers"},
 		"a protected database that shall go": {
 			map[string]any{"data.destroy": true, "source.deletionProtection": true}, "source.deletionProtection",
 			"must be false where data.removal=destroy and data.destroy=true"},
@@ -561,7 +568,7 @@ func TestBatchKeysAreCheckedAgainstEachOther(t *testing.T) {
 		})
 	}
 	c, err := Load(map[string]any{"source.kind": "dump", "source.dumpUri": "s3://my-bucket/dumps/shop.sql.gz",
-		"source.owner": "Ada Lovelace <ada@example.com>", "etl.connections": 54, "source.scale": 1.2,
+		"source.owner": "Ada Lovelace <ada@example.com>", "etl.connections": 42, "source.scale": 1.2,
 		"etl.maxQuarantined": 1})
 	require.NoError(t, err)
 	assert.Equal(t, "Ada Lovelace <ada@example.com>", c.Source.Owner)

@@ -217,6 +217,9 @@ func cidrs(name string, field func(*Config) *[]netip.Prefix, meaning string) Key
 			if err != nil {
 				return nil, err
 			}
+			if slices.Contains(prefixes, prefix) {
+				return nil, fmt.Errorf("%s stands there twice", prefix)
+			}
 			prefixes = append(prefixes, prefix)
 		}
 		return prefixes, nil

@@ -1,12 +1,17 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
+
+	"diecast/internal/quotas"
 )
 
 // Web is the load balancer and the group of web servers behind it.
@@ -31,6 +36,16 @@ type OIDC struct {
 	ClientID                                                       string
 	// ClientSecretName is a secret of Secrets Manager that holds nothing but the client's secret.
 	ClientSecretName string
+}
+
+// Provider is the origin where people log in, that of AuthorizationEndpoint.
+func (o OIDC) Provider() string {
+	endpoint, err := url.Parse(o.AuthorizationEndpoint)
+	if err != nil {
+		panic(fmt.Sprintf("config: web.oidc.authorizationEndpoint=%q passed its syntax: %v", o.AuthorizationEndpoint,
+			err))
+	}
+	return endpoint.Scheme + "://" + endpoint.Host
 }
 
 // On says whether people log in.
@@ -66,10 +81,29 @@ var (
 		`^$|^https://(\*\.)?[A-Za-z0-9.-]+(:\d{1,5})?( https://(\*\.)?[A-Za-z0-9.-]+(:\d{1,5})?)*$`)
 )
 
-// https is an address that the balancer calls.
+// https is an address that the balancer calls, or to which it sends people.
 func https(name string, field func(*Config) *string, meaning string) Key {
-	return text(name, httpsSyntax, "an address that begins with https://, without a query, or empty", every(""), field,
+	return addresses(name, httpsSyntax, "an address that begins with https://, without a query, or empty", field,
 		meaning)
+}
+
+// addresses are URLs with one space between, whose ports a syntax cannot bound.
+func addresses(name string, syntax *regexp.Regexp, allowed string, field func(*Config) *string, meaning string) Key {
+	return newKey(name, allowed, every(""), field, meaning, func(s string) (string, error) {
+		if !syntax.MatchString(s) {
+			return "", errNotAllowed
+		}
+		for _, address := range strings.Fields(s) {
+			parsed, err := url.Parse(address)
+			if err != nil {
+				return "", errNotAllowed
+			}
+			if port, err := strconv.Atoi(cmp.Or(parsed.Port(), "443")); err != nil || port < 1 || port > 65535 {
+				return "", fmt.Errorf("%s is no port", parsed.Port())
+			}
+		}
+		return s, nil
+	})
 }
 
 var webKeys = []Key{
@@ -99,10 +133,11 @@ var webKeys = []Key{
 		func(c *Config) *bool { return &c.Web.WAF },
 		"Puts AWS WAF before the balancer: common rules and a limit of requests for each address; 7 USD a month "+
 			"and 0.60 USD a million requests."),
-	integer("web.refreshMinutes", 1, 60, every(5), func(c *Config) *int { return &c.Web.RefreshMinutes },
-		"How often the servers ask the source database for the figures of their pages."),
-	text("web.frameAncestors", ancestorsSyntax, "origins such as https://intranet.example.com with one space between, "+
-		"or empty", every(""), func(c *Config) *string { return &c.Web.FrameAncestors },
+	integer("web.refreshMinutes", 1, 50, every(5), func(c *Config) *int { return &c.Web.RefreshMinutes },
+		"How often the servers ask the source database for the figures of their pages, which call figures of more "+
+			"than an hour old."),
+	addresses("web.frameAncestors", ancestorsSyntax, "origins such as https://intranet.example.com with one space "+
+		"between, or empty", func(c *Config) *string { return &c.Web.FrameAncestors },
 		"Sites that may embed the pages; empty allows none."),
 	https("web.oidc.issuer", func(c *Config) *string { return &c.Web.OIDC.Issuer },
 		"The OpenID Connect provider with which the balancer logs people in before any page; "+
@@ -122,6 +157,7 @@ var webKeys = []Key{
 
 var webRules = []rule{
 	{[]string{"web.minInstances", "web.maxInstances"}, Config.webSizeProblems},
+	{[]string{"web.allowedCidrs", "web.certificateArn"}, Config.webClientsProblems},
 	{[]string{"web.oidc.issuer", "web.oidc.authorizationEndpoint", "web.oidc.tokenEndpoint",
 		"web.oidc.userInfoEndpoint", "web.oidc.clientId", "web.oidc.clientSecretName"}, Config.oidcProblems},
 	{[]string{"web.oidc.issuer", "web.certificateArn", "network.nat"}, Config.oidcNeedsProblems},
@@ -134,6 +170,26 @@ func (c Config) webSizeProblems() []Problem {
 	return []Problem{{Key: "web.maxInstances", Value: strconv.Itoa(c.Web.MaxInstances),
 		Allowed: fmt.Sprintf("must be at least web.minInstances=%d", c.Web.MinInstances)}}
 }
+
+// webClientsProblems refuses more clients than the balancer's security group has rules for: each
+// range takes one for each listener.
+func (c Config) webClientsProblems() []Problem {
+	listeners, why := 1, "on port 80"
+	if c.Web.CertificateARN != "" {
+		listeners, why = 2, "on ports 80 and 443, which web.certificateArn opens,"
+	}
+	ranges, most := len(c.Web.AllowedCIDRs), quotas.SecurityGroupRules/listeners
+	if ranges <= most {
+		return nil
+	}
+	return []Problem{{Key: "web.allowedCidrs", Value: shown(written(c.Web.AllowedCIDRs)),
+		Allowed: fmt.Sprintf("must be at most %d ranges %s of the %d rules that a security group takes, got %d; "+
+			"join neighbours into larger ranges", most, why, quotas.SecurityGroupRules, ranges)}}
+}
+
+// ServersWhileRolling is how many servers there are at most: a roll starts replacements before what
+// they replace ends, for half of the servers.
+func (w Web) ServersWhileRolling() int { return w.MaxInstances + (w.MaxInstances+1)/2 }
 
 // oidcProblems names what is missing of a login that is partly set.
 func (c Config) oidcProblems() []Problem {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"maps"
 	"net/netip"
 	"strings"
@@ -29,6 +30,7 @@ func TestLoginNeedsAllOfItACertificateAndNAT(t *testing.T) {
 	c, err := Load(aLogin())
 	require.NoError(t, err)
 	assert.True(t, c.Web.OIDC.On())
+	assert.Equal(t, "https://id.example.com", c.Web.OIDC.Provider())
 
 	for name := range aLogin() {
 		if !strings.HasPrefix(name, "web.oidc.") {
@@ -61,6 +63,65 @@ func TestLoginNeedsAllOfItACertificateAndNAT(t *testing.T) {
 			_, err := Load(context)
 			assert.NoError(t, err)
 		})
+	}
+}
+
+func TestAddressesHavePortsThatThereAre(t *testing.T) {
+	for key, values := range map[string][]string{
+		"web.frameAncestors": {"https://a.example:99999", "https://a.example:8443 https://b.example:65536",
+			"https://a.example:0"},
+		"web.oidc.tokenEndpoint": {"https://a.example:99999/token"},
+	} {
+		for _, value := range values {
+			problems := problemsOf(t, map[string]any{key: value})
+			assert.Contains(t, problems[0].String(), key+"="+value)
+			assert.Contains(t, problems[0].String(), "is no port")
+		}
+	}
+	c, err := Load(map[string]any{"web.frameAncestors": "https://a.example:65535 https://*.b.example:1"})
+	require.NoError(t, err)
+	assert.Equal(t, "https://a.example:65535 https://*.b.example:1", c.Web.FrameAncestors)
+}
+
+// A range takes a rule of the balancer's group for each listener.
+func TestClientsAreAsManyAsASecurityGroupTakes(t *testing.T) {
+	ranges := func(count int) string {
+		var all []string
+		for i := range count {
+			all = append(all, fmt.Sprintf("198.51.100.%d/32", i))
+		}
+		return strings.Join(all, ",")
+	}
+	for name, c := range map[string]struct {
+		certificate bool
+		most        int
+		want        string
+	}{
+		"one listener":  {false, 60, "must be at most 60 ranges on port 80 of the 60 rules"},
+		"two listeners": {true, 30, "must be at most 30 ranges on ports 80 and 443, which web.certificateArn opens,"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			context := map[string]any{"web.allowedCidrs": ranges(c.most)}
+			if c.certificate {
+				context["web.certificateArn"] = aLogin()["web.certificateArn"]
+			}
+			_, err := Load(context)
+			require.NoError(t, err)
+			context["web.allowedCidrs"] = ranges(c.most + 1)
+			problems := problemsOf(t, context)
+			require.Len(t, problems, 1)
+			assert.Equal(t, "web.allowedCidrs", problems[0].Key)
+			assert.Contains(t, problems[0].Allowed, c.want)
+			assert.Contains(t, problems[0].Allowed, fmt.Sprintf("got %d", c.most+1))
+		})
+	}
+}
+
+func TestNoRangeStandsTwice(t *testing.T) {
+	for _, key := range []string{"web.allowedCidrs", "network.reservedCidrs"} {
+		problems := problemsOf(t, map[string]any{key: "10.1.0.0/16,192.168.0.0/24, 10.1.0.0/16"})
+		require.Len(t, problems, 1)
+		assert.Contains(t, problems[0].String(), "10.1.0.0/16 stands there twice")
 	}
 }
 
@@ -104,7 +165,7 @@ func TestTheWorldIsKnownHoweverItIsCut(t *testing.T) {
 		"a /8 and one more":            {"73.0.0.0/8,203.0.113.7/32", true},
 		"more than private":            {"10.0.0.0/7", true},
 		"everybody beside an office":   {"203.0.113.7/32,0.0.0.0/0", true},
-		"everybody in 4096 pieces":     {written(halves("0.0.0.0/0", 12)), true},
+		"everybody in 16 pieces":       {written(halves("0.0.0.0/0", 4)), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, err := Load(map[string]any{"web.allowedCidrs": test.allowed})

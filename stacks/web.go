@@ -148,6 +148,7 @@ func (w *Web) environment(cfg config.Config, batch *Batch) environment.Web {
 	if cfg.Web.OIDC.On() {
 		told.OIDC = environment.OIDC{
 			Issuer: cfg.Web.OIDC.Issuer, ClientID: cfg.Web.OIDC.ClientID, LoadBalancer: *w.Balancer.ARN(),
+			Provider: cfg.Web.OIDC.Provider(),
 		}
 	}
 	return told

@@ -80,8 +80,13 @@ func run(ctx context.Context, logger *slog.Logger, variables map[string]string) 
 		if err != nil {
 			return err
 		}
+		options.LoginOrigin = settings.Provider
 	}
 	pages := server.New(options)
+	maxHeader := 0 // lifetime's default
+	if options.Login != nil {
+		maxHeader = login.MaxHeader
+	}
 	// Where the database is on this machine, so are those who look at the pages.
 	host := ""
 	if environment.Loopback(settings.Host) {
@@ -104,7 +109,7 @@ func run(ctx context.Context, logger *slog.Logger, variables map[string]string) 
 		"start_ms", time.Since(started).Milliseconds())
 	return lifetime.Server{
 		Handler: pages, Drain: pages.Drain, Longest: time.Duration(settings.Drain), HealthPath: "/healthz",
-		Logger: logger,
+		MaxHeader: maxHeader, Logger: logger,
 	}.Serve(ctx, listener)
 }
 

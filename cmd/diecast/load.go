@@ -21,6 +21,7 @@ import (
 	"diecast/internal/deployment"
 	"diecast/internal/load"
 	"diecast/internal/local/platform"
+	"diecast/internal/local/runfolder"
 )
 
 // loadRun is one command line of load.
@@ -65,10 +66,14 @@ Ctrl-C ends the run and tells what was measured.`,
 }
 
 func (l *loadRun) start(ctx context.Context) error {
-	if l.onRun {
-		l.file = filepath.Join(runsFolder, l.run, platform.OutputsFile)
-	}
 	var found problems
+	if l.onRun {
+		folder, err := runfolder.Of(runsFolder, l.run)
+		if err != nil {
+			return err
+		}
+		l.file = filepath.Join(folder, platform.OutputsFile)
+	}
 	found.add(l.rate.problem)
 	deployed, err := deployment.Read(l.file)
 	found.add(err)
@@ -79,16 +84,20 @@ func (l *loadRun) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var answered atomic.Int64
+	options := load.Options{
+		Targets: targets, Rate: l.rate.value, Duration: l.duration,
+		Progress: func(count int) { answered.Store(int64(count)) },
+	}
+	if err := options.Check(); err != nil {
+		return err
+	}
 	fmt.Fprintln(l.user.err, deployed.Target())
 	fmt.Fprintf(l.user.err, "GET %s, %d a second for %s\n", strings.Join(texts(targets), ", "), l.rate.value,
 		l.duration)
-	var answered atomic.Int64
 	shown := startSteps(l.user.err)
 	watched := shown.watch(func() string { return fmt.Sprintf("%s answers", grouped(answered.Load())) })
-	report, err := load.Run(ctx, load.Options{
-		Targets: targets, Rate: l.rate.value, Duration: l.duration,
-		Progress: func(count int) { answered.Store(int64(count)) },
-	})
+	report, err := load.Run(ctx, options)
 	watched()
 	if err != nil {
 		return err

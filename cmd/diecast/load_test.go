@@ -100,6 +100,7 @@ func TestLoad_refusesWhatIsNotTheDeployments(t *testing.T) {
 		assert.Equal(t, 1, code, want)
 		assert.Empty(t, out)
 		assert.Contains(t, notes, want)
+		assert.NotContains(t, notes, "GET ", "nothing is announced that is refused")
 	}
 }
 

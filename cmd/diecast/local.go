@@ -15,6 +15,7 @@ import (
 
 	"diecast/internal/classicmodels"
 	"diecast/internal/deployment"
+	"diecast/internal/local/balancer"
 	"diecast/internal/local/demonstration"
 	"diecast/internal/local/platform"
 	"diecast/internal/local/runfolder"
@@ -72,7 +73,11 @@ func localCommand(user *terminal) *cobra.Command {
 
 // start holds the run's folder and starts the platform in it. The returned function stops both.
 func (l *localRun) start(ctx context.Context) (_ *platform.Platform, stop func() error, err error) {
-	folder, err := runfolder.Open(filepath.Join(runsFolder, l.name))
+	path, err := runfolder.Of(runsFolder, l.name)
+	if err != nil {
+		return nil, nil, err
+	}
+	folder, err := runfolder.Open(path)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -116,7 +121,7 @@ func (l *localRun) up(ctx context.Context) (err error) {
 	ctx, release := whileUp(ctx, running)
 	defer release()
 	<-ctx.Done()
-	fmt.Fprintln(l.user.err, "stopping")
+	fmt.Fprintln(l.user.err, "stopping;", balancer.OnAWS(running.Retried()))
 	return running.Err()
 }
 
@@ -296,7 +301,10 @@ func (l *localRun) status() error {
 }
 
 func (l *localRun) down(ctx context.Context) error {
-	folder := filepath.Join(runsFolder, l.name)
+	folder, err := runfolder.Of(runsFolder, l.name)
+	if err != nil {
+		return err
+	}
 	pid, err := runfolder.Running(folder)
 	if err != nil {
 		return err

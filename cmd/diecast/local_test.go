@@ -135,3 +135,20 @@ func TestLocalRunNamesEveryBadFlag(t *testing.T) {
 	assert.Contains(t, err, `--events "many"`)
 	assert.Contains(t, err, `--broken "few"`)
 }
+
+// A name is no path: no command looks outside of the folder of all runs.
+func TestARunsNameIsNoPath(t *testing.T) {
+	folder := t.TempDir()
+	t.Chdir(folder)
+	require.NoError(t, os.MkdirAll("x", 0o700))
+	require.NoError(t, os.WriteFile("x/"+platform.OutputsFile, []byte("{}"), 0o600))
+	for _, name := range []string{"../x", "..", "", "/x", "a/b", ".hidden", strings.Repeat("a", 64)} {
+		for _, command := range [][]string{{"local", "up"}, {"local", "run"}, {"local", "down"}, {"local", "roll"},
+			{"load"}, {"sql", "mysql", "--command", "SELECT 1"}} {
+			var out, notes bytes.Buffer
+			code := run(t.Context(), append(command, "--run", name), &out, &notes)
+			assert.Equal(t, 1, code, "%s --run %q", command, name)
+			assert.Contains(t, notes.String(), "the run's name is", "%s --run %q", command, name)
+		}
+	}
+}

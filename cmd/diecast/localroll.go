@@ -12,6 +12,7 @@ import (
 
 	"diecast/internal/deployment"
 	"diecast/internal/local/platform"
+	"diecast/internal/local/runfolder"
 )
 
 // askAgain is the pause between two questions about a roll.
@@ -20,7 +21,11 @@ const askAgain = 200 * time.Millisecond
 // roll has a run's web servers rolled to what their source is now, by the API that rolls those on
 // AWS, and waits until that has ended.
 func (l *localRun) roll(ctx context.Context) error {
-	deployed, err := deployment.Read(filepath.Join(runsFolder, l.name, platform.OutputsFile))
+	folder, err := runfolder.Of(runsFolder, l.name)
+	if err != nil {
+		return err
+	}
+	deployed, err := deployment.Read(filepath.Join(folder, platform.OutputsFile))
 	if err != nil {
 		return err
 	}
@@ -60,7 +65,8 @@ func (l *localRun) roll(ctx context.Context) error {
 			if told.Status != types.InstanceRefreshStatusSuccessful {
 				return fmt.Errorf("%s: %s", told.Status, aws.ToString(told.StatusReason))
 			}
-			_, err := fmt.Fprintf(l.user.out, "rolled %s in %.1f s\n", names.Group, time.Since(begun).Seconds())
+			_, err := fmt.Fprintf(l.user.out, "rolled %s in %.1f s; %s\n", names.Group, time.Since(begun).Seconds(),
+				aws.ToString(told.StatusReason))
 			return err
 		}
 		select {

@@ -19,6 +19,7 @@ import (
 	"diecast/internal/deployment"
 	"diecast/internal/deployment/outputs"
 	"diecast/internal/local/platform"
+	"diecast/internal/local/runfolder"
 	"diecast/internal/sqlquery"
 )
 
@@ -69,7 +70,11 @@ end of a line.`, sqlquery.Timeout, sqlquery.MaxRows),
 
 func (s *sqlSession) start(ctx context.Context, database string) error {
 	if s.onRun {
-		s.file = filepath.Join(runsFolder, s.run, platform.OutputsFile)
+		folder, err := runfolder.Of(runsFolder, s.run)
+		if err != nil {
+			return err
+		}
+		s.file = filepath.Join(folder, platform.OutputsFile)
 	}
 	deployed, err := deployment.Read(s.file)
 	if err != nil {

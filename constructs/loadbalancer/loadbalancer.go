@@ -68,7 +68,8 @@ type Props struct {
 	// hour. Default 0: they are cut off.
 	Drain time.Duration
 	// RequestsPerAddress puts WAF before the balancer: AWS's common rules, and no more requests
-	// than this from one address in five minutes. Default 0: no WAF.
+	// than this from one address in five minutes. With Login, the common rules leave the balancer's
+	// own callback alone. Default 0: no WAF.
 	RequestsPerAddress int
 	// AccessLogs receives the log of requests and of health checks below a prefix named after this
 	// balancer's path; its policy must admit Elastic Load Balancing. Default nil: neither is
@@ -118,7 +119,7 @@ func New(scope constructs.Construct, id string, p Props) *Balancer {
 	})
 	b.listen(p)
 	if p.RequestsPerAddress > 0 {
-		protect(this, b.balancer, p.RequestsPerAddress)
+		protect(this, b.balancer, p)
 	}
 	b.alarms = alarm.New(this, p.AlarmTopic, b.rules()...)
 	b.errors = b.alarms[0]
@@ -295,7 +296,8 @@ func (b *Balancer) rules() []alarm.Rule {
 	}, {
 		ID:          "Unhealthy",
 		Description: "A target fails its health check for minutes: read its log; it is replaced by itself.",
-		Metric:      m.Unhealthy, Threshold: 0, Periods: 10, Breaching: 10,
+		// Half of the minutes: one that is replaced by another that fails is none for a while.
+		Metric: m.Unhealthy, Threshold: 0, Periods: 10, Breaching: 5,
 	}, {
 		ID:          "NoneHealthy",
 		Description: "No target is healthy, and nobody is served: look at the group's activity, then at the boot log.",

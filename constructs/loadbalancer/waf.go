@@ -9,7 +9,7 @@ import (
 
 // protect puts WAF before the balancer: first the limit of an address, so that a flood costs no
 // further rules, then AWS's common rules.
-func protect(scope constructs.Construct, balancer elb.ApplicationLoadBalancer, requestsPerAddress int) {
+func protect(scope constructs.Construct, balancer elb.ApplicationLoadBalancer, p Props) {
 	seen := func(metric string) *awswafv2.CfnWebACL_VisibilityConfigProperty {
 		return &awswafv2.CfnWebACL_VisibilityConfigProperty{
 			CloudWatchMetricsEnabled: jsii.Bool(true), MetricName: jsii.String(metric),
@@ -28,7 +28,7 @@ func protect(scope constructs.Construct, balancer elb.ApplicationLoadBalancer, r
 				Action: &awswafv2.CfnWebACL_RuleActionProperty{Block: map[string]any{}},
 				Statement: &awswafv2.CfnWebACL_StatementProperty{
 					RateBasedStatement: &awswafv2.CfnWebACL_RateBasedStatementProperty{
-						AggregateKeyType: jsii.String("IP"), Limit: jsii.Number(requestsPerAddress),
+						AggregateKeyType: jsii.String("IP"), Limit: jsii.Number(p.RequestsPerAddress),
 						EvaluationWindowSec: jsii.Number(300),
 					},
 				},
@@ -40,6 +40,7 @@ func protect(scope constructs.Construct, balancer elb.ApplicationLoadBalancer, r
 				Statement: &awswafv2.CfnWebACL_StatementProperty{
 					ManagedRuleGroupStatement: &awswafv2.CfnWebACL_ManagedRuleGroupStatementProperty{
 						VendorName: jsii.String("AWS"), Name: jsii.String("AWSManagedRulesCommonRuleSet"),
+						ScopeDownStatement: butForTheCallback(p.Login),
 					},
 				},
 				VisibilityConfig: seen("Common"),
@@ -49,4 +50,28 @@ func protect(scope constructs.Construct, balancer elb.ApplicationLoadBalancer, r
 	awswafv2.NewCfnWebACLAssociation(scope, jsii.String("FirewallAssociation"), &awswafv2.CfnWebACLAssociationProps{
 		ResourceArn: balancer.LoadBalancerArn(), WebAclArn: acl.AttrArn(),
 	})
+}
+
+// callback is where the provider sends people back to with what the balancer asked for, and no
+// target sees it (Elastic Load Balancing user guide, "Authenticate users").
+const callback = "/oauth2/idpresponse"
+
+// butForTheCallback keeps the common rules from what a provider writes there: addresses such as
+// Google's scope=https://..., which they take for the inclusion of a remote file
+// (GenericRFI_QUERYARGUMENTS), and codes longer than a query may be (SizeRestrictions_QUERYSTRING).
+func butForTheCallback(login *Login) *awswafv2.CfnWebACL_StatementProperty {
+	if login == nil {
+		return nil
+	}
+	return &awswafv2.CfnWebACL_StatementProperty{NotStatement: &awswafv2.CfnWebACL_NotStatementProperty{
+		Statement: &awswafv2.CfnWebACL_StatementProperty{
+			ByteMatchStatement: &awswafv2.CfnWebACL_ByteMatchStatementProperty{
+				FieldToMatch:         &awswafv2.CfnWebACL_FieldToMatchProperty{UriPath: map[string]any{}},
+				PositionalConstraint: jsii.String("EXACTLY"), SearchString: jsii.String(callback),
+				TextTransformations: &[]*awswafv2.CfnWebACL_TextTransformationProperty{
+					{Priority: jsii.Number(0), Type: jsii.String("NONE")},
+				},
+			},
+		},
+	}}
 }

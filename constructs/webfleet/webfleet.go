@@ -293,7 +293,8 @@ func (f *Fleet) rules(p Props) []alarm.Rule {
 		ID: "InService",
 		Description: "Fewer servers than the least number are in service: look at the group's activity, then at the " +
 			"boot log.",
-		Metric: m.InService, Threshold: float64(p.Min), Breach: alarm.Below, Periods: 10, Breaching: 10,
+		// Half of the minutes: a replacement counts as in service until its grace period is over.
+		Metric: m.InService, Threshold: float64(p.Min), Breach: alarm.Below, Periods: 10, Breaching: 5,
 		Missing: alarm.MissingBreaches,
 	}}
 }

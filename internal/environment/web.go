@@ -1,6 +1,7 @@
 package environment
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -32,6 +33,8 @@ type OIDC struct {
 	ClientID string `env:"WEB_OIDC_CLIENT_ID"`
 	// LoadBalancer is the ARN of the balancer that signs who has logged in.
 	LoadBalancer string `env:"WEB_OIDC_LOAD_BALANCER"`
+	// Provider is the origin to which the balancer sends people to log in.
+	Provider string `env:"WEB_OIDC_PROVIDER"`
 }
 
 // SalesAccess says who may read sales.
@@ -69,8 +72,8 @@ func (s Switch) MarshalText() ([]byte, error) {
 }
 
 const (
-	shortestRefresh = time.Minute
-	longestRefresh  = time.Hour
+	// longestRefresh leaves time for a reading before pages call their figures old, after an hour.
+	longestRefresh = 50 * time.Minute
 	// longestDrain is that of a target group.
 	longestDrain = time.Hour
 )
@@ -87,8 +90,8 @@ func (w Web) Check() error {
 	if w.Sales != "" && w.Sales != Served && w.Sales != Withheld {
 		problem("WEB_SALES is %q: %s and %s are allowed", w.Sales, Served, Withheld)
 	}
-	if refresh := time.Duration(w.Refresh); refresh != 0 && (refresh < shortestRefresh || refresh > longestRefresh) {
-		problem("WEB_REFRESH_SECONDS is %d: 60 to 3600 are allowed", refresh/time.Second)
+	if refresh := time.Duration(w.Refresh); refresh > longestRefresh {
+		problem("WEB_REFRESH_SECONDS is %d: 1 to 3000 are allowed", refresh/time.Second)
 	}
 	if drain := time.Duration(w.Drain); drain > longestDrain {
 		problem("WEB_DRAIN_SECONDS is %d: 1 to 3600 are allowed", drain/time.Second)
@@ -106,8 +109,12 @@ func (w Web) Check() error {
 // isOrigin says whether a text is scheme and host, and nothing that could end the directive.
 func isOrigin(text string) bool {
 	origin, err := url.Parse(text)
-	return err == nil && (origin.Scheme == "https" || origin.Scheme == "http") && origin.Host != "" &&
-		text == origin.Scheme+"://"+origin.Host && !strings.ContainsAny(text, ";,'\"")
+	if err != nil || origin.Scheme != "https" && origin.Scheme != "http" || origin.Hostname() == "" ||
+		text != origin.Scheme+"://"+origin.Host || strings.ContainsAny(text, ";,'\"") {
+		return false
+	}
+	port, err := strconv.Atoi(cmp.Or(origin.Port(), "443"))
+	return err == nil && port >= 1 && port <= 65535
 }
 
 // Required says whether a login is asked for.
@@ -122,11 +129,16 @@ func (o OIDC) check() error {
 		{"WEB_OIDC_ISSUER", o.Issuer, "who issues the logins"},
 		{"WEB_OIDC_CLIENT_ID", o.ClientID, "the balancer's client at the issuer"},
 		{"WEB_OIDC_LOAD_BALANCER", o.LoadBalancer, "the ARN of the balancer that signs them"},
+		{"WEB_OIDC_PROVIDER", o.Provider, "the origin where people log in"},
 	} {
 		if one.value == "" {
-			problems = append(problems, fmt.Errorf("%s is not set: %s; all three of WEB_OIDC_* are, or none",
+			problems = append(problems, fmt.Errorf("%s is not set: %s; all four of WEB_OIDC_* are, or none",
 				one.variable, one.why))
 		}
+	}
+	if o.Provider != "" && !isOrigin(o.Provider) {
+		problems = append(problems, fmt.Errorf("WEB_OIDC_PROVIDER is %q: an origin such as https://id.example.com"+
+			" is allowed", o.Provider))
 	}
 	return errors.Join(problems...)
 }

@@ -21,6 +21,7 @@ func web(changes map[string]string) map[string]string {
 
 var login = map[string]string{
 	"WEB_OIDC_ISSUER": "https://i", "WEB_OIDC_CLIENT_ID": "c", "WEB_OIDC_LOAD_BALANCER": "arn:lb",
+	"WEB_OIDC_PROVIDER": "https://i:8443",
 }
 
 func TestWebIsReadAsItWasWritten(t *testing.T) {
@@ -49,8 +50,8 @@ func TestWebRefuses(t *testing.T) {
 		"port zero":       {map[string]string{"WEB_PORT": "0"}, `WEB_PORT is "0"`},
 		"no access":       {map[string]string{"WEB_SALES": ""}, "WEB_SALES is not set"},
 		"unknown access":  {map[string]string{"WEB_SALES": "open"}, `WEB_SALES is "open": served and withheld`},
-		"hasty refresh":   {map[string]string{"WEB_REFRESH_SECONDS": "59"}, "WEB_REFRESH_SECONDS is 59"},
-		"rare refresh":    {map[string]string{"WEB_REFRESH_SECONDS": "3601"}, "WEB_REFRESH_SECONDS is 3601"},
+		"hasty refresh":   {map[string]string{"WEB_REFRESH_SECONDS": "0"}, `WEB_REFRESH_SECONDS is "0"`},
+		"rare refresh":    {map[string]string{"WEB_REFRESH_SECONDS": "3001"}, "WEB_REFRESH_SECONDS is 3001: 1 to 3000"},
 		"refresh in text": {map[string]string{"WEB_REFRESH_SECONDS": "5m"}, `WEB_REFRESH_SECONDS is "5m"`},
 		"long drain":      {map[string]string{"WEB_DRAIN_SECONDS": "3601"}, "WEB_DRAIN_SECONDS is 3601"},
 		"unclear TLS":     {map[string]string{"WEB_TLS": "yes"}, `WEB_TLS is "yes": true and false are allowed`},
@@ -59,8 +60,13 @@ func TestWebRefuses(t *testing.T) {
 		"framed by a directive": {map[string]string{"WEB_FRAME_ANCESTORS": "https://a.example;script-src"},
 			`WEB_FRAME_ANCESTORS has`},
 		"framed by all": {map[string]string{"WEB_FRAME_ANCESTORS": "*"}, `WEB_FRAME_ANCESTORS has "*"`},
-		"half a login":  {map[string]string{"WEB_OIDC_ISSUER": "https://i"}, "WEB_OIDC_CLIENT_ID is not set"},
-		"database":      {map[string]string{"DATABASE_HOST": ""}, "DATABASE_HOST is not set"},
+		"framed by a port that is none": {map[string]string{"WEB_FRAME_ANCESTORS": "https://a.example:99999"},
+			`WEB_FRAME_ANCESTORS has "https://a.example:99999"`},
+		"framed by a port alone": {map[string]string{"WEB_FRAME_ANCESTORS": "https://:443"}, `has "https://:443"`},
+		"a provider with a path": {map[string]string{"WEB_OIDC_PROVIDER": "https://i/authorize"},
+			`WEB_OIDC_PROVIDER is "https://i/authorize": an origin`},
+		"half a login": {map[string]string{"WEB_OIDC_ISSUER": "https://i"}, "WEB_OIDC_CLIENT_ID is not set"},
+		"database":     {map[string]string{"DATABASE_HOST": ""}, "DATABASE_HOST is not set"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Read[Web](web(c.changes))

@@ -77,8 +77,8 @@ type Report struct {
 	Interrupted bool
 }
 
-// check names every problem.
-func (o Options) check() error {
+// Check names every problem, as Run would before it asks for anything.
+func (o Options) Check() error {
 	var problems []error
 	if len(o.Targets) == 0 {
 		problems = append(problems, errors.New("there is nothing to ask for"))
@@ -106,7 +106,7 @@ func (o Options) check() error {
 // allowed, or that no connection comes about before the first request is due: nobody listens, or
 // who does is not to be trusted.
 func Run(ctx context.Context, options Options) (Report, error) {
-	if err := options.check(); err != nil {
+	if err := options.Check(); err != nil {
 		return Report{}, err
 	}
 	if options.Timeout == 0 {

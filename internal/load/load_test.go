@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
 func serve(t *testing.T, handler http.HandlerFunc) *url.URL {
@@ -167,6 +168,18 @@ func TestInterruptedRunTellsWhatWasMeasured(t *testing.T) {
 	assert.Positive(t, report.Unfinished)
 	assert.Empty(t, report.Errors)
 	assert.Less(t, report.Elapsed, 10*time.Second)
+}
+
+// An interruption is the end of what is due, which the attacker alone would find out by chance.
+func TestNothingIsDueAfterAnInterruption(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	p := pacer{ctx, vegeta.Rate{Freq: 1, Per: time.Second}}
+	wait, stop := p.Pace(time.Millisecond, 1)
+	assert.False(t, stop)
+	assert.Positive(t, wait)
+	cancel()
+	_, stop = p.Pace(time.Millisecond, 1)
+	assert.True(t, stop)
 }
 
 // What a request takes does not depend on the time between requests.

@@ -12,3 +12,7 @@ const LambdaPayload = 6_291_556
 // raised the stream's own limit (UpdateMaxRecordSize; ours are as they are made).
 // https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html
 const KinesisRecord = 1 << 20
+
+// SecurityGroupRules is how many rules a security group takes in one direction, by default.
+// https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html
+const SecurityGroupRules = 60

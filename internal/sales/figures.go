@@ -12,6 +12,8 @@ package sales
 import (
 	"cmp"
 	"slices"
+	"sort"
+	"strings"
 	"time"
 )
 
@@ -87,12 +89,16 @@ func newBuilder(asOf time.Time, lines []string, products []Product) *builder {
 	return b
 }
 
-// name is a text's place in a list, to which it is added where it is new.
+// folded is a text as MySQL's own collations compare it, in which joins are made: without case and
+// without spaces at its end. A shop's own dump may spell one name in several ways.
+func folded(text string) string { return strings.ToLower(strings.TrimRight(text, " ")) }
+
+// name is a text's place in a list, to which it is added where it is new, as it is first spelt.
 func (b *builder) name(list *[]string, places map[string]int32, text string) int32 {
-	place, known := places[text]
+	place, known := places[folded(text)]
 	if !known {
 		place = int32(len(*list))
-		places[text] = place
+		places[folded(text)] = place
 		*list = append(*list, text)
 	}
 	return place
@@ -100,14 +106,14 @@ func (b *builder) name(list *[]string, places map[string]int32, text string) int
 
 func (b *builder) product(p Product) int32 {
 	place := int32(len(b.figures.products))
-	b.products[p.Code] = place
+	b.products[folded(p.Code)] = place
 	b.figures.products = append(b.figures.products, product{p, b.name(&b.figures.lines, b.lines, p.Line)})
 	return place
 }
 
 func (b *builder) add(i Item) {
 	f := b.figures
-	place, known := b.products[i.Product]
+	place, known := b.products[folded(i.Product)]
 	if !known {
 		place = b.product(Product{Code: i.Product, Name: i.Product, Line: unknownLine})
 	}
@@ -152,4 +158,16 @@ func (f *Figures) Span() (first, last Day, sold bool) {
 		return 0, 0, false
 	}
 	return f.orders[0].day, f.orders[len(f.orders)-1].day, true
+}
+
+// Latest is the last day with an order that is not dated after the reading, by a day at most: the
+// shop's calendar may be ahead of UTC. Later counts the orders that are. Where every order is,
+// nothing is known to be wrong, and the last is the latest.
+func (f *Figures) Latest() (latest Day, later int64) {
+	end := sort.Search(len(f.orders), func(i int) bool { return f.orders[i].day > DayOf(f.asOf)+1 })
+	if end == 0 {
+		_, latest, _ = f.Span()
+		return latest, 0
+	}
+	return f.orders[end-1].day, int64(len(f.orders) - end)
 }

@@ -82,7 +82,8 @@ func TestPointsCoverThePeriodWithoutGaps(t *testing.T) {
 		{"2004-06-01", "2005-05-31", Weekly, 53, "2004-06-07"},
 		{"2003-01-06", "2005-05-31", Monthly, 29, "2003-02-01"},
 		{"2003-01-06", "2015-05-31", Yearly, 13, "2004-01-01"},
-		{"0001-01-01", "9999-12-31", Yearly, 9999, "0002-01-01"},
+		{"1605-03-01", "2005-05-31", ByDecade, 41, "1610-01-01"},
+		{"0001-01-01", "9999-12-31", ByCentury, 100, "0100-01-01"},
 	} {
 		points := points(Filter{From: date(t, c.from), To: date(t, c.to)}, stepOf(Filter{From: date(t, c.from),
 			To: date(t, c.to)}))
@@ -140,6 +141,29 @@ func TestDaysAreDates(t *testing.T) {
 func TestAnEmptyShopHasNoSpan(t *testing.T) {
 	_, _, sold := New(time.Time{}, nil, nil, nil, nil).Span()
 	assert.False(t, sold)
+}
+
+func TestOrdersOfTheFutureAreNotTheLatest(t *testing.T) {
+	noon := time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		days   []string
+		latest string
+		later  int64
+	}{
+		"none":                 {[]string{"2005-05-31"}, "2005-05-31", 0},
+		"today and tomorrow":   {[]string{"2026-03-01", "2026-03-02"}, "2026-03-02", 0},
+		"the day after":        {[]string{"2026-03-01", "2026-03-03"}, "2026-03-01", 1},
+		"two of the year 9999": {[]string{"2005-05-31", "9999-12-31", "9999-12-31"}, "2005-05-31", 2},
+		"all":                  {[]string{"2030-01-01", "9999-12-31"}, "9999-12-31", 0},
+	} {
+		var items []Item
+		for i, day := range c.days {
+			items = append(items, Item{Order: int64(i + 1), Day: date(t, day)})
+		}
+		latest, later := New(noon, nil, nil, items, nil).Latest()
+		assert.Equal(t, c.latest, latest.String(), name)
+		assert.Equal(t, c.later, later, name)
+	}
 }
 
 // A shop of scale 100 is added up within the time of a page.

@@ -3,6 +3,7 @@ package sales
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"log/slog"
 	"net"
@@ -122,6 +123,37 @@ func TestFiguresAgreeWithTheDatabaseToTheCent(t *testing.T) {
 	}
 }
 
+// A dump whose tables spell a name in several ways is added up as its own joins would.
+func TestNamesAreComparedAsTheDatabaseDoes(t *testing.T) {
+	root, reader := shop(t, sample())
+	before, err := NewDatabase(reader).Read(t.Context())
+	require.NoError(t, err)
+	first, last, _ := before.Span()
+	all := Filter{From: first, To: last}
+	for _, statement := range []string{
+		"UPDATE classicmodels.customers SET country = CONCAT(LOWER(country), '  ') WHERE customerNumber % 2 = 0",
+		"UPDATE classicmodels.orderdetails SET productCode = LOWER(productCode) WHERE orderNumber % 2 = 0",
+		"UPDATE classicmodels.products SET productLine = UPPER(productLine) WHERE RIGHT(productCode, 1) < '5'",
+	} {
+		execute(t, root, statement)
+	}
+	after, err := NewDatabase(reader).Read(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, before.Lines(), after.Lines(), "as the catalogue spells them")
+	assert.Len(t, after.Countries(), len(before.Countries()))
+	was, is := before.Report(all), after.Report(all)
+	assert.Equal(t, was.Lines, is.Lines)
+	assert.Len(t, is.Products, len(was.Products))
+	for i := range was.Products {
+		assert.Equal(t, was.Products[i].Totals, is.Products[i].Totals)
+	}
+	require.Len(t, is.Countries, len(was.Countries))
+	for i := range was.Countries {
+		assert.Equal(t, was.Countries[i].Totals, is.Countries[i].Totals)
+	}
+	assert.Equal(t, was.Totals, is.Totals)
+}
+
 func TestCancelledOrdersDoNotCount(t *testing.T) {
 	root, reader := shop(t, sample())
 	before, err := NewDatabase(reader).Read(t.Context())
@@ -166,6 +198,73 @@ func TestAnEmptyDatabaseGivesEmptyFigures(t *testing.T) {
 	_, _, sold := figures.Span()
 	assert.False(t, sold)
 	assert.Empty(t, figures.Lines())
+}
+
+// All statements of a reading see one moment, whatever the server's own isolation is and whatever
+// is sold between two of them.
+func TestAReadingIsOfOneMoment(t *testing.T) {
+	root, reader := shop(t, sample())
+	execute(t, root, "SET GLOBAL transaction_isolation = 'READ-COMMITTED'")
+	t.Cleanup(func() { execute(t, root, "SET GLOBAL transaction_isolation = DEFAULT") })
+	before, err := NewDatabase(reader).Read(t.Context())
+	require.NoError(t, err)
+	require.NotEmpty(t, before.spikes)
+
+	config, err := mysql.ParseDSN(mariadbtest.Server(t).DSNFor(scripts.WebReader, "open", classicmodels.Database))
+	require.NoError(t, err)
+	connector, err := mysql.NewConnector(config)
+	require.NoError(t, err)
+	meanwhile := 0
+	pool := sql.OpenDB(watched{connector, func(statement string) {
+		switch statement {
+		case scripts.SalesItems, scripts.SpikeDays:
+			meanwhile++
+			execute(t, root, "UPDATE classicmodels.orderdetails SET quantityOrdered = quantityOrdered + 1")
+		}
+	}})
+	t.Cleanup(func() { assert.NoError(t, pool.Close()) })
+	during, err := NewDatabase(pool).Read(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 2, meanwhile)
+	first, last, _ := before.Span()
+	assert.Equal(t, before.Report(Filter{From: first, To: last}), during.Report(Filter{From: first, To: last}))
+	after, err := NewDatabase(reader).Read(t.Context())
+	require.NoError(t, err)
+	assert.NotEqual(t, before.Report(Filter{From: first, To: last}).Totals,
+		after.Report(Filter{From: first, To: last}).Totals, "it was changed")
+}
+
+// watched connections tell each query before they ask it.
+type watched struct {
+	driver.Connector
+	before func(statement string)
+}
+
+func (w watched) Connect(ctx context.Context) (driver.Conn, error) {
+	opened, err := w.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return watchedConnection{opened.(connection), w.before}, nil
+}
+
+// connection is what a driver's connection can do here.
+type connection interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.QueryerContext
+	driver.ExecerContext
+}
+
+type watchedConnection struct {
+	connection
+	before func(statement string)
+}
+
+func (w watchedConnection) QueryContext(ctx context.Context, statement string,
+	arguments []driver.NamedValue) (driver.Rows, error) {
+	w.before(statement)
+	return w.connection.QueryContext(ctx, statement, arguments)
 }
 
 func TestMoreLinesThanAreHeldAreRefused(t *testing.T) {

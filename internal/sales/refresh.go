@@ -51,6 +51,7 @@ func (r *Refresher) State() State { return *r.state.Load() }
 // Run reads at once and then at every interval until the context ends. One reading follows the
 // other, never two at a time.
 func (r *Refresher) Run(ctx context.Context) {
+	r.logger.Info("sales will be refreshed", "every_seconds", r.interval.Seconds())
 	retry := firstRetry
 	for {
 		wait := r.interval

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"sort"
-	"time"
 )
 
 // Filter selects sales. The zero value of a text takes all.
@@ -42,23 +41,29 @@ func roundedRatio(n, d int64) Cents {
 // Step is how long the points of a report's course are.
 type Step string
 
-// The steps, chosen by the length of the period so that there are about sixty points at most.
+// The steps, chosen by the length of the period so that there are about sixty points at most, and
+// a hundred in all the time that there are dates of.
 const (
 	Daily   Step = "day"
 	Weekly  Step = "week"
 	Monthly Step = "month"
 	Yearly  Step = "year"
+	// ByDecade and ByCentury are for orders whose dates are mistaken.
+	ByDecade  Step = "decade"
+	ByCentury Step = "century"
 )
 
 // The longest periods, in days, of which a step is used.
 const (
-	mostDaily   = 62
-	mostWeekly  = 400
-	mostMonthly = 1860
+	mostDaily    = 62
+	mostWeekly   = 400
+	mostMonthly  = 1860
+	mostYearly   = 60 * 366
+	mostByDecade = 600 * 366
 )
 
-// Point of the course of revenue: a day, a week from Monday on, a month or a year, or what of it is
-// in the period.
+// Point of the course of revenue: a day, a week from Monday on, a month, a year, ten or a hundred
+// years, or what of it is in the period.
 type Point struct {
 	From, To Day
 	Totals
@@ -247,8 +252,12 @@ func stepOf(filter Filter) Step {
 		return Weekly
 	case days <= mostMonthly:
 		return Monthly
+	case days <= mostYearly:
+		return Yearly
+	case days <= mostByDecade:
+		return ByDecade
 	}
-	return Yearly
+	return ByCentury
 }
 
 // points cover the period without gaps. A period that ends before it begins has none.
@@ -262,7 +271,11 @@ func points(filter Filter, step Step) []Point {
 		case Monthly:
 			next = (from.first() + 31).first()
 		case Yearly:
-			next = DayOf(time.Date(from.Time().Year()+1, time.January, 1, 0, 0, 0, 0, time.UTC))
+			next = from.nextYears(1)
+		case ByDecade:
+			next = from.nextYears(10)
+		case ByCentury:
+			next = from.nextYears(100)
 		}
 		all = append(all, Point{From: from, To: min(next-1, filter.To)})
 		from = next

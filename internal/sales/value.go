@@ -57,6 +57,12 @@ func (d Day) String() string { return d.Time().Format(dayFormat) }
 func (d Day) monday() Day { return d - Day((int(d.Time().Weekday())+6)%7) }
 func (d Day) first() Day  { return d - Day(d.Time().Day()-1) }
 
+// nextYears is the day with which the next so many years begin, counted from the year 0.
+func (d Day) nextYears(count int) Day {
+	year := d.Time().Year()
+	return DayOf(time.Date(year-year%count+count, time.January, 1, 0, 0, 0, 0, time.UTC))
+}
+
 // parseCents reads a decimal as SQL writes it; what is below the cent is rounded, half up.
 func parseCents(text string) (Cents, error) {
 	digits, negative := strings.CutPrefix(text, "-")

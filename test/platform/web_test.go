@@ -23,13 +23,18 @@ import (
 
 	"diecast/internal/deployment/outputs"
 	"diecast/internal/load"
+	"diecast/internal/local/balancer"
 	"diecast/internal/local/demonstration"
+	"diecast/test/browser"
 )
 
-// Two servers, one in each zone, show the shop's sales behind the page's address; one that dies and
-// a roll cost those who read the pages nothing.
+// Two servers, one in each zone, show the shop's sales behind the page's address, which a browser
+// reads; one that dies and a roll cost those who read the pages nothing, and a database that dies
+// costs them the news.
 func TestPagesGoOnWhateverBecomesOfTheirServers(t *testing.T) {
-	running := start(t, synthesized)
+	running := start(t, changed(t, map[string]func(map[string]any){
+		"Web": func(resources map[string]any) { serverVariables(t, resources)["WEB_REFRESH_SECONDS"] = "5" },
+	}))
 	address := output(t, running, outputs.PageAddress)
 	require.Regexp(t, `^http://127\.0\.0\.1:\d+$`, address)
 	before, err := demonstration.Pages(t.Context(), address)
@@ -37,6 +42,23 @@ func TestPagesGoOnWhateverBecomesOfTheirServers(t *testing.T) {
 	require.Len(t, before.Servers, 2)
 	assert.Equal(t, []string{"us-east-1a", "us-east-1b"}, zones(t, running))
 	assert.Equal(t, 7, before.Lines, "the shop's product lines")
+
+	tab := browser.NewTab(t)
+	t.Run("figures in a browser", func(t *testing.T) {
+		browser.ShowsWhatTheDatabaseHolds(t, tab, address, func(statement string) [][]string {
+			return asText(t, running, statement)
+		})
+	})
+	t.Run("filters by keyboard", func(t *testing.T) { browser.FiltersByKeyboard(t, tab, address) })
+	t.Run("provenance in a browser", func(t *testing.T) {
+		tab.Visit(t, address+"/provenance")
+		text := func(id string) string {
+			return browser.Value[string](t, tab, `document.getElementById("`+id+`").textContent`)
+		}
+		assert.Contains(t, before.Servers, text("instance")+" in "+text("zone"))
+		assert.Equal(t, "in service", text("state"))
+		assert.Empty(t, browser.Violations(t, tab))
+	})
 
 	t.Run("killing one", func(t *testing.T) {
 		pids := named(t, "web")
@@ -49,6 +71,8 @@ func TestPagesGoOnWhateverBecomesOfTheirServers(t *testing.T) {
 		})
 		assert.Equal(t, report.Requests, report.Succeeded, "%v %v", report.Statuses, report.Errors)
 		assert.Equal(t, []string{"us-east-1a", "us-east-1b"}, zones(t, running))
+		t.Log(balancer.OnAWS(running.Retried()))
+		assert.Less(t, running.Retried(), report.Requests/2, "what it hides is a matter of moments")
 	})
 	t.Run("rolling all", func(t *testing.T) {
 		groups, err := running.deployed.AutoScaling(t.Context())
@@ -56,6 +80,8 @@ func TestPagesGoOnWhateverBecomesOfTheirServers(t *testing.T) {
 		group := output(t, running, outputs.WebGroupName)
 		killed, err := demonstration.Pages(t.Context(), address)
 		require.NoError(t, err)
+		retried := running.Retried()
+		var reason string
 		report := loaded(t, address, func() {
 			started, err := groups.StartInstanceRefresh(t.Context(),
 				&autoscaling.StartInstanceRefreshInput{AutoScalingGroupName: &group})
@@ -65,6 +91,7 @@ func TestPagesGoOnWhateverBecomesOfTheirServers(t *testing.T) {
 					AutoScalingGroupName: &group, InstanceRefreshIds: []string{*started.InstanceRefreshId}})
 				require.NoError(t, err)
 				require.NotEqual(t, types.InstanceRefreshStatusFailed, told.InstanceRefreshes[0].Status)
+				reason = aws.ToString(told.InstanceRefreshes[0].StatusReason)
 				return told.InstanceRefreshes[0].Status == types.InstanceRefreshStatusSuccessful
 			}, 2*time.Minute, 100*time.Millisecond)
 		})
@@ -76,7 +103,63 @@ func TestPagesGoOnWhateverBecomesOfTheirServers(t *testing.T) {
 			assert.NotContains(t, after.Servers, server)
 		}
 		assert.Equal(t, killed.Revenue, after.Revenue)
+		assert.Equal(t, retried, running.Retried(), "a roll needs no second server")
+		assert.Equal(t, balancer.OnAWS(0), reason)
 	})
+	t.Run("killing the database", func(t *testing.T) {
+		tab.Visit(t, address+"/sales")
+		shown := browser.Value[[]string](t, tab, browser.Texts(".cards .value"))
+		assert.Empty(t, browser.Value[[]string](t, tab, browser.Texts(".notice")))
+		databases := named(t, "mariadbd")
+		require.Len(t, databases, 1)
+		require.NoError(t, syscall.Kill(databases[0], syscall.SIGKILL))
+		require.Eventually(t, func() bool { // both servers say it
+			for range 2 {
+				tab.Visit(t, address+"/sales")
+				notices := browser.Value[[]string](t, tab, browser.Texts(".notice"))
+				if len(notices) != 1 || !strings.Contains(notices[0], "the database cannot be reached") {
+					return false
+				}
+			}
+			return true
+		}, time.Minute, 200*time.Millisecond)
+		assert.Equal(t, shown, browser.Value[[]string](t, tab, browser.Texts(".cards .value")))
+		assert.Empty(t, browser.Violations(t, tab))
+		tab.Shoot(t, "database-away")
+		pages, err := demonstration.Pages(t.Context(), address)
+		require.NoError(t, err)
+		assert.Len(t, pages.Servers, 2, "no server leaves the balancer for it")
+	})
+	tab.Quiet(t)
+}
+
+// asText is a query through the source's loader, no value of which is null.
+func asText(t *testing.T, running started, statement string) [][]string {
+	t.Helper()
+	table, refused := ask(t, running.deployed, outputs.SourceLoaderFunctionName, statement)
+	require.Empty(t, refused, statement)
+	rows := make([][]string, len(table.Rows))
+	for i, row := range table.Rows {
+		for _, value := range row {
+			require.NotNil(t, value)
+			rows[i] = append(rows[i], *value)
+		}
+	}
+	return rows
+}
+
+// serverVariables are the environment of the web servers in a template.
+func serverVariables(t *testing.T, resources map[string]any) map[string]any {
+	t.Helper()
+	for _, one := range resources {
+		resource := one.(map[string]any)
+		if resource["Type"] == "AWS::AutoScaling::AutoScalingGroup" {
+			told := resource["Metadata"].(map[string]any)["diecast:server"].(map[string]any)
+			return told["environment"].(map[string]any)
+		}
+	}
+	require.Fail(t, "the template has no group of servers")
+	return nil
 }
 
 // For each type of the web tier, one property is changed in the template alone, and the behaviour

@@ -33,11 +33,11 @@ var (
 	// certified speaks HTTPS, on the other architecture, behind WAF.
 	certified = []string{"profile=lean", "web.allowedCidrs=198.51.100.0/24,203.0.113.7/32", aCertificate,
 		"web.instanceType=t3.nano", "web.waf=true", "data.accessLogs=true"}
-	// loggedIn is open to everybody who logs in.
+	// loggedIn is open to everybody who logs in, behind WAF.
 	loggedIn = []string{"profile=standard", "web.allowedCidrs=0.0.0.0/1,128.0.0.0/1", aCertificate,
 		"web.oidc.issuer=https://id.example.com", "web.oidc.authorizationEndpoint=https://id.example.com/authorize",
 		"web.oidc.tokenEndpoint=https://id.example.com/token", "web.oidc.userInfoEndpoint=https://id.example.com/user",
-		"web.oidc.clientId=diecast", "web.oidc.clientSecretName=diecast/oidc",
+		"web.oidc.clientId=diecast", "web.oidc.clientSecretName=diecast/oidc", "web.waf=true",
 		"web.frameAncestors=https://intranet.example.com https://*.example.org"}
 	spot = []string{"profile=lean", "web.spotAboveMinimum=true"}
 )

@@ -375,7 +375,8 @@ func TestWeb_salesAreServedOnlyWhereTheWorldIsNotAdmitted(t *testing.T) {
 			world := slices.Equal(settings, openToAll)
 			assert.Equal(t, map[bool]string{true: "withheld", false: "served"}[world], told["WEB_SALES"])
 			login := slices.Equal(settings, loggedIn)
-			for _, name := range []string{"WEB_OIDC_ISSUER", "WEB_OIDC_CLIENT_ID", "WEB_OIDC_LOAD_BALANCER"} {
+			for _, name := range []string{"WEB_OIDC_ISSUER", "WEB_OIDC_CLIENT_ID", "WEB_OIDC_LOAD_BALANCER",
+				"WEB_OIDC_PROVIDER"} {
 				assert.Equal(t, login, told[name] != "", name)
 			}
 			certificate := login || slices.Equal(settings, certified)
@@ -519,6 +520,60 @@ func TestWeb_firewallStandsInProd(t *testing.T) {
 	association := one(t, built.templates["Web"], "AWS::WAFv2::WebACLAssociation").Properties
 	assert.Contains(t, built.target("Web", association["ResourceArn"]), "LoadBalancer")
 	assert.Contains(t, built.target("Web", association["WebACLArn"]), "Firewall")
+}
+
+// TestWeb_firewallLetsTheLoginThrough: the common rules, and no others, leave the callback alone
+// where there is a login.
+func TestWeb_firewallLetsTheLoginThrough(t *testing.T) {
+	const scope = `"ScopeDownStatement":{"NotStatement":{"Statement":{"ByteMatchStatement":{"FieldToMatch":` +
+		`{"UriPath":{}},"PositionalConstraint":"EXACTLY","SearchString":"/oauth2/idpresponse",` +
+		`"TextTransformations":[{"Priority":0,"Type":"NONE"}]}}}}`
+	for name, c := range map[string]struct {
+		settings []string
+		login    bool
+	}{"login": {loggedIn, true}, "certificate alone": {certified, false}, "prod": {[]string{"profile=prod"}, false}} {
+		rules := one(t, web(t, c.settings...), "AWS::WAFv2::WebACL").Properties["Rules"].([]any)
+		require.Len(t, rules, 2, name)
+		for _, rule := range rules {
+			text := string(compact(rule))
+			common := strings.Contains(text, "AWSManagedRulesCommonRuleSet")
+			assert.Equal(t, c.login && common, strings.Contains(text, scope), "%s: %s", name, text)
+			assert.Equal(t, c.login && common, strings.Contains(text, "ScopeDown"), "%s: %s", name, text)
+		}
+	}
+}
+
+// TestWeb_aCrashLoopIsHeardOf: servers that never answer are replaced every three to four minutes,
+// and between two of them nothing is unhealthy. A roll, which boots one server after the other, is
+// no such thing.
+func TestWeb_aCrashLoopIsHeardOf(t *testing.T) {
+	loop, roll := []bool{true, true, true, false}, []bool{true, false, false, false}
+	for _, metric := range []string{"UnHealthyHostCount", "GroupInServiceInstances"} {
+		var found []resource
+		for _, r := range web(t, "profile=lean").Resources {
+			if r.Type == "AWS::CloudWatch::Alarm" && r.Properties["MetricName"] == metric {
+				found = append(found, r)
+			}
+		}
+		require.Len(t, found, 1, metric)
+		periods, needed := int(found[0].Properties["EvaluationPeriods"].(float64)),
+			int(found[0].Properties["DatapointsToAlarm"].(float64))
+		least, most := periods, 0
+		for begin := range loop {
+			looping, rolling := 0, 0
+			for minute := range periods {
+				if loop[(begin+minute)%len(loop)] {
+					looping++
+				}
+				if roll[(begin+minute)%len(roll)] {
+					rolling++
+				}
+			}
+			least, most = min(least, looping), max(most, rolling)
+		}
+		assert.LessOrEqual(t, needed, least, "%s: a crash loop must be heard of", metric)
+		assert.Greater(t, needed, most, "%s: a roll must not", metric)
+	}
 }
 
 // TestNetwork_serviceRolesAreThereBeforeTheyAreNeeded: every other stack waits for Network

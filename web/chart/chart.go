@@ -98,10 +98,7 @@ func (c Chart) Columns(height int) template.HTML {
 			if i/every%2 == 1 {
 				class += " minor"
 			}
-			switch { // a label at the edge stays within
-			case i == 0:
-				anchor, at = "start", 0
-			case centre > 93:
+			if centre > 93 { // at the right edge it stays within; left of the drawing there is room
 				anchor, at = "end", 100
 			}
 			w.put(`<text class="%s" x="%s%%" y="%d" text-anchor="%s">%s</text>`, class, percent(at), ground+17, anchor,

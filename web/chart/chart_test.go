@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -92,6 +93,25 @@ func TestColumnsAreAsHighAsTheirValues(t *testing.T) {
 		}
 	}
 	assert.Equal(t, []string{"0", "50", "100"}, scale)
+}
+
+// Columns share the width evenly, each in the middle of its own part, with room to the next.
+func TestColumnsStandBesideEachOther(t *testing.T) {
+	number := func(text string) float64 {
+		value, err := strconv.ParseFloat(strings.TrimSuffix(text, "%"), 64)
+		require.NoError(t, err, text)
+		return value
+	}
+	for _, count := range []int{1, 2, 7, 62, 400} {
+		marks := of(elements(t, string(sample(make([]int64, count)...).Columns(100)))["rect"], "mark")
+		require.Len(t, marks, count)
+		slot := 100 / float64(count)
+		for i, mark := range marks {
+			left, width := number(mark["x"]), number(mark["width"])
+			assert.InDelta(t, slot*(float64(i)+0.5), left+width/2, 0.02, "column %d of %d", i, count)
+			assert.InDelta(t, 0.72*slot, width, 0.01, "column %d of %d", i, count)
+		}
+	}
 }
 
 func TestUnusualColumnsAreSetApartByMoreThanColour(t *testing.T) {

@@ -4,6 +4,7 @@
 package lifetime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,13 +22,15 @@ const (
 	writeTimeout  = 30 * time.Second
 	// idleTimeout is longer than a load balancer's 60 s: were it shorter, the balancer would send
 	// requests into connections that are just being closed, and answer 502.
-	idleTimeout = 75 * time.Second
-	maxHeader   = 16 << 10
+	idleTimeout      = 75 * time.Second
+	defaultMaxHeader = 16 << 10
+	// headerSlack is what net/http takes beyond MaxHeaderBytes (Server.initialReadLimitSize).
+	headerSlack = 4 << 10
 	// quietShare of the time to drain without a request means that the balancer has left.
 	quietShare = 6
 )
 
-// Server to run. All fields are needed but HealthPath.
+// Server to run. All fields are needed but HealthPath and MaxHeader.
 type Server struct {
 	Handler http.Handler
 	// Drain is told that the end has begun, so that the health check fails from then on.
@@ -36,7 +39,10 @@ type Server struct {
 	Longest time.Duration
 	// HealthPath is that of the health check, which does not count as use.
 	HealthPath string
-	Logger     *slog.Logger
+	// MaxHeader is how many bytes a request's line and headers may have together; more is answered
+	// with 431. Default 16 KiB.
+	MaxHeader int
+	Logger    *slog.Logger
 }
 
 // activity counts the requests under way and knows the end of the last.
@@ -87,7 +93,7 @@ func (s Server) Serve(ctx context.Context, listener net.Listener) error {
 			s.Handler.ServeHTTP(w, r)
 		}),
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: cmp.Or(s.MaxHeader, defaultMaxHeader) - headerSlack,
 		ErrorLog: log.New(quietLog{s.Logger}, "", 0),
 	}
 	failed := make(chan error, 1)

@@ -9,7 +9,10 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -28,6 +31,12 @@ type running struct {
 
 func start(t *testing.T, longest time.Duration) *running {
 	t.Helper()
+	return startServer(t, Server{Longest: longest})
+}
+
+// startServer sets what of a server is the same for all tests.
+func startServer(t *testing.T, server Server) *running {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -41,8 +50,8 @@ func start(t *testing.T, longest time.Duration) *running {
 		<-r.release
 		fmt.Fprint(w, "slow")
 	})
-	server := Server{Handler: mux, Drain: func() { close(r.draining) }, Longest: longest, HealthPath: "/health",
-		Logger: slog.New(slog.DiscardHandler)}
+	server.Handler, server.Drain, server.HealthPath = mux, func() { close(r.draining) }, "/health"
+	server.Logger = slog.New(slog.DiscardHandler)
 	go func() { r.ended <- server.Serve(ctx, listener) }()
 	t.Cleanup(cancel)
 	return r
@@ -147,11 +156,111 @@ func TestAHeaderOfAMegabyteIsRefused(t *testing.T) {
 		"431 Request Header Fields Too Large")
 }
 
+// The limit is what it is called: of line and headers together, to the byte.
+func TestTheLimitOfAHeaderIsExact(t *testing.T) {
+	request := func(size int) string {
+		const around = "GET /page HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Long: \r\n\r\n"
+		return strings.Replace(around, "X-Long: ", "X-Long: "+strings.Repeat("a", size-len(around)), 1)
+	}
+	for limit, given := range map[int]int{16 << 10: 0, 64 << 10: 64 << 10} {
+		r := startServer(t, Server{Longest: time.Second, MaxHeader: given})
+		assert.Contains(t, exchange(t, r, request(limit)), "200 OK")
+		assert.Contains(t, exchange(t, r, request(limit+1)), "431 Request Header Fields Too Large")
+	}
+}
+
 func TestASlowClientIsCutOff(t *testing.T) {
 	r := start(t, time.Second)
 	begin := time.Now()
 	exchange(t, r, "GET /page HTTP/1.1\r\nHost: a\r\n") // and never the empty line
 	assert.Less(t, time.Since(begin), 2*headerTimeout)
+}
+
+// pipes is a listener in memory, whose connections take the time of a bubble.
+type pipes struct {
+	opened chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case opened := <-p.opened:
+		return opened, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+// connected does something with a connection to a server that is served in a bubble.
+func connected(t *testing.T, handler http.HandlerFunc, work func(t *testing.T, client net.Conn)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		listener := &pipes{opened: make(chan net.Conn), closed: make(chan struct{})}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() {
+			ended <- Server{Handler: handler, Drain: func() {}, Longest: time.Minute,
+				Logger: slog.New(slog.DiscardHandler)}.Serve(ctx, listener)
+		}()
+		client, server := net.Pipe()
+		listener.opened <- server
+		work(t, client)
+		require.NoError(t, client.Close())
+		cancel()
+		require.NoError(t, <-ended)
+	})
+}
+
+// A load balancer keeps an idle connection for a minute: the server must be the one that waits
+// longer, and must not wait for ever.
+func TestAnIdleConnectionOutlivesTheLoadBalancersTimeOut(t *testing.T) {
+	const balancersIdle = 60 * time.Second
+	page := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "page") }
+	connected(t, page, func(t *testing.T, client net.Conn) {
+		reader := bufio.NewReader(client)
+		for range 3 {
+			_, err := io.WriteString(client, "GET /page HTTP/1.1\r\nHost: a\r\n\r\n")
+			require.NoError(t, err, "the server closed first")
+			answer, err := http.ReadResponse(reader, nil)
+			require.NoError(t, err)
+			_, err = io.Copy(io.Discard, answer.Body)
+			require.NoError(t, err)
+			time.Sleep(balancersIdle + 5*time.Second) // of the bubble's clock
+		}
+		begin := time.Now()
+		_, err := reader.ReadByte()
+		require.ErrorIs(t, err, io.EOF)
+		assert.LessOrEqual(t, time.Since(begin), balancersIdle, "it is closed in the end")
+	})
+}
+
+// Who does not read the answer holds a connection, and what is to be written, for half a minute.
+func TestASlowReaderIsCutOff(t *testing.T) {
+	var failed atomic.Bool
+	large := func(w http.ResponseWriter, _ *http.Request) {
+		_, err := w.Write(make([]byte, 1<<20))
+		failed.Store(err != nil)
+	}
+	connected(t, large, func(t *testing.T, client net.Conn) {
+		_, err := io.WriteString(client, "GET /page HTTP/1.1\r\nHost: a\r\n\r\n")
+		require.NoError(t, err)
+		_, err = client.Read(make([]byte, 1)) // and no more
+		require.NoError(t, err)
+		time.Sleep(29 * time.Second) // of the bubble's clock
+		synctest.Wait()
+		assert.False(t, failed.Load(), "it may take its time")
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		assert.True(t, failed.Load(), "it has had it")
+	})
 }
 
 func TestAListenerThatFailsIsTold(t *testing.T) {

@@ -34,6 +34,11 @@ const (
 	leeway = 10 * time.Second
 )
 
+// MaxHeader is what line and headers of a request with a login may have together, in bytes: what a
+// load balancer takes (its user guide, "Quotas", 64 K). Beside the header with the claims there are
+// one with the provider's access token and the balancer's cookies of up to 16 K.
+const MaxHeader = 64 << 10
+
 // Options of a verifier. All but Client and Now are needed.
 type Options struct {
 	// Issuer and ClientID are those of the listener's OIDC action.

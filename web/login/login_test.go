@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -169,6 +170,45 @@ func TestRequestsWithoutOneLoginAreRefused(t *testing.T) {
 		require.Error(t, v.Check(r))
 	}
 	assert.Zero(t, asked.Load(), "no key is fetched for them")
+}
+
+// A login that is signed well is refused where it is longer than a balancer writes it.
+func TestALoginIsAsLongAsABalancerWritesIt(t *testing.T) {
+	var asked atomic.Int64
+	s := newSigner(t)
+	v := verifier(t, keys(t, s.key, &asked))
+	for size, accepted := range map[int]bool{8 << 10: true, 12 << 10: false} {
+		s.claims["profile"] = strings.Repeat("a", size) // base64 adds a third
+		token := s.token(t)
+		assert.Equal(t, accepted, len(token) <= longestToken, "the example is one")
+		if err := v.Check(request(token)); accepted {
+			assert.NoError(t, err)
+		} else {
+			assert.ErrorContains(t, err, "too long")
+		}
+	}
+}
+
+// Keys are kept, and not without bound: whoever could name many would fill the memory.
+func TestKeysAreBounded(t *testing.T) {
+	var asked atomic.Int64
+	s := newSigner(t)
+	public, err := x509.MarshalPKIXPublicKey(&s.key.PublicKey)
+	require.NoError(t, err)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		_ = pem.Encode(w, &pem.Block{Type: "PUBLIC KEY", Bytes: public})
+	}))
+	t.Cleanup(server.Close)
+	v := verifier(t, server.URL+"/")
+	for range 2 * mostKeys {
+		s.header["kid"] = uuid.NewString()
+		token := s.token(t)
+		require.NoError(t, v.Check(request(token)))
+		require.NoError(t, v.Check(request(token)), "it is kept")
+		assert.LessOrEqual(t, len(v.keys), mostKeys)
+	}
+	assert.EqualValues(t, 2*mostKeys, asked.Load())
 }
 
 func TestManyRequestsWaitForOneKey(t *testing.T) {

@@ -52,7 +52,7 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 		}
 		return "", fmt.Errorf("there is no static file %q", file)
 	},
-	"count": count, "money": money, "day": day,
+	"count": func(n int) string { return count(int64(n)) }, "money": money, "day": day,
 }).ParseFS(files, "templates/*.html"))
 
 func (s *Server) static(w http.ResponseWriter, r *http.Request) {

@@ -59,57 +59,104 @@ func (f filter) with(period string) filter {
 	return f
 }
 
-// readFilter understands an address. What it cannot is told in problems, each with what is shown
-// instead; the filter is good for use nevertheless. Without figures, names are not checked.
-func readFilter(values url.Values, figures *sales.Figures) (f filter, problems []string) {
-	problem := func(format string, arguments ...any) { problems = append(problems, fmt.Sprintf(format, arguments...)) }
-	one := func(name string) string {
-		all := values[name]
-		if len(all) == 0 {
-			return ""
+// problem is something of an address that cannot be understood.
+type problem struct {
+	what string
+	// instead is what is shown; empty where nothing is.
+	instead string
+}
+
+// reader understands an address part by part, and gathers what it cannot.
+type reader struct {
+	values   url.Values
+	problems []found
+}
+
+// found is a problem, and where the filter's choice of time, line or country follows from it.
+type found struct{ what, choice string }
+
+func (r *reader) problem(choice, format string, arguments ...any) {
+	r.problems = append(r.problems, found{fmt.Sprintf(format, arguments...), choice})
+}
+
+// filters are the names that an address may have, each with the choice that it is a part of.
+var filters = map[string]string{"period": "time", "from": "time", "to": "time", "line": "line", "country": "country"}
+
+// newReader takes an address apart. Nothing of it is left out in silence.
+func newReader(query string) *reader {
+	r := &reader{values: url.Values{}}
+	for part := range strings.SplitSeq(query, "&") {
+		values, err := url.ParseQuery(part)
+		if err != nil {
+			r.problem("", "The address’s part %s is none that an address can have.", quoted(part))
 		}
-		if len(all) > 1 {
-			problem("The address has %s %d times. The first is shown.", name, len(all))
+		for name, value := range values {
+			if filters[name] == "" {
+				r.problem("", "There is no filter %s. Allowed are period, from, to, line, country.", quoted(name))
+				continue
+			}
+			r.values[name] = append(r.values[name], value...)
 		}
-		return strings.TrimSpace(all[0])
 	}
-	named := func(name, what, instead string, known []string) string {
-		value := one(name)
-		if value == "" || figures == nil || slices.Contains(known, value) {
-			return value
-		}
-		problem("There is no %s %s. %s are shown.", what, quoted(value), instead)
+	return r
+}
+
+// one value of a name; empty where there is none.
+func (r *reader) one(name string) string {
+	all := r.values[name]
+	if len(all) == 0 {
 		return ""
 	}
-	var lines, countries []string
-	if figures != nil {
-		lines, countries = figures.Lines(), figures.Countries()
+	if len(all) > 1 {
+		r.problem(filters[name], "The address has %s %d times. The first counts.", name, len(all))
 	}
-	f.Line = named("line", "product line", "All product lines", lines)
-	f.Country = named("country", "country with orders called", "All countries", countries)
-	date := func(name, instead string) (text string, day sales.Day) {
-		text = one(name)
-		if text == "" {
-			return "", 0
-		}
-		day, err := sales.ParseDay(text)
-		if err != nil {
-			problem("The date %s is %s: %v. %s is shown.", name, quoted(text), err, instead)
-			return "", 0
-		}
-		return text, day
+	return strings.TrimSpace(all[0])
+}
+
+// named is a value that must be among the known.
+func (r *reader) named(name, what string, known []string) string {
+	value := r.one(name)
+	if value == "" || slices.Contains(known, value) {
+		return value
+	}
+	r.problem(name, "There is no %s %s.", what, quoted(value))
+	return ""
+}
+
+func (r *reader) date(name string) (text string, day sales.Day) {
+	text = r.one(name)
+	if text == "" {
+		return "", 0
+	}
+	day, err := sales.ParseDay(text)
+	if err != nil {
+		r.problem("time", "The date %s is %s: %v.", name, quoted(text), err)
+		return "", 0
+	}
+	return text, day
+}
+
+// readFilter understands an address. What it cannot is told in problems, each with what is shown
+// instead; the filter is good for use nevertheless. Without figures, names are not checked.
+func readFilter(query string, figures *sales.Figures) (f filter, problems []problem) {
+	r := newReader(query)
+	if figures != nil {
+		f.Line = r.named("line", "product line", figures.Lines())
+		f.Country = r.named("country", "country with orders called", figures.Countries())
+	} else {
+		f.Line, f.Country = r.one("line"), r.one("country")
 	}
 	from, to := sales.Day(0), sales.Day(0)
-	f.From, from = date("from", "The time from the first order on")
-	f.To, to = date("to", "The time up to the last order")
+	f.From, from = r.date("from")
+	f.To, to = r.date("to")
 	if f.From != "" && f.To != "" && from > to {
-		problem("The first day, %s, is after the last, %s. They are exchanged.", f.From, f.To)
+		r.problem("time", "The first day, %s, is after the last, %s. They are exchanged.", f.From, f.To)
 		f.From, f.To, from, to = f.To, f.From, to, from
 	}
-	name := one("period")
+	name := r.one("period")
 	chosen := slices.IndexFunc(periods, func(p period) bool { return p.Name == name })
 	if name != "" && chosen < 0 {
-		problem("There is no period %s. Allowed are %s.", quoted(name), periodNames())
+		r.problem("time", "There is no period %s. Allowed are %s.", quoted(name), periodNames())
 	}
 	switch {
 	case f.From != "" || f.To != "": // dates win: a person typed them
@@ -121,32 +168,74 @@ func readFilter(values url.Values, figures *sales.Figures) (f filter, problems [
 	if figures != nil {
 		f.sales = f.within(figures, from, to)
 	}
+	for _, one := range r.problems {
+		problems = append(problems, problem{one.what, f.shown(one.choice)})
+	}
 	return f, problems
 }
 
+// shown says what a choice has come to.
+func (f filter) shown(choice string) string {
+	switch choice {
+	case "line":
+		return shownOf(f.Line, "All product lines are shown.")
+	case "country":
+		return shownOf(f.Country, "All countries are shown.")
+	case "time":
+		switch {
+		case f.From != "" && f.To != "":
+			return "The time from " + f.From + " to " + f.To + " is shown."
+		case f.From != "":
+			return "The time from " + f.From + " on is shown."
+		case f.To != "":
+			return "The time up to " + f.To + " is shown."
+		}
+		for _, p := range periods {
+			if p.Name == f.Period && p.Name != "all" {
+				return "The last " + p.Words + " of the shop’s orders are shown."
+			}
+		}
+		return "All time is shown."
+	}
+	return "It is left out of what is shown."
+}
+
+func shownOf(value, all string) string {
+	if value == "" {
+		return all
+	}
+	return quoted(value) + " is shown."
+}
+
 // within is the filter's part of the time in which the shop has orders. It ends before it begins
-// where there is none.
+// where there is none. Periods end with the last order that is not dated after the reading: one
+// order of the year 9999 leaves them as they are.
 func (f filter) within(figures *sales.Figures, from, to sales.Day) sales.Filter {
 	first, last, sold := figures.Span()
 	if !sold {
 		return sales.Filter{From: 1, To: 0}
 	}
-	begin, end := first, last
+	latest, _ := figures.Latest()
+	begin, end := first, latest
 	if f.From != "" {
 		begin = max(first, from)
 	}
-	if f.To != "" {
+	switch {
+	case f.To != "":
 		end = min(last, to)
+	case begin > latest: // who asks for the time after it sees it
+		end = last
 	}
 	for _, p := range periods {
 		if p.Name != f.Period {
 			continue
 		}
 		if p.days > 0 {
-			begin = max(first, last-sales.Day(p.days)+1)
+			begin = max(first, latest-sales.Day(p.days)+1)
 		}
 		if p.months > 0 {
-			begin = max(first, sales.DayOf(last.Time().AddDate(0, -p.months, 1)))
+			// From the day after the last: a year before 29 February is no date.
+			begin = max(first, sales.DayOf((latest+1).Time().AddDate(0, -p.months, 0)))
 		}
 	}
 	return sales.Filter{From: begin, To: end, Line: f.Line, Country: f.Country}

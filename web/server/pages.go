@@ -93,6 +93,14 @@ func render(name string, p page) []byte {
 
 func html(w http.ResponseWriter) { w.Header().Set("Content-Type", "text/html; charset=utf-8") }
 
+// Headline says in a few words why the figures are not of now.
+func (b basis) Headline() string {
+	if b.reason == sales.ErrUnreachable.Error() {
+		return "The database is away."
+	}
+	return "The figures could not be refreshed."
+}
+
 // problem answers with a page that says what is wrong.
 func (s *Server) problem(w http.ResponseWriter, status int, title, words string) {
 	html(w)
@@ -132,23 +140,28 @@ type card struct {
 }
 
 type dashboard struct {
-	filter    filter
-	Problems  []string
+	filter   filter
+	Problems []string
+	// Later says which orders no period takes, because they are dated after the reading.
+	Later     string
 	Presets   []preset
 	Lines     []string
 	Countries []string
 	// Empty shop, or a filter without sales.
-	Empty, Nothing  bool
-	First, Last     sales.Day
-	Report          sales.Report
-	Cards           []card
-	Before          string
-	Course          figure
-	Parts           []figure
-	Spikes          []sales.Spike
-	SpikesCSV       string
-	Step, ShownFrom string
-	ShownTo         string
+	Empty, Nothing bool
+	First, Last    sales.Day
+	Report         sales.Report
+	Cards          []card
+	Before         string
+	Course         figure
+	Parts          []figure
+	// Spikes that the page has room for, the latest of SpikeDays.
+	Spikes    []sales.Spike
+	SpikeDays int
+	SpikesCSV string
+	Step      string
+	// ShownDays are the ends of the time for people, one or two; none where there is nothing.
+	ShownDays []string
 }
 
 type preset struct {
@@ -166,7 +179,7 @@ func (d dashboard) Period() string  { return d.filter.Period }
 func (s *Server) dashboard(w http.ResponseWriter, r *http.Request) {
 	html(w)
 	b := s.basis()
-	f, problems := readFilter(r.URL.Query(), b.figures)
+	f, problems := readFilter(r.URL.RawQuery, b.figures)
 	if len(problems) > 0 {
 		newSales(f, problems, b).write(w, r, http.StatusBadRequest)
 		return
@@ -184,13 +197,19 @@ func (s *Server) dashboard(w http.ResponseWriter, r *http.Request) {
 	made.write(w, r, http.StatusOK)
 }
 
-func newSales(f filter, problems []string, b basis) body {
+func newSales(f filter, problems []problem, b basis) body {
 	return newBody(render("sales.html", page{Title: "Sales", Section: "sales", basis: b,
 		Content: newDashboard(f, problems, b.figures)}))
 }
 
-func newDashboard(f filter, problems []string, figures *sales.Figures) dashboard {
-	d := dashboard{filter: f, Problems: problems}
+func newDashboard(f filter, problems []problem, figures *sales.Figures) dashboard {
+	d := dashboard{filter: f}
+	for _, p := range problems {
+		if figures == nil {
+			p.instead = ""
+		}
+		d.Problems = append(d.Problems, strings.TrimSpace(p.what+" "+p.instead))
+	}
 	for _, p := range periods {
 		d.Presets = append(d.Presets, preset{p.Name, p.Words, "/sales" + f.with(p.Name).query(), f.Period == p.Name})
 	}
@@ -204,20 +223,30 @@ func newDashboard(f filter, problems []string, figures *sales.Figures) dashboard
 	if d.Empty {
 		return d
 	}
+	if latest, later := figures.Latest(); later > 0 {
+		d.Later = fmt.Sprintf("Dated after these figures were read: %s, the last of %s. Periods end with %s; choose"+
+			" dates to see what is later.", orders(later), day(d.Last), day(latest))
+	}
 	d.Report = figures.Report(f.sales)
 	if d.Nothing = d.Report.Orders == 0; d.Nothing {
 		return d
 	}
-	d.ShownFrom, d.ShownTo = day(f.sales.From), day(f.sales.To)
+	d.ShownDays = []string{day(f.sales.From)}
+	if f.sales.From != f.sales.To {
+		d.ShownDays = append(d.ShownDays, day(f.sales.To))
+	}
 	d.Step = string(d.Report.Step)
 	d.Cards, d.Before = cards(d.Report)
 	d.Course = course(f, d.Report)
 	d.Parts = parts(f, d.Report)
-	d.Spikes, d.SpikesCSV = d.Report.Spikes, "/sales/spikes.csv"+f.query()
+	d.Spikes, d.SpikeDays = d.Report.Spikes, len(d.Report.Spikes)
+	d.Spikes = d.Spikes[max(0, d.SpikeDays-mostTableSpikes):]
+	d.SpikesCSV = "/sales/spikes.csv" + f.query()
 	return d
 }
 
-// cards are the headline figures, and what they are compared with.
+// cards are the headline figures, and in a sentence what they are compared with; empty where the
+// shop is younger.
 func cards(report sales.Report) ([]card, string) {
 	values := func(t sales.Totals) []int64 {
 		return []int64{int64(t.Revenue), t.Orders, int64(t.AverageOrder()), t.Quantity}
@@ -231,33 +260,46 @@ func cards(report sales.Report) ([]card, string) {
 	if report.Before == nil {
 		return cards, ""
 	}
+	compared := false
 	for i, before := range values(*report.Before) {
 		tenths, known := change(now[i], before)
 		switch {
 		case !known:
 		case tenths > 0:
-			cards[i].Trend, cards[i].Change = "up", fmt.Sprintf("+%d.%d %%", tenths/10, tenths%10)
+			cards[i].Trend, cards[i].Change = "up", "+"+percent(tenths)
 		case tenths < 0:
-			cards[i].Trend, cards[i].Change = "down", fmt.Sprintf("−%d.%d %%", -tenths/10, -tenths%10)
+			cards[i].Trend, cards[i].Change = "down", percent(tenths)
 		default:
-			cards[i].Trend, cards[i].Change = "level", "0.0 %"
+			cards[i].Trend, cards[i].Change = "level", percent(0)
 		}
+		compared = compared || known
 	}
 	days := report.Filter.To - report.Filter.From + 1
-	return cards, fmt.Sprintf("%s to %s", day(report.Filter.From-days), day(report.Filter.From-1))
+	before := span(report.Filter.From-days, report.Filter.From-1)
+	if !compared {
+		return cards, "Nothing was sold in the period before, " + before + ": there is nothing to compare with."
+	}
+	return cards, "Change against the period before, " + before + "."
 }
 
 var stepWords = map[sales.Step]string{sales.Daily: "Day", sales.Weekly: "Week from", sales.Monthly: "Month",
-	sales.Yearly: "Year"}
+	sales.Yearly: "Year", sales.ByDecade: "Decade", sales.ByCentury: "Century"}
 
-// pointName names a point of the course; tick is its short form below a column.
-func pointName(step sales.Step, point sales.Point) (name, tick string) {
+// pointName names a point of the course; tick is its short form below a column, which has a year
+// where the columns are of more than one.
+func pointName(report sales.Report, point sales.Point) (name, tick string) {
 	begin := point.From.Time()
-	switch step {
+	switch report.Step {
 	case sales.Monthly:
 		return begin.Format("January 2006"), begin.Format("Jan 2006")
 	case sales.Yearly:
 		return begin.Format("2006"), begin.Format("2006")
+	case sales.ByDecade, sales.ByCentury:
+		name = begin.Format("2006") + "–" + point.To.Time().Format("2006")
+		return name, begin.Format("2006")
+	}
+	if report.Filter.From.Time().Year() != report.Filter.To.Time().Year() {
+		return day(point.From), begin.Format("2 Jan ’06")
 	}
 	return day(point.From), begin.Format("2 Jan")
 }
@@ -265,13 +307,13 @@ func pointName(step sales.Step, point sales.Point) (name, tick string) {
 // course of revenue and orders over time.
 func course(f filter, report sales.Report) figure {
 	revenue := chart.Chart{ID: "revenue", Title: "Revenue by " + string(report.Step), Axis: shortMoney}
-	orders := chart.Chart{ID: "orders", Title: "Orders by " + string(report.Step), Axis: short}
+	placed := chart.Chart{ID: "orders", Title: "Orders by " + string(report.Step), Axis: short}
 	table := figure{ID: "revenue", Title: "Revenue and orders over time", CSV: "/sales/course.csv" + f.query(),
 		Columns: []string{stepWords[report.Step], "Revenue", "Orders", "Pieces", "Demand spikes"}}
 	best := report.Points[0]
 	for _, point := range report.Points {
-		name, tick := pointName(report.Step, point)
-		words := fmt.Sprintf("%s: %s, %s orders", name, money(point.Revenue), count(point.Orders))
+		name, tick := pointName(report, point)
+		words := fmt.Sprintf("%s: %s, %s", name, money(point.Revenue), orders(point.Orders))
 		var spikes []string
 		for _, spike := range point.Spikes {
 			spikes = append(spikes, day(spike.Day))
@@ -283,19 +325,19 @@ func course(f filter, report sales.Report) figure {
 		}
 		revenue.Marks = append(revenue.Marks,
 			chart.Mark{Label: tick, Words: marked, Value: int64(point.Revenue), Unusual: unusual})
-		orders.Marks = append(orders.Marks, chart.Mark{Label: tick, Words: words, Value: point.Orders})
+		placed.Marks = append(placed.Marks, chart.Mark{Label: tick, Words: words, Value: point.Orders})
 		table.Rows = append(table.Rows, []string{name, money(point.Revenue), count(point.Orders),
 			count(point.Quantity), strings.Join(spikes, ", ")})
 		if point.Revenue > best.Revenue {
 			best = point
 		}
 	}
-	name, _ := pointName(report.Step, best)
+	name, _ := pointName(report, best)
 	revenue.Description = fmt.Sprintf(
 		"%s in all, the most in the %s of %s with %s. Demand spikes of the whole shop: %d.",
 		money(report.Revenue), report.Step, name, money(best.Revenue), len(report.Spikes))
-	orders.Description = fmt.Sprintf("%s orders in all.", count(report.Orders))
-	table.Charts = []template.HTML{revenue.Columns(190), orders.Columns(64)}
+	placed.Description = orders(report.Orders) + " in all."
+	table.Charts = []template.HTML{revenue.Columns(190), placed.Columns(64)}
 	return table
 }
 
@@ -322,8 +364,8 @@ func parts(f filter, report sales.Report) []figure {
 			if place < mostBars {
 				drawn.Marks = append(drawn.Marks, chart.Mark{Label: row.Name, Value: int64(row.Revenue),
 					Shown: money(row.Revenue),
-					Words: fmt.Sprintf("%s: %s, %s of revenue, %s orders", row.Name, money(row.Revenue), part,
-						count(row.Orders))})
+					Words: fmt.Sprintf("%s: %s, %s of revenue, %s", row.Name, money(row.Revenue), part,
+						orders(row.Orders))})
 			}
 		}
 		drawn.Description = fmt.Sprintf("%s leads with %s, %s of revenue.", rows[0].Name, money(rows[0].Revenue),
@@ -339,5 +381,8 @@ func parts(f filter, report sales.Report) []figure {
 	return figures
 }
 
-// mostTableProducts on the page.
-const mostTableProducts = 20
+// mostTableProducts and mostTableSpikes on the page; the CSV has all.
+const (
+	mostTableProducts = 20
+	mostTableSpikes   = 16
+)

@@ -8,6 +8,7 @@ import (
 	"compress/gzip"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -29,6 +30,8 @@ type Options struct {
 	Withhold bool
 	// Login checks that a request comes from somebody who has logged in; nil where nobody has to.
 	Login interface{ Check(*http.Request) error }
+	// LoginOrigin is where who has to log in is sent, such as https://id.example.com.
+	LoginOrigin string
 	// TLS tells that clients come by HTTPS, so that browsers may be told to do nothing else.
 	TLS bool
 	// FrameAncestors are the origins that may frame the pages, with spaces between; empty: none.
@@ -71,7 +74,8 @@ func New(options Options) *Server {
 	}
 	s := &Server{options: options, headers: headers(options), mux: http.NewServeMux()}
 	s.mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "/sales", http.StatusTemporaryRedirect)
+		to := url.URL{Path: "/sales", RawQuery: r.URL.RawQuery}
+		http.Redirect(w, r, to.String(), http.StatusTemporaryRedirect)
 	})
 	s.mux.HandleFunc("GET /healthz", s.health)
 	s.mux.HandleFunc("GET /provenance", s.provenance)
@@ -99,8 +103,11 @@ func headers(options Options) map[string]string {
 		ancestors = "'none'"
 		all["X-Frame-Options"] = "DENY" // it knows no list of origins
 	}
-	all["Content-Security-Policy"] = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; " +
-		"base-uri 'none'; frame-ancestors " + ancestors
+	// Where a login has run out, the answer to the filter's form leads to the provider, which
+	// browsers hold to be a target of the form, too.
+	targets := strings.TrimSpace("'self' " + options.LoginOrigin)
+	all["Content-Security-Policy"] = "default-src 'none'; style-src 'self'; img-src 'self'; form-action " + targets +
+		"; base-uri 'none'; frame-ancestors " + ancestors
 	if options.TLS {
 		all["Strict-Transport-Security"] = "max-age=31536000"
 	}
@@ -184,11 +191,35 @@ func newBody(plain []byte) body {
 func (b body) write(w http.ResponseWriter, r *http.Request, status int) {
 	content := b.plain
 	w.Header().Set("Vary", "Accept-Encoding")
-	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+	if takesGzip(r.Header.Values("Accept-Encoding")) {
 		w.Header().Set("Content-Encoding", "gzip")
 		content = b.compressed
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(content)))
 	w.WriteHeader(status)
 	_, _ = w.Write(content) // a client that has left is told nothing
+}
+
+// takesGzip says whether a client wants compressed content (RFC 9110, section 12.5.3): gzip, or all
+// codings, with a weight other than 0. What cannot be read is taken for a no.
+func takesGzip(accepted []string) bool {
+	weights := map[string]float64{}
+	for part := range strings.SplitSeq(strings.Join(accepted, ","), ",") {
+		coding, parameters, weighted := strings.Cut(part, ";")
+		weight := 1.0
+		if weighted {
+			name, text, _ := strings.Cut(parameters, "=")
+			var err error
+			weight, err = strconv.ParseFloat(strings.TrimSpace(text), 64)
+			if err != nil || !strings.EqualFold(strings.TrimSpace(name), "q") {
+				weight = 0
+			}
+		}
+		weights[strings.ToLower(strings.TrimSpace(coding))] = weight
+	}
+	weight, named := weights["gzip"]
+	if !named {
+		weight = weights["*"]
+	}
+	return weight > 0
 }

@@ -6,11 +6,12 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	escape "html"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -86,6 +87,15 @@ func TestEveryRouteHasTheHeadersThatProtectIt(t *testing.T) {
 		assert.Equal(t, "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "+
 			"frame-ancestors 'none'", headers.Get("Content-Security-Policy"), route)
 		assert.Equal(t, "nosniff", headers.Get("X-Content-Type-Options"), route)
+		assert.Equal(t, "same-origin", headers.Get("Referrer-Policy"), route)
+		assert.Equal(t, "same-origin", headers.Get("Cross-Origin-Opener-Policy"), route)
+		assert.Equal(t, "same-origin", headers.Get("Cross-Origin-Resource-Policy"), route)
+		assert.Contains(t, headers.Get("Permissions-Policy"), "geolocation=()", route)
+		if strings.Contains(headers.Get("Cache-Control"), "immutable") {
+			assert.Contains(t, []string{addresses["style.css"], addresses["icon.svg"]}, route)
+		} else {
+			assert.Equal(t, "no-store", headers.Get("Cache-Control"), route)
+		}
 		assert.Equal(t, "DENY", headers.Get("X-Frame-Options"), route)
 		assert.Empty(t, headers.Get("Strict-Transport-Security"), route)
 	}
@@ -104,6 +114,12 @@ func TestNamedOriginsMayFrameThePages(t *testing.T) {
 	assert.True(t, strings.HasSuffix(headers.Get("Content-Security-Policy"),
 		"; frame-ancestors https://one.example https://two.example"))
 	assert.Empty(t, headers.Get("X-Frame-Options"))
+}
+
+func TestWithALoginTheFormMayLeadToTheProvider(t *testing.T) {
+	s := newServer(t, func(o *Options) { o.LoginOrigin = "https://id.example.com" })
+	assert.Contains(t, get(t, s, "/sales").Header.Get("Content-Security-Policy"),
+		"; form-action 'self' https://id.example.com; ")
 }
 
 // Nothing of a page is from elsewhere, and nothing in it would need an exception from the policy.
@@ -148,27 +164,201 @@ func TestAnAddressSelects(t *testing.T) {
 	}
 }
 
+// What is shown is said as it was chosen in the end, by machines' answers not at all.
 func TestWhatAnAddressHasWrongIsToldWithWhatIsShown(t *testing.T) {
 	s := newServer(t, nil)
-	for query, message := range map[string]string{
-		"?period=decade":                 "There is no period “decade”. Allowed are 30d, 90d, 12m, all.",
-		"?line=Kites":                    "There is no product line “Kites”. All product lines are shown.",
-		"?country=Atlantis":              "There is no country with orders called “Atlantis”. All countries are shown.",
-		"?from=yesterday":                "The date from is “yesterday”: a date such as 2005-05-31 is allowed.",
-		"?to=2005-02-30":                 "The date to is “2005-02-30”: a date such as 2005-05-31 is allowed.",
-		"?from=2005-03-01&to=2005-01-01": "The first day, 2005-03-01, is after the last, 2005-01-01. They are",
-		"?line=Cars&line=Ships":          "The address has line 2 times. The first is shown.",
-		"?line=%00%ff%3Cscript%3E":       "There is no product line “��&lt;script&gt;”.",
+	for query, c := range map[string]struct{ what, instead string }{
+		"?period=decade": {"There is no period “decade”. Allowed are 30d, 90d, 12m, all.",
+			"The last 12 months of the shop’s orders are shown."},
+		"?period=decade&from=2005-01-10": {"There is no period “decade”. Allowed are 30d, 90d, 12m, all.",
+			"The time from 2005-01-10 on is shown."},
+		"?line=Kites":       {"There is no product line “Kites”.", "All product lines are shown."},
+		"?country=Atlantis": {"There is no country with orders called “Atlantis”.", "All countries are shown."},
+		"?from=yesterday": {"The date from is “yesterday”: a date such as 2005-05-31 is allowed.",
+			"The last 12 months of the shop’s orders are shown."},
+		"?from=yesterday&period=all": {"The date from is “yesterday”: a date such as 2005-05-31 is allowed.",
+			"All time is shown."},
+		"?from=yesterday&to=2005-01-31": {"The date from is “yesterday”: a date such as 2005-05-31 is allowed.",
+			"The time up to 2005-01-31 is shown."},
+		"?to=2005-02-30": {"The date to is “2005-02-30”: a date such as 2005-05-31 is allowed.",
+			"The last 12 months of the shop’s orders are shown."},
+		"?from=2005-03-21&to=2005-01-01": {"The first day, 2005-03-21, is after the last, 2005-01-01. They are " +
+			"exchanged.",
+			"The time from 2005-01-01 to 2005-03-21 is shown."},
+		"?line=Cars&line=Ships": {"The address has line 2 times. The first counts.", "“Cars” is shown."},
+		"?period=30d&period=all&from=2005-01-01": {"The address has period 2 times. The first counts.",
+			"The time from 2005-01-01 on is shown."},
+		"?line=%00%ff%3Cscript%3E": {"There is no product line “��&lt;script&gt;”.", "All product lines are shown."},
+		"?period=%zz": {"The address’s part “period=%zz” is none that an address can have.",
+			"It is left out of"},
+		"?from=2005-01-01;to=2005-02-01": {"The address’s part “from=2005-01-01;to=2005-02-01” is none that",
+			"It is left out of"},
+		"?perod=30d": {"There is no filter “perod”. Allowed are period, from, to, line, country.",
+			"It is left out of"},
+		"?=30d":       {"There is no filter “”. Allowed are period, from, to, line, country.", "It is left out of"},
+		"?30d":        {"There is no filter “30d”. Allowed are period, from, to, line, country.", "It is left out of"},
+		"?PERIOD=30d": {"There is no filter “PERIOD”. Allowed are", "It is left out of"},
 	} {
 		answer := get(t, s, "/sales"+query)
 		assert.Equal(t, http.StatusBadRequest, answer.StatusCode, query)
 		page := text(t, answer)
-		assert.Contains(t, page, message, query)
+		assert.Regexp(t, regexp.QuoteMeta(c.what)+`[^<]*`+regexp.QuoteMeta(c.instead), page, query)
 		assert.Contains(t, page, `<dd class="value">$`, query)
-		machine := get(t, s, "/sales/course.csv"+query)
-		assert.Equal(t, http.StatusBadRequest, machine.StatusCode, query)
-		assert.NotContains(t, text(t, machine), "revenue,", query)
+		for table := range tables {
+			machine := get(t, s, "/sales/"+table+query)
+			assert.Equal(t, http.StatusBadRequest, machine.StatusCode, query)
+			words := text(t, machine)
+			assert.Contains(t, words, escape.UnescapeString(c.what), query)
+			assert.NotContains(t, words, "shown", "%s: nothing is", query)
+			assert.NotContains(t, words, "revenue,", query)
+		}
 	}
+}
+
+func TestThePartsOfAnAddressThatAreUnderstoodCount(t *testing.T) {
+	page := text(t, get(t, newServer(t, nil), "/sales?period=%zz&line=Ships&perod=30d"))
+	assert.Contains(t, page, `<dd class="value">$10.00</dd>`)
+	assert.Contains(t, page, "period=%zz")
+	assert.Contains(t, page, "perod")
+}
+
+// What is chosen stands in the form, so that the next choice is made beside it.
+func TestTheFormHoldsWhatIsChosen(t *testing.T) {
+	s := newServer(t, nil)
+	for query, c := range map[string]struct{ has, hasNot []string }{
+		"": {[]string{`aria-current="true">12 months<`, `name="period" value="12m"`}, []string{"selected"}},
+		"?period=90d&line=Ships&country=France": {[]string{`aria-current="true">90 days<`, `name="period" value="90d"`,
+			`<option selected>Ships<`, `<option selected>France<`,
+			`href="/sales?country=France&amp;line=Ships&amp;period=30d"`,
+			`href="/sales/course.csv?country=France&amp;line=Ships&amp;period=90d"`},
+			[]string{`aria-current="true">12 months<`}},
+		"?from=2005-01-01&to=2005-03-20": {[]string{`name="from" value="2005-01-01"`, `name="to" value="2005-03-20"`},
+			[]string{`aria-current="true"`, `name="period"`}},
+	} {
+		page := text(t, get(t, s, "/sales"+query))
+		for _, words := range c.has {
+			assert.Contains(t, page, words, query)
+		}
+		for _, words := range c.hasNot {
+			assert.NotContains(t, page, words, query)
+		}
+		assert.LessOrEqual(t, strings.Count(page, `aria-current="true"`), 1, query)
+	}
+}
+
+// A comparison is spoken of where there is one.
+func TestTheComparisonSaysWhatItIs(t *testing.T) {
+	shop := sales.New(noon, nil, []sales.Product{{Code: "C1", Name: "Coupé", Line: "Cars"}}, []sales.Item{
+		{Order: 1, Day: date(t, "2004-01-01"), Product: "C1", Quantity: 2, Amount: 1000},
+		{Order: 2, Day: date(t, "2004-01-02"), Product: "C1", Quantity: 1, Amount: 1500},
+		{Order: 3, Day: date(t, "2004-06-01"), Product: "C1", Quantity: 1, Amount: 100},
+	}, nil)
+	s := newServer(t, func(o *Options) { o.Sales = func() sales.State { return sales.State{Figures: shop} } })
+	for query, words := range map[string]string{
+		"?from=2004-01-02&to=2004-01-02": "Change against the period before, 1 Jan 2004.",
+		"?from=2004-06-01&to=2004-06-01": "Nothing was sold in the period before, 31 May 2004: there is nothing to",
+		"?from=2004-05-31&to=2004-06-01": "Nothing was sold in the period before, 29 May 2004 to 30 May 2004",
+		"":                               "there is no whole period before this one to compare with",
+	} {
+		assert.Contains(t, text(t, get(t, s, "/sales"+query)), words, query)
+	}
+	page := text(t, get(t, s, "/sales?from=2004-01-02&to=2004-01-02"))
+	assert.Contains(t, page, "<b>2 Jan 2004</b></p>", "one day is one day")
+	for _, words := range []string{`<dd class="change up">&#43;50.0 %</dd>`, `<dd class="change level">0.0 %</dd>`,
+		`<dd class="change down">−50.0 %</dd>`,
+		": $15.00, 1 order<"} {
+		assert.Contains(t, page, words)
+	}
+	assert.Contains(t, text(t, get(t, s, "/sales?from=2003-12-01&to=2004-02-01")), ">1 Jan<")
+	s = newServer(t, func(o *Options) {
+		o.Sales = func() sales.State {
+			return sales.State{Figures: sales.New(noon, nil, nil, []sales.Item{{Order: 1, Day: date(t, "2003-12-30")},
+				{Order: 2, Day: date(t, "2004-01-02")}}, nil)}
+		}
+	})
+	assert.Contains(t, text(t, get(t, s, "/sales")), ">30 Dec ’03<", "a label over two years has its year")
+}
+
+// All days are counted in the heading, and none is hidden without a word.
+func TestSpikesAreCountedAndCutWithAWord(t *testing.T) {
+	of := func(days int) string {
+		var spikes []sales.Spike
+		for i := range days {
+			spikes = append(spikes, sales.Spike{Day: date(t, "2004-01-01") + sales.Day(i), Revenue: 900,
+				Threshold: 500})
+		}
+		shop := sales.New(noon, nil, nil, []sales.Item{{Order: 1, Day: date(t, "2004-01-01"), Amount: 1},
+			{Order: 2, Day: date(t, "2004-03-01"), Amount: 1}}, spikes)
+		return text(t, get(t, newServer(t, func(o *Options) {
+			o.Sales = func() sales.State { return sales.State{Figures: shop} }
+		}), "/sales"))
+	}
+	rows := func(page string) int {
+		_, table, _ := strings.Cut(page, `id="spikes-table"`)
+		table, _, _ = strings.Cut(table, "</table>")
+		return strings.Count(table, `<th scope="row">`)
+	}
+	assert.Contains(t, of(0), ">Demand spikes</h2>")
+	assert.Contains(t, of(1), ">Demand spikes: 1 day</h2>")
+	page := of(mostTableSpikes)
+	assert.Contains(t, page, ">Demand spikes: 16 days</h2>")
+	assert.Equal(t, mostTableSpikes, rows(page))
+	assert.NotContains(t, page, "of them; the CSV has all")
+	page = of(mostTableSpikes + 5)
+	assert.Contains(t, page, ">Demand spikes: 21 days</h2>")
+	assert.Contains(t, page, "The last 16 of them; the CSV has all.")
+	assert.Equal(t, mostTableSpikes, rows(page))
+}
+
+func TestTheRootKeepsItsFilter(t *testing.T) {
+	for query, to := range map[string]string{"": "/sales", "?line=Ships": "/sales?line=Ships",
+		"?a=%zz": "/sales?a=%zz"} {
+		assert.Equal(t, to, get(t, newServer(t, nil), "/"+query).Header.Get("Location"))
+	}
+}
+
+// The last day of a period is that of the shop's last order, the first one so many days or months
+// before it.
+func TestPeriodsAreAsLongAsTheyAreCalled(t *testing.T) {
+	for _, c := range []struct{ last, period, from string }{
+		{"2005-05-31", "30d", "2005-05-02"}, {"2005-05-31", "90d", "2005-03-03"}, {"2005-05-31", "12m", "2004-06-01"},
+		{"2004-02-29", "12m", "2003-03-01"}, {"2005-02-28", "12m", "2004-03-01"}, {"2004-02-28", "12m", "2003-03-01"},
+		{"2004-03-01", "30d", "2004-02-01"}, {"2004-12-31", "12m", "2004-01-01"}, {"2005-05-31", "all", "1999-01-01"},
+	} {
+		shop := sales.New(noon, nil, nil, []sales.Item{{Order: 1, Day: date(t, "1999-01-01")},
+			{Order: 2, Day: date(t, c.last)}}, nil)
+		f, problems := readFilter("period="+c.period, shop)
+		require.Empty(t, problems)
+		assert.Equal(t, c.from, f.sales.From.String(), "%s to %s", c.period, c.last)
+		assert.Equal(t, c.last, f.sales.To.String(), c.period)
+	}
+	young := sales.New(noon, nil, nil, []sales.Item{{Order: 1, Day: date(t, "2005-05-30")}}, nil)
+	f, _ := readFilter("period=12m", young)
+	assert.Equal(t, sales.Filter{From: date(t, "2005-05-30"), To: date(t, "2005-05-30")}, f.sales,
+		"no time before the first order")
+}
+
+// Orders whose dates are mistaken spoil no period and make no page that nobody can load.
+func TestWildDatesAreToldAndBounded(t *testing.T) {
+	shop := sales.New(noon, nil, []sales.Product{{Code: "C1", Name: "Coupé", Line: "Cars"}}, []sales.Item{
+		{Order: 1, Day: date(t, "0001-01-01"), Product: "C1", Quantity: 1, Amount: 100},
+		{Order: 2, Day: date(t, "2025-12-31"), Product: "C1", Quantity: 1, Amount: 1000},
+		{Order: 3, Day: date(t, "2026-03-02"), Product: "C1", Quantity: 1, Amount: 10_000}, // a calendar ahead of UTC
+		{Order: 4, Day: date(t, "9999-12-31"), Product: "C1", Quantity: 1, Amount: 100_000},
+	}, nil)
+	s := newServer(t, func(o *Options) { o.Sales = func() sales.State { return sales.State{Figures: shop} } })
+	for query, revenue := range map[string]string{
+		"": "$110.00", "?period=30d": "$100.00", "?period=all": "$111.00", "?from=2026-01-01": "$100.00",
+		"?from=2027-01-01": "$1,000.00", "?to=9999-12-31": "$1,111.00", "?from=0001-01-01&to=9999-12-31": "$1,111.00",
+	} {
+		page := text(t, get(t, s, "/sales"+query))
+		assert.Contains(t, page, `<dd class="value">`+revenue+`</dd>`, query)
+		assert.Contains(t, page, "Dated after these figures were read: 1 order, the last of 31 Dec 9999. Periods "+
+			"end with 2 Mar 2026", query)
+		assert.Less(t, len(page), 60_000, query)
+	}
+	assert.Contains(t, text(t, get(t, s, "/sales?to=9999-12-31")), "Revenue by century")
+	assert.NotContains(t, text(t, get(t, newServer(t, nil), "/sales")), "from the future")
 }
 
 func TestWithoutSalesThePageSaysWhereTheyAre(t *testing.T) {
@@ -233,12 +423,18 @@ func TestThePageSaysHowOldItsFiguresAre(t *testing.T) {
 		has    []string
 		hasNot []string
 	}{
-		"fresh":            {nil, 3 * time.Minute, []string{"Read 3 minutes ago"}, []string{"notice"}},
-		"a failed reading": {sales.ErrTooSlow, 9 * time.Minute, []string{"The database is away", "too long"}, nil},
-		"an hour":          {nil, time.Hour, nil, []string{"notice"}},
-		"older":            {nil, time.Hour + time.Second, []string{"These figures are old", `role="alert"`}, nil},
-		"old and failing":  {sales.ErrUnreachable, 5 * time.Hour, []string{"5 hours ago", "cannot be reached"}, nil},
-		"secrets":          {errors.New("10.0.0.1"), time.Minute, []string{"did not answer"}, []string{"10.0.0.1"}},
+		"fresh": {nil, 3 * time.Minute, []string{"Read 3 minutes ago"}, []string{"notice"}},
+		"a failed reading": {sales.ErrUnreachable, 9 * time.Minute,
+			[]string{"The database is away", "cannot be reached"}, nil},
+		"a slow reading": {sales.ErrTooSlow, 9 * time.Minute, []string{"could not be refreshed", "too long"},
+			[]string{"is away"}},
+		"too much to read": {sales.ErrTooMany, 9 * time.Minute, []string{"could not be refreshed", "more order lines"},
+			[]string{"is away"}},
+		"an hour":         {nil, time.Hour, nil, []string{"notice"}},
+		"older":           {nil, time.Hour + time.Second, []string{"These figures are old", `role="alert"`}, nil},
+		"old and failing": {sales.ErrUnreachable, 5 * time.Hour, []string{"5 hours ago", "cannot be reached"}, nil},
+		"secrets": {errors.New("10.0.0.1"), time.Minute, []string{"could not be refreshed", "did not answer"},
+			[]string{"10.0.0.1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			state := sales.State{Figures: figures(t), Failed: c.failed, Tried: noon}
@@ -397,6 +593,35 @@ func TestPagesComeCompressedToWhoTakesIt(t *testing.T) {
 	assert.Equal(t, text(t, get(t, s, "/sales")), string(plain))
 }
 
+func TestOnlyWhoTakesItIsAnsweredCompressed(t *testing.T) {
+	s := newServer(t, nil)
+	for accepted, compressed := range map[string]bool{
+		"": false, "gzip": true, "GZIP": true, "br, gzip;q=0.5": true, "gzip;q=0": false, "gzip; q=0.0": false,
+		"*": true, "*;q=0": false, "gzip;q=0, *": false, "br": false, "x-gzip2": false, "gzip;q=": false,
+		"identity, gzip ; q = 0": false, "gzip;q=1.0,deflate": true,
+	} {
+		for _, route := range []string{"/sales", "/sales/course.csv", addresses["style.css"]} {
+			request := httptest.NewRequest(http.MethodGet, route, nil)
+			request.Header.Set("Accept-Encoding", accepted)
+			recorder := httptest.NewRecorder()
+			s.ServeHTTP(recorder, request)
+			assert.Equal(t, compressed, recorder.Header().Get("Content-Encoding") == "gzip", "%s: %s", route, accepted)
+			assert.Equal(t, "Accept-Encoding", recorder.Header().Get("Vary"))
+		}
+	}
+}
+
+// A file that lies on somebody's disk tells of when it is.
+func TestATableIsCalledAfterItsAge(t *testing.T) {
+	for age, name := range map[time.Duration]string{
+		time.Hour: "course-2026-03-01T12-00Z.csv", time.Hour + time.Second: "course-old-2026-03-01T12-00Z.csv"} {
+		s := newServer(t, func(o *Options) { o.Now = func() time.Time { return noon.Add(age) } })
+		header := get(t, s, "/sales/course.csv").Header
+		assert.Equal(t, `attachment; filename="`+name+`"`, header.Get("Content-Disposition"))
+		assert.Equal(t, "Sun, 01 Mar 2026 12:00:00 GMT", header.Get("Last-Modified"))
+	}
+}
+
 func TestStaticFilesAreKeptForEver(t *testing.T) {
 	answer := get(t, newServer(t, nil), addresses["style.css"])
 	assert.Equal(t, "public, max-age=31536000, immutable", answer.Header.Get("Cache-Control"))
@@ -424,11 +649,8 @@ func FuzzAddress(f *testing.F) {
 			}
 			assert.Equal(t, 1, max(1, strings.Count(page, "<html")))
 		}
-		values, _ := url.ParseQuery(query)
-		made, _ := readFilter(values, figures(t))
-		again, err := url.ParseQuery(strings.TrimPrefix(made.query(), "?"))
-		require.NoError(t, err)
-		same, problems := readFilter(again, figures(t))
+		made, _ := readFilter(query, figures(t))
+		same, problems := readFilter(strings.TrimPrefix(made.query(), "?"), figures(t))
 		assert.Empty(t, problems, "what a page links to is understood")
 		assert.Equal(t, made, same)
 	})

@@ -78,16 +78,20 @@ func (s *Server) table(w http.ResponseWriter, r *http.Request) {
 		s.noTable(w, state.Failed)
 		return
 	}
-	f, problems := readFilter(r.URL.Query(), figures)
+	f, problems := readFilter(r.URL.RawQuery, figures)
 	if len(problems) > 0 {
-		http.Error(w, strings.Join(problems, "\n"), http.StatusBadRequest)
+		lines := make([]string, len(problems))
+		for i, p := range problems {
+			lines[i] = p.what
+		}
+		http.Error(w, strings.Join(lines, "\n"), http.StatusBadRequest)
 		return
 	}
 	var out bytes.Buffer
 	writer := csv.NewWriter(&out)
 	_ = writer.WriteAll(rows(figures.Report(f.sales))) // to memory: it cannot fail
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
-	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
+	w.Header().Set("Content-Disposition", `attachment; filename="`+s.fileName(name, figures)+`"`)
 	w.Header().Set("Last-Modified", figures.AsOf().UTC().Format(http.TimeFormat))
 	newBody(out.Bytes()).write(w, r, http.StatusOK)
 }
@@ -105,4 +109,14 @@ func (s *Server) noTable(w http.ResponseWriter, failed error) {
 	}
 	w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 	http.Error(w, words+" Please try again later.", http.StatusServiceUnavailable)
+}
+
+// fileName of a table says of when its figures are, and that they are old: rows of a CSV have no
+// room for it, and a file is looked at long after it was fetched.
+func (s *Server) fileName(table string, figures *sales.Figures) string {
+	name := strings.TrimSuffix(table, ".csv")
+	if s.options.Now().Sub(figures.AsOf()) > staleAfter {
+		name += "-old"
+	}
+	return name + "-" + figures.AsOf().UTC().Format("2006-01-02T15-04Z") + ".csv"
 }

@@ -29,6 +29,14 @@ func count(n int64) string {
 	return thousands(strconv.FormatInt(n, 10))
 }
 
+// orders counts them, such as 1 order or 1,234 orders.
+func orders(n int64) string {
+	if n == 1 {
+		return "1 order"
+	}
+	return count(n) + " orders"
+}
+
 func thousands(digits string) string {
 	for at := len(digits) - 3; at > 0; at -= 3 {
 		digits = digits[:at] + "," + digits[at:]
@@ -106,6 +114,22 @@ func share(part, whole sales.Cents) string {
 	if whole <= 0 {
 		return ""
 	}
-	tenths := divide(1000*int64(part), int64(whole))
-	return fmt.Sprintf("%d.%d %%", tenths/10, tenths%10)
+	return percent(divide(1000*int64(part), int64(whole)))
+}
+
+// percent words tenths of a per cent.
+func percent(tenths int64) string {
+	sign := ""
+	if tenths < 0 {
+		sign, tenths = "−", -tenths
+	}
+	return fmt.Sprintf("%s%d.%d %%", sign, tenths/10, tenths%10)
+}
+
+// span is a time from one day to another for people.
+func span(from, to sales.Day) string {
+	if from == to {
+		return day(from)
+	}
+	return day(from) + " to " + day(to)
 }

@@ -8,7 +8,7 @@
 // request is answered with 502 where its target refuses the connection or dies, until health checks
 // have taken that target out (ELB user guide, "Troubleshoot your Application Load Balancers", HTTP
 // 502). Here a request that may be sent twice, an idempotent method without a body, goes to the
-// next target instead, which Answer counts as Retried. What it hides on AWS is a matter of seconds;
+// next target instead, which Group counts as Retried. What it hides on AWS is a matter of seconds;
 // here it would be that of whoever reloads a page while they change the program behind it.
 package balancer
 

@@ -208,6 +208,28 @@ func TestKillingATargetLosesNoRequestThatMayBeSentTwice(t *testing.T) {
 	assert.Len(t, answers, 1, "all are 200: %v", answers)
 }
 
+// What AWS would have answered with 502 is counted, each request once, however many targets fail.
+func TestRequestsThatWereSentTwiceAreCounted(t *testing.T) {
+	wanted := options()
+	wanted.Health.Interval = time.Hour // after the first, which makes the targets healthy, there is none
+	group := NewGroup(wanted)
+	address := listening(t, Options{}, group)
+	doomed, cursed := serve(t, "doomed", nil), serve(t, "cursed", nil)
+	register(t, group, doomed, cursed, serve(t, "other", nil))
+	doomed.kill()
+	cursed.kill()
+	for range 6 {
+		status, body := ask(t, http.MethodGet, address)
+		assert.Equal(t, http.StatusOK, status)
+		assert.Equal(t, "other", body)
+	}
+	assert.GreaterOrEqual(t, group.Retried(), 3)
+	assert.LessOrEqual(t, group.Retried(), 6, "each request counts once")
+	assert.Contains(t, OnAWS(0), "no request")
+	assert.Contains(t, OnAWS(1), "1 request would")
+	assert.Contains(t, OnAWS(2), "2 requests would")
+}
+
 // Other requests are lost, as on AWS, until the health checks have taken the target out; then none
 // is.
 func TestKillingATargetLosesOtherRequestsUntilItIsUnhealthy(t *testing.T) {

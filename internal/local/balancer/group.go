@@ -216,12 +216,23 @@ func (g *Group) Targets() []Target {
 	return all
 }
 
-// Retried counts the requests that another target answered after one had failed: on AWS each is a
-// 502.
+// Retried counts the requests that were sent to another target after one had failed: on AWS each is
+// a 502.
 func (g *Group) Retried() int {
 	g.mutex.Lock()
 	defer g.mutex.Unlock()
 	return g.retried
+}
+
+// OnAWS says what so many requests that were retried would have been.
+func OnAWS(retried int) string {
+	switch retried {
+	case 0:
+		return "on AWS, too, no request would have been answered with 502"
+	case 1:
+		return "on AWS, 1 request would have been answered with 502"
+	}
+	return fmt.Sprintf("on AWS, %d requests would have been answered with 502", retried)
 }
 
 // find a target under the lock; nil where there is none.
@@ -337,7 +348,7 @@ func (g *Group) choose(tried []*target) *target {
 	}
 	g.next = slices.Index(g.targets, chosen) + 1
 	chosen.underWay++
-	if len(tried) > 0 {
+	if len(tried) == 1 {
 		g.retried++
 	}
 	return chosen

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"diecast/internal/local/balancer"
 )
 
 // namespace of the answers (Auto Scaling API reference, version 2011-01-01).
@@ -231,6 +233,7 @@ func (g *group) refresh() (id string, err error) {
 		defer g.mutex.Unlock()
 		change()
 	}
+	retried := g.Targets.Retried()
 	return r.InstanceRefreshID, g.start(func() {
 		executable, err := g.host.compile(g.ctx, g.Source)
 		if err == nil {
@@ -242,8 +245,9 @@ func (g *group) refresh() (id string, err error) {
 		}
 		tell(func() {
 			r.EndTime, r.Status = stamp(time.Now()), successful
+			r.StatusReason = balancer.OnAWS(g.Targets.Retried() - retried)
 			if err != nil {
-				r.Status, r.StatusReason = failed, err.Error()
+				r.Status, r.StatusReason = failed, err.Error()+"; "+r.StatusReason
 			}
 			if errors.Is(err, errRolledBack) {
 				r.Status = rollbackSuccessful

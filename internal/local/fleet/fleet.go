@@ -50,6 +50,8 @@ type Targets interface {
 	// AwaitHealthy and AwaitUnhealthy return nil when an instance is found so.
 	AwaitHealthy(ctx context.Context, id string) error
 	AwaitUnhealthy(ctx context.Context, id string) error
+	// Retried is how many requests went to another instance after one had failed them.
+	Retried() int
 }
 
 // Group is an Auto Scaling group.

@@ -261,6 +261,29 @@ func TestTerminatedInstanceIsReplaced(t *testing.T) {
 	assert.Zero(t, s.targets.Retried(), "it was drained")
 }
 
+// A refresh tells what requests would have met on AWS, of those alone that came while it lasted.
+func TestARefreshTellsWhatItWouldHaveCostOnAWS(t *testing.T) {
+	s := prepare(t, "one")
+	counted := &counting{Targets: s.targets, retried: []int{3, 5}}
+	s.group.Targets = counted
+	require.NoError(t, s.host.Add(t.Context(), s.group))
+	told := s.refresh(t)
+	assert.Equal(t, types.InstanceRefreshStatusSuccessful, told.Status)
+	assert.Equal(t, "on AWS, 2 requests would have been answered with 502", aws.ToString(told.StatusReason))
+}
+
+// counting says how many were retried, one answer after the other.
+type counting struct {
+	Targets
+	retried []int
+}
+
+func (c *counting) Retried() int {
+	next := c.retried[0]
+	c.retried = c.retried[1:]
+	return next
+}
+
 // Rolling to another build loses no request at all, and needs no luck: none had to be sent twice.
 func TestRollingLosesNoRequest(t *testing.T) {
 	s := start(t, "one")

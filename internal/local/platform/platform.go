@@ -175,6 +175,10 @@ func (p *Platform) Deliveries() []*provider.Delivery {
 	return provider.Made[*provider.Delivery](p.made)
 }
 
+// Retried is how many requests the run's load balancers sent to a second server: on AWS each would
+// have been answered with 502.
+func (p *Platform) Retried() int { return p.made.Retried() }
+
 // HostOptions are those of the run's Lambda host, for another host of the same functions: Dir is to
 // be set.
 func (p *Platform) HostOptions() lambdahost.Options { return p.engines.HostOptions() }

@@ -53,6 +53,15 @@ func createTargetGroup(
 	}}, nil
 }
 
+// Retried is how many requests of all target groups went to a second target.
+func (r *Run) Retried() int {
+	sum := 0
+	for _, made := range Made[*madeTargetGroup](r) {
+		sum += made.Retried()
+	}
+	return sum
+}
+
 // targetGroupOf is the one with an ARN.
 func targetGroupOf(run *Run, arn string) (*balancer.Group, error) {
 	for _, made := range Made[*madeTargetGroup](run) {

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -69,6 +70,18 @@ func write(lock *os.File) error {
 
 // Close gives the folder up and leaves what is in it.
 func (f *Folder) Close() error { return f.lock.Close() }
+
+// nameSyntax is that of a run's name, which is a folder of its own, below the folder of all runs.
+var nameSyntax = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+
+// Of a run is its folder below that of all runs. The error says what its name may be.
+func Of(root, name string) (string, error) {
+	if !nameSyntax.MatchString(name) {
+		return "", fmt.Errorf("the run's name is %q: up to 63 letters, digits and ._- are allowed, a letter or "+
+			"digit first", name)
+	}
+	return filepath.Join(root, name), nil
+}
 
 // Running tells the process that holds a run's folder, or 0.
 func Running(path string) (pid int, err error) {
