@@ -1074,6 +1074,20 @@ def publishing_client(region: str) -> S3Client:
     return client
 
 
+def signing_client(client: S3Client, region: str) -> S3Client:
+    """An S3 client whose signed URLs name the host that the given client of that region calls.
+
+    botocore signs URLs for S3's global host, bucket.s3.amazonaws.com, which the gateway endpoint of
+    a region does not route.
+    """
+    return boto3.client(
+        "s3",
+        region_name=region,
+        endpoint_url=client.meta.endpoint_url,
+        config=Config(signature_version="s3v4"),
+    )
+
+
 ABSENT = "absent"  # the condition that nothing is published yet
 
 
@@ -1574,7 +1588,7 @@ def certificates(lake: Lake) -> Callable[[], str]:
         raise JobError(f"certificate authorities {settings.ca}: cannot be read: {error}") from error
     key = f"{lake.run}/{TRUST_STORE}"
     lake.put(key, trust_store(lake.spark, pem))
-    signer = boto3.client("s3", region_name=settings.region, config=Config(signature_version="s3v4"))
+    signer = signing_client(lake.client, settings.region)
     return lambda: signer.generate_presigned_url(
         "get_object", Params={"Bucket": settings.lake_bucket, "Key": key}, ExpiresIn=900
     )

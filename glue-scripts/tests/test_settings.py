@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import pytest
 
@@ -216,3 +217,26 @@ def test_failed_runs_do_not_push_out_complete_ones() -> None:
 def test_a_pruned_runs_manifest_goes_first() -> None:
     keys = etl.surplus(objects(("a", 4, True), ("b", 3, True), ("c", 2, True)), "c", "c", 1)
     assert keys[:2] == [f"{etl.PREFIX}/a/manifest.json", f"{etl.PREFIX}/b/manifest.json"]
+
+
+@pytest.mark.parametrize("region", ["eu-west-1", "ap-southeast-2"])
+def test_signed_urls_name_the_host_that_the_regions_gateway_endpoint_routes(
+    region: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the-signing-key")
+
+    def signed() -> SplitResult:
+        client = etl.signing_client(etl.publishing_client(region), region)
+        wanted = {"Bucket": "lake", "Key": "run/_certificates.p12"}
+        return urlsplit(client.generate_presigned_url("get_object", Params=wanted, ExpiresIn=900))
+
+    url = signed()
+    assert url.netloc in (f"s3.{region}.amazonaws.com", f"lake.s3.{region}.amazonaws.com")
+    asked = {name: values[0] for name, values in parse_qs(url.query).items()}
+    assert (asked["X-Amz-Algorithm"], asked["X-Amz-Expires"]) == ("AWS4-HMAC-SHA256", "900")
+    assert f"/{region}/s3/aws4_request" in asked["X-Amz-Credential"]
+    # Where S3 is elsewhere, so is what is signed.
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
+    assert signed().netloc == "127.0.0.1:4566"
