@@ -634,9 +634,14 @@ class JobError(Exception):
     """
 
     def __init__(self, message: str, findings: Sequence[Finding] = ()) -> None:
-        """Lists the findings below the message."""
-        super().__init__("\n  ".join([message, *map(str, findings)]))
+        """Lists the findings below the message, which goes to logs and outcomes: see unsigned."""
+        super().__init__(unsigned("\n  ".join([message, *map(str, findings)])))
         self.findings = tuple(findings)
+
+
+def unsigned(text: str) -> str:
+    """The text without the queries of its URLs: they sign for whoever reads them."""
+    return re.sub(r"(?<=\S)\?[^\s'\"<>()\[\]]*=[^\s'\"<>()\[\]]*", "", text)
 
 
 @dataclass(frozen=True)
@@ -1008,6 +1013,8 @@ _SOURCE_FAULTS = (
         "it cannot be reached: check host, port, security groups and that it runs",
     ),
 )
+# What Connector/J throws where it cannot read the trust store, whatever kept it from it.
+_TRUST_STORE_FAULT = r"SSLParamsException"
 _LAKE_FAULTS = (
     r"AccessDenied|NoSuchBucket|AllAccessDisabled|AmazonS3Exception|AWSClientIOException|S3Exception"
 )
@@ -1021,8 +1028,7 @@ def explained(error: Py4JJavaError, settings: Settings) -> JobError:
         texts.append(str(cause.toString()))
         cause = cause.getCause()
     lines = [line.strip() for text in texts for line in text.splitlines() if line.strip()]
-    # Stack frames say nothing; the innermost exception says most. Presigned URLs and tokens never
-    # appear in these.
+    # Stack frames say nothing to people; the innermost exception says most.
     story = [line for line in lines if not line.startswith(("at ", "..."))]
     whole = "\n".join(story)
     innermost = story[-1] if story else str(error)
@@ -1030,6 +1036,12 @@ def explained(error: Py4JJavaError, settings: Settings) -> JobError:
         if line.startswith("Caused by:") or "Exception" in line:
             innermost = line.removeprefix("Caused by:").strip()
             break
+    if re.search(_TRUST_STORE_FAULT, whole):
+        return JobError(
+            f"the trust store in the lake s3://{settings.lake_bucket} cannot be read by its signed URL:"
+            f" {innermost}; check the way to S3 (gateway endpoint, security group), the job's rights on the"
+            " bucket, and that the run was not paused for longer than the 15 minutes that the URL is good for"
+        )
     if re.search(_LAKE_FAULTS, whole):
         return JobError(
             f"the lake s3://{settings.lake_bucket} refused: {innermost};"
@@ -1619,7 +1631,7 @@ def refuse_a_complete_run(lake: Lake) -> None:
     try:
         complete = lake.get(f"{lake.run}/{MANIFEST}") is not None
     except (ClientError, BotoCoreError) as error:
-        raise understood(error, lake.settings) from error
+        raise understood(error, lake.settings) from None
     if complete:
         raise JobError(
             f"run {lake.settings.run_id} is complete in {lake.path(lake.run)}: give another --run-id"
@@ -1656,8 +1668,11 @@ def execute(spark: SparkSession, settings: Settings, outcome: Outcome) -> None:
             lake.remove(surplus(objects, settings.run_id, settings.run_id, settings.keep_runs))
     except BaseException as error:
         fault = understood(error, settings)
-        outcome.reason = str(fault)[:2000] or type(fault).__name__
-        raise fault from (error if fault is not error else None)
+        outcome.reason = unsigned(str(fault))[:2000] or type(fault).__name__
+        if fault is error:
+            raise
+        say(f"{outcome.stage} failed: {unsigned(str(error))}")
+        raise fault from None  # the error's own text is told above without signatures
     finally:
         outcome.finished_at = datetime.now(UTC)
         _conclude(lake, outcome)

@@ -240,3 +240,17 @@ def test_signed_urls_name_the_host_that_the_regions_gateway_endpoint_routes(
     # Where S3 is elsewhere, so is what is signed.
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
     assert signed().netloc == "127.0.0.1:4566"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("403 for URL: https://s3.eu-west-1.amazonaws.com/b/k.p12?X-Amz-Signature=ab%2Fc&x=1 (again)",
+         "403 for URL: https://s3.eu-west-1.amazonaws.com/b/k.p12 (again)"),
+        ("refused 'db.example.com:3306/?Action=connect&X-Amz-Security-Token=t', twice",
+         "refused 'db.example.com:3306/', twice"),
+        ("renamed? new columns are price; is a = b?", "renamed? new columns are price; is a = b?"),
+    ],
+)  # fmt: skip
+def test_what_is_told_has_no_signature(text: str, told: str) -> None:
+    assert etl.unsigned(text) == told == str(etl.JobError(text))

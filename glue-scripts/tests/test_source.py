@@ -8,6 +8,7 @@ import socket
 import ssl
 import struct
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -232,3 +233,29 @@ def test_two_executors_verify_the_server_with_either_driver(
     assert len(shop.rows("ratings")) == 4
     (event_log,) = [path for path in tmp_path.iterdir() if path.name.startswith("app-")]
     assert executors_that_read_the_source(event_log) == {"0", "1"}
+
+
+SIGNATURE = "X-Amz-Security-Token=the-token-of-the-role&X-Amz-Signature=0123456789abcdef"
+
+
+@pytest.mark.parametrize("fault", ["expired", "unreachable", "no store"])
+def test_a_trust_store_that_cannot_be_fetched_is_no_fault_of_the_source_and_its_signature_stays_secret(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fault: str
+) -> None:
+    shop.client.put_object(Bucket=shop.bucket, Key="no-store.p12", Body=b"nothing")
+    url = {
+        "expired": f"{shop.s3.endpoint}/{shop.bucket}/gone.p12?{SIGNATURE}",
+        "unreachable": f"http://{LOOPBACK}:{free_port()}/{shop.bucket}/gone.p12?{SIGNATURE}",
+        "no store": f"{shop.s3.endpoint}/{shop.bucket}/no-store.p12?{SIGNATURE}",
+    }[fault]
+    monkeypatch.setattr(etl, "certificates", lambda lake: lambda: url)
+    with pytest.raises(etl.JobError) as refused:
+        etl.run(shop.arguments(run_id="refused"), shop.environment(), shop.spark)
+    message = str(refused.value)
+    assert "the trust store in the lake s3://" in message
+    assert "source mysql" not in message
+    told = "".join(traceback.format_exception(refused.value)) + json.dumps(shop.outcome("refused"))
+    told += "".join(capsys.readouterr())
+    assert ".p12" in told
+    for secret in ("the-token-of-the-role", "0123456789abcdef", "X-Amz-"):
+        assert secret not in told
