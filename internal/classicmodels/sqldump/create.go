@@ -67,11 +67,13 @@ func (p *parser) createOther(line int) error {
 		switch {
 		case p.token.is("TEMPORARY"):
 			return p.errorf(line, "CREATE TEMPORARY TABLE is not read: expected tables that stay")
-		case p.delimiter == ";" && p.token.is("TRIGGER", "PROCEDURE", "FUNCTION", "EVENT"):
+		case p.token.is(routines...) && p.delimiter == ";":
 			return p.errorf(
 				line, "CREATE %s without a DELIMITER of its own is not read: where its body ends cannot be told",
 				strings.ToUpper(p.token.text),
 			)
+		case p.token.is(routines...):
+			return p.skipRoutine(line)
 		case p.token.kind == tokenWord && !p.token.is(viewParts...):
 			return p.skipStatement(line)
 		case p.token.kind == tokenEnd:
@@ -92,19 +94,13 @@ var viewParts = []string{
 
 // options passes over what follows a table's columns, which must bring no rows.
 func (p *parser) options(line int) error {
-	var last []token
+	p.skipped.line = line
 	for p.token.kind != tokenDelimiter {
 		switch {
 		case p.token.kind == tokenEnd:
 			return p.truncated(line)
 		case p.token.is("SELECT"):
 			return p.errorf(line, "CREATE TABLE with SELECT is not read: expected columns, and INSERT for the rows")
-		}
-		if last = append(last, p.token); len(last) > 2 {
-			last = last[1:]
-		}
-		if p.beginsStatement(last) {
-			return p.swallowed(line)
 		}
 		if err := p.advance(); err != nil {
 			return err

@@ -22,6 +22,9 @@ func (p *parser) insert() error {
 		return err
 	}
 	entry.rows = true
+	if p.uncommitted && p.transaction == 0 {
+		p.transaction = line
+	}
 	var columns []string
 	if p.token.symbol("(") {
 		if columns, err = p.columnList(line); err != nil {
