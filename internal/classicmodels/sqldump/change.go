@@ -127,6 +127,7 @@ func (p *parser) alter() error {
 	}
 	for {
 		var part []token
+		size := 0
 		for depth := 0; p.token.kind != tokenDelimiter && (depth > 0 || !p.token.symbol(",")); {
 			switch {
 			case p.token.kind == tokenEnd:
@@ -136,8 +137,11 @@ func (p *parser) alter() error {
 			case p.token.symbol(")"):
 				depth--
 			}
-			if part = append(part, p.token); len(part) > maxColumns {
-				return p.errorf(line, "ALTER TABLE %.40s: a part has more than %d words", table, maxColumns)
+			size += len(p.token.text)
+			if part = append(part, p.token); len(part) > maxColumns || size > maxHeld {
+				return p.errorf(
+					line, "ALTER TABLE %.40s: a part has more than %d words or %d bytes", table, maxColumns, maxHeld,
+				)
 			}
 			p.skipped.line = 0 // a part begins with a word that could begin a statement
 			if len(part) > 1 {

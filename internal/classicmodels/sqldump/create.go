@@ -30,12 +30,16 @@ func (p *parser) create() error {
 	if err := p.expect("(", line); err != nil {
 		return err
 	}
-	for {
+	for held := 0; ; {
+		columns := len(table.Columns)
 		if err := p.definition(&table); err != nil {
 			return err
 		}
-		if len(table.Columns) > maxColumns {
-			return p.errorf(line, "table %.40s has more than %d columns", name, maxColumns)
+		for _, column := range table.Columns[columns:] {
+			held += len(column.Name) + len(column.Type)
+		}
+		if len(table.Columns) > maxColumns || held > maxHeld {
+			return p.errorf(line, "table %.40s has more than %d columns or %d bytes of them", name, maxColumns, maxHeld)
 		}
 		if !p.token.symbol(",") {
 			break
@@ -148,7 +152,6 @@ func (a attribute) is(words ...string) bool { return a.word && slices.Contains(w
 // attributes reads to the comma or bracket that ends a definition. What is in brackets is one
 // attribute.
 func (p *parser) attributes(statement int) ([]attribute, error) {
-	const most = 1 << 20
 	var all []attribute
 	depth, size := 0, 0
 	for {
@@ -176,9 +179,9 @@ func (p *parser) attributes(statement int) ([]attribute, error) {
 		default:
 			all = append(all, attribute{text: text})
 		}
-		if size += 1 + len(text); size > most {
+		if size += 1 + len(text); size > maxHeld {
 			return nil, p.errorf(
-				statement, "the statement that starts here has a definition of more than %d bytes", most,
+				statement, "the statement that starts here has a definition of more than %d bytes", maxHeld,
 			)
 		}
 		if err := p.advance(); err != nil {

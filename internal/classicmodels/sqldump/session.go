@@ -147,6 +147,7 @@ func (p *parser) assignment(statement int) error {
 // expression collects the tokens of a value.
 func (p *parser) expression(statement int) (all []token, err error) {
 	p.skipped.line = statement
+	size := 0
 	const most = 1000
 	for depth := 0; ; {
 		switch {
@@ -159,9 +160,11 @@ func (p *parser) expression(statement int) (all []token, err error) {
 		case p.token.symbol(")"):
 			depth--
 		}
-		if all = append(all, p.token); len(all) > most {
+		size += len(p.token.text)
+		if all = append(all, p.token); len(all) > most || size > maxHeld {
 			return nil, p.errorf(
-				statement, "the SET statement that starts here has a value of more than %d words", most,
+				statement, "the SET statement that starts here has a value of more than %d words or %d bytes", most,
+				maxHeld,
 			)
 		}
 		if err := p.advance(); err != nil {
@@ -172,7 +175,8 @@ func (p *parser) expression(statement int) (all []token, err error) {
 
 func (p *parser) assign(line int, name string, expression []token) error {
 	if strings.HasPrefix(name, "@") {
-		if value, known := p.evaluate(expression); !known {
+		// What is long is no mode, zone or character set.
+		if value, known := p.evaluate(expression); !known || len(value) > maxName {
 			delete(p.variables, name)
 		} else if p.variables[name] = value; len(p.variables) > maxVariables {
 			return p.errorf(line, "the file sets more than %d variables", maxVariables)

@@ -78,11 +78,14 @@ type Row struct {
 type Handler struct {
 	Table func(Table) error
 	Row   func(Row) error
+	// Wanted tells whether a table's values are. The rows of others come without, are read in flat
+	// memory and may be of any size. Optional: all are wanted.
+	Wanted func(database, table string) bool
 	// Drop tells that a table which was created is gone again. It had no rows. Optional.
 	Drop func(database, table string)
 }
 
-// Read reads a dump in memory bounded by the longest row: plain text, or packed by gzip, or in
+// Read reads a dump in memory bounded by the longest row, which MaxRow bounds: plain text, or packed by gzip, or in
 // UTF-16 that holds ASCII only. Errors in it are *Error with the file's name, the line and the
 // reason; those of the source and the handler are returned as they are.
 func Read(file string, source io.Reader, handler Handler) error {
@@ -133,8 +136,15 @@ type created struct {
 	rows bool
 }
 
-// maxTables bounds the memory; a dump of all databases has hundreds.
-const maxTables = 100_000
+const (
+	// maxTables bounds the memory; a dump of all databases has hundreds.
+	maxTables = 100_000
+	// maxName is more than any name of MySQL's takes: 64 characters, an alias's 256.
+	maxName = 1024
+	// maxHeld is how many bytes are held of a statement that brings no rows; a real one has some
+	// thousands.
+	maxHeld = 1 << 20
+)
 
 type parser struct {
 	lexer
@@ -443,6 +453,9 @@ func (p *parser) name(statement int) (string, error) {
 		return "", p.truncated(statement)
 	case tokenName, tokenWord:
 		name := p.token.text
+		if len(name) > maxName {
+			return "", p.errorf(p.token.line, "a name of more than %d bytes", maxName)
+		}
 		return name, p.advance()
 	}
 	return "", p.errorf(p.token.line, "expected a name, found %s", p.token)
