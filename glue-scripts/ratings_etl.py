@@ -1238,6 +1238,7 @@ _CSV = {
     "quote": '"',
     "escape": '"',  # RFC 4180: a quote is doubled
     "lineSep": "\n",
+    "multiLine": "true",  # of a reader: a text may hold line ends
     "nullValue": "",
     "emptyValue": "",
     "ignoreLeadingWhiteSpace": "false",  # Spark's default trims what the source has
