@@ -107,7 +107,8 @@ var batchKeys = []Key{
 		"Ends a run that takes longer; it bounds what a stuck run costs."),
 	choice("etl.format", []string{FormatParquet, FormatCSV}, every(FormatParquet),
 		func(c *Config) *string { return &c.ETL.Format },
-		"Format of the published files; changing it makes new tables, which are empty until the next run."),
+		"Format of the published files; changing it makes new tables, which are empty until the next run. "+
+			"Athena reads csv line by line: a line end in a text ends a row."),
 	number("etl.maxQuarantined", 0, 1, every(0.01),
 		func(c *Config) *float64 { return &c.ETL.MaxQuarantined },
 		"Share of a table's rows that may break a rule: they are kept apart and the rest is published; "+

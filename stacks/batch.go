@@ -166,6 +166,9 @@ func lake(cfg config.Config, network *Network) datalake.Props {
 			Description: fmt.Sprintf("Table %s of the published run", table),
 			Folder:      trainingset.CatalogueFolder(table, format),
 		}
+		if format == trainingset.CSV {
+			described.Description += "; Athena reads CSV line by line: a line end in a text ends a row"
+		}
 		for _, column := range trainingset.Columns(table) {
 			described.Columns = append(described.Columns, datalake.Column(column))
 		}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -83,15 +84,57 @@ def test_a_pointer_to_nothing_is_named_with_the_way_out(shop: Shop) -> None:
         shop.run()
 
 
+def test_observations_that_are_gone_are_named_with_the_way_out(shop: Shop) -> None:
+    shop.run(run_id="first")
+    (file,) = shop.manifest("first")["tables"]["observations"]["files"]
+    shop.client.delete_object(Bucket=shop.bucket, Key=f"{etl.PREFIX}/first/{file['path']}")
+    with pytest.raises(
+        etl.JobError, match=r"run first lists files that are gone: s3://.*/observations/part-.*restore"
+    ):
+        shop.run(run_id="second")
+    assert shop.published() == "first"
+
+
+def test_a_clock_that_goes_back_is_refused(shop: Shop) -> None:
+    manifest = {"created_at": "2999-01-01T00:00:00Z", "tables": {}}
+    for key, value in ((f"{etl.PREFIX}/later/manifest.json", manifest), (etl.PUBLISHED, {"run_id": "later"})):
+        shop.client.put_object(Bucket=shop.bucket, Key=key, Body=json.dumps(value).encode())
+    with pytest.raises(
+        etl.JobError, match=r"run later was made at 2999-01-01T00:00:00Z, .* the clock is wrong"
+    ):
+        shop.run(run_id="now")
+    assert shop.published() == "later"
+
+
+def test_what_cannot_be_pruned_is_told_and_fails_no_published_run(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(lake: etl.Lake, keys: Any) -> None:
+        raise etl.JobError(f"{lake.path(keys[0])} cannot be deleted: AccessDenied: no")
+
+    for mark in (f"full{etl.FOLDER_MARK}", f"full/ratings{etl.FOLDER_MARK}"):  # as Glue's writer makes them
+        shop.client.put_object(Bucket=shop.bucket, Key=f"{etl.PREFIX}/{mark}", Body=b"")
+    with monkeypatch.context() as patched:
+        patched.setattr(etl.Lake, "remove", refuse)
+        assert shop.run(run_id="full").status == "published"
+    assert "warning: the run is published, but" in capsys.readouterr().out
+    assert shop.outcome("full")["status"] == "published"
+    shop.run(run_id="next", keep_runs="1")
+    assert shop.listed(f"{etl.PREFIX}/full") == []
+
+
 # The steps of a run, each by the last object that it writes.
 STEPS = [
+    r"PUT .*/{run}/_outcome\.json",
+    r"PUT .*/{run}/_certificates\.p12",
     r"PUT .*/{run}/_staging/ratings/part-.*",
     r"PUT .*/{run}/ratings/part-.*",
     r"PUT .*/{run}/manifest\.json",
     r"PUT .*/ratings_ml_training/published\.json",
     r"PUT .*/catalogue/products/symlink\.txt",
+    r"POST .*\?delete.*",
 ]
-PUBLISHING = 3
+PUBLISHING = 5
 
 
 def state(shop: Shop) -> dict[str, bytes]:
@@ -150,7 +193,7 @@ def test_a_run_that_is_cut_off_after_any_step_leaves_what_is_published(shop: Sho
     )
 
 
-@pytest.mark.parametrize("step", [2, 3])
+@pytest.mark.parametrize("step", range(len(STEPS)))
 def test_a_run_that_is_killed_leaves_what_is_published_and_the_next_one_goes_on(
     shop: Shop, environment: dict[str, str], tmp_path: Path, step: int
 ) -> None:
@@ -159,6 +202,8 @@ def test_a_run_that_is_killed_leaves_what_is_published_and_the_next_one_goes_on(
 
     def kill(method: str, path: str) -> None:
         if process is not None and pattern.fullmatch(f"{method} {path}"):
+            assert shop.s3.door is not None
+            shop.s3.door.watcher = lambda method, path: None
             os.killpg(process.pid, signal.SIGKILL)
 
     assert shop.s3.door is not None

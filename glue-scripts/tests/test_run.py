@@ -142,7 +142,19 @@ def test_csv_and_the_order_of_rows_change_nothing(shop: Shop) -> None:
 
 
 # Values that a line-wise reader, or one that takes a backslash for an escape, misreads.
-HARD_TEXTS = ["a\nb", "a\r\nb", "a\rb", "\n", "line\n", 'say "x"\n, or', "back\\", 'back\\"slash', "\\N", "a,b", " "]
+HARD_TEXTS = [
+    "a\nb",
+    "a\r\nb",
+    "a\rb",
+    "\n",
+    "line\n",
+    'say "x"\n, or',
+    "back\\",
+    'back\\"slash',
+    "\\N",
+    "a,b",
+    " ",
+]
 
 
 @pytest.mark.parametrize("file_format", ["csv", "parquet"])
@@ -156,7 +168,8 @@ def test_texts_with_line_ends_quotes_and_backslashes_are_published_as_they_are(
                 insert.format("customers", "%s, 'Name', %s, %s, '1', %s, 1.00"), (200 + i, text, text, text)
             )
             cursor.execute(
-                insert.format("products", "%s, %s, %s, '1:10', 'V', 'd', 1, 1.00, 2.00"), (f"T{i}", text, text)
+                insert.format("products", "%s, %s, %s, '1:10', 'V', 'd', 1, 1.00, 2.00"),
+                (f"T{i}", text, text),
             )
             cursor.execute(insert.format("orders", "%s, '2024-02-01', %s, %s"), (100 + i, text, 200 + i))
             cursor.execute(insert.format("orderdetails", "%s, %s, 1, 10.00, 1"), (100 + i, f"T{i}"))
@@ -177,7 +190,9 @@ def test_texts_with_line_ends_quotes_and_backslashes_are_published_as_they_are(
     if file_format == "csv":  # as any reader of RFC 4180 reads it
         (path,) = shop.catalogue("products", "csv")
         content = shop.object(path.removeprefix(f"s3://{shop.bucket}/")).decode()
-        read = {row["productCode"]: row["productName"] for row in csv.DictReader(io.StringIO(content, newline=""))}
+        read = {
+            row["productCode"]: row["productName"] for row in csv.DictReader(io.StringIO(content, newline=""))
+        }
         assert [read[f"T{i}"] for i in range(count)] == HARD_TEXTS
 
 
@@ -223,6 +238,32 @@ def test_within_the_tolerance_bad_rows_are_quarantined_and_above_it_nothing_is_p
     }
     addition = {"table": "customers", "column": "loyaltyTier", "type": "varchar"}
     assert told["additions"] == shop.manifest("lenient")["additions"] == [addition]
+
+
+def test_status_and_days_are_understood_as_the_source_means_them(shop: Shop) -> None:
+    shop.sql(
+        "INSERT INTO orders VALUES (4, '2024-02-02', ' CANCELLED ', 103), (5, '1000-01-01', 'Shipped', 103),"
+        " (6, '9999-12-31', 'Shipped', 103)",
+        "INSERT INTO orderdetails VALUES (4, 'S10_1', 1, 9570.00, 1), (5, 'S10_1', 1, 1.00, 1),"
+        " (6, 'S10_1', 1, 1.00, 1)",
+        "INSERT INTO ratings VALUES (103, 's10_3', 3, '1000-01-01')",
+        "UPDATE ratings SET ratedAt = '1000-01-01' WHERE customerNumber = 103 AND productCode = 'S10_1'",
+    )
+    told = shop.run(run_id="folded", max_quarantined="0.5")
+    assert (
+        sum(row[8] for row in shop.rows("sales"))
+        == sum(row[6] for row in shop.rows("dates"))
+        == Decimal("610.20")
+    )
+    assert shop.rows("dates") == DATES, "a day that cannot be is no reason for millions of rows"
+    ((status, revenue),) = [(row[3], row[8]) for row in shop.rows("sales") if row[0] == 4]
+    assert (status, revenue) == (" CANCELLED ", Decimal("0.00")), "published as the source has it"
+    broken = {(each.table, each.rule, each.column): each for each in told.findings if each.rows}
+    assert broken["sales", "range", "orderDate"].rows == 2
+    reference = broken["ratings", "reference", "productCode"]
+    assert (reference.found, reference.rows) == ("s10_3", 1)
+    assert "letter by letter, whatever the source's collation" in reference.expected
+    assert min(row[13] for row in shop.rows("ratings")) == datetime(1000, 1, 1)
 
 
 def test_the_courses_ratings_without_a_date_are_dated_by_the_run_that_first_saw_them(shop: Shop) -> None:

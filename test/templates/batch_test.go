@@ -264,6 +264,11 @@ func TestLake_tablesAreTheContracts(t *testing.T) {
 			assert.Equal(t, format == trainingset.CSV, strings.HasSuffix(serde.(string), "OpenCSVSerde"))
 			assert.Equal(t, format == trainingset.CSV,
 				input["Parameters"].(map[string]any)["skip.header.line.count"] == "1")
+			if format == trainingset.CSV {
+				assert.Equal(t, map[string]any{"separatorChar": ",", "quoteChar": `"`, "escapeChar": "\u0001"},
+					storage["SerdeInfo"].(map[string]any)["Parameters"], "a backslash is a sign like any other")
+				assert.Contains(t, input["Description"], "a line end in a text ends a row")
+			}
 			var want []any
 			for _, column := range trainingset.Columns(table) {
 				kind := column.Type

@@ -11,13 +11,19 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"diecast/internal/artifacts"
 	"diecast/internal/embeddings"
 	"diecast/internal/models"
 	"diecast/internal/models/modelstore"
+	"diecast/lambda/internal/function"
 	"diecast/sql"
 )
+
+// answerMargin is kept of the function's time to tell, and to give back what was begun: a load that
+// the time-out ends would say nothing.
+const answerMargin = 10 * time.Second
 
 // physicalID never changes: CloudFormation deletes what a changed one stood for.
 const physicalID = "vector-store"
@@ -76,6 +82,8 @@ type Request struct {
 // Handle answers a ResourceEvent with a ResourceAnswer, and a Request with the state that it asked
 // for or left behind.
 func (h Handler) Handle(ctx context.Context, payload json.RawMessage) (any, error) {
+	ctx, cancel := function.Keep(ctx, answerMargin)
+	defer cancel()
 	var kind struct {
 		RequestType *string `json:"RequestType"`
 		Action      *string `json:"action"`
