@@ -72,6 +72,8 @@ func NewBatch(app constructs.Construct, cfg config.Config, network *Network) *Ba
 		Parameters: map[string]string{
 			// RDS writes no slow queries by itself; to a table they would not reach CloudWatch.
 			"slow_query_log": "1", "long_query_time": "2", "log_output": "FILE",
+			// PostgreSQL's default, a quarter of the memory, needs no like of it.
+			"innodb_buffer_pool_size": cfg.Source.MySQLBufferPool(),
 		},
 		Logs:              []string{"error", "slowquery"},
 		LogRetention:      logRetention(cfg.Functions.LogRetentionDays),
