@@ -422,7 +422,8 @@ func TestMaxConnectionsFollowMemory(t *testing.T) {
 func TestTheBufferPoolLeavesMemoryForLogins(t *testing.T) {
 	for class, memory := range instanceMemoryGiB {
 		var parts, of float64
-		_, err := fmt.Sscanf(Source{InstanceClass: class}.MySQLBufferPool(), "{DBInstanceClassMemory*%f/%f}", &parts, &of)
+		size := Source{InstanceClass: class}.MySQLBufferPool()
+		_, err := fmt.Sscanf(size, "{DBInstanceClassMemory*%f/%f}", &parts, &of)
 		require.NoError(t, err, class)
 		assert.GreaterOrEqual(t, (1-parts/of)*0.75*float64(memory)*1024, 500.0, class)
 	}

@@ -126,8 +126,8 @@ func (p Props) describe(table Table, bucket *securebucket.Bucket) *awsglue.CfnTa
 		serde.SerializationLibrary = jsii.String("org.apache.hadoop.hive.serde2.OpenCSVSerde")
 		serde.Parameters = map[string]*string{
 			"separatorChar": jsii.String(","), "quoteChar": jsii.String(`"`),
-			// A quote is doubled, so nothing escapes. By default a backslash does, which is lost then,
-			// and the SerDe takes the quote for that default, too: so it is a sign that no text has.
+			// A quote is doubled, so nothing escapes. By default a backslash does, and is lost; the
+			// SerDe takes the quote for that default, too. So it is a sign that no text has.
 			"escapeChar": jsii.String("\u0001"),
 		}
 		parameters["skip.header.line.count"] = jsii.String("1")

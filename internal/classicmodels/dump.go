@@ -379,7 +379,9 @@ func (d *decoder) convert(column Column, literal sqldump.Literal) (Value, error)
 	}
 	if literal.Kind == sqldump.Bytes {
 		// To MySQL 0x33 is 51 where a number is wanted, and _binary '33' is 33.
-		return Null, fmt.Errorf("a hexadecimal, bit or binary value: expected the digits of a number, for %s", column.Type)
+		return Null, fmt.Errorf(
+			"a hexadecimal, bit or binary value: expected the digits of a number, for %s", column.Type,
+		)
 	}
 	if column.Kind == Integer {
 		return parseInteger(column, text)

@@ -34,8 +34,9 @@ func (s *Store) query(ctx context.Context, statement string, limit time.Duration
 	if err != nil {
 		return sqlquery.Table{}, fmt.Errorf("query: connect: %w", err)
 	}
-	// A statement may have taken locks and set variables, which outlive the transaction: they end with
-	// the session. The context may be over, and the server sees the connection's end in any case.
+	// A statement may have taken locks and set variables, which outlive the transaction: they end
+	// with the session. The context may be over, and the server sees the connection's end in any
+	// case.
 	connection := pooled.Hijack()
 	defer func() { _ = connection.Close(context.WithoutCancel(ctx)) }()
 	err = pgx.BeginTxFunc(ctx, connection, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {

@@ -147,7 +147,8 @@ func (l *lexer) next() (token, error) {
 		text, err := l.number(c)
 		return token{tokenNumber, text, line}, err
 	case isWord(c):
-		text, err := l.while(string(c), true, func(c byte) bool { return (isWord(c) || isDigit(c)) && !l.at(l.delimiter) })
+		belongs := func(c byte) bool { return (isWord(c) || isDigit(c)) && !l.at(l.delimiter) }
+		text, err := l.while(string(c), true, belongs)
 		return token{tokenWord, text, line}, err
 	default:
 		return token{tokenSymbol, string(rune(c)), line}, nil

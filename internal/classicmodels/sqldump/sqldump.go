@@ -85,9 +85,9 @@ type Handler struct {
 	Drop func(database, table string)
 }
 
-// Read reads a dump in memory bounded by the longest row, which MaxRow bounds: plain text, or packed by gzip, or in
-// UTF-16 that holds ASCII only. Errors in it are *Error with the file's name, the line and the
-// reason; those of the source and the handler are returned as they are.
+// Read reads a dump in memory bounded by the longest row, which MaxRow bounds: plain text, or
+// packed by gzip, or in UTF-16 that holds ASCII only. Errors in it are *Error with the file's name,
+// the line and the reason; those of the source and the handler are returned as they are.
 func Read(file string, source io.Reader, handler Handler) error {
 	checked := &sourceReader{source: source}
 	content, err := text(file, checked)

@@ -631,7 +631,8 @@ func TestValuesThatNobodyWantsAreReadInFlatMemory(t *testing.T) {
 			value := fmt.Sprintf(text, strings.Repeat("1", 35<<20)) // longer than a wanted one may be
 			source := &watched{
 				source: io.MultiReader(
-					strings.NewReader("INSERT INTO other VALUES (1,"), strings.NewReader(value), strings.NewReader(",NULL),(-1,TRUE) ON DUPLICATE KEY UPDATE a = 1;INSERT INTO t VALUES (7);"),
+					strings.NewReader("INSERT INTO other VALUES (1,"), strings.NewReader(value),
+					strings.NewReader(",NULL),(-1,TRUE) ON DUPLICATE KEY UPDATE a = 1;INSERT INTO t VALUES (7);"),
 				),
 				sample: []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}},
 			}

@@ -221,7 +221,9 @@ func TestALoadThatTheTimeIsTooShortForIsAnsweredWithTheWayToDoIt(t *testing.T) {
 	l := newLoader(t)
 	ctx, cancel := context.WithTimeout(t.Context(), handler.AnswerMargin+time.Second)
 	defer cancel()
-	_, err := l.Handle(ctx, json.RawMessage(`{"RequestType":"Create","ResourceProperties":{"Kind":"sample","Scale":"400"}}`))
+	_, err := l.Handle(ctx, json.RawMessage(
+		`{"RequestType":"Create","ResourceProperties":{"Kind":"sample","Scale":"400"}}`,
+	))
 	require.ErrorContains(t, err, "the time is up before all is loaded: load it by hand: deploy with source.kind=empty")
 	require.NoError(t, ctx.Err(), "Lambda would have ended the process before")
 	var state source.State
