@@ -119,7 +119,9 @@ def test_cancelled_orders_are_left_out_by_one_condition() -> None:
     found = 0
     for name, text in texts.items():
         statement = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
-        assert len(re.findall("cancelled", statement, re.IGNORECASE)) == len(condition.findall(statement)), name
+        assert len(re.findall("cancelled", statement, re.IGNORECASE)) == len(condition.findall(statement)), (
+            name
+        )
         found += len(condition.findall(statement))
     assert found >= 6
 

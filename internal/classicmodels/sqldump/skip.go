@@ -136,7 +136,7 @@ func (p *parser) skipRoutine(line int) error {
 			depth++
 			condition = false
 		case previous.is("REPEAT") && token.symbol("("):
-			depth-- // the function
+			depth = max(0, depth-1) // the function
 		}
 		previous = p.token
 		if err := p.advance(); err != nil {
