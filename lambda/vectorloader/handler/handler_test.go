@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/assert"
@@ -294,5 +295,25 @@ func TestUnknownEventsNameWhatIsAllowed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			require.ErrorContains(t, l.call(t, test.event, nil), test.message)
 		})
+	}
+}
+
+// Lambda ends the process at its deadline: what is to be told must be told before.
+func TestTimeIsKeptForTheAnswer(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	end, _ := ctx.Deadline()
+	var kept time.Time
+	stopped := errors.New("stopped")
+	h := Handler{Open: func(ctx context.Context) (Backend, error) {
+		kept, _ = ctx.Deadline()
+		return Backend{}, stopped
+	}}
+	for _, event := range []string{`{"action":"status"}`, `{"RequestType":"Create","ResourceProperties":{}}`} {
+		kept = time.Time{}
+		_, err := h.Handle(ctx, json.RawMessage(event))
+		require.ErrorIs(t, err, stopped)
+		assert.LessOrEqual(t, kept, end.Add(-5*time.Second), event)
+		assert.NotZero(t, kept, event)
 	}
 }
