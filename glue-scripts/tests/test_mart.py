@@ -114,7 +114,7 @@ def test_the_statement_in_the_job_is_the_one_definition_of_a_spike() -> None:
 
 def test_cancelled_orders_are_left_out_by_one_condition() -> None:
     condition = re.compile(r"LOWER\(TRIM\((?:\w+\.)?status\)\) <> 'cancelled'")
-    texts = {path.name: path.read_text() for path in SQL.rglob("*.sql")}
+    texts = {str(path.relative_to(SQL)): path.read_text() for path in SQL.rglob("*.sql")}
     texts |= {"LINE_REVENUE": etl.LINE_REVENUE, "SPIKE_DAYS": etl.SPIKE_DAYS}
     found = 0
     for name, text in texts.items():
