@@ -114,7 +114,8 @@ var batchKeys = []Key{
 		"Ends a run that takes longer; it bounds what a stuck run costs."),
 	choice("etl.format", []string{FormatParquet, FormatCSV}, every(FormatParquet),
 		func(c *Config) *string { return &c.ETL.Format },
-		"Format of the published files; changing it makes new tables, which are empty until the next run."),
+		"Format of the published files; changing it makes new tables, which are empty until the next run. "+
+			"Athena reads csv line by line: a line end in a text ends a row."),
 	number("etl.maxQuarantined", 0, 1, every(0.01),
 		func(c *Config) *float64 { return &c.ETL.MaxQuarantined },
 		"Share of a table's rows that may break a rule: they are kept apart and the rest is published; "+
@@ -191,4 +192,18 @@ func (c Config) sourceDeletionProblems() []Problem {
 func (s Source) MySQLMaxConnections() int {
 	memory := float64(instanceMemoryGiB[s.InstanceClass]) * (1 << 30) * 0.75
 	return int(memory / 12582880)
+}
+
+// MySQLBufferPool is the share of the memory that MySQL's buffer pool takes, as RDS's parameter
+// innodb_buffer_pool_size says it. IAM logins want 300 to 1000 MiB more than passwords (RDS user
+// guide, "IAM database authentication"), which RDS's default of three quarters does not leave on
+// the small classes.
+func (s Source) MySQLBufferPool() string {
+	switch memory := instanceMemoryGiB[s.InstanceClass]; {
+	case memory <= 1:
+		return "{DBInstanceClassMemory*1/4}"
+	case memory <= 2:
+		return "{DBInstanceClassMemory*1/2}"
+	}
+	return "{DBInstanceClassMemory*3/4}"
 }

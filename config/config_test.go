@@ -425,6 +425,18 @@ func TestMaxConnectionsFollowMemory(t *testing.T) {
 	}
 }
 
+// Beside the buffer pool a class has at least the 300 MiB that IAM logins want, once the system has
+// taken its quarter.
+func TestTheBufferPoolLeavesMemoryForLogins(t *testing.T) {
+	for class, memory := range instanceMemoryGiB {
+		var parts, of float64
+		size := Source{InstanceClass: class}.MySQLBufferPool()
+		_, err := fmt.Sscanf(size, "{DBInstanceClassMemory*%f/%f}", &parts, &of)
+		require.NoError(t, err, class)
+		assert.GreaterOrEqual(t, (1-parts/of)*0.75*float64(memory)*1024, 500.0, class)
+	}
+}
+
 func TestConfigurationIsDocumented(t *testing.T) {
 	accept.Region(t, "../docs/configuration.md", "keys", Markdown())
 }

@@ -79,6 +79,8 @@ func NewBatch(app constructs.Construct, cfg config.Config, network *Network) *Ba
 		Parameters: map[string]string{
 			// RDS writes no slow queries by itself; to a table they would not reach CloudWatch.
 			"slow_query_log": "1", "long_query_time": "2", "log_output": "FILE",
+			// PostgreSQL's default, a quarter of the memory, needs no like of it.
+			"innodb_buffer_pool_size": cfg.Source.MySQLBufferPool(),
 		},
 		Logs:              []string{"error", "slowquery"},
 		LogRetention:      logRetention(cfg.Functions.LogRetentionDays),
@@ -174,6 +176,9 @@ func lake(cfg config.Config, network *Network) datalake.Props {
 			Name:        trainingset.CatalogueTable(table, format),
 			Description: fmt.Sprintf("Table %s of the published run", table),
 			Folder:      trainingset.CatalogueFolder(table, format),
+		}
+		if format == trainingset.CSV {
+			described.Description += "; Athena reads CSV line by line: a line end in a text ends a row"
 		}
 		for _, column := range trainingset.Columns(table) {
 			described.Columns = append(described.Columns, datalake.Column(column))

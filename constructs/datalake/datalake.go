@@ -124,7 +124,12 @@ func (p Props) describe(table Table, bucket *securebucket.Bucket) *awsglue.CfnTa
 	parameters := map[string]*string{"EXTERNAL": jsii.String("TRUE"), "classification": jsii.String(string(p.Format))}
 	if p.Format == CSV {
 		serde.SerializationLibrary = jsii.String("org.apache.hadoop.hive.serde2.OpenCSVSerde")
-		serde.Parameters = map[string]*string{"separatorChar": jsii.String(","), "quoteChar": jsii.String(`"`)}
+		serde.Parameters = map[string]*string{
+			"separatorChar": jsii.String(","), "quoteChar": jsii.String(`"`),
+			// A quote is doubled, so nothing escapes. By default a backslash does, and is lost; the
+			// SerDe takes the quote for that default, too. So it is a sign that no text has.
+			"escapeChar": jsii.String("\u0001"),
+		}
 		parameters["skip.header.line.count"] = jsii.String("1")
 	}
 	columns := make([]any, 0, len(table.Columns))

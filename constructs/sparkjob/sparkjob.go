@@ -292,7 +292,7 @@ func (j *Job) tellFailures(scope constructs.Construct, p Props) {
 					"state": jsii.String("$.detail.state"),
 				},
 				InputTemplate: jsii.String(`"Job <job>, run <run>, ended as <state>. ` +
-					`What was published stays as it was. ` +
+					`What is published is whole: what was before, or this run where it ended after publishing. ` +
 					`Read its error (aws glue get-job-run), the run's outcome in the lake, and its log."`),
 			},
 		}},

@@ -96,10 +96,15 @@ def measure(shop: Shop, ratings: int) -> None:
     whole = [sum(stages.values()) for stages in runs]
     stages = {stage: statistics.median(run[stage] for run in runs) for stage in runs[0]}
     python = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{ratings} ratings, {RUNS} runs: median (least to greatest)")
+    print(f"{ratings} ratings, {RUNS} runs, load {os.getloadavg()[0]:.1f}: median (least to greatest)")
     print(f"  bare copy, s                  {spread(copies)}")
     print(f"  whole job, s                  {spread(whole)}, by stage {stages}")
+    # The read stage is a copy of its own, to the lake; the tables are joined, sorted and written
+    # from there.
+    both = [run["read"] + run["write"] for run in runs]
+    print(f"  read and write, s             {spread(both)}")
     print(f"  read stage / bare copy        {ratio([run['read'] for run in runs], copies)}")
+    print(f"  read and write / bare copy    {ratio(both, copies)}")
     print(f"  whole job / bare copy         {ratio(whole, copies)}")
     print(f"  ratings / s of the whole job  {spread([ratings / each for each in whole])}")
     print(
@@ -113,7 +118,12 @@ def ratio(parts: list[float], wholes: list[float]) -> str:
 
 
 def main(sizes: list[int]) -> None:
-    print(f"{os.cpu_count()} cores, {platform.machine()}, PySpark {pyspark.__version__}", flush=True)
+    load = os.getloadavg()[0]
+    print(
+        f"{os.cpu_count()} cores, {platform.machine()}, load {load:.1f} at the start,"
+        f" PySpark {pyspark.__version__}",
+        flush=True,
+    )
     with tempfile.TemporaryDirectory() as name:
         folder, s3 = Path(name), S3()
         mariadb = MariaDB(folder, trustme.CA())

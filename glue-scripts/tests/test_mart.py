@@ -112,6 +112,20 @@ def test_the_statement_in_the_job_is_the_one_definition_of_a_spike() -> None:
     assert statement.strip().rstrip(";") == etl.SPIKE_DAYS.strip()
 
 
+def test_cancelled_orders_are_left_out_by_one_condition() -> None:
+    condition = re.compile(r"LOWER\(TRIM\((?:\w+\.)?status\)\) <> 'cancelled'")
+    texts = {str(path.relative_to(SQL)): path.read_text() for path in SQL.rglob("*.sql")}
+    texts |= {"LINE_REVENUE": etl.LINE_REVENUE, "SPIKE_DAYS": etl.SPIKE_DAYS}
+    found = 0
+    for name, text in texts.items():
+        statement = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
+        assert len(re.findall("cancelled", statement, re.IGNORECASE)) == len(condition.findall(statement)), (
+            name
+        )
+        found += len(condition.findall(statement))
+    assert found >= 6
+
+
 def test_the_source_and_the_mart_find_the_same_spikes(
     published: Shop, lake: duckdb.DuckDBPyConnection
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 from datetime import date, datetime
@@ -139,6 +141,61 @@ def test_csv_and_the_order_of_rows_change_nothing(shop: Shop) -> None:
     )
 
 
+# Values that a line-wise reader, or one that takes a backslash for an escape, misreads.
+HARD_TEXTS = [
+    "a\nb",
+    "a\r\nb",
+    "a\rb",
+    "\n",
+    "line\n",
+    'say "x"\n, or',
+    "back\\",
+    'back\\"slash',
+    "\\N",
+    "a,b",
+    " ",
+]
+
+
+@pytest.mark.parametrize("file_format", ["csv", "parquet"])
+def test_texts_with_line_ends_quotes_and_backslashes_are_published_as_they_are(
+    shop: Shop, file_format: str
+) -> None:
+    insert = "INSERT INTO {} VALUES ({})"
+    with shop.mariadb.connect(shop.database) as connection, connection.cursor() as cursor:
+        for i, text in enumerate(HARD_TEXTS):
+            cursor.execute(
+                insert.format("customers", "%s, 'Name', %s, %s, '1', %s, 1.00"), (200 + i, text, text, text)
+            )
+            cursor.execute(
+                insert.format("products", "%s, %s, %s, '1:10', 'V', 'd', 1, 1.00, 2.00"),
+                (f"T{i}", text, text),
+            )
+            cursor.execute(insert.format("orders", "%s, '2024-02-01', %s, %s"), (100 + i, text, 200 + i))
+            cursor.execute(insert.format("orderdetails", "%s, %s, 1, 10.00, 1"), (100 + i, f"T{i}"))
+            cursor.execute(insert.format("ratings", "%s, %s, 3, '2024-02-01'"), (200 + i, f"T{i}"))
+    outcome = shop.run(run_id="hard", format=file_format)
+    count = len(HARD_TEXTS)
+    assert outcome.rows_published["sales"] == count + 4
+    assert outcome.rows_published["observations"] == count + 4
+    customers = {row[0]: (row[1], row[2], row[4]) for row in shop.rows("customers")}
+    assert [customers[200 + i] for i in range(count)] == [(text, text, text) for text in HARD_TEXTS]
+    products = {row[0]: (row[1], row[2]) for row in shop.rows("products")}
+    assert [products[f"T{i}"] for i in range(count)] == [(text, text) for text in HARD_TEXTS]
+    assert {row[0]: row[3] for row in shop.rows("sales") if row[0] >= 100} == {
+        100 + i: text for i, text in enumerate(HARD_TEXTS)
+    }
+    revenue = {row[0]: row[6] for row in shop.rows("dates")}
+    assert revenue[date(2024, 2, 1)] == Decimal(10 * count)
+    if file_format == "csv":  # as any reader of RFC 4180 reads it
+        (path,) = shop.catalogue("products", "csv")
+        content = shop.object(path.removeprefix(f"s3://{shop.bucket}/")).decode()
+        read = {
+            row["productCode"]: row["productName"] for row in csv.DictReader(io.StringIO(content, newline=""))
+        }
+        assert [read[f"T{i}"] for i in range(count)] == HARD_TEXTS
+
+
 def test_within_the_tolerance_bad_rows_are_quarantined_and_above_it_nothing_is_published(shop: Shop) -> None:
     shop.sql(
         "ALTER TABLE customers ADD COLUMN loyaltyTier varchar(10)",
@@ -181,6 +238,32 @@ def test_within_the_tolerance_bad_rows_are_quarantined_and_above_it_nothing_is_p
     }
     addition = {"table": "customers", "column": "loyaltyTier", "type": "varchar"}
     assert told["additions"] == shop.manifest("lenient")["additions"] == [addition]
+
+
+def test_status_and_days_are_understood_as_the_source_means_them(shop: Shop) -> None:
+    shop.sql(
+        "INSERT INTO orders VALUES (4, '2024-02-02', ' CANCELLED ', 103), (5, '1000-01-01', 'Shipped', 103),"
+        " (6, '9999-12-31', 'Shipped', 103)",
+        "INSERT INTO orderdetails VALUES (4, 'S10_1', 1, 9570.00, 1), (5, 'S10_1', 1, 1.00, 1),"
+        " (6, 'S10_1', 1, 1.00, 1)",
+        "INSERT INTO ratings VALUES (103, 's10_3', 3, '1000-01-01')",
+        "UPDATE ratings SET ratedAt = '1000-01-01' WHERE customerNumber = 103 AND productCode = 'S10_1'",
+    )
+    told = shop.run(run_id="folded", max_quarantined="0.5")
+    assert (
+        sum(row[8] for row in shop.rows("sales"))
+        == sum(row[6] for row in shop.rows("dates"))
+        == Decimal("610.20")
+    )
+    assert shop.rows("dates") == DATES, "a day that cannot be is no reason for millions of rows"
+    ((status, revenue),) = [(row[3], row[8]) for row in shop.rows("sales") if row[0] == 4]
+    assert (status, revenue) == (" CANCELLED ", Decimal("0.00")), "published as the source has it"
+    broken = {(each.table, each.rule, each.column): each for each in told.findings if each.rows}
+    assert broken["sales", "range", "orderDate"].rows == 2
+    reference = broken["ratings", "reference", "productCode"]
+    assert (reference.found, reference.rows) == ("s10_3", 1)
+    assert "letter by letter, whatever the source's collation" in reference.expected
+    assert min(row[13] for row in shop.rows("ratings")) == datetime(1000, 1, 1)
 
 
 def test_the_courses_ratings_without_a_date_are_dated_by_the_run_that_first_saw_them(shop: Shop) -> None:

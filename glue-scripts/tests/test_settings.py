@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import pytest
 
@@ -216,3 +218,161 @@ def test_failed_runs_do_not_push_out_complete_ones() -> None:
 def test_a_pruned_runs_manifest_goes_first() -> None:
     keys = etl.surplus(objects(("a", 4, True), ("b", 3, True), ("c", 2, True)), "c", "c", 1)
     assert keys[:2] == [f"{etl.PREFIX}/a/manifest.json", f"{etl.PREFIX}/b/manifest.json"]
+
+
+@pytest.mark.parametrize("region", ["eu-west-1", "ap-southeast-2"])
+def test_signed_urls_name_the_host_that_the_regions_gateway_endpoint_routes(
+    region: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the-signing-key")
+
+    def signed() -> SplitResult:
+        client = etl.signing_client(etl.publishing_client(region), region)
+        wanted = {"Bucket": "lake", "Key": "run/_certificates.p12"}
+        return urlsplit(client.generate_presigned_url("get_object", Params=wanted, ExpiresIn=900))
+
+    url = signed()
+    assert url.netloc in (f"s3.{region}.amazonaws.com", f"lake.s3.{region}.amazonaws.com")
+    asked = {name: values[0] for name, values in parse_qs(url.query).items()}
+    assert (asked["X-Amz-Algorithm"], asked["X-Amz-Expires"]) == ("AWS4-HMAC-SHA256", "900")
+    assert f"/{region}/s3/aws4_request" in asked["X-Amz-Credential"]
+    # Where S3 is elsewhere, so is what is signed.
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
+    assert signed().netloc == "127.0.0.1:4566"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("403 for URL: https://s3.eu-west-1.amazonaws.com/b/k.p12?X-Amz-Signature=ab%2Fc&x=1 (again)",
+         "403 for URL: https://s3.eu-west-1.amazonaws.com/b/k.p12 (again)"),
+        ("refused 'db.example.com:3306/?Action=connect&X-Amz-Security-Token=t', twice",
+         "refused 'db.example.com:3306/', twice"),
+        ("renamed? new columns are price; is a = b?", "renamed? new columns are price; is a = b?"),
+    ],
+)  # fmt: skip
+def test_what_is_told_has_no_signature(text: str, told: str) -> None:
+    assert etl.unsigned(text) == told == str(etl.JobError(text))
+
+
+def test_glues_marks_of_folders_go_with_their_runs() -> None:
+    found = objects(("a", 4, True), ("b", 3, True), ("c", 2, True))
+    old = datetime(2025, 12, 1, tzinfo=UTC)
+    marks = [f"{etl.PREFIX}/{run}{etl.FOLDER_MARK}" for run in ("a", "b", "c", "gone", "long-gone")]
+    found += [(key, old) for key in [*marks, f"{etl.PREFIX}/a/ratings{etl.FOLDER_MARK}"]]
+    keys = etl.surplus(found, "c", "c", 1)
+    assert {key for key in keys if key.endswith(etl.FOLDER_MARK)} == {
+        *marks[:2],
+        marks[3],
+        f"{etl.PREFIX}/a/ratings{etl.FOLDER_MARK}",
+    }
+    assert not any(f"{etl.PREFIX}/c" in key for key in keys)
+
+
+@pytest.mark.parametrize("table", etl.NOT_EMPTY)
+def test_a_table_with_nothing_left_to_publish_has_no_tolerance(table: str) -> None:
+    # Rows that are judged and all left out: quarantined, or deleted while the run read.
+    for counted, deleted in (
+        (etl.Counts(0), 0),
+        (etl.Counts(3, 3), 0),
+        (etl.Counts(3, 3), 3),
+        (etl.Counts(3, 3), 1),
+    ):
+        quality = etl.verdict(counted, {"deleted": deleted}, table, 1.0)
+        assert [(each.rule, each.found) for each in quality.broken] == [("not empty", "0")], (
+            counted,
+            deleted,
+        )
+    assert etl.verdict(etl.Counts(3, 2), {}, table, 1.0).broken == ()
+
+
+@pytest.mark.parametrize(
+    ("share", "rows"), [("0.29", 100), ("0.07", 100), ("0.57", 100), ("0.1", 30), ("0.001", 9000)]
+)
+def test_the_tolerance_is_the_share_as_it_is_written(share: str, rows: int) -> None:
+    tolerance = settings({"--max-quarantined": share}).max_quarantined
+    allowed = round(float(share) * rows)
+    told = {"rows0": 1, "found0": None}
+    assert etl.verdict(etl.Counts(rows, allowed), told, etl.RATINGS, tolerance).broken == ()
+    assert etl.verdict(etl.Counts(rows, allowed + 1), told, etl.RATINGS, tolerance).broken != ()
+
+
+class Recorder:
+    """Stands for a session and remembers the options of a read."""
+
+    def __init__(self) -> None:
+        self.given: dict[str, str] = {}
+
+    read = property(lambda self: self)
+
+    def format(self, name: str) -> Recorder:
+        assert name == "jdbc"
+        return self
+
+    def options(self, **options: str) -> Recorder:
+        self.given = options
+        return self
+
+    def load(self) -> Recorder:
+        return self
+
+
+def test_the_driver_is_told_to_stream_to_give_up_and_whom_to_trust(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(etl, "login", lambda settings: ("etl_reader", "token"))
+    spark: Any = Recorder()
+    source = etl.Source(spark, settings(), lambda: "https://s3.eu-west-1.amazonaws.com/lake/store.p12")
+    source.read("SELECT 1")
+    expected = {
+        "useCursorFetch": "true",  # else a whole table comes into memory
+        "fetchsize": "10000",
+        "connectTimeout": "10000",
+        "queryTimeout": "300",
+        "socketTimeout": "330000",
+        "tinyInt1isBit": "false",
+        "zeroDateTimeBehavior": "CONVERT_TO_NULL",
+        "sslMode": "VERIFY_IDENTITY",
+        "trustCertificateKeyStoreUrl": "https://s3.eu-west-1.amazonaws.com/lake/store.p12",
+        "fallbackToSystemTrustStore": "false",  # else any authority of the machine would do
+    }
+    assert expected.items() <= spark.given.items()
+    assert "numPartitions" not in spark.given
+    source.read("SELECT 1", ("customerNumber", 3, 8, 4))
+    bounds = {"partitionColumn": "customerNumber", "lowerBound": "3", "upperBound": "8", "numPartitions": "4"}
+    assert bounds.items() <= spark.given.items()
+
+
+MANIFEST: dict[str, Any] = {
+    "created_at": "2026-01-01T00:00:00Z",
+    "format": "parquet",
+    "tables": {"observations": {"files": [{"path": "observations/part-0", "bytes": 1}]}},
+}
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {},
+        [],
+        "text",
+        None,
+        {**MANIFEST, "created_at": 5},
+        {**MANIFEST, "created_at": "yesterday"},
+        {**MANIFEST, "format": "orc"},
+        {**MANIFEST, "tables": []},
+        {**MANIFEST, "tables": {"observations": {}}},
+        {**MANIFEST, "tables": {"observations": {"files": [{"path": 1, "bytes": 1}]}}},
+        {**MANIFEST, "tables": {"observations": {"files": ["observations/part-0"]}}},
+    ],
+)
+def test_a_manifest_that_cannot_be_worked_with_is_named_with_the_way_out(manifest: Any) -> None:
+    class Shelf(etl.Lake):
+        def get(self, key: str) -> tuple[bytes, str] | None:
+            return json.dumps({"run_id": "r1"} if key == etl.PUBLISHED else manifest).encode(), "etag"
+
+    nothing: Any = None
+    with pytest.raises(
+        etl.JobError, match=r"published\.json names no run with a readable manifest .*: restore"
+    ):
+        etl.publication(Shelf(nothing, settings(), nothing))

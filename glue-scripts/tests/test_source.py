@@ -8,9 +8,11 @@ import socket
 import ssl
 import struct
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import boto3
@@ -86,6 +88,82 @@ def test_reading_takes_no_lock_and_waits_for_none_that_a_writer_holds(shop: Shop
         shop.run(run_id="beside-a-writer", statement_timeout="20")
         connection.rollback()
     assert [row[12] for row in shop.rows("ratings")] == [4, 1, 5, 3]
+
+
+def reading(shop: Shop) -> etl.Source:
+    settings = etl.settings_from(shop.arguments(), shop.environment())
+    lake = etl.Lake(shop.spark, settings, etl.publishing_client("us-east-1"))
+    return etl.Source(shop.spark, settings, etl.certificates(lake))
+
+
+def test_rows_beyond_the_keys_of_the_beginning_wait_for_the_next_run(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = etl.Source.read
+
+    def busy(self: etl.Source, query: str, bounds: tuple[str, int, int, int] | None = None) -> Any:
+        if "customerNumber <= 112" in query:  # the ends are known, the rows are not read
+            shop.sql(
+                "INSERT INTO ratings VALUES (200, 'S10_1', 5, '2024-05-01')",
+                "INSERT INTO customers VALUES (200, 'Late', 'Oslo', NULL, '1', 'Norway', 1.00)",
+            )
+        return read(self, query, bounds)
+
+    monkeypatch.setattr(etl.Source, "read", busy)
+    outcome = shop.run(run_id="bounded", max_quarantined="0")
+    assert outcome.rows_read["ratings"] == 4
+    assert {row[0] for row in shop.rows("ratings")} == {103, 112}
+    assert {row[0] for row in shop.rows("customers")} == {103, 112, 200}
+
+
+def test_a_large_table_is_read_over_several_connections_row_for_row(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(etl, "ROWS_PER_CONNECTION", 1)
+    shop.sql(
+        "INSERT INTO ratings VALUES (NULL, 'S10_1', 5, '2024-05-01'), (-5, 'S10_1', 5, '2024-05-01')",
+        *(f"INSERT INTO ratings VALUES ({n}, 'S10_3', 1, '2024-05-01')" for n in range(104, 112)),
+    )
+    columns = {"customerNumber": "int", "productCode": "string", "productRating": "int"}
+    frame = reading(shop).table("ratings", columns, about=14)
+    assert frame.rdd.getNumPartitions() == 2
+    found = [tuple(row) for row in frame.collect()]
+    wanted = shop.mariadb.rows(shop.database, f"SELECT {', '.join(columns)} FROM ratings")
+    assert sorted(found, key=str) == sorted(wanted, key=str)
+    assert len(found) == 14
+
+
+def test_small_numbers_are_no_bits_and_zero_dates_are_none(shop: Shop) -> None:
+    with shop.mariadb.connect(shop.database) as connection, connection.cursor() as cursor:
+        cursor.execute("SET SESSION sql_mode = ''")
+        cursor.execute("ALTER TABLE ratings MODIFY productRating tinyint(1)")
+        cursor.execute("INSERT INTO ratings VALUES (103, 'S10_3', 5, '0000-00-00 00:00:00')")
+    columns = {"productCode": "string", "productRating": "int", "ratedAt": "timestamp"}
+    found = {(row[0], row[1], row[2] is None) for row in reading(shop).table("ratings", columns, 5).collect()}
+    assert ("S10_3", 5, True) in found
+    assert ("S10_1", 4, False) in found
+
+
+def test_more_orphans_than_an_accident_leaves_are_not_asked_for_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    still_there = etl.Source.still_there
+
+    def ask(self: etl.Source, table: str, keys: Any, rows: Any) -> set[tuple[int, str]]:
+        asked.append(table)
+        return still_there(self, table, keys, rows)
+
+    monkeypatch.setattr(etl.Source, "still_there", ask)
+    shop.sql("INSERT INTO ratings VALUES (998, 'S10_1', 2, '2024-05-01'), (999, 'S10_1', 2, '2024-05-01')")
+    monkeypatch.setattr(etl, "MAX_ORPHANS", 1)
+    with pytest.raises(etl.JobError, match=r"reference: want in the table customers, found 998 \(2 rows\)"):
+        shop.run()
+    assert asked == []
+    monkeypatch.setattr(etl, "MAX_ORPHANS", 2)
+    with pytest.raises(etl.JobError, match=r"reference: want in the table customers, found 998 \(2 rows\)"):
+        shop.run()
+    assert asked == ["ratings"]
 
 
 def packet(number: int, body: bytes) -> bytes:
@@ -232,3 +310,29 @@ def test_two_executors_verify_the_server_with_either_driver(
     assert len(shop.rows("ratings")) == 4
     (event_log,) = [path for path in tmp_path.iterdir() if path.name.startswith("app-")]
     assert executors_that_read_the_source(event_log) == {"0", "1"}
+
+
+SIGNATURE = "X-Amz-Security-Token=the-token-of-the-role&X-Amz-Signature=0123456789abcdef"
+
+
+@pytest.mark.parametrize("fault", ["expired", "unreachable", "no store"])
+def test_a_trust_store_that_cannot_be_fetched_is_no_fault_of_the_source_and_its_signature_stays_secret(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fault: str
+) -> None:
+    shop.client.put_object(Bucket=shop.bucket, Key="no-store.p12", Body=b"nothing")
+    url = {
+        "expired": f"{shop.s3.endpoint}/{shop.bucket}/gone.p12?{SIGNATURE}",
+        "unreachable": f"http://{LOOPBACK}:{free_port()}/{shop.bucket}/gone.p12?{SIGNATURE}",
+        "no store": f"{shop.s3.endpoint}/{shop.bucket}/no-store.p12?{SIGNATURE}",
+    }[fault]
+    monkeypatch.setattr(etl, "certificates", lambda lake: lambda: url)
+    with pytest.raises(etl.JobError) as refused:
+        etl.run(shop.arguments(run_id="refused"), shop.environment(), shop.spark)
+    message = str(refused.value)
+    assert "the trust store in the lake s3://" in message
+    assert "source mysql" not in message
+    told = "".join(traceback.format_exception(refused.value)) + json.dumps(shop.outcome("refused"))
+    told += "".join(capsys.readouterr())
+    assert ".p12" in told
+    for secret in ("the-token-of-the-role", "0123456789abcdef", "X-Amz-"):
+        assert secret not in told

@@ -142,6 +142,8 @@ BREACHES: list[tuple[str, str, str, dict[str, Any], str]] = [
     ("sales", "complete", "quantityOrdered", {"quantityOrdered": None}, "null"),
     ("sales", "complete", "priceEach", {"priceEach": None}, "null"),
     ("sales", "complete", "orderLineNumber", {"orderLineNumber": None}, "null"),
+    ("sales", "range", "orderDate", {"orderDate": date(9999, 12, 31)}, "9999-12-31"),
+    ("sales", "range", "orderDate", {"orderDate": date(1899, 12, 31)}, "1899-12-31"),
     ("sales", "reference", "orderNumber", {"orderNumber": 7, "orderFound": None, "status": None}, "7"),
     ("sales", "complete", "orderDate", {"orderDate": None}, "null"),
     ("sales", "complete", "status", {"status": None}, "null"),

@@ -108,7 +108,10 @@ func ScanDump(
 ) (*DumpSummary, error) {
 	digest := sha256.New()
 	r := &dumpReader{ctx: ctx, name: name, visit: visit, found: map[string]*foundTable{}, latest: time.Unix(0, 0).UTC()}
-	err := sqldump.Read(name, io.TeeReader(source, digest), sqldump.Handler{Table: r.table, Row: r.row, Drop: r.drop})
+	err := sqldump.Read(
+		name, io.TeeReader(source, digest),
+		sqldump.Handler{Table: r.table, Row: r.row, Wanted: r.wanted, Drop: r.drop},
+	)
 	if err != nil && !errors.Is(err, errTooMany) {
 		r.problems = append(r.problems, err) // what was found before stays worth telling
 		return nil, errors.Join(r.problems...)
@@ -211,6 +214,15 @@ func databaseText(name string) string {
 }
 
 func (r *dumpReader) drop(database, table string) { delete(r.found, tableKey(database, table)) }
+
+// wanted are the rows of the shop's tables, also of one that is missing: row says so.
+func (r *dumpReader) wanted(database, table string) bool {
+	found := r.found[tableKey(database, table)]
+	if found == nil {
+		return TableNamed(strings.ToLower(table)) != nil
+	}
+	return found.expected != nil
+}
 
 func (r *dumpReader) row(row sqldump.Row) error {
 	const rowsBetweenChecks = 1024
@@ -361,13 +373,20 @@ func (d *decoder) convert(column Column, literal sqldump.Literal) (Value, error)
 		return TextValue(text), nil
 	case Bytes:
 		return BytesValue([]byte(text)), nil
-	case Integer:
-		return parseInteger(column, text)
-	case Decimal:
-		return parseDecimal(column, text)
-	default:
+	}
+	if column.Kind != Integer && column.Kind != Decimal {
 		return parseTime(column, text)
 	}
+	if literal.Kind == sqldump.Bytes {
+		// To MySQL 0x33 is 51 where a number is wanted, and _binary '33' is 33.
+		return Null, fmt.Errorf(
+			"a hexadecimal, bit or binary value: expected the digits of a number, for %s", column.Type,
+		)
+	}
+	if column.Kind == Integer {
+		return parseInteger(column, text)
+	}
+	return parseDecimal(column, text)
 }
 
 // plainNumber is one that MySQL stores in a text column as it is written.

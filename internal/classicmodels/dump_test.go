@@ -365,7 +365,13 @@ func TestDumpsThatWouldBeMisreadAreRefused(t *testing.T) {
 			"NULL,'Shipped'", "NULL,1").Replace(small),
 			"table orders, column status: the number of a choice, expected its text"},
 		"bytes as text": {replace("'Lille'", "0xE9"), "bytes that are no UTF-8"},
-		"the year 0":    {replace("'2020-03-20'", "'0000-00-00'"), `"0000-00-00" is not a date`},
+		"a hexadecimal whole number": {replace("'V','d',5,1.50,3)", "'V','d',0x33,1.50,3)"),
+			"column quantityInStock: a hexadecimal, bit or binary value"},
+		"a bit as a whole number": {replace("'V','d',5,1.50,3)", "'V','d',b'110011',1.50,3)"),
+			"column quantityInStock: a hexadecimal, bit or binary value"},
+		"a hexadecimal decimal": {replace("'V','d',5,1.50,3)", "'V','d',5,X'33',3)"),
+			"column buyPrice: a hexadecimal, bit or binary value"},
+		"the year 0": {replace("'2020-03-20'", "'0000-00-00'"), `"0000-00-00" is not a date`},
 		"a moment in an unknown zone": {small +
 			"CREATE TABLE ratings (customerNumber int, productCode varchar(15), productRating int, ratedAt " +
 			"timestamp);\nINSERT INTO ratings VALUES (7,'K1',5,'2020-01-02 03:04:05');",
@@ -380,6 +386,16 @@ func TestDumpsThatWouldBeMisreadAreRefused(t *testing.T) {
 			require.ErrorAs(t, err, &located)
 		})
 	}
+}
+
+func TestTablesOfOthersMayHaveRowsOfAnySize(t *testing.T) {
+	large := "0x" + strings.Repeat("41", 18<<20)
+	others := "CREATE TABLE photos (a longblob);\nINSERT INTO photos VALUES (" + large + ");\n"
+	dump, err := readDump(t, small+others)
+	require.NoError(t, err)
+	assert.NotContains(t, rows(t, dump), "photos")
+	_, err = readDump(t, strings.Replace(small, "0x00FF10", large, 1))
+	require.ErrorContains(t, err, "longer than")
 }
 
 func TestMomentsInUTCAreRead(t *testing.T) {

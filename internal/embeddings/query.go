@@ -30,7 +30,16 @@ func (s *Store) query(ctx context.Context, statement string, limit time.Duration
 	// The server ends the statement; this bound is for a server that has gone.
 	ctx, cancel := context.WithTimeoutCause(ctx, limit+time.Second, tooLong)
 	defer cancel()
-	err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	pooled, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return sqlquery.Table{}, fmt.Errorf("query: connect: %w", err)
+	}
+	// A statement may have taken locks and set variables, which outlive the transaction: they end
+	// with the session. The context may be over, and the server sees the connection's end in any
+	// case.
+	connection := pooled.Hijack()
+	defer func() { _ = connection.Close(context.WithoutCancel(ctx)) }()
+	err = pgx.BeginTxFunc(ctx, connection, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		for _, setting := range []string{
 			"SET LOCAL ROLE " + sql.OwnerRole, fmt.Sprintf("SET LOCAL statement_timeout = %d", limit.Milliseconds()),
 			"SET LOCAL search_path = vectors, public",

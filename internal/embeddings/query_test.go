@@ -56,3 +56,15 @@ func TestQuery_isBounded(t *testing.T) {
 	_, err = store.Query(t.Context(), "SELECT 1")
 	require.NoError(t, err, "the store goes on")
 }
+
+// What a statement takes of its session ends with its answer.
+func TestQuery_leavesNothingBehindInItsSession(t *testing.T) {
+	store, _, _ := migrated(t)
+	_, err := store.Query(t.Context(), "SELECT pg_advisory_lock(7), set_config('diecast.left', 'behind', false)")
+	require.NoError(t, err)
+	table, err := store.Query(t.Context(),
+		"SELECT count(*), coalesce(current_setting('diecast.left', true), '') FROM pg_locks "+
+			"WHERE locktype = 'advisory' AND objid = 7 AND pid = pg_backend_pid()")
+	require.NoError(t, err)
+	assert.Equal(t, []string{"0", ""}, []string{*table.Rows[0][0], *table.Rows[0][1]})
+}

@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"time"
@@ -42,7 +43,12 @@ func query(ctx context.Context, pool *sql.DB, statement string, limit time.Durat
 	if err != nil {
 		return sqlquery.Table{}, fmt.Errorf("query: connect: %w", err)
 	}
-	defer func() { err = errors.Join(err, ignoreClosed(connection.Close())) }()
+	defer func() {
+		// A statement may have taken locks and set variables, which outlive the transaction: they
+		// end with the session.
+		_ = connection.Raw(func(any) error { return driver.ErrBadConn })
+		err = errors.Join(err, ignoreClosed(connection.Close()))
+	}()
 	if err := statementtime.Limit(ctx, connection, limit); err != nil {
 		return sqlquery.Table{}, wrap("query", err)
 	}

@@ -103,3 +103,28 @@ func TestQueriesChangeNothing(t *testing.T) {
 	require.ErrorContains(t, err, "READ ONLY transaction")
 	assert.Equal(t, before, stored(t, pool))
 }
+
+// What a statement takes of its session ends with its answer: a lock that stayed would keep every
+// load away.
+func TestQueriesLeaveNothingBehindInTheirSession(t *testing.T) {
+	pool := empty(t)
+	apply(t, pool, sample(nil))
+	for range 3 {
+		table, err := source.Query(t.Context(), pool, "SELECT get_lock('diecast.source', 5), @left, @left := 'behind'")
+		require.NoError(t, err)
+		require.Equal(t, "1", *table.Rows[0][0])
+		require.Nil(t, table.Rows[0][1])
+	}
+	advanced := make(chan error, 1)
+	go func() {
+		_, err := source.New(pool).Advance(t.Context(), 1)
+		advanced <- err
+	}()
+	select {
+	case err := <-advanced:
+		require.NoError(t, err)
+	case <-time.After(20 * time.Second):
+		t.Fatal("an advance waits for a lock that a query has taken")
+	}
+	assert.Zero(t, pool.Stats().InUse)
+}

@@ -61,7 +61,7 @@ func (t *Table) Add(values [][]byte) bool {
 }
 
 // Check refuses a statement that begins with none of these words, in capitals. What comes before it
-// may be comments that take a line, and parentheses.
+// may be comments and parentheses.
 func Check(statement string, words ...string) error {
 	word := strings.ToUpper(firstWord(statement))
 	if !slices.Contains(words, word) {
@@ -71,15 +71,25 @@ func Check(statement string, words ...string) error {
 }
 
 func firstWord(statement string) string {
-	for line := range strings.Lines(statement) {
-		line = strings.TrimLeft(strings.TrimSpace(line), "(")
-		if line == "" || strings.HasPrefix(line, "--") || strings.HasPrefix(line, "#") {
-			continue
+	for {
+		statement = strings.TrimLeftFunc(statement, func(r rune) bool { return unicode.IsSpace(r) || r == '(' })
+		comment := ""
+		switch {
+		case strings.HasPrefix(statement, "--"), strings.HasPrefix(statement, "#"):
+			comment = "\n"
+		// MySQL runs what stands in comments for a version.
+		case strings.HasPrefix(statement, "/*") && !strings.HasPrefix(statement, "/*!") &&
+			!strings.HasPrefix(statement, "/*M!"):
+			comment, statement = "*/", statement[len("/*"):]
+		default:
+			if end := strings.IndexFunc(statement, func(r rune) bool { return !unicode.IsLetter(r) }); end > 0 {
+				return statement[:end]
+			}
+			return statement
 		}
-		if end := strings.IndexFunc(line, func(r rune) bool { return !unicode.IsLetter(r) }); end > 0 {
-			return line[:end]
+		var ended bool
+		if _, statement, ended = strings.Cut(statement, comment); !ended {
+			return ""
 		}
-		return line
 	}
-	return ""
 }

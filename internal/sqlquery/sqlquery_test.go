@@ -12,12 +12,14 @@ import (
 func TestCheck(t *testing.T) {
 	for _, accepted := range []string{
 		"SELECT 1", "select(1)", "  with x AS (SELECT 1) SELECT * FROM x", "-- why\n# so\n\n((SELECT 1))", "select\t1",
-		"SELECT",
+		"SELECT", "/* why */ SELECT 1", "/* a\n b */\n-- c\n/**/(/* d */ WITH x AS (SELECT 1) SELECT 1", "--\nSELECT 1",
 	} {
 		assert.NoError(t, Check(accepted, "SELECT", "WITH"), accepted)
 	}
 	for statement, word := range map[string]string{
-		"DELETE FROM t": "DELETE", "": "", "-- SELECT": "", "SELECTS 1": "SELECTS", "; SELECT 1": "; SELECT 1",
+		"DELETE FROM t": "DELETE", "/* SELECT */ DELETE FROM t": "DELETE", "/*/ SELECT 1": "", "/* SELECT 1": "",
+		"/*! DROP */ SELECT 1": "/*! DROP */ SELECT 1", "-- SELECT 1\nDROP TABLE t": "DROP",
+		"": "", "-- SELECT": "", "SELECTS 1": "SELECTS", "; SELECT 1": "; SELECT 1",
 	} {
 		assert.EqualError(t, Check(statement, "SELECT", "WITH"),
 			`query: the statement begins with "`+word+`": SELECT, WITH are allowed`, statement)

@@ -6,5 +6,5 @@ SELECT orders.orderNumber, orders.orderDate, TRIM(customers.country) AS country,
 FROM classicmodels.orders
 JOIN classicmodels.customers ON customers.customerNumber = orders.customerNumber
 JOIN classicmodels.orderdetails ON orderdetails.orderNumber = orders.orderNumber
-WHERE orders.status <> 'Cancelled'
+WHERE LOWER(TRIM(orders.status)) <> 'cancelled'
 ORDER BY orders.orderDate, orders.orderNumber;

@@ -2,7 +2,8 @@
 -- the pages.
 --
 -- Revenue of a day is the sum of quantityOrdered x priceEach over the lines of its orders,
--- cancelled ones left out. A day is a spike when its revenue lies above median + 3 x MAD of the 28
+-- cancelled ones left out, however their status is written: MySQL's collation ignores case, Spark
+-- and Athena do not. A day is a spike when its revenue lies above median + 3 x MAD of the 28
 -- days with revenue before it, MAD being the median absolute deviation from that median. The first
 -- 28 days have no threshold and are no spikes.
 --
@@ -14,7 +15,7 @@ WITH daily AS (
   SELECT orders.orderDate, SUM(orderdetails.quantityOrdered * orderdetails.priceEach) AS revenue
   FROM orders
   JOIN orderdetails ON orderdetails.orderNumber = orders.orderNumber
-  WHERE orders.status <> 'Cancelled'
+  WHERE LOWER(TRIM(orders.status)) <> 'cancelled'
   GROUP BY orders.orderDate
 ),
 numbered AS (

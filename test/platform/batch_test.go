@@ -25,6 +25,7 @@ import (
 	"diecast/internal/deployment"
 	"diecast/internal/deployment/outputs"
 	"diecast/internal/local/demonstration"
+	"diecast/internal/source"
 	"diecast/internal/sqlquery"
 	"diecast/internal/trainingset"
 )
@@ -106,6 +107,30 @@ func TestBatchPath(t *testing.T) {
 		_, failure = ask(t, deployed, outputs.VectorsLoaderFunctionName,
 			"WITH x AS (DELETE FROM schema_version RETURNING 1) SELECT * FROM x")
 		assert.Contains(t, failure, "read-only")
+	})
+	t.Run("a generated shop lives on", func(t *testing.T) {
+		orders := func() int {
+			table, failure := ask(t, deployed, outputs.SourceLoaderFunctionName, "SELECT count(*) FROM orders")
+			require.Empty(t, failure)
+			count, err := strconv.Atoi(cell(t, table, 0))
+			require.NoError(t, err)
+			return count
+		}
+		before := orders()
+		client, err := deployed.Lambda(t.Context())
+		require.NoError(t, err)
+		function, err := deployed.Value(outputs.SourceLoaderFunctionName)
+		require.NoError(t, err)
+		answer, err := client.Invoke(t.Context(), &lambda.InvokeInput{
+			FunctionName: &function, Payload: []byte(`{"action":"advance","days":14}`),
+		})
+		require.NoError(t, err)
+		require.Nil(t, answer.FunctionError, "%s", answer.Payload)
+		var advanced source.Advanced
+		require.NoError(t, json.Unmarshal(answer.Payload, &advanced))
+		assert.Equal(t, []int{14, 14}, []int{advanced.Days, advanced.Since})
+		assert.Positive(t, advanced.Added["orders"])
+		assert.Equal(t, before+advanced.Added["orders"], orders())
 	})
 	t.Run("a run that fails tells it in the script's own words", func(t *testing.T) {
 		started, err := target.Glue.StartJobRun(t.Context(), &glue.StartJobRunInput{

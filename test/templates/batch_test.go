@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -265,6 +266,11 @@ func TestLake_tablesAreTheContracts(t *testing.T) {
 			assert.Equal(t, format == trainingset.CSV, strings.HasSuffix(serde.(string), "OpenCSVSerde"))
 			assert.Equal(t, format == trainingset.CSV,
 				input["Parameters"].(map[string]any)["skip.header.line.count"] == "1")
+			if format == trainingset.CSV {
+				assert.Equal(t, map[string]any{"separatorChar": ",", "quoteChar": `"`, "escapeChar": "\u0001"},
+					storage["SerdeInfo"].(map[string]any)["Parameters"], "a backslash is a sign like any other")
+				assert.Contains(t, input["Description"], "a line end in a text ends a row")
+			}
 			var want []any
 			for _, column := range trainingset.Columns(table) {
 				kind := column.Type
@@ -324,6 +330,10 @@ func TestBatch_databaseTellsItsErrorsAndSlowQueries(t *testing.T) {
 		parameters := one(t, batch, "AWS::RDS::DBParameterGroup").Properties["Parameters"].(map[string]any)
 		assert.Equal(t, map[string]any{
 			"require_secure_transport": "ON", "slow_query_log": "1", "long_query_time": "2", "log_output": "FILE",
+			"innodb_buffer_pool_size": map[string]string{
+				"lean": "{DBInstanceClassMemory*1/4}", "course": "{DBInstanceClassMemory*1/4}",
+				"standard": "{DBInstanceClassMemory*1/2}", "prod": "{DBInstanceClassMemory*3/4}",
+			}[profile],
 		}, parameters)
 		kept := 0
 		for _, r := range batch.Resources {
@@ -387,7 +397,25 @@ func TestDatabases_runVersionsThatRDSStillCreates(t *testing.T) {
 			pinned[engine] = version
 			assert.NotContains(t, deprecated[engine], version, id)
 			assert.Contains(t, known[engine], version, id)
+			assert.Equal(t, newest(t, version, known[engine], deprecated[engine]), version,
+				"%s: the newest minor version of its major one", id)
 		}
 	}
 	assert.Len(t, pinned, 2)
+}
+
+// newest is the greatest version that differs from the given one in its last number only and that
+// is not deprecated.
+func newest(t *testing.T, version string, known, deprecated []string) string {
+	t.Helper()
+	cut := strings.LastIndex(version, ".")
+	greatest, number := "", -1
+	for _, other := range known {
+		if minor, same := strings.CutPrefix(other, version[:cut+1]); same && !slices.Contains(deprecated, other) {
+			if n, err := strconv.Atoi(minor); err == nil && n > number {
+				greatest, number = other, n
+			}
+		}
+	}
+	return greatest
 }

@@ -40,7 +40,10 @@ func (p *parser) drop() error {
 			return err
 		}
 	}
-	return p.skipStatement(line)
+	if err := p.accept("RESTRICT", "CASCADE"); err != nil {
+		return err
+	}
+	return p.endStatement(line)
 }
 
 func (p *parser) dropped(line int, wholeDatabase bool, database, table string) error {
@@ -90,6 +93,9 @@ func (p *parser) empty() error {
 	if p.token.symbol(",") {
 		return p.errorf(first.line, "%s is not read but with one table", strings.ToUpper(first.text))
 	}
+	if first.is("TRUNCATE") {
+		return p.endStatement(first.line)
+	}
 	return p.skipStatement(first.line)
 }
 
@@ -121,6 +127,7 @@ func (p *parser) alter() error {
 	}
 	for {
 		var part []token
+		size := 0
 		for depth := 0; p.token.kind != tokenDelimiter && (depth > 0 || !p.token.symbol(",")); {
 			switch {
 			case p.token.kind == tokenEnd:
@@ -130,11 +137,15 @@ func (p *parser) alter() error {
 			case p.token.symbol(")"):
 				depth--
 			}
-			if part = append(part, p.token); len(part) > maxColumns {
-				return p.errorf(line, "ALTER TABLE %.40s: a part has more than %d words", table, maxColumns)
+			size += len(p.token.text)
+			if part = append(part, p.token); len(part) > maxColumns || size > maxHeld {
+				return p.errorf(
+					line, "ALTER TABLE %.40s: a part has more than %d words or %d bytes", table, maxColumns, maxHeld,
+				)
 			}
-			if p.beginsStatement(part) {
-				return p.swallowed(line)
+			p.skipped.line = 0 // a part begins with a word that could begin a statement
+			if len(part) > 1 {
+				p.skipped.line = line
 			}
 			if err := p.advance(); err != nil {
 				return err

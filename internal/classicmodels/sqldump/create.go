@@ -30,12 +30,16 @@ func (p *parser) create() error {
 	if err := p.expect("(", line); err != nil {
 		return err
 	}
-	for {
+	for held := 0; ; {
+		columns := len(table.Columns)
 		if err := p.definition(&table); err != nil {
 			return err
 		}
-		if len(table.Columns) > maxColumns {
-			return p.errorf(line, "table %.40s has more than %d columns", name, maxColumns)
+		for _, column := range table.Columns[columns:] {
+			held += len(column.Name) + len(column.Type)
+		}
+		if len(table.Columns) > maxColumns || held > maxHeld {
+			return p.errorf(line, "table %.40s has more than %d columns or %d bytes of them", name, maxColumns, maxHeld)
 		}
 		if !p.token.symbol(",") {
 			break
@@ -67,11 +71,13 @@ func (p *parser) createOther(line int) error {
 		switch {
 		case p.token.is("TEMPORARY"):
 			return p.errorf(line, "CREATE TEMPORARY TABLE is not read: expected tables that stay")
-		case p.delimiter == ";" && p.token.is("TRIGGER", "PROCEDURE", "FUNCTION", "EVENT"):
+		case p.token.is(routines...) && p.delimiter == ";":
 			return p.errorf(
 				line, "CREATE %s without a DELIMITER of its own is not read: where its body ends cannot be told",
 				strings.ToUpper(p.token.text),
 			)
+		case p.token.is(routines...):
+			return p.skipRoutine(line)
 		case p.token.kind == tokenWord && !p.token.is(viewParts...):
 			return p.skipStatement(line)
 		case p.token.kind == tokenEnd:
@@ -92,19 +98,13 @@ var viewParts = []string{
 
 // options passes over what follows a table's columns, which must bring no rows.
 func (p *parser) options(line int) error {
-	var last []token
+	p.skipped.line = line
 	for p.token.kind != tokenDelimiter {
 		switch {
 		case p.token.kind == tokenEnd:
 			return p.truncated(line)
 		case p.token.is("SELECT"):
 			return p.errorf(line, "CREATE TABLE with SELECT is not read: expected columns, and INSERT for the rows")
-		}
-		if last = append(last, p.token); len(last) > 2 {
-			last = last[1:]
-		}
-		if p.beginsStatement(last) {
-			return p.swallowed(line)
 		}
 		if err := p.advance(); err != nil {
 			return err
@@ -152,7 +152,6 @@ func (a attribute) is(words ...string) bool { return a.word && slices.Contains(w
 // attributes reads to the comma or bracket that ends a definition. What is in brackets is one
 // attribute.
 func (p *parser) attributes(statement int) ([]attribute, error) {
-	const most = 1 << 20
 	var all []attribute
 	depth, size := 0, 0
 	for {
@@ -180,9 +179,9 @@ func (p *parser) attributes(statement int) ([]attribute, error) {
 		default:
 			all = append(all, attribute{text: text})
 		}
-		if size += 1 + len(text); size > most {
+		if size += 1 + len(text); size > maxHeld {
 			return nil, p.errorf(
-				statement, "the statement that starts here has a definition of more than %d bytes", most,
+				statement, "the statement that starts here has a definition of more than %d bytes", maxHeld,
 			)
 		}
 		if err := p.advance(); err != nil {

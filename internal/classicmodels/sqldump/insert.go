@@ -22,6 +22,9 @@ func (p *parser) insert() error {
 		return err
 	}
 	entry.rows = true
+	if p.uncommitted && p.transaction == 0 {
+		p.transaction = line
+	}
 	var columns []string
 	if p.token.symbol("(") {
 		if columns, err = p.columnList(line); err != nil {
@@ -34,6 +37,7 @@ func (p *parser) insert() error {
 	case !p.token.is("VALUES", "VALUE"):
 		return p.errorf(p.token.line, "expected VALUES, found %s", p.token)
 	}
+	p.unwanted = p.handler.Wanted != nil && !p.handler.Wanted(database, table)
 	for {
 		if err := p.advance(); err != nil {
 			return err
@@ -49,6 +53,7 @@ func (p *parser) insert() error {
 			break
 		}
 	}
+	p.unwanted = false
 	if p.token.kind != tokenDelimiter && p.token.kind != tokenEnd && !p.token.is("ON", "AS") {
 		return p.errorf(p.token.line, "expected a comma or a semicolon after the row, found %s", p.token)
 	}
@@ -78,18 +83,29 @@ func (p *parser) columnList(statement int) ([]string, error) {
 	}
 }
 
+// MaxRow is how many bytes the values of a row may have: the 16 MiB of a mediumblob, which is
+// classicmodels' largest type, and one for the others. In a file they may be twice as many.
+const MaxRow = 17 << 20
+
 func (p *parser) values(statement int) ([]Literal, error) {
+	line := p.token.line
 	if err := p.expect("(", statement); err != nil {
 		return nil, err
 	}
 	var values []Literal
-	for {
+	for count, size := 1, 0; ; count++ {
 		value, err := p.literal(statement)
 		if err != nil {
 			return nil, err
 		}
-		if values = append(values, value); len(values) > maxColumns {
+		if count > maxColumns {
 			return nil, p.errorf(value.Line, "a row has more than %d values", maxColumns)
+		}
+		if size += len(value.Text); size > MaxRow {
+			return nil, p.errorf(line, "the row that starts here has values of more than %d bytes", MaxRow)
+		}
+		if !p.unwanted {
+			values = append(values, value)
 		}
 		if !p.token.symbol(",") {
 			return values, p.expect(")", statement)

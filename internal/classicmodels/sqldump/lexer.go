@@ -66,6 +66,8 @@ type lexer struct {
 	ansiQuotes, plainBackslash bool
 	// conditional is the line of the comment for a version that is open, or 0.
 	conditional int
+	// unwanted strings and numbers are passed over: their tokens have no text.
+	unwanted bool
 	// remark receives the beginning of each comment that takes a line.
 	remark func(text string, line int) error
 }
@@ -122,7 +124,7 @@ func (l *lexer) next() (token, error) {
 		return token{tokenName, text, line}, err
 	case c == '0' && l.peek(0) == 'x' && isHex(l.peek(1)):
 		_, _ = l.read()
-		digits, err := l.while("", isHex)
+		digits, err := l.while("", !l.unwanted, isHex)
 		if err != nil {
 			return token{}, err
 		}
@@ -145,7 +147,8 @@ func (l *lexer) next() (token, error) {
 		text, err := l.number(c)
 		return token{tokenNumber, text, line}, err
 	case isWord(c):
-		text, err := l.while(string(c), func(c byte) bool { return (isWord(c) || isDigit(c)) && !l.at(l.delimiter) })
+		belongs := func(c byte) bool { return (isWord(c) || isDigit(c)) && !l.at(l.delimiter) }
+		text, err := l.while(string(c), true, belongs)
 		return token{tokenWord, text, line}, err
 	default:
 		return token{tokenSymbol, string(rune(c)), line}, nil
@@ -265,10 +268,13 @@ func (l *lexer) quoted(quote byte, line int, escapes bool) (string, error) {
 			if err != nil {
 				return "", l.errorf(line, "the quoted text that starts here has no end: the file is truncated")
 			}
-			if escaped == '%' || escaped == '_' {
+			if !l.unwanted && (escaped == '%' || escaped == '_') {
 				text = append(text, '\\')
 			}
 			c = unescaped(escaped)
+		}
+		if l.unwanted {
+			continue
 		}
 		if text = append(text, c); len(text) > maxToken {
 			return "", l.errorf(line, "the quoted text that starts here is longer than %d bytes", maxToken)
@@ -296,12 +302,16 @@ func unescaped(c byte) byte {
 	return c
 }
 
-func (l *lexer) while(start string, wanted func(byte) bool) (string, error) {
+// while reads bytes as long as they belong to the word, and keeps them where they are wanted.
+func (l *lexer) while(start string, wanted bool, belongs func(byte) bool) (string, error) {
 	text, line := []byte(start), l.line
-	for wanted(l.peek(0)) {
+	for belongs(l.peek(0)) {
 		c, err := l.read()
 		if err != nil {
 			break
+		}
+		if !wanted {
+			continue
 		}
 		if text = append(text, c); len(text) > maxToken {
 			return "", l.errorf(line, "a word here is longer than %d bytes", maxToken)
@@ -313,7 +323,7 @@ func (l *lexer) while(start string, wanted func(byte) bool) (string, error) {
 // number reads digits, a fraction and an exponent.
 func (l *lexer) number(first byte) (string, error) {
 	previous := first
-	return l.while(string(first), func(c byte) bool {
+	return l.while(string(first), !l.unwanted, func(c byte) bool {
 		exponent := (c == '+' || c == '-') && (previous == 'e' || previous == 'E')
 		previous = c
 		return exponent || isDigit(c) || c == '.' || isWord(c)

@@ -12,6 +12,9 @@ type session struct {
 	modes    string // sql_mode, as the file says it
 	charset  string // character_set_client: one of the Charset constants
 	zone     string // time_zone; SYSTEM until the file sets it
+	// uncommitted tells that rows wait for a COMMIT without the start of a transaction: autocommit
+	// is off.
+	uncommitted bool
 	// variables are the user variables whose value is known, by name in lower case with the @.
 	variables map[string]string
 }
@@ -143,6 +146,8 @@ func (p *parser) assignment(statement int) error {
 
 // expression collects the tokens of a value.
 func (p *parser) expression(statement int) (all []token, err error) {
+	p.skipped.line = statement
+	size := 0
 	const most = 1000
 	for depth := 0; ; {
 		switch {
@@ -155,13 +160,12 @@ func (p *parser) expression(statement int) (all []token, err error) {
 		case p.token.symbol(")"):
 			depth--
 		}
-		if all = append(all, p.token); len(all) > most {
+		size += len(p.token.text)
+		if all = append(all, p.token); len(all) > most || size > maxHeld {
 			return nil, p.errorf(
-				statement, "the SET statement that starts here has a value of more than %d words", most,
+				statement, "the SET statement that starts here has a value of more than %d words or %d bytes", most,
+				maxHeld,
 			)
-		}
-		if p.beginsStatement(all) {
-			return nil, p.swallowed(statement)
 		}
 		if err := p.advance(); err != nil {
 			return nil, err
@@ -171,7 +175,8 @@ func (p *parser) expression(statement int) (all []token, err error) {
 
 func (p *parser) assign(line int, name string, expression []token) error {
 	if strings.HasPrefix(name, "@") {
-		if value, known := p.evaluate(expression); !known {
+		// What is long is no mode, zone or character set.
+		if value, known := p.evaluate(expression); !known || len(value) > maxName {
 			delete(p.variables, name)
 		} else if p.variables[name] = value; len(p.variables) > maxVariables {
 			return p.errorf(line, "the file sets more than %d variables", maxVariables)
@@ -191,6 +196,11 @@ func (p *parser) assign(line int, name string, expression []token) error {
 	case "character_set_client":
 		value, _ := p.evaluate(expression)
 		return p.setCharset(line, value)
+	case "autocommit":
+		value, _ := p.evaluate(expression)
+		if p.uncommitted = off(value); !p.uncommitted {
+			p.transaction = 0 // switching it on commits
+		}
 	case "time_zone":
 		p.zone, _ = p.evaluate(expression)
 	case "sql_mode":
@@ -205,7 +215,12 @@ func (p *parser) assign(line int, name string, expression []token) error {
 
 // evaluate gives the value of the expressions that dumps use; others are not known.
 func (p *parser) evaluate(expression []token) (value string, known bool) {
-	session := map[string]string{"sql_mode": p.modes, "character_set_client": p.charset, "time_zone": p.zone}
+	session := map[string]string{
+		"sql_mode": p.modes, "character_set_client": p.charset, "time_zone": p.zone, "autocommit": "1",
+	}
+	if p.uncommitted {
+		session["autocommit"] = "0"
+	}
 	one := func(t token) (string, bool) {
 		switch name := strings.ToLower(t.text); {
 		case t.kind == tokenString, t.kind == tokenNumber:
@@ -239,6 +254,13 @@ func (p *parser) evaluate(expression []token) (value string, known bool) {
 		return one(expression[4])
 	}
 	return "", false
+}
+
+// off tells whether a switch's value is that of one which is off.
+func off(value string) bool {
+	return slices.ContainsFunc(
+		[]string{"0", "OFF", "FALSE"}, func(text string) bool { return strings.EqualFold(text, value) },
+	)
 }
 
 func (p *parser) setCharset(line int, name string) error {

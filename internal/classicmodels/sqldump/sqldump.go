@@ -78,13 +78,16 @@ type Row struct {
 type Handler struct {
 	Table func(Table) error
 	Row   func(Row) error
+	// Wanted tells whether a table's values are. The rows of others come without, are read in flat
+	// memory and may be of any size. Optional: all are wanted.
+	Wanted func(database, table string) bool
 	// Drop tells that a table which was created is gone again. It had no rows. Optional.
 	Drop func(database, table string)
 }
 
-// Read reads a dump in memory bounded by the longest row: plain text, or packed by gzip, or in
-// UTF-16 that holds ASCII only. Errors in it are *Error with the file's name, the line and the
-// reason; those of the source and the handler are returned as they are.
+// Read reads a dump in memory bounded by the longest row, which MaxRow bounds: plain text, or
+// packed by gzip, or in UTF-16 that holds ASCII only. Errors in it are *Error with the file's name,
+// the line and the reason; those of the source and the handler are returned as they are.
 func Read(file string, source io.Reader, handler Handler) error {
 	checked := &sourceReader{source: source}
 	content, err := text(file, checked)
@@ -133,8 +136,15 @@ type created struct {
 	rows bool
 }
 
-// maxTables bounds the memory; a dump of all databases has hundreds.
-const maxTables = 100_000
+const (
+	// maxTables bounds the memory; a dump of all databases has hundreds.
+	maxTables = 100_000
+	// maxName is more than any name of MySQL's takes: 64 characters, an alias's 256.
+	maxName = 1024
+	// maxHeld is how many bytes are held of a statement that brings no rows; a real one has some
+	// thousands.
+	maxHeld = 1 << 20
+)
 
 type parser struct {
 	lexer
@@ -145,11 +155,24 @@ type parser struct {
 	// Lines of what the file has begun and must end: a tool's dump, a transaction, locked tables. 0
 	// where nothing is open.
 	dump, transaction, locks int
+	skipped                  skipped
 }
 
-func (p *parser) advance() (err error) {
-	p.token, err = p.next()
-	return err
+// advance goes to the next token. Under a delimiter of its own a statement has no semicolon but in
+// a routine's body: a server runs what follows one as a statement of its own.
+func (p *parser) advance() error {
+	current := p.token
+	var err error
+	if p.token, err = p.next(); err != nil {
+		return err
+	}
+	if p.token.symbol(";") && !p.skipped.body {
+		return p.errorf(
+			p.token.line, "a semicolon within a statement that DELIMITER %s is to end: expected %s before it",
+			p.delimiter, p.delimiter,
+		)
+	}
+	return p.watch(current)
 }
 
 func (p *parser) run() error {
@@ -217,6 +240,7 @@ var unread = map[string]string{
 var harmless = []string{"ANALYZE", "CHANGE", "FLUSH", "GRANT", "OPTIMIZE", "REVOKE", "STOP"}
 
 func (p *parser) statement() error {
+	p.skipped = skipped{}
 	first := p.token
 	if first.kind == tokenDelimiter {
 		return p.advance()
@@ -243,14 +267,20 @@ func (p *parser) statement() error {
 		return p.alter()
 	case "BEGIN", "START", "COMMIT":
 		return p.transact()
-	case "LOCK", "UNLOCK":
-		p.locks = first.line
-		if keyword == "UNLOCK" {
-			p.locks = 0
+	case "LOCK":
+		return p.lock()
+	case "UNLOCK":
+		p.locks = 0
+		if err := p.accept("UNLOCK", "TABLES", "TABLE", "INSTANCE"); err != nil {
+			return err
 		}
-		return p.skipStatement(first.line)
+		return p.endStatement(first.line)
 	default:
 		if slices.Contains(harmless, keyword) {
+			if err := p.advance(); err != nil {
+				return err
+			}
+			p.skipped.grant = first.is("GRANT", "REVOKE")
 			return p.skipStatement(first.line)
 		}
 		if why, found := unread[keyword]; found {
@@ -268,46 +298,6 @@ func (p *parser) statement() error {
 	}
 }
 
-// skipStatement goes behind the statement's end.
-func (p *parser) skipStatement(line int) error {
-	var last []token
-	for p.token.kind != tokenDelimiter {
-		if p.token.kind == tokenEnd {
-			return p.truncated(line)
-		}
-		if last = append(last, p.token); len(last) > 2 {
-			last = last[1:]
-		}
-		if p.beginsStatement(last) {
-			return p.swallowed(line)
-		}
-		if err := p.advance(); err != nil {
-			return err
-		}
-	}
-	return p.advance()
-}
-
-// beginsStatement tells whether the last tokens start another statement: then the one being skipped
-// lacks its end, and what follows would be lost with it. The bodies of routines hold statements, so
-// nothing is told under a delimiter of their own.
-func (p *parser) beginsStatement(last []token) bool {
-	if len(last) < 2 || p.delimiter != ";" {
-		return false
-	}
-	first, second := last[len(last)-2], last[len(last)-1]
-	return first.is("INSERT", "REPLACE") && second.is("INTO", "IGNORE") ||
-		first.is("CREATE", "TRUNCATE", "ALTER", "DROP") && second.is("TABLE") ||
-		first.is("DELETE") && second.is("FROM") || first.is("LOAD") && second.is("DATA")
-}
-
-func (p *parser) swallowed(line int) error {
-	return p.errorf(
-		line, "the statement that starts here has no end before the next one in line %d: a semicolon is missing",
-		p.token.line,
-	)
-}
-
 // endStatement is skipStatement where nothing may be left of the statement.
 func (p *parser) endStatement(line int) error {
 	switch p.token.kind {
@@ -315,6 +305,9 @@ func (p *parser) endStatement(line int) error {
 		return p.truncated(line)
 	case tokenDelimiter:
 		return p.advance()
+	}
+	if p.token.is(statements...) {
+		return p.endless(line, p.token.line)
 	}
 	return p.errorf(p.token.line, "expected the end of the statement of line %d, found %s", line, p.token)
 }
@@ -358,6 +351,38 @@ func (p *parser) use() error {
 	return p.endStatement(line)
 }
 
+// lock reads LOCK TABLES and LOCK INSTANCE.
+func (p *parser) lock() error {
+	line := p.token.line
+	p.locks = line
+	if err := p.accept("LOCK", "INSTANCE", "FOR", "BACKUP", "TABLES", "TABLE"); err != nil {
+		return err
+	}
+	for p.token.kind == tokenName || p.token.kind == tokenWord {
+		if _, _, err := p.tableName(line); err != nil {
+			return err
+		}
+		if err := p.accept("AS"); err != nil {
+			return err
+		}
+		if p.token.kind == tokenName || p.token.kind == tokenWord && !p.token.is("READ", "LOW_PRIORITY", "WRITE") {
+			if err := p.advance(); err != nil { // an alias
+				return err
+			}
+		}
+		if err := p.accept("READ", "LOCAL", "LOW_PRIORITY", "WRITE", "CONCURRENT"); err != nil {
+			return err
+		}
+		if !p.token.symbol(",") {
+			break
+		}
+		if err := p.advance(); err != nil {
+			return err
+		}
+	}
+	return p.endStatement(line)
+}
+
 // transact reads BEGIN, START TRANSACTION and COMMIT, and passes over START REPLICA and the like.
 func (p *parser) transact() error {
 	first := p.token
@@ -367,6 +392,16 @@ func (p *parser) transact() error {
 	switch {
 	case first.is("COMMIT"):
 		p.transaction = 0
+		if err := p.accept("WORK", "AND"); err != nil {
+			return err
+		}
+		if p.token.is("CHAIN") {
+			p.transaction = first.line
+		}
+		if err := p.accept("NO", "CHAIN", "NO", "RELEASE"); err != nil {
+			return err
+		}
+		return p.endStatement(first.line)
 	case first.is("BEGIN") && p.token.is("TRANSACTION"):
 		return p.errorf(
 			first.line,
@@ -377,6 +412,15 @@ func (p *parser) transact() error {
 		return p.errorf(first.line, "BEGIN %s is not read: expected the start of a transaction", p.token)
 	case first.is("BEGIN"), p.token.is("TRANSACTION"):
 		p.transaction = first.line
+		if err := p.accept("WORK", "TRANSACTION"); err != nil {
+			return err
+		}
+		for p.token.symbol(",") || p.token.is("WITH", "CONSISTENT", "SNAPSHOT", "READ", "ONLY", "WRITE") {
+			if err := p.advance(); err != nil {
+				return err
+			}
+		}
+		return p.endStatement(first.line)
 	}
 	return p.skipStatement(first.line)
 }
@@ -409,6 +453,9 @@ func (p *parser) name(statement int) (string, error) {
 		return "", p.truncated(statement)
 	case tokenName, tokenWord:
 		name := p.token.text
+		if len(name) > maxName {
+			return "", p.errorf(p.token.line, "a name of more than %d bytes", maxName)
+		}
 		return name, p.advance()
 	}
 	return "", p.errorf(p.token.line, "expected a name, found %s", p.token)

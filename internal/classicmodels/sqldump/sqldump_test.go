@@ -612,6 +612,73 @@ func TestMemoryIsFlatHoweverLongAStatementIs(t *testing.T) {
 	assert.Less(t, source.most, 64<<20, "bytes of heap")
 }
 
+func TestARowIsBounded(t *testing.T) {
+	value := "'" + strings.Repeat("x", 1<<20) + "'"
+	row := func(values int) string {
+		return "INSERT INTO t VALUES\n(1),\n(" + strings.Repeat(value+",\n", values-1) + value + ");"
+	}
+	_, rows, err := read(strings.NewReader(row(17)))
+	require.NoError(t, err)
+	require.Len(t, rows[1].Values, 17)
+	_, _, err = read(strings.NewReader(row(18)))
+	require.EqualError(t, err, "dump.sql:3: the row that starts here has values of more than 17825792 bytes")
+}
+
+func TestValuesThatNobodyWantsAreReadInFlatMemory(t *testing.T) {
+	for name, text := range map[string]string{"string": "'\\'%s\\%%'", "hexadecimal": "0x%s", "bits": "b'%s'",
+		"number": "1%s", "introduced": "_binary '%s'"} {
+		t.Run(name, func(t *testing.T) {
+			value := fmt.Sprintf(text, strings.Repeat("1", 35<<20)) // longer than a wanted one may be
+			source := &watched{
+				source: io.MultiReader(
+					strings.NewReader("INSERT INTO other VALUES (1,"), strings.NewReader(value),
+					strings.NewReader(",NULL),(-1,TRUE) ON DUPLICATE KEY UPDATE a = 1;INSERT INTO t VALUES (7);"),
+				),
+				sample: []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}},
+			}
+			runtime.GC()
+			metrics.Read(source.sample)
+			before := source.sample[0].Value.Uint64()
+			var rows []sqldump.Row
+			err := sqldump.Read("dump.sql", source, sqldump.Handler{
+				Row:    func(row sqldump.Row) error { rows = append(rows, row); return nil },
+				Wanted: func(_, table string) bool { return table == "t" },
+			})
+			require.NoError(t, err)
+			require.Len(t, rows, 3)
+			assert.Empty(t, rows[0].Values)
+			assert.Equal(t, "7", rows[2].Values[0].Text)
+			assert.Less(t, source.most-min(source.most, before), uint64(16<<20), "bytes of heap")
+		})
+	}
+	_, _, err := read(strings.NewReader("INSERT INTO t VALUES ('" + strings.Repeat("1", 35<<20) + "');"))
+	require.ErrorContains(t, err, "dump.sql:1: the quoted text that starts here is longer than")
+}
+
+// watched remembers the most bytes of heap that there were at any of its reads.
+type watched struct {
+	source io.Reader
+	sample []metrics.Sample
+	most   uint64
+}
+
+func (w *watched) Read(b []byte) (int, error) {
+	metrics.Read(w.sample)
+	w.most = max(w.most, w.sample[0].Value.Uint64())
+	return w.source.Read(b)
+}
+
+func TestWhatIsHeldOfOtherStatementsIsBounded(t *testing.T) {
+	long := strings.Repeat("x", 600<<10)
+	for _, text := range []string{
+		"SET @a = CONCAT('" + long + "', '" + long + "');", "ALTER TABLE t ADD KEY ('" + long + "', '" + long + "');",
+		"CREATE TABLE t (a enum('" + long + "'), b enum('" + long + "'));", "INSERT INTO `" + long + "` VALUES (1);",
+	} {
+		_, _, err := read(strings.NewReader(text))
+		assert.Error(t, err, text[:30])
+	}
+}
+
 func TestReadersAndHandlersErrorsComeOut(t *testing.T) {
 	broken := errors.New("disk gone")
 	_, _, err := read(io.MultiReader(strings.NewReader("INSERT INTO t VALUES (1),"), iotest.ErrReader(broken)))

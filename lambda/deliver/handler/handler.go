@@ -12,6 +12,7 @@ import (
 	"diecast/internal/activity"
 	"diecast/internal/metrics"
 	"diecast/internal/recommendation"
+	"diecast/lambda/internal/function"
 	"diecast/lambda/internal/recommender"
 )
 
@@ -47,11 +48,8 @@ type arrival struct {
 // one: the archive's error output keeps them. When something else fails it reports the record of
 // the first event that was not delivered, from which on the mapping tries again.
 func (h Handler) Handle(ctx context.Context, batch Batch) (events.KinesisEventResponse, error) {
-	if deadline, limited := ctx.Deadline(); limited {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-answerMargin))
-		defer cancel()
-	}
+	ctx, cancel := function.Keep(ctx, answerMargin)
+	defer cancel()
 	accepted, dropped := h.decode(ctx, batch)
 	counts := metrics.Counts{
 		metrics.EventsIn: len(accepted) + dropped, metrics.Dropped: dropped, metrics.Delivered: 0,

@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 )
@@ -21,4 +22,15 @@ func Start(build func(ctx context.Context, logger *slog.Logger) (handler any, er
 		os.Exit(1)
 	}
 	lambda.Start(handler)
+}
+
+// Keep takes a margin off the time that Lambda gives, in which the handler still answers: at its
+// deadline the process ends, and neither an answer nor a log says what it was at. A context without
+// a deadline stays as it is.
+func Keep(ctx context.Context, margin time.Duration) (context.Context, context.CancelFunc) {
+	deadline, limited := ctx.Deadline()
+	if !limited {
+		return ctx, func() {}
+	}
+	return context.WithDeadline(ctx, deadline.Add(-margin))
 }

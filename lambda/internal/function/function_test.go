@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -30,4 +31,17 @@ func TestAFunctionThatCannotStartSaysWhy(t *testing.T) {
 	var line struct{ Level, Msg, Error string }
 	require.NoError(t, json.Unmarshal(output, &line))
 	assert.Equal(t, []string{"ERROR", "cannot start", "TABLE is not set"}, []string{line.Level, line.Msg, line.Error})
+}
+
+func TestTimeIsKeptForTheAnswer(t *testing.T) {
+	end := time.Now().Add(time.Minute)
+	limited, cancel := context.WithDeadline(t.Context(), end)
+	defer cancel()
+	kept, cancelKept := Keep(limited, 10*time.Second)
+	defer cancelKept()
+	deadline, _ := kept.Deadline()
+	assert.Equal(t, end.Add(-10*time.Second), deadline)
+	unlimited, cancelUnlimited := Keep(t.Context(), 10*time.Second)
+	cancelUnlimited()
+	assert.NoError(t, unlimited.Err())
 }

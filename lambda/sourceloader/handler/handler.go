@@ -13,13 +13,19 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"diecast/internal/classicmodels"
 	"diecast/internal/source"
 	"diecast/lambda/internal/customresource"
+	"diecast/lambda/internal/function"
 )
+
+// answerMargin is kept of the function's time to tell, and to give back what was begun: a load that
+// the time-out ends would say nothing.
+const answerMargin = 10 * time.Second
 
 // physicalID is the custom resource's.
 const physicalID = "source-database"
@@ -90,6 +96,8 @@ type Request struct {
 // Handle answers a ResourceEvent with a ResourceAnswer, and a Request with a source.State,
 // source.Advanced or sqlquery.Table.
 func (h Handler) Handle(ctx context.Context, payload json.RawMessage) (any, error) {
+	ctx, cancel := function.Keep(ctx, answerMargin)
+	defer cancel()
 	var kind struct {
 		RequestType *string `json:"RequestType"`
 		Action      *string `json:"action"`

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -213,4 +214,19 @@ func TestBadEventsNameWhatIsAllowed(t *testing.T) {
 		`kind "copy": sample, empty and dump are allowed`,
 	)
 	require.ErrorContains(t, l.call(t, `{"action":"query","statement":"DROP TABLE x"}`, &answer), "SELECT, WITH")
+}
+
+// Lambda ends the process at its deadline: what is to be told must be told before.
+func TestALoadThatTheTimeIsTooShortForIsAnsweredWithTheWayToDoIt(t *testing.T) {
+	l := newLoader(t)
+	ctx, cancel := context.WithTimeout(t.Context(), handler.AnswerMargin+time.Second)
+	defer cancel()
+	_, err := l.Handle(ctx, json.RawMessage(
+		`{"RequestType":"Create","ResourceProperties":{"Kind":"sample","Scale":"400"}}`,
+	))
+	require.ErrorContains(t, err, "the time is up before all is loaded: load it by hand: deploy with source.kind=empty")
+	require.NoError(t, ctx.Err(), "Lambda would have ended the process before")
+	var state source.State
+	require.NoError(t, l.call(t, `{"action":"status"}`, &state))
+	assert.Equal(t, source.Empty, state.Kind)
 }

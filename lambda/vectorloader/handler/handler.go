@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"diecast/internal/artifacts"
 	"diecast/internal/embeddings"
@@ -18,8 +19,13 @@ import (
 	"diecast/internal/models"
 	"diecast/internal/models/modelstore"
 	"diecast/lambda/internal/customresource"
+	"diecast/lambda/internal/function"
 	"diecast/sql"
 )
+
+// answerMargin is kept of the function's time to tell, and to give back what was begun: a load that
+// the time-out ends would say nothing.
+const answerMargin = 10 * time.Second
 
 // physicalID is the custom resource's.
 const physicalID = "vector-store"
@@ -69,6 +75,8 @@ type Request struct {
 // Handle answers a ResourceEvent with a ResourceAnswer, and a Request with the state that it asked
 // for or left behind.
 func (h Handler) Handle(ctx context.Context, payload json.RawMessage) (any, error) {
+	ctx, cancel := function.Keep(ctx, answerMargin)
+	defer cancel()
 	var kind struct {
 		RequestType *string `json:"RequestType"`
 		Action      *string `json:"action"`

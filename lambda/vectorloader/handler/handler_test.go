@@ -345,3 +345,23 @@ func TestConnectionsThatDiedInASleepCostHalfASecond(t *testing.T) {
 		assert.Less(t, time.Since(started), awake+500*time.Millisecond+slack, request)
 	}
 }
+
+// Lambda ends the process at its deadline: what is to be told must be told before.
+func TestTimeIsKeptForTheAnswer(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	end, _ := ctx.Deadline()
+	var kept time.Time
+	stopped := errors.New("stopped")
+	h := Handler{Open: func(ctx context.Context) (Backend, error) {
+		kept, _ = ctx.Deadline()
+		return Backend{}, stopped
+	}}
+	for _, event := range []string{`{"action":"status"}`, `{"RequestType":"Create","ResourceProperties":{}}`} {
+		kept = time.Time{}
+		_, err := h.Handle(ctx, json.RawMessage(event))
+		require.ErrorIs(t, err, stopped)
+		assert.LessOrEqual(t, kept, end.Add(-5*time.Second), event)
+		assert.NotZero(t, kept, event)
+	}
+}
