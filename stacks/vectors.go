@@ -26,7 +26,7 @@ const (
 	vectorsDatabase = "vectors"
 	// vectorsMaster is the administrator, whose password only the loader reads.
 	vectorsMaster = "postgres"
-	// loaderTimeout leaves room for a store of a million embeddings.
+	// loaderTimeoutSeconds leaves room for as many embeddings as the function's memory holds.
 	loaderTimeoutSeconds = 300
 )
 
