@@ -17,6 +17,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from training import plaintext
+
 PREFIX = "ratings_ml_training"
 MANIFEST = "manifest.json"
 PUBLISHED = "published.json"
@@ -245,7 +247,13 @@ def _parse(data: bytes, name: str, most: int) -> Any:
     if len(data) > most:
         raise RefusedError(f"{name}: has {len(data)} bytes or more, want at most {most}")
     try:
-        value = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
+        text = plaintext.trim(data).decode()
+    except plaintext.ContainerError as error:
+        raise RefusedError(f"{name}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise RefusedError(f"{name}: want one JSON value in UTF-8: {error}") from error
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise RefusedError(f"{name}: want one JSON value in UTF-8 without doubled names: {error}") from error
     if _depth(value) > MAX_DEPTH:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pyarrow
 import pyarrow.parquet
 
+from training import plaintext
 from training.run import Problems, RefusedError, Run
 
 Integers = npt.NDArray[np.int64]
@@ -142,7 +143,12 @@ def _read_csv(
     lines: list[int] = []
     line = 1
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open("rb") as head:
+            plaintext.trim(head.read(plaintext.LONGEST))
+    except plaintext.ContainerError as error:
+        raise RefusedError(f"{path}: {error}") from error
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             header = next(reader, [])
             if header != wanted:

@@ -17,6 +17,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
 
+	"diecast/internal/plaintext"
 	"diecast/internal/trainingset"
 )
 
@@ -53,6 +54,11 @@ func check(found []string, columns []trainingset.Column) error {
 
 func csvRows(columns []trainingset.Column, content []byte) iter.Seq2[[]string, error] {
 	return func(yield func([]string, error) bool) {
+		content, err := plaintext.Trim(content)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
 		rows := csv.NewReader(bytes.NewReader(content))
 		header, err := rows.Read()
 		if errors.Is(err, io.EOF) {

@@ -51,6 +51,17 @@ func TestRows_areTheSameInEitherFormat(t *testing.T) {
 	}
 }
 
+func TestRows_lookAtWhatACSVComesInFirst(t *testing.T) {
+	whole := file(t, trainingset.CSV)
+	plain, err := read(t, trainingset.CSV, columns, whole)
+	require.NoError(t, err)
+	marked, err := read(t, trainingset.CSV, columns, append([]byte("\xef\xbb\xbf"), whole...))
+	require.NoError(t, err)
+	assert.Equal(t, plain, marked)
+	_, err = read(t, trainingset.CSV, columns, []byte("\xff\xfea\x00,\x00"))
+	require.ErrorContains(t, err, "it is UTF-16: write it as UTF-8")
+}
+
 func TestRows_endWhenNobodyWantsMore(t *testing.T) {
 	for _, kind := range []trainingset.Format{trainingset.Parquet, trainingset.CSV} {
 		for row, err := range Rows(kind, columns, file(t, kind)) {
