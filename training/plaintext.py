@@ -22,6 +22,8 @@ _OTHERS = (
     (b"\x28\xb5\x2f\xfd", "compressed by zstd: unpack it"),
     (b"BZh", "compressed by bzip2: unpack it"),
     (b"\xfd7zX", "compressed by xz: unpack it"),
+    (b"\x04\x22\x4d\x18", "compressed by lz4: unpack it"),
+    (b"7z\xbc\xaf", "a 7-Zip archive: unpack it"),
     (b"PK\x03\x04", "a zip archive: unpack it"),
 )
 
@@ -38,12 +40,17 @@ def trim(text: bytes) -> bytes:
     for beginning, what in _OTHERS:
         if text.startswith(beginning):
             raise ContainerError(f"it is {what}")
-    if _is_wide(text):
-        raise ContainerError("it is UTF-16 without a byte order mark: write it as UTF-8")
+    if wide := _wide(text):
+        raise ContainerError(f"it is {wide} without a byte order mark: write it as UTF-8")
     return text.removeprefix(MARK)
 
 
-def _is_wide(text: bytes) -> bool:
-    """Whether each of two characters is ASCII in two bytes, in the same order."""
-    zeros = [byte == 0 for byte in text[:LONGEST]]
-    return len(zeros) == LONGEST and zeros[0] != zeros[1] and zeros[:2] == zeros[2:]
+def _wide(text: bytes) -> str | None:
+    """The encoding of a text whose first characters are ASCII in two bytes each, in the same order, or
+    whose first is in four. No text has a character of zeros."""
+    match [byte == 0 for byte in text[:LONGEST]]:
+        case [False, True, False, True] | [True, False, True, False]:
+            return "UTF-16"
+        case [False, True, True, True] | [True, True, True, False]:
+            return "UTF-32"
+    return None

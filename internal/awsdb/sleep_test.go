@@ -34,8 +34,10 @@ func through(t *testing.T) (*pgxpool.Pool, *awsdbtest.Network) {
 // fill makes the pool hold as many idle connections as it can.
 func fill(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
 	for range poolSize {
-		connection, err := pool.Acquire(t.Context())
+		connection, err := pool.Acquire(ctx)
 		require.NoError(t, err)
 		defer connection.Release()
 	}
@@ -52,6 +54,9 @@ func TestAPoolOfDeadConnectionsCostsHalfASecond(t *testing.T) {
 		assert.Less(t, time.Since(started), deadConnections+slack)
 	}
 	assert.Equal(t, 500*time.Millisecond, deadConnections)
+	// One is pinged after the other: what the slack above would hide.
+	assert.LessOrEqual(t, poolSize*pingTimeout, deadConnections)
+	assert.Equal(t, pingTimeout, pool.Config().PingTimeout)
 }
 
 func TestALivingConnectionIsUsedAgain(t *testing.T) {

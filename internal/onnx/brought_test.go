@@ -53,6 +53,22 @@ func TestTheNameOfALeadingFreeDimensionMeansNothing(t *testing.T) {
 		answersOf(t, loadBrought(t, "keras_two_inputs"), "keras_two_inputs"))
 }
 
+// Some exporters write -1, and not a name or nothing, for a dimension that is free.
+func TestALeadingDimensionOfMinusOneIsTheBatch(t *testing.T) {
+	relu := func(first int64) []byte {
+		shape := bytesField(bytesField(nil, 1, varintField(nil, 1, first)), 1, varintField(nil, 1, 2))
+		tensor := bytesField(varintField(nil, 1, typeCodes[Float32]), 2, shape)
+		g := newGraph().node("", "Relu", []string{"x"}, "y").output("y", Float32, batch, 2)
+		g.body = bytesField(g.body, 11, bytesField(stringField(nil, 1, "x"), 2, bytesField(nil, 1, tensor)))
+		return g.bytes()
+	}
+	m, err := Load(relu(-1))
+	require.NoError(t, err)
+	assert.Equal(t, []int{-1, 2}, m.Inputs()[0].Shape)
+	_, err = Load(relu(-2))
+	assert.ErrorContains(t, err, `input "x": dimension 0 has the size -2`)
+}
+
 func TestFreeDimensionsOfOtherNamesStillMustAgree(t *testing.T) {
 	m := loadBrought(t, "keras_two_inputs")
 	require.Len(t, m.Inputs(), 2)
@@ -133,6 +149,20 @@ func TestFilesOfAnotherKindAreNamed(t *testing.T) {
 		"ModelProto: ":                                "no ONNX at all",
 	} {
 		_, err := Load([]byte(file))
+		assert.ErrorContains(t, err, want)
+	}
+	for _, mark := range []string{"\xef\xbb\xbf", "\xff\xfe", "\xfe\xff"} {
+		_, err := Load([]byte(mark + "text"))
+		assert.ErrorContains(t, err, "was it downloaded whole")
+	}
+}
+
+func TestStepsBeforeTheModelAreToldWhatToPutInTheirPlace(t *testing.T) {
+	for name, want := range map[string]string{
+		"Imputer": "fill missing values before the model", "Binarizer": "a one-hot encoder in its place",
+	} {
+		_, err := Load(newGraph().input("x", Float32, batch, 2).node(mlDomain, name, []string{"x"}, "y").
+			output("y", Float32, batch, 2).bytes())
 		assert.ErrorContains(t, err, want)
 	}
 }

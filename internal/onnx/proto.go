@@ -897,7 +897,7 @@ func foreign(file []byte) string {
 		return "in ONNX Runtime's own format: export the model to a .onnx file"
 	case begins(0, "version https://git-lfs"):
 		return "Git LFS's pointer to one: run git lfs pull"
-	case begins(0, "<"), begins(0, "{"):
+	case begins(0, "<"), begins(0, "{"), begins(0, "\xef\xbb\xbf"), begins(0, "\xff\xfe"), begins(0, "\xfe\xff"):
 		return "text: was it downloaded whole?"
 	}
 	return ""

@@ -183,6 +183,11 @@ func exportWithout(domain, name string) string {
 		return "export the classifier with options={\"zipmap\": False}"
 	case strings.HasPrefix(name, "TreeEnsemble") || slices.Contains([]string{"SVMClassifier", "SVMRegressor"}, name):
 		return "trees and support vector machines are not evaluated: export a perceptron"
+	case name == "Imputer":
+		return "leave the imputer out of the exported pipeline, and fill missing values before the model"
+	case domain == mlDomain:
+		return "leave this step out of the exported pipeline and do it before the model, or put a scaler, a " +
+			"normalizer or a one-hot encoder in its place"
 	case strings.HasPrefix(domain, "com.microsoft"):
 		return "export it as the exporter wrote it, or optimise with ORT_ENABLE_BASIC at most"
 	case slices.Contains([]string{"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}, name):
@@ -190,5 +195,5 @@ func exportWithout(domain, name string) string {
 	case slices.Contains([]string{"If", "Loop", "Scan"}, name):
 		return "export with fixed branches and loops, and the batch as the only free dimension"
 	}
-	return "export a perceptron and its preprocessing, in evaluation mode, of the listed operators only"
+	return "export a perceptron and its preprocessing, in evaluation mode, of operators that internal/onnx/doc.go lists"
 }

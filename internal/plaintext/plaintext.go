@@ -33,6 +33,8 @@ var others = []struct {
 	{"\x28\xb5\x2f\xfd", "compressed by zstd: unpack it"},
 	{"BZh", "compressed by bzip2: unpack it"},
 	{"\xfd7zX", "compressed by xz: unpack it"},
+	{"\x04\x22\x4d\x18", "compressed by lz4: unpack it"},
+	{"7z\xbc\xaf", "a 7-Zip archive: unpack it"},
 	{"PK\x03\x04", "a zip archive: unpack it"},
 }
 
@@ -50,20 +52,29 @@ func Trim(text []byte) ([]byte, error) {
 			return nil, other.is
 		}
 	}
-	if isWide(text) {
-		return nil, Container("UTF-16 without a byte order mark: write it as UTF-8")
+	if wide := wide(text); wide != "" {
+		return nil, Container(wide + " without a byte order mark: write it as UTF-8")
 	}
 	return bytes.TrimPrefix(text, []byte(mark)), nil
 }
 
-// isWide tells of two characters whether each is ASCII in two bytes, in the same order. No text has
-// a character of zeros.
-func isWide(text []byte) bool {
-	if len(text) < 4 {
-		return false
+// wide names the encoding of a text whose first characters are ASCII in two bytes each, in the same
+// order, or whose first is in four. No text has a character of zeros.
+func wide(text []byte) string {
+	if len(text) < longest {
+		return ""
 	}
-	first, second := text[0] == 0, text[1] == 0
-	return first != second && (text[2] == 0) == first && (text[3] == 0) == second
+	var zeros [longest]bool
+	for i := range zeros {
+		zeros[i] = text[i] == 0
+	}
+	switch zeros {
+	case [longest]bool{false, true, false, true}, [longest]bool{true, false, true, false}:
+		return "UTF-16"
+	case [longest]bool{false, true, true, true}, [longest]bool{true, true, true, false}:
+		return "UTF-32"
+	}
+	return ""
 }
 
 // Reader reads what Trim gives of all that a reader holds.

@@ -71,9 +71,13 @@ func TestOtherContainersAreNamed(t *testing.T) {
 			wide("\ufeff{}", 0, 1), wide("\ufeff{}", 1, 0), wide("{}", 0, 1), wide("{}", 1, 0),
 			wide("\ufeffÆ", 0, 1), wide("\ufeff", 1, 0),
 		},
-		"UTF-32": {"\xff\xfe\x00\x00{\x00\x00\x00", "\x00\x00\xfe\xff\x00\x00\x00{"},
-		"gzip":   {zipped(t, "{}"), zipped(t, "")},
-		"zip":    {"PK\x03\x04..."},
+		"UTF-32": {
+			"\xff\xfe\x00\x00{\x00\x00\x00", "\x00\x00\xfe\xff\x00\x00\x00{", "{\x00\x00\x00", "\x00\x00\x00{",
+		},
+		"lz4":   {"\x04\x22\x4d\x18\x64"},
+		"7-Zip": {"7z\xbc\xaf\x27\x1c"},
+		"gzip":  {zipped(t, "{}"), zipped(t, "")},
+		"zip":   {"PK\x03\x04..."},
 	} {
 		for _, text := range texts {
 			_, err := both(t, text)

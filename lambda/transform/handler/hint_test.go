@@ -40,6 +40,8 @@ type catalogue struct {
 	version string
 	items   []artifacts.ItemEmbedding
 	similar map[string][]recommendation.Neighbour
+	// score of all items, where it is not that of their vectors.
+	score float64
 }
 
 func theShippedOne(t *testing.T) catalogue {
@@ -67,7 +69,10 @@ func newCatalogue(version string, items []artifacts.ItemEmbedding) catalogue {
 func (c catalogue) nearest(vector []float32, limit int) []recommendation.Item {
 	list := make([]recommendation.Item, len(c.items))
 	for i, item := range c.items {
-		list[i].ID = item.ID
+		list[i] = recommendation.Item{ID: item.ID, Score: c.score}
+		if c.score != 0 {
+			continue
+		}
 		for d, value := range item.Vector {
 			list[i].Score += float64(value) * float64(vector[d])
 		}
@@ -297,8 +302,13 @@ func TestHandMadeEventsMayBeTruncatedAndAreNeverRefused(t *testing.T) {
 	result := plain.answer(t, firehose(t, repeated(junk...), largest))
 	assert.Equal(t, 3*result.whole, result.refused, "%+v", result)
 	// JSON writes each of these characters as two.
-	result = stretched(func(i int) string {
+	doubled := stretched(func(i int) string {
 		return strings.Repeat(`\`, activity.MaxProductCode-2) + fmt.Sprintf("%02d", i)
-	}).answer(t, firehose(t, repeated(smallest), largest))
-	assert.Zero(t, result.refused, "%+v", result)
+	})
+	// The first is the longest that seven digits can be: below a millionth they get an exponent.
+	for _, score := range []float64{-0.000001234567, -1.234567e-10, -1.234567e-300, -0.9987654} {
+		doubled.score = score
+		result = doubled.answer(t, firehose(t, repeated(smallest), largest))
+		assert.Zero(t, result.refused, "score %v: %+v", score, result)
+	}
 }
