@@ -43,8 +43,9 @@ type Inference struct {
 
 // MostProcessorBufferMiB is where streaming.processorBufferMiB ends. The answer to a batch of a
 // shop's events fits up to 1 MiB of them. A batch of the smallest events that the contract admits,
-// for a catalogue of product codes and scores that take as much room as any, fits up to this; beyond,
-// good events would be refused for nothing but their number. Tested in lambda/transform/handler.
+// for a catalogue of product codes and scores that take as much room as any, fits up to this;
+// beyond, good events would be refused for nothing but their number. Tested in
+// lambda/transform/handler.
 const MostProcessorBufferMiB = 0.29
 
 var streamingKeys = []Key{

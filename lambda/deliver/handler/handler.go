@@ -14,6 +14,7 @@ import (
 	"diecast/internal/recommendation"
 	"diecast/lambda/internal/function"
 	"diecast/lambda/internal/recommender"
+	"diecast/lambda/internal/tolerant"
 )
 
 const (
@@ -22,6 +23,9 @@ const (
 	// answerMargin is kept of the function's time to report what was not delivered: a time-out
 	// reports nothing.
 	answerMargin = time.Second
+	// atOnce is how many events are worked on at the same time, and those of one more record: a
+	// batch of aggregates may hold fifty thousand, for which the function has no memory.
+	atOnce = 2000
 )
 
 // Recommender makes the records of events, in their order.
@@ -50,12 +54,18 @@ type arrival struct {
 func (h Handler) Handle(ctx context.Context, batch Batch) (events.KinesisEventResponse, error) {
 	ctx, cancel := function.Keep(ctx, answerMargin)
 	defer cancel()
-	accepted, dropped := h.decode(ctx, batch)
 	counts := metrics.Counts{
-		metrics.EventsIn: len(accepted) + dropped, metrics.Dropped: dropped, metrics.Delivered: 0,
-		metrics.Failed: 0, metrics.Degraded: 0,
+		metrics.EventsIn: 0, metrics.Dropped: 0, metrics.Delivered: 0, metrics.Failed: 0, metrics.Degraded: 0,
 	}
-	undelivered := h.deliver(ctx, accepted, counts)
+	undelivered := len(batch.Records)
+	var accepted []arrival
+	for position, record := range batch.Records {
+		accepted = h.decode(ctx, accepted, position, record, counts)
+		if len(accepted) >= atOnce || position == len(batch.Records)-1 {
+			undelivered = min(undelivered, h.deliver(ctx, accepted, counts))
+			accepted = nil
+		}
+	}
 	if err := h.Metrics.Write(counts); err != nil {
 		h.Logger.ErrorContext(ctx, "counts are lost", slog.Any("error", err))
 	}
@@ -68,32 +78,35 @@ func (h Handler) Handle(ctx context.Context, batch Batch) (events.KinesisEventRe
 	return response, nil
 }
 
-func (h Handler) decode(ctx context.Context, batch Batch) (accepted []arrival, dropped int) {
+// decode appends the events of the record at a position.
+func (h Handler) decode(
+	ctx context.Context, accepted []arrival, position int, record tolerant.Value[Record], counts metrics.Counts,
+) []arrival {
 	drop := func(record string, err error) {
 		recommender.LogRefusal(ctx, h.Logger, "event dropped", record, err)
-		dropped++
+		counts[metrics.EventsIn]++
+		counts[metrics.Dropped]++
 	}
-	for position, record := range batch.Records {
-		id := record.Read.EventID
-		if record.Err != nil {
-			drop(id, record.Err)
-			continue
-		}
-		payloads, sources, err := record.Read.userRecords()
+	id := record.Read.EventID
+	if record.Err != nil {
+		drop(id, record.Err)
+		return accepted
+	}
+	payloads, sources, err := record.Read.userRecords()
+	if err != nil {
+		drop(id, fmt.Errorf("it is an aggregate that cannot be read, and refused whole: %w", err))
+		return accepted
+	}
+	for i, payload := range payloads {
+		event, err := recommender.Decode(payload, sources[i])
 		if err != nil {
-			drop(id, fmt.Errorf("it is an aggregate that cannot be read, and refused whole: %w", err))
+			drop(fmt.Sprintf("%s.%d", id, i), err)
 			continue
 		}
-		for i, payload := range payloads {
-			event, err := recommender.Decode(payload, sources[i])
-			if err != nil {
-				drop(fmt.Sprintf("%s.%d", id, i), err)
-				continue
-			}
-			accepted = append(accepted, arrival{event, position})
-		}
+		counts[metrics.EventsIn]++
+		accepted = append(accepted, arrival{event, position})
 	}
-	return accepted, dropped
+	return accepted
 }
 
 // deliver returns the position of the first event that was not delivered; past the end of the batch
@@ -110,7 +123,7 @@ func (h Handler) deliver(ctx context.Context, accepted []arrival, counts metrics
 	records, err := h.Recommender.Recommend(ctx, events)
 	if err != nil {
 		h.Logger.ErrorContext(ctx, "batch not delivered", slog.Int("events", len(events)), slog.Any("error", err))
-		counts[metrics.Failed] = len(accepted)
+		counts[metrics.Failed] += len(accepted)
 		return accepted[0].position
 	}
 

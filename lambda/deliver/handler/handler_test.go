@@ -122,6 +122,44 @@ func failures(response events.KinesisEventResponse) []string {
 	return list
 }
 
+// A batch of aggregates may hold more events than the function has memory for.
+func TestLargeBatchesAreWorkedOnInParts(t *testing.T) {
+	payloads := make([]string, 2*atOnce+7)
+	for i := range payloads {
+		payloads[i] = payload(fmt.Sprintf("session-%d", i), 2)
+	}
+	var parts []int
+	var table puts
+	handler := newHandler(recommending(func(events []activity.Event) ([]recommendation.Record, error) {
+		parts = append(parts, len(events))
+		return answers(events)
+	}), table.put)
+	response, err := handler.Handle(t.Context(), batch(payloads...))
+	require.NoError(t, err)
+	assert.Empty(t, failures(response))
+	assert.Equal(t, []int{atOnce, atOnce, 7}, parts)
+	assert.Equal(t, len(payloads), table.count)
+	assert.Contains(t, handler.metrics.String(),
+		fmt.Sprintf(`"delivered":%d,"dropped":0,"events_in":%[1]d,"failed":0`, len(payloads)))
+
+	// The earliest that was not delivered is reported, whichever part it is of; the others are
+	// delivered all the same.
+	parts, table = nil, puts{}
+	handler = newHandler(recommending(func(events []activity.Event) ([]recommendation.Record, error) {
+		parts = append(parts, len(events))
+		if len(parts) == 2 {
+			return nil, errors.New("inference is away")
+		}
+		return answers(events)
+	}), table.put)
+	response, err = handler.Handle(t.Context(), batch(payloads...))
+	require.NoError(t, err)
+	assert.Equal(t, []string{fmt.Sprintf("seq-%d", atOnce)}, failures(response))
+	assert.Equal(t, atOnce+7, table.count)
+	assert.Contains(t, handler.metrics.String(),
+		fmt.Sprintf(`"delivered":%d,"dropped":0,"events_in":%d,"failed":%d`, atOnce+7, len(payloads), atOnce))
+}
+
 func TestRowsHoldTheLatestRecordOfEachSession(t *testing.T) {
 	var table puts
 	handler := newHandler(recommending(answers), table.put)
