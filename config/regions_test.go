@@ -34,7 +34,7 @@ func TestRegionsAreAdmittedByWhatTheyHave(t *testing.T) {
 	assert.Len(t, known, 27)
 	assert.Contains(t, known, "eu-central-2")
 	assert.NotContains(t, known, "il-central-1")
-	assert.Contains(t, c.RegionsWithFunctionURLs(), "mx-central-1")
+	assert.Contains(t, c.RegionsWithFunctionURLs(), "ap-southeast-3")
 	assert.NotContains(t, c.RegionsWithFunctionURLs(), "eu-central-2")
 
 	off := loaded(t, map[string]any{"inference.url": false})
@@ -50,7 +50,7 @@ func TestRegionNoticesNameTheKeyToSet(t *testing.T) {
 		"":              nil,
 		"us-east-1":     nil,
 		"eu-south-2":    {"eu-south-2: Lambda has no function URLs there: set inference.url=false"},
-		"mx-central-1":  {"mx-central-1: no certificate authority", "databases.certificateAuthorities"},
+		"mx-central-1":  {"mx-central-1: no certificate authority", "mx-central-1: Lambda has no function URLs"},
 		"us-gov-west-1": {"us-gov-west-1: it is none of AWS's commercial regions"},
 		"il-central-1":  {"inference.url=false", "databases.certificateAuthorities"},
 	} {

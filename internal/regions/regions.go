@@ -9,7 +9,8 @@ type Region struct {
 	// Name is the console's.
 	Name string
 	// FunctionURLs says that Lambda functions can have URLs there (Lambda developer guide,
-	// "Creating and managing Lambda function URLs", which names the regions without).
+	// "Creating and managing Lambda function URLs", which names the regions without) and
+	// CloudFormation can make them (cfn-lint's copy of the region's registry has AWS::Lambda::Url).
 	FunctionURLs bool
 }
 
@@ -43,7 +44,7 @@ var Commercial = []Region{
 	{"il-central-1", "Tel Aviv", false},
 	{"me-central-1", "UAE", false},
 	{"me-south-1", "Bahrain", true},
-	{"mx-central-1", "Mexico, Central", true},
+	{"mx-central-1", "Mexico, Central", false},
 	{"sa-east-1", "São Paulo", true},
 	{"us-east-1", "N. Virginia", true},
 	{"us-east-2", "Ohio", true},

@@ -2,6 +2,8 @@ package templates
 
 import (
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +16,7 @@ import (
 	"diecast/constructs/gobuild"
 	"diecast/internal/awsdb/certificates"
 	declared "diecast/internal/deployment/outputs"
+	"diecast/internal/regions"
 )
 
 // further is a bundle of certificate authorities as a user names one: RDS's own, which is there.
@@ -64,7 +67,7 @@ func TestNetwork_refusesRegionsBeforeAnythingIsCreated(t *testing.T) {
 		assert.Empty(t, admits(t, network, "us-east-1"))
 		for region, words := range map[string][]string{
 			"eu-south-2":    {"inference.url=false"},
-			"mx-central-1":  {"databases.certificateAuthorities"},
+			"mx-central-1":  {"databases.certificateAuthorities", "inference.url=false"},
 			"il-central-1":  {"databases.certificateAuthorities", "inference.url=false"},
 			"us-gov-west-1": {"databases.certificateAuthorities", "inference.url=false"},
 		} {
@@ -76,6 +79,34 @@ func TestNetwork_refusesRegionsBeforeAnythingIsCreated(t *testing.T) {
 		}
 	}
 	assert.Empty(t, admits(t, synth(t, "profile=lean", "inference.url=false").templates["Network"], "eu-south-2"))
+}
+
+// TestRegions_haveFunctionURLsWhereCloudFormationHasThem, by cfn-lint's copy of each region's
+// registry. It has none of some regions; and Lambda's guide names one region as without that has
+// the type: there, the guide is believed, for an address that is left out harms nobody.
+func TestRegions_haveFunctionURLsWhereCloudFormationHasThem(t *testing.T) {
+	compared := map[bool]int{}
+	var withheld []string
+	for _, region := range regions.Commercial {
+		registry, err := os.ReadFile(filepath.Join(cfnlintSchemas(t), "providers", region.Code+".json"))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		require.NoError(t, err)
+		var types map[string]any
+		require.NoError(t, json.Unmarshal(registry, &types))
+		require.Contains(t, types, "AWS::Lambda::Function", region.Code)
+		_, has := types["AWS::Lambda::Url"]
+		compared[has]++
+		if has && !region.FunctionURLs {
+			withheld = append(withheld, region.Code)
+			continue
+		}
+		assert.Equal(t, has, region.FunctionURLs, region.Code)
+	}
+	assert.Equal(t, []string{"eu-south-2"}, withheld)
+	assert.Greater(t, compared[true], 15, "the registries are read as they are meant")
+	assert.Greater(t, compared[false], 5)
 }
 
 func TestInference_hasNoAddressWhereItIsOff(t *testing.T) {
