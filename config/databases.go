@@ -57,6 +57,10 @@ func generation(name, database string, field func(*Config) *int) Key {
 			"where it is empty, and tells host and login to whatever connects.")
 }
 
+// maximumAuthoritiesBytes is some six times AWS's bundle of all regions. It is shipped beside each
+// program.
+const maximumAuthoritiesBytes = 1 << 20
+
 // printable are paths that a message can show as they are.
 var printable = regexp.MustCompile(`^\PC*$`)
 
@@ -70,7 +74,7 @@ func authorities(name string, field func(*Config) *string, meaning string) Key {
 		if !printable.MatchString(file) {
 			return "", errNotAllowed
 		}
-		bundle, err := os.ReadFile(file)
+		bundle, err := readAuthorities(file)
 		if err == nil {
 			err = certificates.Check(bundle, time.Now())
 		}
@@ -86,5 +90,38 @@ func (c Config) FurtherAuthorities() ([]byte, error) {
 	if c.Databases.CertificateAuthorities == "" {
 		return nil, nil
 	}
-	return os.ReadFile(c.Databases.CertificateAuthorities)
+	return readAuthorities(c.Databases.CertificateAuthorities)
+}
+
+// readAuthorities reads a file of authorities. A pipe or a device would hold up the synthesis, and
+// would be empty when it is read again to be shipped.
+func readAuthorities(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file: name a copy of the bundle on disk", file)
+	}
+	if info.Size() > maximumAuthoritiesBytes {
+		return nil, fmt.Errorf("%s has %d bytes, and at most %d are read: AWS's bundle of one region has some "+
+			"thousand", file, info.Size(), maximumAuthoritiesBytes)
+	}
+	return os.ReadFile(file)
+}
+
+// authorityNotices tell of authorities that lift what Network's template knows of the regions.
+func (c Config) authorityNotices() []string {
+	further, err := c.FurtherAuthorities()
+	if err != nil { // a file that cannot be read was refused with the configuration
+		return nil
+	}
+	var notices []string
+	_, unnamed := certificates.Regions(further)
+	for _, subject := range unnamed {
+		notices = append(notices, fmt.Sprintf("databases.certificateAuthorities=%s: the authority %q names no region, "+
+			"so that no region is refused for want of one: see to it that it signs for RDS where you deploy to",
+			c.Databases.CertificateAuthorities, subject))
+	}
+	return notices
 }

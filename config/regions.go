@@ -25,7 +25,7 @@ func (c Config) RegionsWithAuthorities() ([]string, error) {
 		return nil, fmt.Errorf("databases.certificateAuthorities: %w", err)
 	}
 	known, unnamed := certificates.Regions(certificates.With(further))
-	return codes(func(r regions.Region) bool { return unnamed || slices.Contains(known, r.Code) }), nil
+	return codes(func(r regions.Region) bool { return len(unnamed) != 0 || slices.Contains(known, r.Code) }), nil
 }
 
 // RegionsWithFunctionURLs are those in which inference can have its URL, all commercial ones where

@@ -1,9 +1,18 @@
 package config
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -73,6 +82,47 @@ func joined(lines []string) string {
 
 func TestRegionsAreDocumented(t *testing.T) {
 	accept.Region(t, "../docs/deploying.md", "regions", RegionsMarkdown())
+}
+
+func TestAuthoritiesAreReadFromABoundedFile(t *testing.T) {
+	folder := t.TempDir()
+	within := func(name string) string { return filepath.Join(folder, name) }
+	pipe, large, absent := within("pipe"), within("large"), within("absent")
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600)) // which nobody ever writes into
+	require.NoError(t, os.WriteFile(large, make([]byte, maximumAuthoritiesBytes+1), 0o600))
+	for file, words := range map[string]string{
+		pipe: "is no regular file", folder: "is no regular file", "/dev/zero": "is no regular file",
+		large: "has 1048577 bytes, and at most 1048576 are read", absent: "no such file",
+	} {
+		problems := problemsOf(t, map[string]any{"databases.certificateAuthorities": file})
+		require.Len(t, problems, 1)
+		assert.Contains(t, problems[0].Allowed, words)
+	}
+	link := within("link")
+	require.NoError(t, os.Symlink(bundle(t), link))
+	loaded(t, map[string]any{"databases.certificateAuthorities": link})
+}
+
+// TestAuthoritiesThatNameNoRegionAreAnnounced: with one, no region is refused for want of one.
+func TestAuthoritiesThatNameNoRegionAreAnnounced(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Somebody's own"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "own.pem")
+	require.NoError(t, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
+	c := loaded(t, map[string]any{"databases.certificateAuthorities": file})
+	known, err := c.RegionsWithAuthorities()
+	require.NoError(t, err)
+	assert.Len(t, known, 34)
+	assert.Contains(t, joined(c.Notices()), `the authority "CN=Somebody's own" names no region`)
+	named := loaded(t, map[string]any{"databases.certificateAuthorities": bundle(t)})
+	assert.NotContains(t, joined(named.Notices()), "names no region")
 }
 
 func TestAuthoritiesAreCheckedAllAtOnce(t *testing.T) {
