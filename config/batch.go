@@ -102,7 +102,7 @@ var batchKeys = []Key{
 	boolean("source.deletionProtection", values[bool]{lean: false, standard: false, prod: true, course: false},
 		func(c *Config) *bool { return &c.Source.DeletionProtection },
 		"Refuses to delete the source database, and any stack, until this is false and deployed."),
-	engineVersion("source.engineVersion", "MySQL", testedMySQL, mySQLSyntax,
+	engineVersion("source.engineVersion", "MySQL", createdMySQL, ranMySQL, mySQLSyntax,
 		func(c *Config) *string { return &c.Source.EngineVersion }),
 	generation("source.generation", "the source database", func(c *Config) *int { return &c.Source.Generation }),
 

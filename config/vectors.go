@@ -34,7 +34,7 @@ var vectorsKeys = []Key{
 	boolean("vectors.deletionProtection", values[bool]{lean: false, standard: false, prod: true, course: false},
 		func(c *Config) *bool { return &c.Vectors.DeletionProtection },
 		"Refuses to delete the vector store, and any stack, until this is false and deployed."),
-	engineVersion("vectors.engineVersion", "PostgreSQL", testedPostgreSQL, postgreSQLSyntax,
+	engineVersion("vectors.engineVersion", "PostgreSQL", createdPostgreSQL, ranPostgreSQL, postgreSQLSyntax,
 		func(c *Config) *string { return &c.Vectors.EngineVersion }),
 	generation("vectors.generation", "the vector store", func(c *Config) *int { return &c.Vectors.Generation }),
 }
