@@ -86,7 +86,7 @@ var batchKeys = []Key{
 		"up to 100 letters, digits, signs and spaces, the first a letter or digit, or empty",
 		every(""), func(c *Config) *string { return &c.Source.Owner },
 		"Who is asked when the source's schema changes: a name or address that the job's errors repeat."),
-	choice("source.instanceClass", instanceClasses(),
+	choice("source.instanceClass", InstanceClasses(),
 		values[string]{lean: "db.t4g.micro", standard: "db.t4g.small", prod: "db.m7g.large", course: "db.t3.micro"},
 		func(c *Config) *string { return &c.Source.InstanceClass },
 		"The source database's size; its memory bounds etl.connections and web.maxInstances."),

@@ -53,6 +53,20 @@ func TestRegionsAreAdmittedByWhatTheyHave(t *testing.T) {
 	assert.Equal(t, known, further, "the file's authorities sign for no other region")
 }
 
+func TestRegionsAreAdmittedByTheirDatabaseClasses(t *testing.T) {
+	assert.NotContains(t, loaded(t, nil).RegionsWithDatabases(), "ca-west-1")
+	assert.Contains(t, loaded(t, nil).RegionsWithDatabases(), "eu-south-1")
+	prod := map[string]any{"profile": Prod}
+	assert.NotContains(t, loaded(t, prod).RegionsWithDatabases(), "eu-south-1")
+	assert.Contains(t, joined(loaded(t, prod).RegionNotices("eu-south-1")), "vectors.instanceClass=db.m7g.large")
+	assert.Len(t, loaded(t, map[string]any{"profile": Course}).RegionsWithDatabases(), 34)
+	for _, key := range []string{"vectors.instanceClass", "source.instanceClass"} {
+		one := loaded(t, map[string]any{key: "db.r7g.large"})
+		assert.NotContains(t, one.RegionsWithDatabases(), "eu-west-3", key)
+		assert.Contains(t, one.RegionsWithDatabases(), "eu-west-1", key)
+	}
+}
+
 func TestRegionNoticesNameTheKeyToSet(t *testing.T) {
 	c := loaded(t, nil)
 	for region, want := range map[string][]string{
