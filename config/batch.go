@@ -86,7 +86,7 @@ var batchKeys = []Key{
 		"up to 100 letters, digits, signs and spaces, the first a letter or digit, or empty",
 		every(""), func(c *Config) *string { return &c.Source.Owner },
 		"Who is asked when the source's schema changes: a name or address that the job's errors repeat."),
-	choice("source.instanceClass", instanceClasses(),
+	choice("source.instanceClass", InstanceClasses(),
 		values[string]{lean: "db.t4g.micro", standard: "db.t4g.small", prod: "db.m7g.large", course: "db.t3.micro"},
 		func(c *Config) *string { return &c.Source.InstanceClass },
 		"The source database's size; its memory bounds etl.connections and web.maxInstances."),
@@ -102,7 +102,7 @@ var batchKeys = []Key{
 	boolean("source.deletionProtection", values[bool]{lean: false, standard: false, prod: true, course: false},
 		func(c *Config) *bool { return &c.Source.DeletionProtection },
 		"Refuses to delete the source database, and any stack, until this is false and deployed."),
-	engineVersion("source.engineVersion", "MySQL", testedMySQL, mySQLSyntax,
+	engineVersion("source.engineVersion", "MySQL", createdMySQL, ranMySQL, mySQLSyntax,
 		func(c *Config) *string { return &c.Source.EngineVersion }),
 	generation("source.generation", "the source database", func(c *Config) *int { return &c.Source.Generation }),
 

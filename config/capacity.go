@@ -185,7 +185,7 @@ func (c Config) parallelizationThatFits() string {
 
 // classFor names the smallest class that is enough, where one is.
 func classFor(enough func(class string) bool) string {
-	for _, class := range instanceClasses() {
+	for _, class := range InstanceClasses() {
 		if enough(class) {
 			return ", such as " + class
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 
@@ -23,6 +24,14 @@ func problemsOf(t *testing.T, context map[string]any) []Problem {
 	require.NotEmpty(t, problems.List)
 	assert.Zero(t, c, "a refused configuration must not be usable")
 	return problems.List
+}
+
+// TestWhatTestsRunIsSaidTruly of the server that a file names; PostgreSQL's version is in its
+// binaries alone.
+func TestWhatTestsRunIsSaidTruly(t *testing.T) {
+	version, err := os.ReadFile("../internal/local/mariadb/VERSION")
+	require.NoError(t, err)
+	assert.Equal(t, "MariaDB "+strings.TrimSpace(string(version)), ranMySQL)
 }
 
 func TestEachProfileLoadsWithItsOwnDefaults(t *testing.T) {

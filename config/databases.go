@@ -29,10 +29,14 @@ var databasesKeys = []Key{
 			"interruption; false leaves that to the engineVersion keys, as long as RDS runs the old one."),
 }
 
-// Minor versions that the platform is tested with, and that RDS creates.
+// Minor versions that RDS creates, by cfn-lint's list of them. Tests run none of the two: binaries
+// of PostgreSQL 18.4, and MariaDB 11.4.5 in the place of MySQL.
 const (
-	testedPostgreSQL = "18.6"
-	testedMySQL      = "8.4.11"
+	createdPostgreSQL = "18.6"
+	createdMySQL      = "8.4.11"
+
+	ranPostgreSQL = "PostgreSQL 18.4"
+	ranMySQL      = "MariaDB 11.4.5"
 )
 
 // The major versions are those that schemas, drivers and parameter groups are written for.
@@ -41,13 +45,13 @@ var (
 	mySQLSyntax      = regexp.MustCompile(`^8\.4\.[1-9]\d?$`)
 )
 
-// engineVersion reads the minor version of a database's engine; every profile has the tested one.
-func engineVersion(name, engine, tested string, syntax *regexp.Regexp, field func(*Config) *string) Key {
-	major := tested[:strings.LastIndex(tested, ".")]
-	return text(name, syntax, fmt.Sprintf("a minor version of %s %s, such as %s", engine, major, tested), every(tested),
-		field, fmt.Sprintf("The version that RDS creates, or upgrades to; %s is tested. RDS stops creating a minor "+
-			"version after a year or so (aws rds describe-db-engine-versions), and never goes back to an older one.",
-			tested))
+// engineVersion reads the minor version of a database's engine; every profile has the same one.
+func engineVersion(name, engine, created, ran string, syntax *regexp.Regexp, field func(*Config) *string) Key {
+	major := created[:strings.LastIndex(created, ".")]
+	return text(name, syntax, fmt.Sprintf("a minor version of %s %s, such as %s", engine, major, created),
+		every(created), field, fmt.Sprintf("The version that RDS creates, or upgrades to. RDS creates %s by "+
+			"cfn-lint's list; tests run %s. RDS stops creating a minor version after a year or so (aws rds "+
+			"describe-db-engine-versions), and never goes back to an older one.", created, ran))
 }
 
 // generation reads how often a database was replaced.
@@ -56,6 +60,10 @@ func generation(name, database string, field func(*Config) *int) Key {
 		"Raise it after "+database+" was restored or replaced outside of CloudFormation: the next deployment fills it "+
 			"where it is empty, and tells host and login to whatever connects.")
 }
+
+// maximumAuthoritiesBytes is some six times AWS's bundle of all regions. It is shipped beside each
+// program.
+const maximumAuthoritiesBytes = 1 << 20
 
 // printable are paths that a message can show as they are.
 var printable = regexp.MustCompile(`^\PC*$`)
@@ -70,7 +78,7 @@ func authorities(name string, field func(*Config) *string, meaning string) Key {
 		if !printable.MatchString(file) {
 			return "", errNotAllowed
 		}
-		bundle, err := os.ReadFile(file)
+		bundle, err := readAuthorities(file)
 		if err == nil {
 			err = certificates.Check(bundle, time.Now())
 		}
@@ -86,5 +94,38 @@ func (c Config) FurtherAuthorities() ([]byte, error) {
 	if c.Databases.CertificateAuthorities == "" {
 		return nil, nil
 	}
-	return os.ReadFile(c.Databases.CertificateAuthorities)
+	return readAuthorities(c.Databases.CertificateAuthorities)
+}
+
+// readAuthorities reads a file of authorities. A pipe or a device would hold up the synthesis, and
+// would be empty when it is read again to be shipped.
+func readAuthorities(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file: name a copy of the bundle on disk", file)
+	}
+	if info.Size() > maximumAuthoritiesBytes {
+		return nil, fmt.Errorf("%s has %d bytes, and at most %d are read: AWS's bundle of one region has some "+
+			"thousand", file, info.Size(), maximumAuthoritiesBytes)
+	}
+	return os.ReadFile(file)
+}
+
+// authorityNotices tell of authorities that lift what Network's template knows of the regions.
+func (c Config) authorityNotices() []string {
+	further, err := c.FurtherAuthorities()
+	if err != nil { // a file that cannot be read was refused with the configuration
+		return nil
+	}
+	var notices []string
+	_, unnamed := certificates.Regions(further)
+	for _, subject := range unnamed {
+		notices = append(notices, fmt.Sprintf("databases.certificateAuthorities=%s: the authority %q names no region, "+
+			"so that no region is refused for want of one: see to it that it signs for RDS where you deploy to",
+			c.Databases.CertificateAuthorities, subject))
+	}
+	return notices
 }

@@ -25,13 +25,27 @@ func (c Config) RegionsWithAuthorities() ([]string, error) {
 		return nil, fmt.Errorf("databases.certificateAuthorities: %w", err)
 	}
 	known, unnamed := certificates.Regions(certificates.With(further))
-	return codes(func(r regions.Region) bool { return unnamed || slices.Contains(known, r.Code) }), nil
+	return codes(func(r regions.Region) bool { return len(unnamed) != 0 || slices.Contains(known, r.Code) }), nil
 }
 
 // RegionsWithFunctionURLs are those in which inference can have its URL, all commercial ones where
 // inference.url is off.
 func (c Config) RegionsWithFunctionURLs() []string {
 	return codes(func(r regions.Region) bool { return r.FunctionURLs || !c.Inference.URL })
+}
+
+// RegionsWithDatabases are those in which RDS has the classes of both databases.
+func (c Config) RegionsWithDatabases() []string {
+	return codes(func(r regions.Region) bool {
+		return r.HasDatabase(c.Vectors.InstanceClass) && r.HasDatabase(c.Source.InstanceClass)
+	})
+}
+
+// LacksDatabases is the message of a region that is none of RegionsWithDatabases.
+func (c Config) LacksDatabases() string {
+	return fmt.Sprintf("RDS has not both classes there, vectors.instanceClass=%s and source.instanceClass=%s: set "+
+		"them to classes of another family, such as db.t3.medium (docs/deploying.md, Regions)", c.Vectors.InstanceClass,
+		c.Source.InstanceClass)
 }
 
 func codes(admitted func(regions.Region) bool) []string {
@@ -65,6 +79,9 @@ func (c Config) RegionNotices(region string) []string {
 	if !slices.Contains(c.RegionsWithFunctionURLs(), region) {
 		notice(LacksFunctionURLs)
 	}
+	if !slices.Contains(c.RegionsWithDatabases(), region) {
+		notice(c.LacksDatabases())
+	}
 	return notices
 }
 
@@ -72,7 +89,7 @@ func (c Config) RegionNotices(region string) []string {
 func RegionsMarkdown() string {
 	embedded, _ := certificates.Regions(certificates.RDS)
 	var b strings.Builder
-	b.WriteString("| Region | Name | What to set |\n| --- | --- | --- |\n")
+	b.WriteString("| Region | Name | What to set | Database classes that RDS lacks |\n| --- | --- | --- | --- |\n")
 	for _, region := range regions.Commercial {
 		var set []string
 		if !slices.Contains(embedded, region.Code) {
@@ -81,7 +98,12 @@ func RegionsMarkdown() string {
 		if !region.FunctionURLs {
 			set = append(set, "`inference.url=false`")
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", region.Code, region.Name, cmp.Or(strings.Join(set, ", "), "nothing"))
+		var lacks []string
+		for _, family := range region.LacksDatabases {
+			lacks = append(lacks, "`"+family+".*`")
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", region.Code, region.Name,
+			cmp.Or(strings.Join(set, ", "), "nothing"), strings.Join(lacks, ", "))
 	}
 	return b.String()
 }

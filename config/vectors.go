@@ -18,7 +18,7 @@ type Vectors struct {
 }
 
 var vectorsKeys = []Key{
-	choice("vectors.instanceClass", instanceClasses(),
+	choice("vectors.instanceClass", InstanceClasses(),
 		values[string]{lean: "db.t4g.micro", standard: "db.t4g.small", prod: "db.m7g.large", course: "db.t3.micro"},
 		func(c *Config) *string { return &c.Vectors.InstanceClass },
 		"The vector store's size; its memory bounds the connections and so the concurrency of inference."),
@@ -34,7 +34,7 @@ var vectorsKeys = []Key{
 	boolean("vectors.deletionProtection", values[bool]{lean: false, standard: false, prod: true, course: false},
 		func(c *Config) *bool { return &c.Vectors.DeletionProtection },
 		"Refuses to delete the vector store, and any stack, until this is false and deployed."),
-	engineVersion("vectors.engineVersion", "PostgreSQL", testedPostgreSQL, postgreSQLSyntax,
+	engineVersion("vectors.engineVersion", "PostgreSQL", createdPostgreSQL, ranPostgreSQL, postgreSQLSyntax,
 		func(c *Config) *string { return &c.Vectors.EngineVersion }),
 	generation("vectors.generation", "the vector store", func(c *Config) *int { return &c.Vectors.Generation }),
 }
@@ -48,7 +48,8 @@ var instanceMemoryGiB = map[string]int{
 	"db.r7g.large": 16, "db.r7g.xlarge": 32, "db.r7g.2xlarge": 64,
 }
 
-func instanceClasses() []string {
+// InstanceClasses are those that a database can have, the smallest first.
+func InstanceClasses() []string {
 	return slices.SortedFunc(maps.Keys(instanceMemoryGiB), func(a, b string) int {
 		return cmp.Or(cmp.Compare(instanceMemoryGiB[a], instanceMemoryGiB[b]), cmp.Compare(a, b))
 	})

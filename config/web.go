@@ -259,7 +259,7 @@ func (w Web) ServesSales() bool { return !w.AdmitsWorld() || w.OIDC.On() }
 
 // Notices tell what a deployment would be surprised by, one line each, with what to set.
 func (c Config) Notices() []string {
-	var notices []string
+	notices := c.authorityNotices()
 	if len(c.Web.AllowedCIDRs) == 0 {
 		return append(notices, "the load balancer will admit nobody: set web.allowedCidrs to your own addresses, "+
 			"as in -c web.allowedCidrs=198.51.100.7/32")

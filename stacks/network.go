@@ -79,6 +79,9 @@ func addRegionRules(stack awscdk.Stack, cfg config.Config) {
 	regionrule.New(stack, "RegionWithFunctionUrls", regionrule.Props{
 		Regions: cfg.RegionsWithFunctionURLs(), Otherwise: config.LacksFunctionURLs,
 	})
+	regionrule.New(stack, "RegionWithDatabases", regionrule.Props{
+		Regions: cfg.RegionsWithDatabases(), Otherwise: cfg.LacksDatabases(),
+	})
 }
 
 // serviceRoles are of services that later stacks use; minutes lie between. Spot's is there in every

@@ -307,20 +307,28 @@ func (b *Bundler) bundle(outputDir string) error {
 	if !ok {
 		return fmt.Errorf("gobuild: %s holds no Go command %s", b.target.Packages, b.command)
 	}
-	file := filepath.Join(outputDir, b.file)
-	if err := os.WriteFile(file, executable, 0o755); err != nil {
-		return fmt.Errorf("gobuild: laying out the executable of %s: %w", b.command, err)
-	}
-	// The umask has no say: who runs the executable is another user than who packed it.
-	if err := errors.Join(os.Chmod(outputDir, 0o755), os.Chmod(file, 0o755)); err != nil {
-		return fmt.Errorf("gobuild: laying out the executable of %s: %w", b.command, err)
-	}
-	for name, content := range b.beside {
-		if err := os.WriteFile(filepath.Join(outputDir, name), content, 0o644); err != nil {
-			return fmt.Errorf("gobuild: laying out %s beside %s: %w", name, b.command, err)
-		}
+	if err := b.layOut(outputDir, executable); err != nil {
+		return fmt.Errorf("gobuild: laying out %s: %w", b.command, err)
 	}
 	sum := sha256.Sum256(executable)
 	b.checksum = hex.EncodeToString(sum[:])
 	return nil
+}
+
+// layOut writes the executable and what lies beside it into a folder.
+func (b *Bundler) layOut(folder string, executable []byte) error {
+	problems := []error{os.Chmod(folder, 0o755), lay(filepath.Join(folder, b.file), executable, 0o755)}
+	for name, content := range b.beside {
+		problems = append(problems, lay(filepath.Join(folder, name), content, 0o644))
+	}
+	return errors.Join(problems...)
+}
+
+// lay writes a file with exactly the given permissions. The umask has no say: who runs and reads
+// the file is another user than who packed it.
+func lay(file string, content []byte, permissions fs.FileMode) error {
+	if err := os.WriteFile(file, content, permissions); err != nil {
+		return err
+	}
+	return os.Chmod(file, permissions)
 }

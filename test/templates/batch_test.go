@@ -347,18 +347,23 @@ func TestBatch_databaseTellsItsErrorsAndSlowQueries(t *testing.T) {
 	}
 }
 
-// engineVersions reads cfn-lint's lists of engine versions: for each engine those that one of its
-// files names.
-func engineVersions(t *testing.T, file string) map[string][]string {
+// cfnlintSchemas is the folder of what cfn-lint knows of CloudFormation's types.
+func cfnlintSchemas(t *testing.T) string {
 	t.Helper()
 	python, err := installed.Python()
 	require.NoError(t, err)
 	found, err := filepath.Glob(filepath.Join(filepath.Dir(python), "..", "lib", "python*", "site-packages", "cfnlint",
-		"data",
-		"schemas", "extensions", "aws_rds_dbinstance", file))
+		"data", "schemas"))
 	require.NoError(t, err)
 	require.Len(t, found, 1)
-	data, err := os.ReadFile(found[0])
+	return found[0]
+}
+
+// engineVersions reads cfn-lint's lists of engine versions: for each engine those that one of its
+// files names.
+func engineVersions(t *testing.T, file string) map[string][]string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(cfnlintSchemas(t), "extensions", "aws_rds_dbinstance", file))
 	require.NoError(t, err)
 	type part struct {
 		Properties struct {

@@ -2,18 +2,23 @@ package templates
 
 import (
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"diecast/config"
 	"diecast/constructs/gobuild"
 	"diecast/internal/awsdb/certificates"
 	declared "diecast/internal/deployment/outputs"
+	"diecast/internal/regions"
 )
 
 // further is a bundle of certificate authorities as a user names one: RDS's own, which is there.
@@ -64,9 +69,9 @@ func TestNetwork_refusesRegionsBeforeAnythingIsCreated(t *testing.T) {
 		assert.Empty(t, admits(t, network, "us-east-1"))
 		for region, words := range map[string][]string{
 			"eu-south-2":    {"inference.url=false"},
-			"mx-central-1":  {"databases.certificateAuthorities"},
+			"mx-central-1":  {"databases.certificateAuthorities", "inference.url=false"},
 			"il-central-1":  {"databases.certificateAuthorities", "inference.url=false"},
-			"us-gov-west-1": {"databases.certificateAuthorities", "inference.url=false"},
+			"us-gov-west-1": {"databases.certificateAuthorities", "inference.url=false", "vectors.instanceClass="},
 		} {
 			refusals := admits(t, network, region)
 			assert.Len(t, refusals, len(words), region)
@@ -76,6 +81,75 @@ func TestNetwork_refusesRegionsBeforeAnythingIsCreated(t *testing.T) {
 		}
 	}
 	assert.Empty(t, admits(t, synth(t, "profile=lean", "inference.url=false").templates["Network"], "eu-south-2"))
+	assert.Empty(t, admits(t, synth(t, "profile=lean").templates["Network"], "eu-south-1"))
+	refusals := admits(t, synth(t, "profile=prod").templates["Network"], "eu-south-1")
+	require.Len(t, refusals, 1)
+	assert.Contains(t, refusals[0], "vectors.instanceClass=db.m7g.large and source.instanceClass=db.m7g.large")
+}
+
+// TestRegions_haveFunctionURLsWhereCloudFormationHasThem, by cfn-lint's copy of each region's
+// registry. It has none of some regions; and Lambda's guide names one region as without that has
+// the type: there, the guide is believed, for an address that is left out harms nobody.
+func TestRegions_haveFunctionURLsWhereCloudFormationHasThem(t *testing.T) {
+	compared := map[bool]int{}
+	var withheld []string
+	for _, region := range regions.Commercial {
+		registry, err := os.ReadFile(filepath.Join(cfnlintSchemas(t), "providers", region.Code+".json"))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		require.NoError(t, err)
+		var types map[string]any
+		require.NoError(t, json.Unmarshal(registry, &types))
+		require.Contains(t, types, "AWS::Lambda::Function", region.Code)
+		_, has := types["AWS::Lambda::Url"]
+		compared[has]++
+		if has && !region.FunctionURLs {
+			withheld = append(withheld, region.Code)
+			continue
+		}
+		assert.Equal(t, has, region.FunctionURLs, region.Code)
+	}
+	assert.Equal(t, []string{"eu-south-2"}, withheld)
+	assert.Greater(t, compared[true], 15, "the registries are read as they are meant")
+	assert.Greater(t, compared[false], 5)
+}
+
+// TestRegions_haveTheDatabaseClassesThatRDSHas, by cfn-lint's lists, for every class that can be
+// set.
+func TestRegions_haveTheDatabaseClassesThatRDSHas(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(cfnlintSchemas(t), "extensions", "aws_rds_dbinstance",
+		"dbinstanceclass_enum.json"))
+	require.NoError(t, err)
+	var lists map[string]struct {
+		AllOf []struct {
+			If struct {
+				Properties struct{ Engine struct{ Const string } }
+			}
+			Then struct {
+				Properties struct{ DBInstanceClass struct{ Enum []string } }
+			}
+		}
+	}
+	require.NoError(t, json.Unmarshal(data, &lists))
+	for _, region := range regions.Commercial {
+		listed, ok := lists[region.Code]
+		if !ok {
+			continue
+		}
+		has := map[string][]string{} // one list for each licence of an engine
+		for _, rule := range listed.AllOf {
+			engine := rule.If.Properties.Engine.Const
+			has[engine] = slices.Concat(has[engine], rule.Then.Properties.DBInstanceClass.Enum)
+		}
+		for _, engine := range []string{"postgres", "mysql"} {
+			for _, class := range config.InstanceClasses() {
+				assert.Equal(t, slices.Contains(has[engine], class), region.HasDatabase(class),
+					"%s for %s in %s", class, engine, region.Code)
+			}
+		}
+	}
+	assert.Greater(t, len(lists), 30, "the lists are read as they are meant")
 }
 
 func TestInference_hasNoAddressWhereItIsOff(t *testing.T) {

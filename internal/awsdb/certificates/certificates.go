@@ -9,8 +9,10 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"diecast/internal/plaintext"
@@ -39,14 +41,14 @@ func With(further []byte) []byte {
 }
 
 // Regions are those whose databases the authorities of a bundle sign for, by the names that RDS
-// gives its authorities, sorted. unnamed says that one of them is called otherwise, so that nobody
-// knows what it signs for.
-func Regions(bundle []byte) (regions []string, unnamed bool) {
+// gives its authorities, sorted. unnamed are the subjects of those that are called otherwise, so
+// that nobody knows what they sign for.
+func Regions(bundle []byte) (regions, unnamed []string) {
 	all, _ := parse(bundle)
 	for _, authority := range all {
 		found := authorityName.FindStringSubmatch(authority.Subject.CommonName)
 		if found == nil {
-			unnamed = true
+			unnamed = append(unnamed, authority.Subject.String())
 			continue
 		}
 		regions = append(regions, found[1])
@@ -94,6 +96,12 @@ func parse(bundle []byte) ([]*x509.Certificate, error) {
 		if block.Type != "CERTIFICATE" {
 			problems = append(problems, fmt.Errorf("PEM block %d is a %s: only certificates belong into it", read,
 				block.Type))
+			continue
+		}
+		if len(block.Headers) != 0 { // x509.CertPool passes over it without a word
+			problems = append(problems, fmt.Errorf("PEM block %d has headers (%s), and programs would not trust it: "+
+				"delete the lines between BEGIN and the first empty one", read,
+				strings.Join(slices.Sorted(maps.Keys(block.Headers)), ", ")))
 			continue
 		}
 		certificate, err := x509.ParseCertificate(block.Bytes)

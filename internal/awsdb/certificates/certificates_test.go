@@ -37,7 +37,7 @@ func issue(t *testing.T, name string, authority bool, years int) []byte {
 func TestTheEmbeddedBundleIsGoodAndNamesItsRegions(t *testing.T) {
 	require.NoError(t, Check(RDS, now))
 	regions, unnamed := Regions(RDS)
-	assert.False(t, unnamed)
+	assert.Empty(t, unnamed)
 	assert.Len(t, regions, 27)
 	assert.Contains(t, regions, "us-east-1")
 	assert.NotContains(t, regions, "il-central-1")
@@ -50,13 +50,13 @@ func TestFurtherAuthoritiesAreAdded(t *testing.T) {
 	for _, bundle := range [][]byte{further, windows, marked, append([]byte("# a remark\n"), further...)} {
 		require.NoError(t, Check(bundle, now))
 		regions, unnamed := Regions(With(bundle))
-		assert.False(t, unnamed)
+		assert.Empty(t, unnamed)
 		assert.Len(t, regions, 28)
 		assert.Contains(t, regions, "il-central-1")
 		assert.True(t, x509.NewCertPool().AppendCertsFromPEM(With(bundle)))
 	}
 	_, unnamed := Regions(issue(t, "Another authority", true, 2))
-	assert.True(t, unnamed)
+	assert.Equal(t, []string{"CN=Another authority"}, unnamed)
 }
 
 func TestBadBundlesAreRefused(t *testing.T) {
@@ -78,6 +78,8 @@ func TestBadBundlesAreRefused(t *testing.T) {
 		"one cut of two": {append(good[:len(good)/2], good...), "can be read"},
 		"a mark between two": {slices.Concat(good, []byte("\ufeff"), good),
 			"2 PEM blocks begin in it and 1 can be read"},
+		"headers": {bytes.Replace(good, []byte("-----\n"), []byte("-----\nSubject: Good\nLabel: x\n\n"), 1),
+			"PEM block 1 has headers (Label, Subject), and programs would not trust it"},
 		"not a certificate": {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}), "PEM block 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
