@@ -54,7 +54,8 @@ GLUE_HOME := $(DIECAST_CACHE)/python-glue-$(GLUE_KEY)
 export DIECAST_GLUE_PYTHON ?= $(GLUE_HOME)/bin/python
 GLUE_JARS := $(DIECAST_CACHE)/glue-jars-1
 
-# One set of build flags for everything: other flags compile the million lines of CDK anew. Without version control state, because git tells none of a checkout of another user.
+# One set of build flags for everything: other flags compile the million lines of CDK anew. Without version control
+# state, because git tells none of a checkout of another user.
 export GOFLAGS := -buildvcs=false
 export GOWORK := off
 export GOOS := $(shell env -u GOROOT -u GOEXPERIMENT GOENV=off GOFLAGS= GOTOOLCHAIN=local go env GOHOSTOS)
