@@ -11,7 +11,7 @@ PASSED := HOME PATH USER LOGNAME SHELL TERM CI JAVA_HOME XDG_% DIECAST_% MAKEFLA
 	http_proxy https_proxy no_proxy all_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY \
 	SSL_CERT_FILE SSL_CERT_DIR CURL_CA_BUNDLE REQUESTS_CA_BUNDLE NODE_EXTRA_CA_CERTS GIT_SSL_CAINFO NETRC \
 	SSH_AUTH_SOCK \
-	GOPROXY GONOPROXY GOPRIVATE GOSUMDB GONOSUMDB GOINSECURE GOAUTH GOVCS GOPATH GOCACHE GOMODCACHE GOENV GOTOOLCHAIN \
+	GOPROXY GONOPROXY GOPRIVATE GOSUMDB GONOSUMDB GOINSECURE GOAUTH GOVCS GOPATH GOCACHE GOMODCACHE GOTOOLCHAIN \
 	PIP_CONFIG_FILE PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS PIP_TRUSTED_HOST PIP_CERT PIP_CLIENT_CERT PIP_PROXY \
 	PIP_DEFAULT_TIMEOUT PIP_RETRIES PIP_CACHE_DIR PIP_NO_INDEX \
 	$(foreach setting,registry userconfig cache cafile ca proxy https_proxy noproxy strict_ssl,npm_config_$(setting)) \
@@ -26,6 +26,16 @@ export TMPDIR
 endif
 endif
 export LC_ALL := C.UTF-8
+
+# Of Go's file of settings counts what it says of fetching and keeping modules, as in internal/surroundings: any other
+# line would change what is compiled, or stop every go command. It is read here, for a go command refuses to.
+SETTINGS := $(or $(GOENV),$(or $(XDG_CONFIG_HOME),$(HOME)/.config)/go/env)
+export GOENV := off
+setting = $(shell sed -n 's/^$(1)=//p' '$(subst ','\'',$(SETTINGS))' 2> /dev/null | tail -n 1)
+ifneq ($(SETTINGS),off)
+$(foreach name,GOPROXY GONOPROXY GOPRIVATE GOSUMDB GONOSUMDB GOINSECURE GOAUTH GOVCS GOPATH GOCACHE GOMODCACHE, \
+	$(if $($(name)),,$(eval found := $$(call setting,$(name)))$(if $(found),$(eval export $(name) := $$(found)))))
+endif
 
 # What is installed is kept for every checkout of this user, in folders named after the lock files' content.
 export DIECAST_CACHE ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/diecast
@@ -44,8 +54,8 @@ GLUE_HOME := $(DIECAST_CACHE)/python-glue-$(GLUE_KEY)
 export DIECAST_GLUE_PYTHON ?= $(GLUE_HOME)/bin/python
 GLUE_JARS := $(DIECAST_CACHE)/glue-jars-1
 
-# One set of build flags for everything: other flags compile the million lines of CDK anew. None is empty, for Go's file
-# of settings would be asked then. Without version control state, because git tells none of a checkout of another user.
+# One set of build flags for everything: other flags compile the million lines of CDK anew. Without version control
+# state, because git tells none of a checkout of another user.
 export GOFLAGS := -buildvcs=false
 export GOWORK := off
 export GOOS := $(shell env -u GOROOT -u GOEXPERIMENT GOENV=off GOFLAGS= GOTOOLCHAIN=local go env GOHOSTOS)

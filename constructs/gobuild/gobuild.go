@@ -178,12 +178,9 @@ func toolchain(moduleRoot string) (string, error) {
 }
 
 func compile(ctx context.Context, moduleRoot, made, temporary, release string, target Target) error {
-	environment, err := surroundings.Compiler(ctx, "go", temporary, map[string]string{
+	environment := surroundings.Compiler(temporary, map[string]string{
 		"GOTOOLCHAIN": release, "GOOS": "linux", "GOARCH": target.Architecture, "PWD": moduleRoot,
 	})
-	if err != nil {
-		return fmt.Errorf("gobuild: compiling %s: %w", target, err)
-	}
 	var stderr bytes.Buffer
 	build := exec.CommandContext(ctx, "go", "build",
 		"-trimpath", "-buildvcs=false", "-mod=readonly",

@@ -1,12 +1,12 @@
 package surroundings
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
-	"fmt"
-	"os/exec"
+	"maps"
+	"os"
+	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 )
 
 // fetching is what a user may say to the go command: where it keeps modules and results, and how
@@ -23,8 +23,8 @@ var reaching = []string{
 	"NETRC", "SSH_AUTH_SOCK",
 }
 
-// finding is where programs, the user's home and Go's file of settings are.
-var finding = []string{"PATH", "HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "GOENV"}
+// finding is where programs, the user's home and Go's caches are.
+var finding = []string{"PATH", "HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"}
 
 // shaping is what would change what is compiled if it came from elsewhere. The values are Go's
 // defaults, and the oldest processors that AWS runs, so that no default of a newer Go shuts one
@@ -37,23 +37,47 @@ var shaping = map[string]string{
 // Compiler is the whole environment of a go command that compiles. What the user has said of
 // modules, in variables or in Go's file of them, is kept; what shapes a program is stated, and left
 // to Go's defaults where it is not. Folder takes temporary files.
-func Compiler(ctx context.Context, goCommand, folder string, stated map[string]string) ([]string, error) {
-	var output, problem bytes.Buffer
-	ask := exec.CommandContext(ctx, goCommand, append([]string{"env", "-json"}, fetching...)...)
-	ask.Stdout, ask.Stderr = &output, &problem
-	ask.Env = List(passed(fetching), passed(finding), shaping, map[string]string{
-		"GOTOOLCHAIN": "local", // whatever go.mod asks for
-		"TMPDIR":      folder,
-	})
-	if err := ask.Run(); err != nil {
-		return nil, fmt.Errorf("ask the go command for its settings: %w: %s", err, bytes.TrimSpace(problem.Bytes()))
-	}
-	settings := map[string]string{}
-	if err := json.Unmarshal(output.Bytes(), &settings); err != nil {
-		return nil, fmt.Errorf("read the go command's settings: %w", err)
-	}
-	return List(passed(reaching), passed(finding), settings, shaping, map[string]string{
-		"GOENV": "off", // the file of settings, of which all that counts was asked for
+func Compiler(folder string, stated map[string]string) []string {
+	return List(passed(reaching), passed(finding), written(fetching), said(fetching), shaping, map[string]string{
+		"GOENV": "off", // the file of settings, of which all that counts has been read
 		"TZ":    "UTC", "LC_ALL": "C", "TMPDIR": folder,
-	}, stated), nil
+	}, stated)
+}
+
+// said are the caller's variables of these names that are not empty. To the go command an empty one
+// says nothing.
+func said(names []string) map[string]string {
+	found := passed(names)
+	maps.DeleteFunc(found, func(_, value string) bool { return value == "" })
+	return found
+}
+
+// written is what Go's file of settings says of these names. It is read here, as the go command
+// reads it, and not asked of the go command, which refuses every question where another line of the
+// file is wrong. Like there, a file that cannot be read says nothing.
+// https://pkg.go.dev/cmd/go#hdr-Environment_variables
+func written(names []string) map[string]string {
+	file := os.Getenv("GOENV")
+	if file == "off" {
+		return nil
+	}
+	if file == "" {
+		folder, err := os.UserConfigDir()
+		if err != nil {
+			return nil
+		}
+		file = filepath.Join(folder, "go", "env")
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil
+	}
+	found := map[string]string{}
+	for line := range strings.Lines(string(content)) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
+		if slices.Contains(names, name) {
+			found[name] = value
+		}
+	}
+	return found
 }

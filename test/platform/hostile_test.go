@@ -56,9 +56,10 @@ func hostileShell(t *testing.T) (environment []string, elsewhere *atomic.Int64) 
 		".pgpass": "*:*:*:*:wrong", ".pg_service.conf": "[other]\nhost=10.0.0.1\n",
 		".postgresql/root.crt": "broken", ".postgresql/postgresql.crt": "broken",
 		".postgresql/postgresql.key": "broken",
-		".config/go/env":             "GOFLAGS=-tags=other\nGOOS=windows\nCGO_ENABLED=1\nGOWORK=/nowhere/go.work\n",
-		".npmrc":                     "registry=" + server.URL + "\nnode-options=--require /nowhere\n",
-		".jupyter/x.py":              "", "python/sitecustomize.py": "raise SystemExit('sitecustomize of the user')",
+		".config/go/env": "GOFLAGS=-tags=other\nGOOS=windows\nCGO_ENABLED=1\nGOWORK=/nowhere/go.work\n" +
+			"GOEXPERIMENT=none-such\nGO111MODULE=off\nCC=/nowhere\nGOAMD64=v4\nGOROOT=/nowhere\n",
+		".npmrc":        "registry=" + server.URL + "\nnode-options=--require /nowhere\n",
+		".jupyter/x.py": "", "python/sitecustomize.py": "raise SystemExit('sitecustomize of the user')",
 		"python/moto/__init__.py": "raise SystemExit('moto of the user')", "node/preload.js": "process.exit(7)",
 		"spark/conf/spark-defaults.conf": "spark.master spark://10.0.0.1:7077\n",
 	})

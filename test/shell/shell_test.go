@@ -38,6 +38,11 @@ var kept = map[string]string{
 	"MAVEN_OPTS": "-Dhttps.proxyHost=example.com", "DIECAST_CHROMIUM": "/usr/bin/chromium",
 }
 
+// settingsOfGo are what Go's file of settings says: of compilers, and of modules.
+const settingsOfGo = "GOEXPERIMENT=none-such\nGO111MODULE=off\nCGO_ENABLED=1\nCC=/nowhere\nGOAMD64=none-such\n" +
+	"GOROOT=/nowhere\nGOFLAGS=-tags=other\nGOOS=windows\nGOPROXY=https://file.example.com\n" +
+	"GOPRIVATE=example.com/before\nGOPRIVATE=example.com/$mine,example.com/a#b\n"
+
 // run is make in a hostile shell. It looks at the Makefile itself before, so that go test knows
 // what its cached result depends on.
 func run(t *testing.T, arguments ...string) string {
@@ -46,7 +51,9 @@ func run(t *testing.T, arguments ...string) string {
 	require.NoError(t, err)
 	command := exec.CommandContext(t.Context(), "make", arguments...)
 	command.Dir, command.Env = root, os.Environ()
-	for _, variables := range []map[string]string{hostile, kept} {
+	settings := filepath.Join(t.TempDir(), "it's Go's file")
+	require.NoError(t, os.WriteFile(settings, []byte(settingsOfGo), 0o600))
+	for _, variables := range []map[string]string{hostile, kept, {"GOENV": settings}} {
 		for name, value := range variables {
 			command.Env = append(command.Env, name+"="+value)
 		}
@@ -72,6 +79,11 @@ func TestTheMakefilePassesWhatItNames(t *testing.T) {
 	}
 	for name, value := range kept {
 		assert.Equal(t, value, seen[name], name)
+	}
+	assert.Equal(t, "off", seen["GOENV"])
+	assert.Equal(t, "example.com/$mine,example.com/a#b", seen["GOPRIVATE"], "of Go's file")
+	for _, name := range []string{"GO111MODULE", "GOAMD64", "GONOSUMDB"} {
+		assert.NotContains(t, seen, name)
 	}
 }
 

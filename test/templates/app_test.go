@@ -116,7 +116,8 @@ func TestApp_writesTheSameInAnyShell(t *testing.T) {
 	clean := written("022")
 	assert.Greater(t, len(clean), 20)
 	settings := filepath.Join(t.TempDir(), "env")
-	require.NoError(t, os.WriteFile(settings, []byte("GOFLAGS=-tags=other\nGOARM64=v9.0\n"), 0o600))
+	require.NoError(t, os.WriteFile(settings, []byte("GOFLAGS=-tags=other\nGOARM64=v9.0\n"+
+		"GOEXPERIMENT=none-such\nGO111MODULE=off\nCC=/nowhere\nGOAMD64=v4\nGOROOT=/nowhere\n"), 0o600))
 	assert.Equal(t, clean, written("077",
 		"GOENV="+settings, "GOFLAGS=-race", "GOWORK=/nowhere", "GOOS=windows", "GOARCH=386", "CGO_ENABLED=1",
 		"GOEXPERIMENT=rangefunc", "GOTOOLCHAIN=go1.98.0", "GODEBUG=panicnil=1", "GOROOT=/nowhere", "TMPDIR=/nowhere",

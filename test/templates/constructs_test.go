@@ -530,7 +530,8 @@ func anothersCheckout(t *testing.T, folder string) {
 func anothersShell(t *testing.T, folder string) {
 	t.Helper()
 	settings := filepath.Join(t.TempDir(), "env")
-	require.NoError(t, os.WriteFile(settings, []byte("GOFLAGS=-tags=other\nGOARM64=v9.0\nCGO_ENABLED=1\n"), 0o600))
+	require.NoError(t, os.WriteFile(settings, []byte("GOFLAGS=-tags=other\nGOARM64=v9.0\nCGO_ENABLED=1\n"+
+		"GOEXPERIMENT=none-such\nGO111MODULE=off\nCC=/nowhere\nGOAMD64=v4\nGOROOT=/nowhere\n"), 0o600))
 	above := filepath.Join(filepath.Dir(folder), "go.work")
 	require.NoError(t, os.WriteFile(above, []byte("go 1.26.0\n\nuse ./elsewhere\n"), 0o600))
 	for name, value := range map[string]string{

@@ -46,11 +46,7 @@ func Compile(ctx context.Context, source, executable string, tags ...string) err
 		return err
 	}
 	// The functions run on this machine alone: any release of Go will do that go.mod admits.
-	environment, err := surroundings.Compiler(ctx, compiler, temporary,
-		map[string]string{"GOTOOLCHAIN": "local", "PWD": source})
-	if err != nil {
-		return fmt.Errorf("compile %s: %w", source, err)
-	}
+	environment := surroundings.Compiler(temporary, map[string]string{"GOTOOLCHAIN": "local", "PWD": source})
 	var output bytes.Buffer
 	err = process.Run(ctx, process.Command{
 		Path: compiler,

@@ -21,7 +21,8 @@ func Final(err error) bool {
 		return strings.HasPrefix(answer.Code, invalidAuthorization) || answer.Code == invalidCatalogName ||
 			answer.Code == insufficientPrivilege
 	}
-	return wait.Untrusted(err)
+	// pgx has no value for this one.
+	return wait.Untrusted(err) || err != nil && strings.Contains(err.Error(), "server refused TLS connection")
 }
 
 // Mark marks final answers by wait.Permanent.
