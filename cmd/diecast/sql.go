@@ -108,12 +108,7 @@ const answerWithin = time.Minute + sqlquery.Timeout
 func invoke(
 	ctx context.Context, client *lambda.Client, function string, payload []byte, limit time.Duration,
 ) ([]byte, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
-	defer cancel()
-	answer, err := client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &function, Payload: payload})
-	if err != nil && ctx.Err() != nil {
-		return nil, fmt.Errorf("invoking %s: %w", function, context.Cause(ctx))
-	}
+	answer, err := within(ctx, limit, client.Invoke, &lambda.InvokeInput{FunctionName: &function, Payload: payload})
 	if err != nil {
 		return nil, fmt.Errorf("invoking %s: %w", function, err)
 	}
