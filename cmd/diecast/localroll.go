@@ -113,7 +113,8 @@ func rolled(
 
 // within asks one question, and says so where no answer comes within the limit.
 func within[Input, Output, Option any](
-	ctx context.Context, limit time.Duration, ask func(context.Context, *Input, ...Option) (*Output, error), input *Input,
+	ctx context.Context, limit time.Duration, ask func(context.Context, *Input, ...Option) (*Output, error),
+	input *Input,
 ) (*Output, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
 	defer cancel()
