@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -10,6 +12,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -79,4 +83,16 @@ func TestLocalRoll(t *testing.T) {
 	code, _, notes = local(t, "roll", "--run", "other")
 	assert.Equal(t, 1, code)
 	assert.Contains(t, notes, "there is no file of outputs")
+}
+
+func TestLocalRoll_waitsForNoSilentRunWithoutEnd(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // connections are accepted, and nobody answers
+	require.NoError(t, err)
+	defer listener.Close()
+	groups := autoscaling.New(autoscaling.Options{
+		BaseEndpoint: aws.String("http://" + listener.Addr().String()), Region: "r",
+		Credentials: credentials.NewStaticCredentialsProvider("k", "s", ""),
+	})
+	_, err = rolled(t.Context(), groups, "servers", startSteps(io.Discard), 50*time.Millisecond)
+	require.EqualError(t, err, "no answer within 50ms")
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/spf13/cobra"
@@ -89,7 +90,7 @@ func (s *sqlSession) start(ctx context.Context, database string) error {
 		return err
 	}
 	s.invoke = func(ctx context.Context, payload []byte) ([]byte, error) {
-		return invoke(ctx, client, function, payload)
+		return invoke(ctx, client, function, payload, answerWithin)
 	}
 	fmt.Fprintf(s.user.err, "%s of %s\n", database, deployed.Target())
 	if s.once {
@@ -98,10 +99,16 @@ func (s *sqlSession) start(ctx context.Context, database string) error {
 	return s.prompt(ctx, database)
 }
 
-// invoke calls a function and gives its answer. The error is the function's own, or why it was not
-// called.
-func invoke(ctx context.Context, client *lambda.Client, function string, payload []byte) ([]byte, error) {
-	answer, err := client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &function, Payload: payload})
+// answerWithin is how long a loader may take to answer: to start, to log in to its database, and to
+// run the statement for as long as that may run.
+const answerWithin = time.Minute + sqlquery.Timeout
+
+// invoke calls a function and gives its answer. The error is the function's own, why it was not
+// called, or that it has not answered within the limit.
+func invoke(
+	ctx context.Context, client *lambda.Client, function string, payload []byte, limit time.Duration,
+) ([]byte, error) {
+	answer, err := within(ctx, limit, client.Invoke, &lambda.InvokeInput{FunctionName: &function, Payload: payload})
 	if err != nil {
 		return nil, fmt.Errorf("invoking %s: %w", function, err)
 	}

@@ -5,13 +5,18 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -133,4 +138,16 @@ func TestSQL_readsStatementsUntilTheirSemicolons(t *testing.T) {
 	statements, err = session("SELECT 1;\nSELECT 2;\n", func(string) ([]byte, error) { return nil, io.ErrClosedPipe })
 	require.ErrorIs(t, err, io.ErrClosedPipe)
 	assert.Len(t, statements, 1, "a script ends with its first failure")
+}
+
+func TestSQL_waitsForNoSilentLoaderWithoutEnd(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // connections are accepted, and nobody answers
+	require.NoError(t, err)
+	defer listener.Close()
+	client := lambda.New(lambda.Options{
+		BaseEndpoint: aws.String("http://" + listener.Addr().String()), Region: "r",
+		Credentials: credentials.NewStaticCredentialsProvider("k", "s", ""),
+	})
+	_, err = invoke(t.Context(), client, "loader", nil, 50*time.Millisecond)
+	require.EqualError(t, err, "invoking loader: no answer within 50ms")
 }

@@ -1,6 +1,7 @@
 package demonstration
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"diecast/internal/deployment"
 	"diecast/internal/trainingset"
 	"diecast/internal/trainingset/tablefile"
+	"diecast/internal/wait"
 )
 
 // BatchTarget is the platform whose ETL job runs.
@@ -27,6 +29,8 @@ type BatchTarget struct {
 	S3   *s3.Client
 	// Job and Lake are physical names.
 	Job, Lake string
+	// answerWithin is how long one question about a run may take. Default: the package's.
+	answerWithin time.Duration
 }
 
 // BatchTargetOf is a deployment's job and lake, and clients that reach them.
@@ -71,6 +75,12 @@ func (r BatchReport) RulesPassed() int {
 const (
 	// askAgain is the pause between two questions about the run.
 	askAgain = 500 * time.Millisecond
+	// answerWithin is how long each of them may take.
+	answerWithin = 20 * time.Second
+	// startsWithin is how long a run may take beyond its time-out, which counts from its start.
+	startsWithin = 15 * time.Minute
+	// longestRun is Glue's own time-out for a run that has none.
+	longestRun = 480 * time.Minute
 	// sampleRows of the ratings are shown.
 	sampleRows = 3
 )
@@ -96,33 +106,53 @@ func RunBatch(ctx context.Context, target BatchTarget, progress func(state strin
 	return report, nil
 }
 
-// await asks until the run has succeeded; any other end is an error.
+// await asks until the run has succeeded; any other end is an error, and so is a run that goes on
+// for longer than its own time-out.
 func (t BatchTarget) await(ctx context.Context, id string, progress func(string)) error {
-	tick := time.NewTicker(askAgain)
-	defer tick.Stop()
 	before := gluetypes.JobRunState("")
-	for {
-		answer, err := t.Glue.GetJobRun(ctx, &glue.GetJobRunInput{JobName: &t.Job, RunId: &id})
-		if err != nil {
-			return fmt.Errorf("job %s, run %s: %w", t.Job, id, err)
+	ask := func(ctx context.Context) (*gluetypes.JobRun, error) {
+		limit := cmp.Or(t.answerWithin, answerWithin)
+		asking, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
+		defer cancel()
+		answer, err := t.Glue.GetJobRun(asking, &glue.GetJobRunInput{JobName: &t.Job, RunId: &id})
+		if err != nil && asking.Err() != nil {
+			return nil, context.Cause(asking)
 		}
-		state := answer.JobRun.JobRunState
-		if state != before {
+		if err != nil {
+			return nil, err
+		}
+		if state := answer.JobRun.JobRunState; state != before {
 			progress(string(state))
 			before = state
 		}
-		switch {
-		case state == gluetypes.JobRunStateSucceeded:
-			return nil
-		case answer.JobRun.CompletedOn != nil:
-			return fmt.Errorf("job %s, run %s: %s: %s", t.Job, id, state, aws.ToString(answer.JobRun.ErrorMessage))
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("job %s, run %s, which was %s: %w", t.Job, id, state, context.Cause(ctx))
-		}
+		return answer.JobRun, nil
 	}
+	told, err := ask(ctx)
+	if err != nil {
+		return fmt.Errorf("job %s, run %s: %w", t.Job, id, err)
+	}
+	rule := wait.Rule{For: startsWithin + longestRun, Pause: askAgain}
+	if told.Timeout != nil {
+		rule.For = startsWithin + time.Duration(*told.Timeout)*time.Minute
+	}
+	err = rule.Until(ctx, func(ctx context.Context) error {
+		told, err := ask(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return fmt.Errorf("which was %s: %w", before, ctx.Err())
+		case err != nil:
+			return wait.Permanent(err)
+		case told.JobRunState == gluetypes.JobRunStateSucceeded:
+			return nil
+		case told.CompletedOn != nil:
+			return wait.Permanent(fmt.Errorf("%s: %s", told.JobRunState, aws.ToString(told.ErrorMessage)))
+		}
+		return fmt.Errorf("which was %s", told.JobRunState)
+	})
+	if err != nil {
+		return fmt.Errorf("job %s, run %s: %w", t.Job, id, err)
+	}
+	return nil
 }
 
 // read follows the pointer to the run, and from it to outcome, manifest and rows.

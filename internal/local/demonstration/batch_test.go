@@ -5,12 +5,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/glue"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -164,4 +168,18 @@ func TestRunBatch_endsWithItsContext(t *testing.T) {
 	_, err := RunBatch(ctx, batchTarget(t, &lake{states: []string{"RUNNING"}}), func(string) { cancel() })
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorContains(t, err, "which was RUNNING")
+}
+
+func TestRunBatch_waitsForNoSilentJobWithoutEnd(t *testing.T) {
+	target := batchTarget(t, &lake{})
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // connections are accepted, and nobody answers
+	require.NoError(t, err)
+	defer listener.Close()
+	target.Glue = glue.New(glue.Options{
+		BaseEndpoint: aws.String("http://" + listener.Addr().String()), Region: "r",
+		Credentials: credentials.NewStaticCredentialsProvider("k", "s", ""),
+	})
+	target.answerWithin = 50 * time.Millisecond
+	require.EqualError(t, target.await(t.Context(), "jr_1", func(string) {}),
+		"job etl, run jr_1: no answer within 50ms")
 }

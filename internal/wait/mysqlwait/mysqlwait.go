@@ -32,7 +32,8 @@ func Final(err error) bool {
 	if errors.As(err, &answer) {
 		return slices.Contains(refusals, answer.Number)
 	}
-	return wait.Untrusted(err) || slices.ContainsFunc(incapable, func(known error) bool { return errors.Is(err, known) })
+	return wait.Untrusted(err) ||
+		slices.ContainsFunc(incapable, func(known error) bool { return errors.Is(err, known) })
 }
 
 // Mark marks final answers by wait.Permanent.
