@@ -132,7 +132,8 @@ func TestConnectionsThatDiedInASleepCostHalfASecond(t *testing.T) {
 		require.NoError(t, ask(), what)
 		awake := time.Since(started)
 		fill()
-		require.Equal(t, pool.Stats().MaxOpenConnections, network.Forget())
+		// One that the asking itself has closed may still be counted.
+		require.GreaterOrEqual(t, network.Forget(), pool.Stats().MaxOpenConnections)
 		started = time.Now()
 		require.NoError(t, ask(), what)
 		assert.Less(t, time.Since(started), awake+500*time.Millisecond+slack, what)
