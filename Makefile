@@ -163,11 +163,11 @@ test: check ## Everything that must hold: `check`, every engine, every template,
 	@echo "test: go vet, staticcheck of what depends on CDK (its million lines compile once, in a minute or two)"
 	@go vet ./...
 	@go tool staticcheck ./...
-	@# The ETL job's tests wait for Spark most of the time: they run beside Go's.
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-go test-etl test-etl-spark4
+	@# The ETL job's tests wait for Spark most of the time, the trainer's for a download: they run beside Go's.
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=line test-go test-etl test-etl-spark4 test-training
 	@echo "test: contracts from Python"
 	@$(PYTHON_BIN)python -m pytest -q test/contracts
-	@$(MAKE) --no-print-directory test-training validate
+	@$(MAKE) --no-print-directory validate
 
 .PHONY: test-go
 test-go: setup
