@@ -1,4 +1,4 @@
-// Package style holds the checks of form that gofmt and ruff leave open.
+// Package style holds the checks of form and origin that gofmt and ruff leave open.
 package style
 
 import (
@@ -6,15 +6,13 @@ import (
 	"fmt"
 	"go/scanner"
 	"go/token"
-	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
 // Widths in columns. Prose is read line by line and tires beyond a hundred; code is looked over.
@@ -114,25 +112,15 @@ var checks = map[string]func(name string, source []byte) []string{
 }
 
 func TestNoLineIsTooWide(t *testing.T) {
-	// Whoever the checkout belongs to.
-	tracked := exec.Command("git", "-c", "safe.directory=*",
-		"ls-files", "-z", "--cached", "--others", "--exclude-standard")
-	tracked.Dir = "../.."
-	names, err := tracked.Output()
-	require.NoError(t, err)
 	var wide []string
-	for _, name := range strings.Split(strings.TrimSuffix(string(names), "\x00"), "\x00") {
+	for name, source := range tracked(t) {
 		check := checks[filepath.Ext(name)]
 		if check == nil || strings.Contains(name, "testdata/") {
 			continue
 		}
-		source, err := os.ReadFile(filepath.Join("../..", name))
-		if os.IsNotExist(err) {
-			continue
-		}
-		require.NoError(t, err)
 		wide = append(wide, check(name, bytes.ReplaceAll(source, []byte("\r\n"), []byte("\n")))...)
 	}
+	slices.Sort(wide)
 	assert.Empty(t, wide, "%d lines are too wide:\n%s", len(wide), strings.Join(wide, "\n"))
 }
 
