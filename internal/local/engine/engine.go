@@ -126,7 +126,8 @@ type Running struct {
 // the hosts. What an earlier run of the same folder left running is ended first. The context bounds
 // the start only. When Start fails, nothing is left running.
 func Start(ctx context.Context, needed []Engine, dir string) (_ *Running, err error) {
-	if err := cleanUp(dir); err != nil {
+	// Also of the engines that this run does not need.
+	if err := process.CleanUpBelow(dir); err != nil {
 		return nil, err
 	}
 	r := &Running{servers: map[Engine]server{}, exited: make(chan struct{})}
@@ -160,21 +161,6 @@ func Start(ctx context.Context, needed []Engine, dir string) (_ *Running, err er
 		}
 	}
 	return r, nil
-}
-
-// cleanUp ends what the engines of an earlier run left running, also those that this run does not
-// need.
-func cleanUp(dir string) error {
-	folders, err := filepath.Glob(filepath.Join(dir, "*"))
-	if err != nil {
-		return err
-	}
-	for _, folder := range folders {
-		if _, err := process.CleanUp(folder); err != nil {
-			return fmt.Errorf("stopping what an earlier run left: %w", err)
-		}
-	}
-	return nil
 }
 
 // Watch counts a server that somebody else started, and stops, among the engines: Exited and Err

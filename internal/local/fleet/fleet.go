@@ -12,17 +12,15 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"diecast/internal/local/apiserver"
 	"diecast/internal/local/gobuild"
 	"diecast/internal/local/process"
 )
@@ -96,13 +94,10 @@ func (g Group) Validate() error {
 	return errors.Join(problems...)
 }
 
-// Host runs groups.
+// Host runs groups. Its API ends by itself or by Stop.
 type Host struct {
-	options  Options
-	listener net.Listener
-	server   *http.Server
-	served   chan struct{}
-	failed   error // why the API ended by itself; read after served only
+	*apiserver.Server
+	options Options
 
 	mutex   sync.Mutex
 	stopped bool
@@ -123,51 +118,20 @@ func Start(_ context.Context, options Options) (*Host, error) {
 	if options.Dir, err = filepath.Abs(options.Dir); err != nil {
 		return nil, err
 	}
-	folders, err := filepath.Glob(filepath.Join(options.Dir, "*"))
-	if err != nil {
+	if err := process.CleanUpBelow(options.Dir); err != nil {
 		return nil, err
 	}
-	for _, folder := range folders {
-		if _, err := process.CleanUp(folder); err != nil {
-			return nil, fmt.Errorf("stopping what an earlier run left: %w", err)
-		}
-		if err := os.RemoveAll(folder); err != nil {
-			return nil, err
-		}
+	if err := os.RemoveAll(options.Dir); err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(options.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", net.JoinHostPort(process.Loopback, strconv.Itoa(options.Port)))
-	if err != nil {
-		return nil, fmt.Errorf("open the Auto Scaling API: %w", err)
+	h := &Host{options: options, groups: map[string]*group{}, built: map[string]*build{}}
+	if h.Server, err = apiserver.Start("Auto Scaling", options.Port, h.api()); err != nil {
+		return nil, err
 	}
-	h := &Host{options: options, listener: listener, served: make(chan struct{}), groups: map[string]*group{},
-		built: map[string]*build{}}
-	h.server = &http.Server{Handler: h.api(), ReadHeaderTimeout: 10 * time.Second}
-	go func() {
-		defer close(h.served)
-		if err := h.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			h.failed = fmt.Errorf("the Auto Scaling API on %s ended by itself: %w", h.Endpoint(), err)
-		}
-	}()
 	return h, nil
-}
-
-// Endpoint is the base URL of the API, for AWS_ENDPOINT_URL_AUTO_SCALING.
-func (h *Host) Endpoint() string { return "http://" + h.listener.Addr().String() }
-
-// Exited is closed when the API has ended, whether or not it was asked to; Err tells which.
-func (h *Host) Exited() <-chan struct{} { return h.served }
-
-// Err is nil while the API runs and where Stop ended it; else it says why it ended by itself.
-func (h *Host) Err() error {
-	select {
-	case <-h.served:
-		return h.failed
-	default:
-		return nil
-	}
 }
 
 // Build compiles the Go command in a folder, once, ahead of its group.
@@ -274,10 +238,5 @@ func (h *Host) Stop(ctx context.Context) error {
 	for _, name := range names {
 		problems = append(problems, h.Remove(ctx, name))
 	}
-	if err := h.server.Shutdown(ctx); err != nil {
-		problems = append(problems, fmt.Errorf("stop the Auto Scaling API: a request was cut off: %w",
-			errors.Join(err, h.server.Close())))
-	}
-	<-h.served
-	return errors.Join(problems...)
+	return errors.Join(append(problems, h.Close(ctx))...)
 }

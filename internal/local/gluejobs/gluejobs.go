@@ -16,8 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,6 +24,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"diecast/internal/local/apiserver"
 	"diecast/internal/local/process"
 )
 
@@ -64,17 +63,14 @@ type Job struct {
 	MaxConcurrentRuns int
 }
 
-// Host runs jobs.
+// Host runs jobs. Its API ends by itself or by Stop.
 type Host struct {
-	options  Options
-	spark    spark
-	listener net.Listener
-	server   *http.Server
+	*apiserver.Server
+	options Options
+	spark   spark
 
 	ctx    context.Context // ends when the host is stopped
 	cancel context.CancelCauseFunc
-	served chan struct{} // closed when the API is
-	failed error         // why the API ended by itself; read after served only
 	work   sync.WaitGroup
 
 	mutex   sync.Mutex
@@ -101,60 +97,23 @@ func Start(ctx context.Context, options Options) (*Host, error) {
 	if options.Dir, err = filepath.Abs(options.Dir); err != nil {
 		return nil, err
 	}
+	// Runs end with their host.
+	if err := process.CleanUpBelow(options.Dir); err != nil {
+		return nil, err
+	}
+	if err := os.RemoveAll(options.Dir); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(options.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	if err := cleanUp(options.Dir); err != nil {
+	h := &Host{options: options, spark: found, jobs: map[string]*job{}}
+	h.ctx, h.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	if h.Server, err = apiserver.Start("Glue", options.Port, h.api()); err != nil {
+		h.cancel(errStopped)
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", fmt.Sprintf("%s:%d", process.Loopback, options.Port))
-	if err != nil {
-		return nil, fmt.Errorf("open the Glue API: %w", err)
-	}
-	h := &Host{options: options, spark: found, listener: listener, served: make(chan struct{}), jobs: map[string]*job{}}
-	h.ctx, h.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-	h.server = &http.Server{Handler: h.api(), ReadHeaderTimeout: 10 * time.Second}
-	go func() {
-		defer close(h.served)
-		if err := h.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			h.failed = fmt.Errorf("the Glue API on %s ended by itself: %w", h.Endpoint(), err)
-		}
-	}()
 	return h, nil
-}
-
-// cleanUp ends the runs that a killed host left, and removes their folders: runs end with their
-// host.
-func cleanUp(dir string) error {
-	folders, err := filepath.Glob(filepath.Join(dir, "*"))
-	if err != nil {
-		return err
-	}
-	for _, folder := range folders {
-		if _, err := process.CleanUp(folder); err != nil {
-			return fmt.Errorf("stopping what an earlier run left: %w", err)
-		}
-		if err := os.RemoveAll(folder); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Endpoint is the base URL of the API, for AWS_ENDPOINT_URL_GLUE.
-func (h *Host) Endpoint() string { return "http://" + h.listener.Addr().String() }
-
-// Exited is closed when the API has ended, whether or not it was asked to; Err tells which.
-func (h *Host) Exited() <-chan struct{} { return h.served }
-
-// Err is nil while the API runs and where Stop ended it; else it says why it ended by itself.
-func (h *Host) Err() error {
-	select {
-	case <-h.served:
-		return h.failed
-	default:
-		return nil
-	}
 }
 
 // Add makes a job known. The error names every problem.
@@ -220,11 +179,7 @@ func (h *Host) Stop(ctx context.Context) error {
 	h.stopped = true
 	h.mutex.Unlock()
 	h.cancel(errStopped)
-	err := h.server.Shutdown(ctx)
-	if err != nil {
-		err = fmt.Errorf("stop the Glue API: a request was cut off: %w", errors.Join(err, h.server.Close()))
-	}
-	<-h.served
+	err := h.Close(ctx)
 	h.work.Wait()
 	return err
 }

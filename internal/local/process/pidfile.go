@@ -31,6 +31,20 @@ func (p *Process) writePIDFile() error {
 	return os.Rename(fresh, p.command.PIDFile)
 }
 
+// CleanUpBelow does as CleanUp in each folder below one.
+func CleanUpBelow(dir string) error {
+	folders, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		return err
+	}
+	for _, folder := range folders {
+		if _, err := CleanUp(folder); err != nil {
+			return fmt.Errorf("stopping what an earlier run left: %w", err)
+		}
+	}
+	return nil
+}
+
 // CleanUp kills the processes, each with its group, that the PID files (PIDFilePattern) of a folder
 // name and that still run, and removes the files. It returns the process ids that it killed. A
 // folder that does not exist is clean.

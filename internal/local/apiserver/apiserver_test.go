@@ -1,0 +1,76 @@
+package apiserver
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func start(t *testing.T, handler http.HandlerFunc) *Server {
+	t.Helper()
+	s, err := Start("Glue", 0, handler)
+	require.NoError(t, err)
+	return s
+}
+
+func get(t *testing.T, s *Server) (int, error) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.Endpoint(), nil)
+	require.NoError(t, err)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	return response.StatusCode, response.Body.Close()
+}
+
+func TestAServerAnswersUntilItIsAskedToEnd(t *testing.T) {
+	s := start(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	status, err := get(t, s)
+	require.NoError(t, err)
+	assert.Equal(t, http.StatusTeapot, status)
+	require.NoError(t, s.Err(), "it runs")
+	require.NoError(t, s.Close(t.Context()))
+	<-s.Exited()
+	require.NoError(t, s.Err(), "it was asked to end")
+	_, err = get(t, s)
+	require.Error(t, err)
+}
+
+func TestAServerThatEndsByItselfSaysWhy(t *testing.T) {
+	s := start(t, http.NotFound)
+	require.NoError(t, s.listener.Close())
+	<-s.Exited()
+	require.ErrorContains(t, s.Err(), "the Glue API on "+s.Endpoint()+" ended by itself: ")
+	require.ErrorContains(t, s.Err(), "use of closed network connection")
+}
+
+func TestARequestThatDoesNotEndIsCutOffAndTold(t *testing.T) {
+	begun := make(chan struct{})
+	s := start(t, func(_ http.ResponseWriter, r *http.Request) {
+		close(begun)
+		<-r.Context().Done()
+	})
+	answered := make(chan error, 1)
+	go func() {
+		_, err := get(t, s)
+		answered <- err
+	}()
+	<-begun
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorContains(t, s.Close(over), "stop the Glue API: a request was cut off: ")
+	require.Error(t, <-answered)
+	<-s.Exited()
+}
+
+func TestAPortThatIsTakenIsTold(t *testing.T) {
+	s := start(t, http.NotFound)
+	defer func() { assert.NoError(t, s.Close(t.Context())) }()
+	_, err := Start("Glue", s.listener.Addr().(*net.TCPAddr).Port, http.NotFoundHandler())
+	require.ErrorContains(t, err, "open the Glue API: ")
+}
