@@ -24,30 +24,16 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(mariadbtest.Run(m)) }
 
-func open(t testing.TB, dsn string) *sql.DB {
-	t.Helper()
-	pool, err := sql.Open("mysql", dsn)
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, pool.Close()) })
-	return pool
-}
-
 // shop fills the source anew and returns a pool of its administrator and one of the web servers'.
 func shop(t testing.TB, contents source.Contents) (root, reader *sql.DB) {
 	t.Helper()
-	root = open(t, mariadbtest.Server(t).DSN(""))
-	execute(t, root, "DROP DATABASE IF EXISTS classicmodels")
-	execute(t, root, "DROP DATABASE IF EXISTS diecast")
+	root = mariadbtest.Open(t, mariadbtest.Server(t).DSN(""))
+	mariadbtest.Execute(t, root, "DROP DATABASE IF EXISTS classicmodels")
+	mariadbtest.Execute(t, root, "DROP DATABASE IF EXISTS diecast")
 	_, err := source.New(root).Apply(t.Context(), contents)
 	require.NoError(t, err)
-	execute(t, root, "ALTER USER '"+scripts.WebReader+"'@'%' IDENTIFIED BY 'open' ACCOUNT UNLOCK")
-	return root, open(t, mariadbtest.Server(t).DSNFor(scripts.WebReader, "open", classicmodels.Database))
-}
-
-func execute(t testing.TB, pool *sql.DB, statement string) {
-	t.Helper()
-	_, err := pool.ExecContext(context.Background(), statement)
-	require.NoError(t, err, statement)
+	mariadbtest.Execute(t, root, "ALTER USER '"+scripts.WebReader+"'@'%' IDENTIFIED BY 'open' ACCOUNT UNLOCK")
+	return root, mariadbtest.Open(t, mariadbtest.Server(t).DSNFor(scripts.WebReader, "open", classicmodels.Database))
 }
 
 func sample() source.Contents {
@@ -135,7 +121,7 @@ func TestNamesAreComparedAsTheDatabaseDoes(t *testing.T) {
 		"UPDATE classicmodels.orderdetails SET productCode = LOWER(productCode) WHERE orderNumber % 2 = 0",
 		"UPDATE classicmodels.products SET productLine = UPPER(productLine) WHERE RIGHT(productCode, 1) < '5'",
 	} {
-		execute(t, root, statement)
+		mariadbtest.Execute(t, root, statement)
 	}
 	after, err := NewDatabase(reader).Read(t.Context())
 	require.NoError(t, err)
@@ -159,7 +145,7 @@ func TestCancelledOrdersDoNotCount(t *testing.T) {
 	before, err := NewDatabase(reader).Read(t.Context())
 	require.NoError(t, err)
 	first, last, _ := before.Span()
-	execute(t, root, "UPDATE classicmodels.orders SET status = 'Cancelled' WHERE orderDate > '2003-02-01'")
+	mariadbtest.Execute(t, root, "UPDATE classicmodels.orders SET status = 'Cancelled' WHERE orderDate > '2003-02-01'")
 	after, err := NewDatabase(reader).Read(t.Context())
 	require.NoError(t, err)
 	all := Filter{From: first, To: last}
@@ -204,8 +190,8 @@ func TestAnEmptyDatabaseGivesEmptyFigures(t *testing.T) {
 // is sold between two of them.
 func TestAReadingIsOfOneMoment(t *testing.T) {
 	root, reader := shop(t, sample())
-	execute(t, root, "SET GLOBAL transaction_isolation = 'READ-COMMITTED'")
-	t.Cleanup(func() { execute(t, root, "SET GLOBAL transaction_isolation = DEFAULT") })
+	mariadbtest.Execute(t, root, "SET GLOBAL transaction_isolation = 'READ-COMMITTED'")
+	t.Cleanup(func() { mariadbtest.Execute(t, root, "SET GLOBAL transaction_isolation = DEFAULT") })
 	before, err := NewDatabase(reader).Read(t.Context())
 	require.NoError(t, err)
 	require.NotEmpty(t, before.spikes)
@@ -219,7 +205,7 @@ func TestAReadingIsOfOneMoment(t *testing.T) {
 		switch statement {
 		case scripts.SalesItems, scripts.SpikeDays:
 			meanwhile++
-			execute(t, root, "UPDATE classicmodels.orderdetails SET quantityOrdered = quantityOrdered + 1")
+			mariadbtest.Execute(t, root, "UPDATE classicmodels.orderdetails SET quantityOrdered = quantityOrdered + 1")
 		}
 	}})
 	t.Cleanup(func() { assert.NoError(t, pool.Close()) })
@@ -295,7 +281,7 @@ func TestADatabaseThatIsNotThereIsUnreachable(t *testing.T) {
 	require.NoError(t, listener.Close())
 	config := mysql.NewConfig()
 	config.Net, config.Addr, config.User = "tcp", address, "web_reader"
-	pool := open(t, config.FormatDSN())
+	pool := mariadbtest.Open(t, config.FormatDSN())
 	_, err = NewDatabase(pool).Read(t.Context())
 	require.ErrorIs(t, err, ErrUnreachable)
 }
@@ -307,7 +293,7 @@ func TestADatabaseThatRefusesIsNotUnreachable(t *testing.T) {
 		server.DSNFor(scripts.WebReader, "another", classicmodels.Database),
 		server.DSNFor(scripts.WebReader, "open", "no_such_database"),
 	} {
-		_, err := NewDatabase(open(t, dsn)).Read(t.Context())
+		_, err := NewDatabase(mariadbtest.Open(t, dsn)).Read(t.Context())
 		require.ErrorIs(t, err, ErrRefused)
 		require.NotErrorIs(t, err, ErrUnreachable)
 	}

@@ -78,11 +78,11 @@ func unfill(t testing.TB, pool *sql.DB) {
 	for i := range classicmodels.Schema {
 		table := classicmodels.Schema[len(classicmodels.Schema)-1-i] // children before parents
 		if table.Name == classicmodels.Employees {
-			execute(t, pool, "UPDATE classicmodels.employees SET reportsTo = NULL")
+			mariadbtest.Execute(t, pool, "UPDATE classicmodels.employees SET reportsTo = NULL")
 		}
-		execute(t, pool, "DELETE FROM classicmodels."+table.Name)
+		mariadbtest.Execute(t, pool, "DELETE FROM classicmodels."+table.Name)
 	}
-	execute(t, pool, "DELETE FROM diecast.source_load")
+	mariadbtest.Execute(t, pool, "DELETE FROM diecast.source_load")
 }
 
 func TestALoadThatDiesAtAnyStepIsBegunAgain(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/classicmodels"
+	"diecast/internal/local/mariadb/mariadbtest"
 	"diecast/internal/source"
 )
 
@@ -58,7 +59,7 @@ func TestDaysAreRefused(t *testing.T) {
 		_, err := source.New(pool).Advance(t.Context(), days)
 		require.ErrorContains(t, err, message)
 	}
-	execute(t, pool, "UPDATE diecast.source_load SET generator = 99")
+	mariadbtest.Execute(t, pool, "UPDATE diecast.source_load SET generator = 99")
 	_, err = source.New(pool).Advance(t.Context(), 1)
 	require.ErrorContains(t, err, "the shop was made by version 99 of the generator, and this is version 1")
 	assert.Equal(t, expected(t, shop(t, nil)), stored(t, pool))
@@ -84,13 +85,13 @@ func TestDaysKeepWhatOthersChanged(t *testing.T) {
 		t,
 		pool.QueryRowContext(t.Context(), "SELECT min(customerNumber) FROM classicmodels.customers").Scan(&customer),
 	)
-	execute(
+	mariadbtest.Execute(
 		t, pool,
 		"INSERT INTO classicmodels.orders VALUES (1, '2005-06-01', '2005-06-09', NULL, 'In Process', 'by hand', ?)",
 		customer,
 	)
-	execute(t, pool, "INSERT INTO classicmodels.orderdetails VALUES (1, ?, 1, 9.99, 1)", withdrawn)
-	execute(t, pool, "UPDATE classicmodels.ratings SET ratedAt = '2006-01-01 00:00:00'")
+	mariadbtest.Execute(t, pool, "INSERT INTO classicmodels.orderdetails VALUES (1, ?, 1, 9.99, 1)", withdrawn)
+	mariadbtest.Execute(t, pool, "UPDATE classicmodels.ratings SET ratedAt = '2006-01-01 00:00:00'")
 
 	advanced, err := source.New(pool).Advance(t.Context(), 30)
 	require.NoError(t, err)

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"diecast/internal/local/mariadb/mariadbtest"
 	"diecast/internal/source"
 	"diecast/internal/sqlquery"
 	scripts "diecast/sql"
@@ -97,7 +98,7 @@ func TestQueriesChangeNothing(t *testing.T) {
 	}
 	assert.Equal(t, before, stored(t, pool))
 	// With a login that may do everything, the transaction is what holds.
-	execute(t, pool, "CREATE FUNCTION classicmodels.lose() RETURNS int BEGIN DELETE FROM classicmodels.ratings; "+
+	mariadbtest.Execute(t, pool, "CREATE FUNCTION classicmodels.lose() RETURNS int BEGIN DELETE FROM classicmodels.ratings; "+
 		"RETURN 1; END")
 	_, err := source.Query(t.Context(), pool, "SELECT classicmodels.lose()")
 	require.ErrorContains(t, err, "READ ONLY transaction")

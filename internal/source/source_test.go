@@ -31,35 +31,21 @@ var users = []string{scripts.SourceOwner, scripts.ETLReader, scripts.WebReader}
 // so that the tests share them and do not run side by side.
 func empty(t testing.TB) *sql.DB {
 	t.Helper()
-	pool := open(t, mariadbtest.Server(t).DSN(""))
+	pool := mariadbtest.Open(t, mariadbtest.Server(t).DSN(""))
 	for _, database := range []string{classicmodels.Database, "diecast"} {
-		execute(t, pool, "DROP DATABASE IF EXISTS "+database)
+		mariadbtest.Execute(t, pool, "DROP DATABASE IF EXISTS "+database)
 	}
 	for _, user := range users {
-		execute(t, pool, "DROP USER IF EXISTS '"+user+"'@'%'")
+		mariadbtest.Execute(t, pool, "DROP USER IF EXISTS '"+user+"'@'%'")
 	}
 	return pool
-}
-
-func open(t testing.TB, dsn string) *sql.DB {
-	t.Helper()
-	pool, err := sql.Open("mysql", dsn)
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, pool.Close()) })
-	return pool
-}
-
-func execute(t testing.TB, pool *sql.DB, statement string, arguments ...any) {
-	t.Helper()
-	_, err := pool.ExecContext(context.Background(), statement, arguments...)
-	require.NoError(t, err, statement)
 }
 
 // login opens a pool as one of the users, whom it gives a password as the laptop's platform does.
 func login(t testing.TB, pool *sql.DB, user string) *sql.DB {
 	t.Helper()
-	execute(t, pool, "ALTER USER '"+user+"'@'%' IDENTIFIED BY 'open' ACCOUNT UNLOCK")
-	return open(t, mariadbtest.Server(t).DSNFor(user, "open", ""))
+	mariadbtest.Execute(t, pool, "ALTER USER '"+user+"'@'%' IDENTIFIED BY 'open' ACCOUNT UNLOCK")
+	return mariadbtest.Open(t, mariadbtest.Server(t).DSNFor(user, "open", ""))
 }
 
 func options(change func(*classicmodels.Options)) classicmodels.Options {
@@ -253,14 +239,14 @@ func TestForeignRowsAreNeverTouched(t *testing.T) {
 	for name, prepare := range map[string]func(*sql.DB){
 		"in our tables": func(pool *sql.DB) {
 			apply(t, pool, source.Contents{Kind: source.Empty})
-			execute(t, pool, "INSERT INTO classicmodels.productlines (productLine) VALUES ('Kites')")
+			mariadbtest.Execute(t, pool, "INSERT INTO classicmodels.productlines (productLine) VALUES ('Kites')")
 		},
 		// As the course's own dump makes them: ours could not refer to them.
 		"in tables of their own": func(pool *sql.DB) {
-			execute(t, pool, "CREATE DATABASE classicmodels CHARACTER SET latin1")
-			execute(t, pool, "CREATE TABLE classicmodels.productlines (productLine varchar(50) PRIMARY KEY)")
-			execute(t, pool, "CREATE TABLE classicmodels.orders (orderNumber int PRIMARY KEY)")
-			execute(t, pool, "INSERT INTO classicmodels.productlines VALUES ('Kites')")
+			mariadbtest.Execute(t, pool, "CREATE DATABASE classicmodels CHARACTER SET latin1")
+			mariadbtest.Execute(t, pool, "CREATE TABLE classicmodels.productlines (productLine varchar(50) PRIMARY KEY)")
+			mariadbtest.Execute(t, pool, "CREATE TABLE classicmodels.orders (orderNumber int PRIMARY KEY)")
+			mariadbtest.Execute(t, pool, "INSERT INTO classicmodels.productlines VALUES ('Kites')")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -293,9 +279,9 @@ func count(t testing.TB, pool *sql.DB, from string) (rows int) {
 func TestForeignRowsThatComeDuringALoadAreNotMixedIn(t *testing.T) {
 	pool := empty(t)
 	apply(t, pool, source.Contents{Kind: source.Empty})
-	execute(t, pool, "SET GLOBAL innodb_lock_wait_timeout = 1")
-	t.Cleanup(func() { execute(t, pool, "SET GLOBAL innodb_lock_wait_timeout = 50") })
-	other := open(t, mariadbtest.Server(t).DSN(""))
+	mariadbtest.Execute(t, pool, "SET GLOBAL innodb_lock_wait_timeout = 1")
+	t.Cleanup(func() { mariadbtest.Execute(t, pool, "SET GLOBAL innodb_lock_wait_timeout = 50") })
+	other := mariadbtest.Open(t, mariadbtest.Server(t).DSN(""))
 	tried := false
 	content := dumpText(t, shop(t, nil))
 	wanted := dumpOf("")
@@ -315,8 +301,8 @@ func TestForeignRowsThatComeDuringALoadAreNotMixedIn(t *testing.T) {
 func TestNewerSchemaIsLeftAlone(t *testing.T) {
 	pool := empty(t)
 	apply(t, pool, source.Contents{Kind: source.Empty})
-	execute(t, pool, "UPDATE diecast.source_schema SET version = 99")
-	execute(t, pool, "DROP USER 'owner'@'%'")
+	mariadbtest.Execute(t, pool, "UPDATE diecast.source_schema SET version = 99")
+	mariadbtest.Execute(t, pool, "DROP USER 'owner'@'%'")
 	state := apply(t, pool, sample(nil))
 	assert.Equal(t, source.State{Kind: source.Empty, SchemaVersion: 99}, state)
 	assert.Empty(t, stored(t, pool))
@@ -326,9 +312,9 @@ func TestNewerSchemaIsLeftAlone(t *testing.T) {
 	)
 	assert.Zero(t, owners)
 
-	execute(t, pool, "UPDATE diecast.source_schema SET version = 1")
+	mariadbtest.Execute(t, pool, "UPDATE diecast.source_schema SET version = 1")
 	apply(t, pool, sample(nil))
-	execute(t, pool, "UPDATE diecast.source_schema SET version = 99")
+	mariadbtest.Execute(t, pool, "UPDATE diecast.source_schema SET version = 99")
 	_, err := source.New(pool).Advance(t.Context(), 1)
 	require.ErrorContains(t, err, "schema version 99, this program knows 1")
 }
@@ -337,7 +323,7 @@ func TestUsersHaveTheirRightsAndNoMore(t *testing.T) {
 	pool := empty(t)
 	apply(t, pool, sample(nil))
 	for _, user := range users {
-		locked := open(t, mariadbtest.Server(t).DSNFor(user, "", ""))
+		locked := mariadbtest.Open(t, mariadbtest.Server(t).DSNFor(user, "", ""))
 		require.Error(t, locked.PingContext(t.Context()), "nobody has given %s a password", user)
 	}
 	for user, rights := range map[string]struct{ allowed, refused []string }{
@@ -393,7 +379,7 @@ func TestUsersHaveTheirRightsAndNoMore(t *testing.T) {
 func TestTheJobsUserSeesNewColumns(t *testing.T) {
 	pool := empty(t)
 	apply(t, pool, source.Contents{Kind: source.Empty})
-	execute(t, pool, "ALTER TABLE classicmodels.customers ADD COLUMN tier int")
+	mariadbtest.Execute(t, pool, "ALTER TABLE classicmodels.customers ADD COLUMN tier int")
 	var columns int
 	require.NoError(t, login(t, pool, scripts.ETLReader).QueryRowContext(
 		t.Context(),
@@ -436,7 +422,7 @@ func TestAnotherChangeIsWaitedFor(t *testing.T) {
 func TestUnreachableSourceIsSaid(t *testing.T) {
 	config := mysql.NewConfig()
 	config.Net, config.Addr = "tcp", "127.0.0.1:1"
-	pool := open(t, config.FormatDSN())
+	pool := mariadbtest.Open(t, config.FormatDSN())
 	_, err := source.New(pool).Apply(t.Context(), sample(nil))
 	require.ErrorContains(t, err, "connect to the source")
 	_, err = source.New(pool).Status(t.Context())

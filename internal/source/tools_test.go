@@ -54,12 +54,12 @@ func TestRealDumpsLoadAsWhatTheyAreOf(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			pool, server := empty(t), mariadbtest.Server(t)
 			apply(t, pool, sample(nil))
-			execute(t, pool, "UPDATE classicmodels.products SET productDescription = ?", text)
-			execute(t, pool, "UPDATE classicmodels.productlines SET image = ?", []byte("\x00\x01'\\\"\xff\xfe\n\r\x1a"))
-			execute(t, pool, "CREATE VIEW classicmodels.seen AS SELECT * FROM classicmodels.orders")
-			execute(t, pool, "CREATE TRIGGER classicmodels.watch BEFORE UPDATE ON classicmodels.orders FOR EACH ROW "+
+			mariadbtest.Execute(t, pool, "UPDATE classicmodels.products SET productDescription = ?", text)
+			mariadbtest.Execute(t, pool, "UPDATE classicmodels.productlines SET image = ?", []byte("\x00\x01'\\\"\xff\xfe\n\r\x1a"))
+			mariadbtest.Execute(t, pool, "CREATE VIEW classicmodels.seen AS SELECT * FROM classicmodels.orders")
+			mariadbtest.Execute(t, pool, "CREATE TRIGGER classicmodels.watch BEFORE UPDATE ON classicmodels.orders FOR EACH ROW "+
 				"BEGIN SET NEW.status = 'x;y'; END")
-			execute(t, pool, "CREATE PROCEDURE classicmodels.lose() BEGIN DELETE FROM classicmodels.ratings; END")
+			mariadbtest.Execute(t, pool, "CREATE PROCEDURE classicmodels.lose() BEGIN DELETE FROM classicmodels.ratings; END")
 			before := stored(t, pool)
 			host, port, err := net.SplitHostPort(server.Address())
 			require.NoError(t, err)
@@ -146,18 +146,18 @@ func secured(t *testing.T) (dsn func(user, password string, encrypted bool) stri
 
 func TestUsersMustComeByTLSWhereTheLoaderDoes(t *testing.T) {
 	dsn := secured(t)
-	pool := open(t, dsn("", "", true))
+	pool := mariadbtest.Open(t, dsn("", "", true))
 	apply(t, pool, source.Contents{Kind: source.Empty})
 	for _, user := range users {
-		execute(t, pool, "ALTER USER '"+user+"'@'%' IDENTIFIED BY 'open' ACCOUNT UNLOCK")
-		require.NoError(t, open(t, dsn(user, "open", true)).PingContext(t.Context()), user)
-		require.ErrorContains(t, open(t, dsn(user, "open", false)).PingContext(t.Context()), "Access denied", user)
+		mariadbtest.Execute(t, pool, "ALTER USER '"+user+"'@'%' IDENTIFIED BY 'open' ACCOUNT UNLOCK")
+		require.NoError(t, mariadbtest.Open(t, dsn(user, "open", true)).PingContext(t.Context()), user)
+		require.ErrorContains(t, mariadbtest.Open(t, dsn(user, "open", false)).PingContext(t.Context()), "Access denied", user)
 	}
 
 	// A loader on loopback without TLS creates users who may do as it does.
-	execute(t, pool, "DROP USER 'etl_reader'@'%'")
-	plain := open(t, dsn("", "", false))
+	mariadbtest.Execute(t, pool, "DROP USER 'etl_reader'@'%'")
+	plain := mariadbtest.Open(t, dsn("", "", false))
 	apply(t, plain, source.Contents{Kind: source.Empty})
-	execute(t, pool, "ALTER USER 'etl_reader'@'%' IDENTIFIED BY 'open' ACCOUNT UNLOCK")
-	require.NoError(t, open(t, dsn(scripts.ETLReader, "open", false)).PingContext(t.Context()))
+	mariadbtest.Execute(t, pool, "ALTER USER 'etl_reader'@'%' IDENTIFIED BY 'open' ACCOUNT UNLOCK")
+	require.NoError(t, mariadbtest.Open(t, dsn(scripts.ETLReader, "open", false)).PingContext(t.Context()))
 }

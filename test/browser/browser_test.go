@@ -40,24 +40,16 @@ type shop struct {
 	ahead *time.Duration
 }
 
-func open(t *testing.T, dsn string) *sql.DB {
-	t.Helper()
-	pool, err := sql.Open("mysql", dsn)
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, pool.Close()) })
-	return pool
-}
-
 func newShop(t *testing.T) shop {
 	t.Helper()
-	root := open(t, mariadbtest.Server(t).DSN(""))
+	root := mariadbtest.Open(t, mariadbtest.Server(t).DSN(""))
 	root.SetMaxOpenConns(1) // a database that is chosen stays chosen
 	_, err := source.New(root).Apply(t.Context(), source.Contents{Kind: source.Sample,
 		Options: classicmodels.DefaultOptions()})
 	require.NoError(t, err)
 	_, err = root.ExecContext(t.Context(), "ALTER USER '"+scripts.WebReader+"'@'%' IDENTIFIED BY 'open' ACCOUNT UNLOCK")
 	require.NoError(t, err)
-	reader := open(t, mariadbtest.Server(t).DSNFor(scripts.WebReader, "open", classicmodels.Database))
+	reader := mariadbtest.Open(t, mariadbtest.Server(t).DSNFor(scripts.WebReader, "open", classicmodels.Database))
 	figures, err := sales.NewDatabase(reader).Read(t.Context())
 	require.NoError(t, err)
 	state, ahead := &sales.State{Figures: figures}, new(time.Duration)

@@ -1,16 +1,13 @@
 package platform
 
 import (
-	"context"
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/deployment/outputs"
-	"diecast/internal/load"
+	"diecast/internal/load/loadtest"
 	"diecast/internal/local/balancer"
 	"diecast/internal/local/demonstration"
 	"diecast/test/browser"
@@ -63,7 +60,7 @@ func TestPagesGoOnWhateverBecomesOfTheirServers(t *testing.T) {
 	t.Run("killing one", func(t *testing.T) {
 		pids := named(t, "web")
 		require.Len(t, pids, 2)
-		report := loaded(t, address, func() {
+		report := loadtest.During(t, address+"/sales", 50, func() {
 			require.NoError(t, syscall.Kill(pids[0], syscall.SIGKILL))
 			untilServers(t, address, func(servers []string) bool {
 				return len(servers) == 2 && (servers[0] != before.Servers[0] || servers[1] != before.Servers[1])
@@ -82,7 +79,7 @@ func TestPagesGoOnWhateverBecomesOfTheirServers(t *testing.T) {
 		require.NoError(t, err)
 		retried := running.Retried()
 		var reason string
-		report := loaded(t, address, func() {
+		report := loadtest.During(t, address+"/sales", 50, func() {
 			started, err := groups.StartInstanceRefresh(t.Context(),
 				&autoscaling.StartInstanceRefreshInput{AutoScalingGroupName: &group})
 			require.NoError(t, err)
@@ -235,29 +232,4 @@ func untilServers(t *testing.T, address string, reached func(servers []string) b
 		pages, err := demonstration.Pages(t.Context(), address)
 		return err == nil && reached(pages.Servers)
 	}, time.Minute, 100*time.Millisecond)
-}
-
-// loaded does something while the dashboard is asked for at a constant rate.
-func loaded(t *testing.T, address string, work func()) load.Report {
-	t.Helper()
-	target, err := url.Parse(address + "/sales")
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	reports, under := make(chan load.Report, 1), make(chan struct{})
-	var once sync.Once
-	go func() {
-		report, err := load.Run(ctx, load.Options{Targets: []*url.URL{target}, Rate: 50, Duration: 5 * time.Minute,
-			Progress: func(answered int) {
-				if answered > 20 {
-					once.Do(func() { close(under) })
-				}
-			}})
-		assert.NoError(t, err)
-		reports <- report
-	}()
-	<-under
-	work()
-	cancel()
-	return <-reports
 }

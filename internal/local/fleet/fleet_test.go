@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,8 +21,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"diecast/internal/load"
+	"diecast/internal/load/loadtest"
 	"diecast/internal/local/balancer"
+	"diecast/internal/local/server/servertest"
 )
 
 const (
@@ -128,20 +128,6 @@ func (s *stage) instances(t *testing.T) map[string]string {
 	return all
 }
 
-func get(t *testing.T, address string) string {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	require.NoError(t, err)
-	response, err := http.DefaultClient.Do(request)
-	require.NoError(t, err)
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
-	return string(body)
-}
-
 func (s *stage) refresh(t *testing.T) types.InstanceRefresh {
 	t.Helper()
 	started, err := s.client().StartInstanceRefresh(t.Context(),
@@ -160,46 +146,21 @@ func (s *stage) refresh(t *testing.T) types.InstanceRefresh {
 	return told
 }
 
-// loaded does something while the page is asked for at a constant rate.
-func loaded(t *testing.T, page string, work func()) load.Report {
-	t.Helper()
-	address, err := url.Parse(page)
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
-	reports := make(chan load.Report, 1)
-	under := make(chan struct{})
-	var once sync.Once
-	go func() {
-		report, err := load.Run(ctx, load.Options{Targets: []*url.URL{address}, Rate: 200, Duration: time.Minute,
-			Progress: func(answered int) {
-				if answered > 50 {
-					once.Do(func() { close(under) })
-				}
-			}})
-		assert.NoError(t, err)
-		reports <- report
-	}()
-	<-under
-	work()
-	cancel()
-	return <-reports
-}
-
 func TestInstancesStandInTheZonesByTurns(t *testing.T) {
 	s := start(t, "one")
 	instances := s.instances(t)
 	require.Len(t, instances, 2)
 	ids, zones := map[string]bool{}, map[string]bool{}
 	for range 2 {
-		ids[get(t, s.page+"/id")] = true
+		ids[servertest.Get(t, s.page+"/id")] = true
 	}
 	for range 2 {
-		zones[get(t, s.page+"/zone")] = true
+		zones[servertest.Get(t, s.page+"/zone")] = true
 	}
 	assert.Equal(t, map[string]bool{"eu-central-1a": true, "eu-central-1b": true}, zones)
 	assert.Equal(t, map[string]bool{instances["eu-central-1a"]: true, instances["eu-central-1b"]: true}, ids)
 
-	variables := strings.Split(strings.TrimSpace(get(t, s.page+"/environment")), "\n")
+	variables := strings.Split(strings.TrimSpace(servertest.Get(t, s.page+"/environment")), "\n")
 	for _, want := range []string{"NAME=value", "AWS_ENDPOINT_URL=http://127.0.0.1:1", "AWS_ACCESS_KEY_ID=AKIALOCAL"} {
 		assert.Contains(t, variables, want)
 	}
@@ -217,7 +178,7 @@ func TestInstancesStandInTheZonesByTurns(t *testing.T) {
 func TestDeadInstanceIsReplaced(t *testing.T) {
 	s := start(t, "one")
 	before := s.instances(t)
-	report := loaded(t, s.page, func() {
+	report := loadtest.During(t, s.page, 200, func() {
 		g, err := s.host.find("servers")
 		require.NoError(t, err)
 		require.NoError(t, syscall.Kill(g.members()[0].server.PID(), syscall.SIGKILL))
@@ -236,7 +197,7 @@ func TestDeadInstanceIsReplaced(t *testing.T) {
 func TestUnhealthyInstanceIsReplaced(t *testing.T) {
 	s := start(t, "one")
 	before := s.instances(t)
-	get(t, s.page+"/fall-ill")
+	servertest.Get(t, s.page+"/fall-ill")
 	require.Eventually(t, func() bool {
 		now := s.instances(t)
 		return len(now) == 2 && (now["eu-central-1a"] != before["eu-central-1a"] ||
@@ -248,7 +209,7 @@ func TestUnhealthyInstanceIsReplaced(t *testing.T) {
 func TestTerminatedInstanceIsReplaced(t *testing.T) {
 	s := start(t, "one")
 	before := s.instances(t)
-	report := loaded(t, s.page, func() {
+	report := loadtest.During(t, s.page, 200, func() {
 		_, err := s.client().TerminateInstanceInAutoScalingGroup(t.Context(),
 			&autoscaling.TerminateInstanceInAutoScalingGroupInput{
 				InstanceId: aws.String(before["eu-central-1b"]), ShouldDecrementDesiredCapacity: aws.Bool(false),
@@ -288,10 +249,10 @@ func (c *counting) Retried() int {
 func TestRollingLosesNoRequest(t *testing.T) {
 	s := start(t, "one")
 	before := s.instances(t)
-	require.Equal(t, "one", get(t, s.page))
+	require.Equal(t, "one", servertest.Get(t, s.page))
 	write(t, s.source, "two")
 	var told types.InstanceRefresh
-	report := loaded(t, s.page, func() { told = s.refresh(t) })
+	report := loadtest.During(t, s.page, 200, func() { told = s.refresh(t) })
 	assert.Equal(t, types.InstanceRefreshStatusSuccessful, told.Status, aws.ToString(told.StatusReason))
 	assert.EqualValues(t, 100, *told.PercentageComplete)
 	assert.Zero(t, *told.InstancesToUpdate)
@@ -299,7 +260,7 @@ func TestRollingLosesNoRequest(t *testing.T) {
 	assert.Equal(t, report.Requests, report.Succeeded, "%v %v", report.Statuses, report.Errors)
 	assert.Zero(t, s.targets.Retried())
 	for range 4 {
-		assert.Equal(t, "two", get(t, s.page))
+		assert.Equal(t, "two", servertest.Get(t, s.page))
 	}
 	now := s.instances(t)
 	assert.Len(t, now, 2)
@@ -325,12 +286,12 @@ func TestBadBuildIsNotRolled(t *testing.T) {
 			before := s.instances(t)
 			write(t, s.source, version)
 			var told types.InstanceRefresh
-			report := loaded(t, s.page, func() { told = s.refresh(t) })
+			report := loadtest.During(t, s.page, 200, func() { told = s.refresh(t) })
 			assert.Equal(t, want.status, told.Status)
 			assert.Contains(t, aws.ToString(told.StatusReason), want.reason)
 			assert.Equal(t, report.Requests, report.Succeeded, "%v %v", report.Statuses, report.Errors)
 			assert.Equal(t, before, s.instances(t))
-			assert.Equal(t, "one", get(t, s.page))
+			assert.Equal(t, "one", servertest.Get(t, s.page))
 		})
 	}
 }

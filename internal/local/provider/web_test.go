@@ -1,8 +1,6 @@
 package provider
 
 import (
-	"context"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,6 +13,7 @@ import (
 
 	"diecast/internal/assembly"
 	"diecast/internal/local/engine"
+	"diecast/internal/local/server/servertest"
 )
 
 const (
@@ -51,20 +50,6 @@ func serverGroupForm(targets string) *assembly.ServerGroup {
 	}
 }
 
-func read(t *testing.T, address string) string {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	require.NoError(t, err)
-	response, err := http.DefaultClient.Do(request)
-	require.NoError(t, err)
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
-	return string(body)
-}
-
 // Servers of a group answer at the balancer's name, one in each zone.
 func TestWebTier(t *testing.T) {
 	run := start(t, engine.Moto, engine.FleetHost)
@@ -85,8 +70,8 @@ func TestWebTier(t *testing.T) {
 
 	page := "http://" + balancer.Attributes["DNSName"].(string)
 	assert.ElementsMatch(t, []string{"us-east-1a", "us-east-1b"},
-		[]string{read(t, page+"/zone"), read(t, page+"/zone")})
-	variables := read(t, page+"/environment")
+		[]string{servertest.Get(t, page+"/zone"), servertest.Get(t, page+"/zone")})
+	variables := servertest.Get(t, page+"/environment")
 	assert.Contains(t, variables, "AWS_ENDPOINT_URL=http://127.0.0.1:", "no call leaves the machine")
 
 	for want, typed := range map[string]*assembly.Listener{

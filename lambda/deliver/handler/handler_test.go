@@ -282,21 +282,10 @@ func TestOddRecordsDoNotFailTheirNeighbours(t *testing.T) {
 		{"kinesis", "approximateArrivalTimestamp"}, {"kinesis", "partitionKey"}, {"kinesis", "encryptionType"},
 		{"eventName"},
 	} {
-		for _, value := range append(odd, "absent") {
+		for _, value := range append(odd, toleranttest.Absent) {
 			document := wire(t, batch(payload("a", 1), payload("b", 2), payload("c", 3)))
 			records := document["Records"].([]any)
-			if len(path) == 0 {
-				records[1] = value
-			} else {
-				holder := records[1].(map[string]any)
-				for _, name := range path[:len(path)-1] {
-					holder = holder[name].(map[string]any)
-				}
-				holder[path[len(path)-1]] = value
-				if value == "absent" {
-					delete(holder, path[len(path)-1])
-				}
-			}
+			records[1] = toleranttest.Set(records[1], path, value)
 			text, err := json.Marshal(document)
 			require.NoError(t, err)
 			var read Batch

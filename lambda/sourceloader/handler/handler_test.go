@@ -51,15 +51,12 @@ type loader struct {
 
 func newLoader(t *testing.T) loader {
 	t.Helper()
-	pool, err := sql.Open("mysql", mariadbtest.Server(t).DSN(""))
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, pool.Close()) })
+	pool := mariadbtest.Open(t, mariadbtest.Server(t).DSN(""))
 	for _, statement := range []string{
 		"DROP DATABASE IF EXISTS classicmodels", "DROP DATABASE IF EXISTS diecast",
 		"DROP USER IF EXISTS 'owner'@'%', 'etl_reader'@'%', 'web_reader'@'%'",
 	} {
-		_, err := pool.ExecContext(t.Context(), statement)
-		require.NoError(t, err)
+		mariadbtest.Execute(t, pool, statement)
 	}
 	l := loader{pool: pool, objects: bucket{}, logs: &bytes.Buffer{}}
 	l.Handler = handler.Handler{

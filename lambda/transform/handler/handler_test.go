@@ -163,13 +163,20 @@ func TestGoodAndBadRecordsDoNotDisturbEachOther(t *testing.T) {
 	assert.NotContains(t, handler.logs.String(), "Jean King", "logs hold no personal data")
 }
 
+// written is the record of an answer.
+func written(t *testing.T, answer ResponseRecord) recommendation.Record {
+	t.Helper()
+	line, err := base64.StdEncoding.DecodeString(answer.Data)
+	require.NoError(t, err)
+	record, err := recommendation.Decode(line)
+	require.NoError(t, err)
+	return record
+}
+
 func TestIdentityComesFromTheStream(t *testing.T) {
 	response, err := newHandler(answers(0)).Handle(t.Context(), batch(good(1, 0)))
 	require.NoError(t, err)
-	data, err := base64.StdEncoding.DecodeString(response.Records[0].Data)
-	require.NoError(t, err)
-	record, err := recommendation.Decode(data)
-	require.NoError(t, err)
+	record := written(t, response.Records[0])
 	event, err := activity.Decode([]byte(good(1, 0)))
 	require.NoError(t, err)
 	want := event.Identify(activity.FromStream(
@@ -185,10 +192,7 @@ func TestIdentityHoldsThePlaceWithinAnAggregate(t *testing.T) {
 	request.Records[0].Read.Source.Subsequence.Read = 3
 	response, err := newHandler(answers(0)).Handle(t.Context(), request)
 	require.NoError(t, err)
-	data, err := base64.StdEncoding.DecodeString(response.Records[0].Data)
-	require.NoError(t, err)
-	record, err := recommendation.Decode(data)
-	require.NoError(t, err)
+	record := written(t, response.Records[0])
 	event, err := activity.Decode([]byte(good(1, 0)))
 	require.NoError(t, err)
 	want := event.Identify(activity.FromStream(activity.Place{Stream: "activity", Shard: "shardId-000000000000",
@@ -217,25 +221,10 @@ func TestOddRecordsDoNotFailTheirNeighbours(t *testing.T) {
 		{metadata, "sequenceNumber"}, {metadata, "subsequenceNumber"}, {metadata, "approximateArrivalTimestamp"},
 		{metadata, "partitionKey"},
 	} {
-		for _, value := range append(odd, "absent") {
-			text, err := json.Marshal(batch(good(1, 1), good(2, 1), good(3, 1)))
-			require.NoError(t, err)
-			var document map[string]any
-			require.NoError(t, json.Unmarshal(text, &document))
-			records := document["records"].([]any)
-			if len(path) == 0 {
-				records[1] = value
-			} else {
-				holder := records[1].(map[string]any)
-				for _, name := range path[:len(path)-1] {
-					holder = holder[name].(map[string]any)
-				}
-				holder[path[len(path)-1]] = value
-				if value == "absent" {
-					delete(holder, path[len(path)-1])
-				}
-			}
-			text, err = json.Marshal(document)
+		for _, value := range append(odd, toleranttest.Absent) {
+			whole, records := document(t, batch(good(1, 1), good(2, 1), good(3, 1)))
+			records[1] = toleranttest.Set(records[1], path, value)
+			text, err := json.Marshal(whole)
 			require.NoError(t, err)
 			var request Request
 			require.NoError(t, json.Unmarshal(text, &request), "%v: %v", path, value)
@@ -417,10 +406,7 @@ func TestSimilarItemsAreShedWhereTheAnswerWouldBeTooLarge(t *testing.T) {
 	truncated := 0
 	for _, record := range response.Records {
 		require.Equal(t, ok, record.Result)
-		data, err := base64.StdEncoding.DecodeString(record.Data)
-		require.NoError(t, err)
-		decoded, err := recommendation.Decode(data)
-		require.NoError(t, err)
+		decoded := written(t, record)
 		require.Len(t, decoded.Items, 1)
 		if decoded.Truncated {
 			truncated++

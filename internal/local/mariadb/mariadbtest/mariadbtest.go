@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/local/mariadb"
@@ -36,15 +37,27 @@ func Server(t testing.TB) *mariadb.Server {
 	return server.Get(t)
 }
 
+// Open opens a pool by its DSN, for as long as the test runs.
+func Open(t testing.TB, dsn string) *sql.DB {
+	t.Helper()
+	pool, err := sql.Open("mysql", dsn)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, pool.Close()) })
+	return pool
+}
+
+// Execute runs a statement, also while a test cleans up.
+func Execute(t testing.TB, pool *sql.DB, statement string, arguments ...any) {
+	t.Helper()
+	_, err := pool.ExecContext(context.Background(), statement, arguments...)
+	require.NoError(t, err, statement)
+}
+
 // Database creates an empty database and returns its name. It lives until the server ends. Users
 // belong to the whole server.
 func Database(t testing.TB) string {
 	t.Helper()
 	name := fmt.Sprintf("test_%d", databases.Add(1))
-	connection, err := sql.Open("mysql", Server(t).DSN(""))
-	require.NoError(t, err)
-	defer connection.Close()
-	_, err = connection.ExecContext(t.Context(), "CREATE DATABASE `"+name+"`")
-	require.NoError(t, err)
+	Execute(t, Open(t, Server(t).DSN("")), "CREATE DATABASE `"+name+"`")
 	return name
 }

@@ -37,3 +37,21 @@ func Odd(random *rand.Rand, value any) any {
 	}
 	return odd
 }
+
+// Absent is a value for Set: the part is missing.
+const Absent = "absent"
+
+// Set gives the part of a JSON value that a path of names leads to another value; an empty path is
+// the whole.
+func Set(value any, path []string, part any) any {
+	if len(path) == 0 {
+		return part
+	}
+	object := value.(map[string]any)
+	if len(path) == 1 && part == Absent {
+		delete(object, path[0])
+	} else {
+		object[path[0]] = Set(object[path[0]], path[1:], part)
+	}
+	return object
+}
