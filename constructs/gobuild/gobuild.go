@@ -64,7 +64,7 @@ func compileOnce(ctx context.Context, target Target) func() (map[string][]byte, 
 func Ahead(target Target) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	all := compileOnce(ctx, target)
-	go all() //nolint:errcheck // the run keeps the error for the construct
+	go all() // the run keeps the error for the construct
 	return func() {
 		cancel()
 		_, _ = all()

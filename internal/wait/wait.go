@@ -2,8 +2,8 @@
 //
 // Every wait has an end, tells the last reason when it comes to it, and knows the errors that no
 // waiting mends: a refused login, a thing that does not exist, a certificate that is not to be
-// trusted. Which those are is known where the answer is understood (awswait and mysqlwait for AWS
-// and MySQL); it marks them by Permanent.
+// trusted. Which those are is known where the answer is understood (awswait, mysqlwait and pgwait);
+// whoever waits marks them by Permanent.
 package wait
 
 import (
@@ -26,6 +26,14 @@ func Permanent(err error) error {
 		return nil
 	}
 	return permanent{err}
+}
+
+// PermanentIf marks an error by Permanent where it is final; nil stays nil.
+func PermanentIf(final func(error) bool, err error) error {
+	if err != nil && final(err) {
+		return Permanent(err)
+	}
+	return err
 }
 
 // IsPermanent says whether an error, or one that it wraps, is marked by Permanent.

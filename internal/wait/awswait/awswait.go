@@ -30,11 +30,3 @@ func Final(err error) bool {
 
 // throttled are answers that the SDK does not know as throttling, and are.
 func throttled(answer smithy.APIError) bool { return answer.ErrorCode() == "KMSThrottlingException" }
-
-// Mark marks final answers by wait.Permanent.
-func Mark(err error) error {
-	if err != nil && Final(err) {
-		return wait.Permanent(err)
-	}
-	return err
-}

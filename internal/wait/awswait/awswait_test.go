@@ -17,8 +17,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"diecast/internal/wait"
 )
 
 // configuration reaches one address, and asks twice at most, without pauses.
@@ -62,7 +60,6 @@ func TestServicesAnswers(t *testing.T) {
 		_, err := client.ListShards(t.Context(), &kinesis.ListShardsInput{StreamName: aws.String("activity")})
 		require.ErrorContains(t, err, "told", name)
 		assert.Equal(t, answer.final, Final(err), name)
-		assert.Equal(t, answer.final, wait.IsPermanent(Mark(err)), name)
 		server.Close()
 	}
 }
@@ -104,5 +101,4 @@ func TestConnectionsThatDoNotComeAbout(t *testing.T) {
 	assert.False(t, Final(errors.New("anything")))
 	assert.False(t, Final(context.DeadlineExceeded))
 	assert.False(t, Final(nil))
-	assert.NoError(t, Mark(nil))
 }

@@ -26,9 +26,4 @@ func Final(err error) bool {
 }
 
 // Mark marks final answers by wait.Permanent.
-func Mark(err error) error {
-	if err != nil && Final(err) {
-		return wait.Permanent(err)
-	}
-	return err
-}
+func Mark(err error) error { return wait.PermanentIf(Final, err) }
