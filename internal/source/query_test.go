@@ -98,8 +98,8 @@ func TestQueriesChangeNothing(t *testing.T) {
 	}
 	assert.Equal(t, before, stored(t, pool))
 	// With a login that may do everything, the transaction is what holds.
-	mariadbtest.Execute(t, pool, "CREATE FUNCTION classicmodels.lose() RETURNS int BEGIN DELETE FROM classicmodels.ratings; "+
-		"RETURN 1; END")
+	mariadbtest.Execute(t, pool, "CREATE FUNCTION classicmodels.lose() RETURNS int BEGIN "+
+		"DELETE FROM classicmodels.ratings; RETURN 1; END")
 	_, err := source.Query(t.Context(), pool, "SELECT classicmodels.lose()")
 	require.ErrorContains(t, err, "READ ONLY transaction")
 	assert.Equal(t, before, stored(t, pool))

@@ -244,7 +244,8 @@ func TestForeignRowsAreNeverTouched(t *testing.T) {
 		// As the course's own dump makes them: ours could not refer to them.
 		"in tables of their own": func(pool *sql.DB) {
 			mariadbtest.Execute(t, pool, "CREATE DATABASE classicmodels CHARACTER SET latin1")
-			mariadbtest.Execute(t, pool, "CREATE TABLE classicmodels.productlines (productLine varchar(50) PRIMARY KEY)")
+			mariadbtest.Execute(t, pool, "CREATE TABLE classicmodels.productlines "+
+				"(productLine varchar(50) PRIMARY KEY)")
 			mariadbtest.Execute(t, pool, "CREATE TABLE classicmodels.orders (orderNumber int PRIMARY KEY)")
 			mariadbtest.Execute(t, pool, "INSERT INTO classicmodels.productlines VALUES ('Kites')")
 		},

@@ -55,11 +55,13 @@ func TestRealDumpsLoadAsWhatTheyAreOf(t *testing.T) {
 			pool, server := empty(t), mariadbtest.Server(t)
 			apply(t, pool, sample(nil))
 			mariadbtest.Execute(t, pool, "UPDATE classicmodels.products SET productDescription = ?", text)
-			mariadbtest.Execute(t, pool, "UPDATE classicmodels.productlines SET image = ?", []byte("\x00\x01'\\\"\xff\xfe\n\r\x1a"))
+			mariadbtest.Execute(t, pool, "UPDATE classicmodels.productlines SET image = ?",
+				[]byte("\x00\x01'\\\"\xff\xfe\n\r\x1a"))
 			mariadbtest.Execute(t, pool, "CREATE VIEW classicmodels.seen AS SELECT * FROM classicmodels.orders")
-			mariadbtest.Execute(t, pool, "CREATE TRIGGER classicmodels.watch BEFORE UPDATE ON classicmodels.orders FOR EACH ROW "+
-				"BEGIN SET NEW.status = 'x;y'; END")
-			mariadbtest.Execute(t, pool, "CREATE PROCEDURE classicmodels.lose() BEGIN DELETE FROM classicmodels.ratings; END")
+			mariadbtest.Execute(t, pool, "CREATE TRIGGER classicmodels.watch "+
+				"BEFORE UPDATE ON classicmodels.orders FOR EACH ROW BEGIN SET NEW.status = 'x;y'; END")
+			mariadbtest.Execute(t, pool, "CREATE PROCEDURE classicmodels.lose() "+
+				"BEGIN DELETE FROM classicmodels.ratings; END")
 			before := stored(t, pool)
 			host, port, err := net.SplitHostPort(server.Address())
 			require.NoError(t, err)
@@ -151,7 +153,8 @@ func TestUsersMustComeByTLSWhereTheLoaderDoes(t *testing.T) {
 	for _, user := range users {
 		mariadbtest.Execute(t, pool, "ALTER USER '"+user+"'@'%' IDENTIFIED BY 'open' ACCOUNT UNLOCK")
 		require.NoError(t, mariadbtest.Open(t, dsn(user, "open", true)).PingContext(t.Context()), user)
-		require.ErrorContains(t, mariadbtest.Open(t, dsn(user, "open", false)).PingContext(t.Context()), "Access denied", user)
+		err := mariadbtest.Open(t, dsn(user, "open", false)).PingContext(t.Context())
+		require.ErrorContains(t, err, "Access denied", user)
 	}
 
 	// A loader on loopback without TLS creates users who may do as it does.
