@@ -69,7 +69,7 @@ func (l *localRun) roll(ctx context.Context) error {
 func rolled(
 	ctx context.Context, groups *autoscaling.Client, group string, shown *steps, limit time.Duration,
 ) (told types.InstanceRefresh, err error) {
-	described, err := within(ctx, limit, groups.DescribeAutoScalingGroups,
+	described, err := wait.Answer(ctx, limit, groups.DescribeAutoScalingGroups,
 		&autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{group}})
 	if err != nil {
 		return told, err
@@ -77,7 +77,7 @@ func rolled(
 	if len(described.AutoScalingGroups) != 1 {
 		return told, errors.New("there is no such group of servers")
 	}
-	started, err := within(ctx, limit, groups.StartInstanceRefresh,
+	started, err := wait.Answer(ctx, limit, groups.StartInstanceRefresh,
 		&autoscaling.StartInstanceRefreshInput{AutoScalingGroupName: &group})
 	if err != nil {
 		return told, err
@@ -89,9 +89,10 @@ func rolled(
 		Pause: askAgain,
 	}
 	err = rule.Until(ctx, func(ctx context.Context) error {
-		answer, err := within(ctx, limit, groups.DescribeInstanceRefreshes, &autoscaling.DescribeInstanceRefreshesInput{
-			AutoScalingGroupName: &group, InstanceRefreshIds: []string{*started.InstanceRefreshId},
-		})
+		answer, err := wait.Answer(ctx, limit, groups.DescribeInstanceRefreshes,
+			&autoscaling.DescribeInstanceRefreshesInput{
+				AutoScalingGroupName: &group, InstanceRefreshIds: []string{*started.InstanceRefreshId},
+			})
 		if ctx.Err() != nil {
 			return ctx.Err() // the wait is over: what was told before counts
 		}
@@ -109,18 +110,4 @@ func rolled(
 		return nil
 	})
 	return told, err
-}
-
-// within asks one question, and says so where no answer comes within the limit.
-func within[Input, Output, Option any](
-	ctx context.Context, limit time.Duration, ask func(context.Context, *Input, ...Option) (*Output, error),
-	input *Input,
-) (*Output, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
-	defer cancel()
-	answer, err := ask(ctx, input)
-	if err != nil && ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	return answer, err
 }

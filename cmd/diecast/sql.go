@@ -22,6 +22,7 @@ import (
 	"diecast/internal/local/platform"
 	"diecast/internal/local/runfolder"
 	"diecast/internal/sqlquery"
+	"diecast/internal/wait"
 )
 
 // sqlSession is one command line of sql.
@@ -108,7 +109,8 @@ const answerWithin = time.Minute + sqlquery.Timeout
 func invoke(
 	ctx context.Context, client *lambda.Client, function string, payload []byte, limit time.Duration,
 ) ([]byte, error) {
-	answer, err := within(ctx, limit, client.Invoke, &lambda.InvokeInput{FunctionName: &function, Payload: payload})
+	answer, err := wait.Answer(ctx, limit, client.Invoke,
+		&lambda.InvokeInput{FunctionName: &function, Payload: payload})
 	if err != nil {
 		return nil, fmt.Errorf("invoking %s: %w", function, err)
 	}

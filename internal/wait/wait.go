@@ -103,3 +103,17 @@ func (r Rule) Until(ctx context.Context, attempt func(context.Context) error) er
 		}
 	}
 }
+
+// Answer asks an AWS client one question, and says so where no answer comes within the limit.
+func Answer[Input, Output, Option any](
+	ctx context.Context, limit time.Duration, ask func(context.Context, *Input, ...Option) (*Output, error),
+	input *Input,
+) (*Output, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
+	defer cancel()
+	answer, err := ask(ctx, input)
+	if err != nil && ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return answer, err
+}

@@ -114,3 +114,28 @@ func TestUntrustedIsWhatTheOtherSideIs(t *testing.T) {
 		assert.Equal(t, test.want, Untrusted(err), "%s: %v", name, err)
 	}
 }
+
+func TestAQuestionThatIsNotAnsweredSaysSo(t *testing.T) {
+	type option struct{}
+	question := "who"
+	answer, err := Answer(t.Context(), time.Minute,
+		func(_ context.Context, asked *string, _ ...option) (*string, error) { return asked, nil }, &question)
+	require.NoError(t, err)
+	assert.Equal(t, &question, answer)
+
+	refused := errors.New("refused")
+	_, err = Answer(t.Context(), time.Minute,
+		func(context.Context, *string, ...option) (*string, error) { return nil, refused }, &question)
+	require.Equal(t, refused, err, "an answer is handed on as it is")
+
+	silent := func(ctx context.Context, _ *string, _ ...option) (*string, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	_, err = Answer(t.Context(), time.Millisecond, silent, &question)
+	require.EqualError(t, err, "no answer within 1ms")
+	stopped, stop := context.WithCancelCause(t.Context())
+	stop(errors.New("interrupted"))
+	_, err = Answer(stopped, time.Minute, silent, &question)
+	require.EqualError(t, err, "interrupted")
+}

@@ -111,13 +111,8 @@ func RunBatch(ctx context.Context, target BatchTarget, progress func(state strin
 func (t BatchTarget) await(ctx context.Context, id string, progress func(string)) error {
 	before := gluetypes.JobRunState("")
 	ask := func(ctx context.Context) (*gluetypes.JobRun, error) {
-		limit := cmp.Or(t.answerWithin, answerWithin)
-		asking, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
-		defer cancel()
-		answer, err := t.Glue.GetJobRun(asking, &glue.GetJobRunInput{JobName: &t.Job, RunId: &id})
-		if err != nil && asking.Err() != nil {
-			return nil, context.Cause(asking)
-		}
+		answer, err := wait.Answer(ctx, cmp.Or(t.answerWithin, answerWithin), t.Glue.GetJobRun,
+			&glue.GetJobRunInput{JobName: &t.Job, RunId: &id})
 		if err != nil {
 			return nil, err
 		}
