@@ -160,19 +160,27 @@ format-check:
 
 .PHONY: test
 test: check ## Everything that must hold: `check`, every engine, every template, every policy
+	@# Spark's tests wait for its driver most of the time, the trainer's for a download: they run beside Go's.
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=line \
+		test-etl test-go test-etl-spark4 test-training test-contracts validate
+
+# The first to compile CDK's million lines: whatever else does, waits for it.
+.PHONY: lint
+lint: setup
 	@echo "test: go vet, staticcheck of what depends on CDK (its million lines compile once, in a minute or two)"
 	@go vet ./...
 	@go tool staticcheck ./...
-	@# The ETL job's tests wait for Spark most of the time, the trainer's for a download: they run beside Go's.
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=line test-go test-etl test-etl-spark4 test-training
+
+# The two packages that take longest begin first, and a third beside them: they wait for engines and for Node.
+.PHONY: test-go
+test-go: lint
+	@echo "test: engines and templates"
+	@CDK_VALIDATION=false go test -p 3 -timeout 20m ./test/platform ./test/templates ./...
+
+.PHONY: test-contracts
+test-contracts: $(PYTHON_HOME)/.complete
 	@echo "test: contracts from Python"
 	@$(PYTHON_BIN)python -m pytest -q test/contracts
-	@$(MAKE) --no-print-directory validate
-
-.PHONY: test-go
-test-go: setup
-	@echo "test: engines and templates"
-	@CDK_VALIDATION=false go test -timeout 20m ./...
 
 .PHONY: test-training
 test-training: $(TRAINING_HOME)/.complete
@@ -207,7 +215,7 @@ bench-etl: $(PYTHON_HOME)/.complete $(GLUE_HOME)/.complete $(GLUE_JARS) $(MARIAD
 	@cd glue-scripts && $(DIECAST_GLUE_PYTHON) -m tests.bench
 
 .PHONY: validate
-validate: node_modules/.complete $(GLUE_JARS)
+validate: lint node_modules/.complete $(GLUE_JARS)
 	@for profile in $(PROFILES); do \
 		echo "cdk synth --strict -c profile=$$profile"; \
 		rm -rf cdk.out/validate; \
