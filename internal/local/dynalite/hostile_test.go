@@ -16,12 +16,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/local/dynalite"
-	"diecast/internal/local/hostile"
+	"diecast/internal/local/hostiletest"
 	"diecast/internal/local/server/servertest"
 )
 
 // valid requests of the operations.
-func valid(t *testing.T, server *dynalite.Server) (samples []hostile.Sample) {
+func valid(t *testing.T, server *dynalite.Server) (samples []hostiletest.Sample) {
 	login, err := server.Config().Credentials.Retrieve(t.Context())
 	require.NoError(t, err)
 	const names, values = `"ExpressionAttributeNames":{"#a":"a"}`, `"ExpressionAttributeValues":{":a":{"N":"1"}}`
@@ -75,7 +75,7 @@ func valid(t *testing.T, server *dynalite.Server) (samples []hostile.Sample) {
 		{"UntagResource", `{"ResourceArn":"arn:aws:dynamodb:us-east-1:000000000000:table/odd","TagKeys":["a"]}`},
 		{"ListTagsOfResource", `{"ResourceArn":"arn:aws:dynamodb:us-east-1:000000000000:table/odd","NextToken":"a"}`},
 	} {
-		samples = append(samples, hostile.Sample{Name: operation[0], Body: operation[1], Headers: map[string]string{
+		samples = append(samples, hostiletest.Sample{Name: operation[0], Body: operation[1], Headers: map[string]string{
 			"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": "DynamoDB_20120810." + operation[0],
 			"X-Amz-Date": "20260101T000000Z", "Authorization": "AWS4-HMAC-SHA256 Credential=" + login.AccessKeyID +
 				"/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host;x-amz-date, Signature=a",
@@ -102,7 +102,7 @@ func started(t *testing.T) *dynalite.Server {
 // What is malformed is refused as DynamoDB refuses it, at once.
 func TestMalformedRequestsAreAnsweredAsDynamoDBDoes(t *testing.T) {
 	server := started(t)
-	samples := map[string]hostile.Sample{}
+	samples := map[string]hostiletest.Sample{}
 	for _, sample := range valid(t, server) {
 		samples[sample.Name] = sample
 	}
@@ -163,5 +163,5 @@ func TestNoRequestEndsIt(t *testing.T) {
 	}
 	holds()
 	t.Cleanup(func() { assert.NoError(t, server.Err()) })
-	t.Log(hostile.Fuzz(t, server.Address(), hostile.Requests(1, 1500, valid(t, server)), holds))
+	t.Log(hostiletest.Fuzz(t, server.Address(), hostiletest.Requests(1, 1500, valid(t, server)), holds))
 }

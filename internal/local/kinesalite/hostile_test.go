@@ -12,12 +12,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"diecast/internal/local/hostile"
+	"diecast/internal/local/hostiletest"
 	"diecast/internal/local/kinesalite"
 )
 
 // valid requests of every operation.
-func valid(t *testing.T, server *kinesalite.Server) (samples []hostile.Sample) {
+func valid(t *testing.T, server *kinesalite.Server) (samples []hostiletest.Sample) {
 	login, err := server.Config().Credentials.Retrieve(t.Context())
 	require.NoError(t, err)
 	for _, operation := range [][2]string{
@@ -45,7 +45,7 @@ func valid(t *testing.T, server *kinesalite.Server) (samples []hostile.Sample) {
 		{"IncreaseStreamRetentionPeriod", `{"StreamName":"other","RetentionPeriodHours":48}`},
 		{"DecreaseStreamRetentionPeriod", `{"StreamName":"other","RetentionPeriodHours":24}`},
 	} {
-		samples = append(samples, hostile.Sample{Name: operation[0], Body: operation[1], Headers: map[string]string{
+		samples = append(samples, hostiletest.Sample{Name: operation[0], Body: operation[1], Headers: map[string]string{
 			"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "Kinesis_20131202." + operation[0],
 			"X-Amz-Date": "20260101T000000Z", "Authorization": "AWS4-HMAC-SHA256 Credential=" + login.AccessKeyID +
 				"/20260101/us-east-1/kinesis/aws4_request, SignedHeaders=host;x-amz-date, Signature=a",
@@ -59,7 +59,7 @@ func TestMalformedRequestsAreAnsweredAsKinesisDoes(t *testing.T) {
 	server := start(t, kinesalite.Options{})
 	_, err := server.CreateStream(within(t), kinesalite.Stream{Name: stream, Shards: 1})
 	require.NoError(t, err)
-	samples := map[string]hostile.Sample{}
+	samples := map[string]hostiletest.Sample{}
 	for _, sample := range valid(t, server) {
 		samples[sample.Name] = sample
 	}
@@ -167,7 +167,7 @@ func TestNoRequestEndsIt(t *testing.T) {
 		assert.Subset(t, ours, expected)
 	}
 	t.Cleanup(func() { assert.NoError(t, server.Err()) })
-	statuses := hostile.Fuzz(t, server.Address(), hostile.Requests(1, 1500, valid(t, server)), holds)
+	statuses := hostiletest.Fuzz(t, server.Address(), hostiletest.Requests(1, 1500, valid(t, server)), holds)
 	t.Log(statuses)
 	_, err = client.DescribeStream(within(t), &kinesis.DescribeStreamInput{StreamName: aws.String(stream)})
 	require.NoError(t, err)

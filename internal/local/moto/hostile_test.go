@@ -14,16 +14,16 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"diecast/internal/local/hostile"
+	"diecast/internal/local/hostiletest"
 	"diecast/internal/local/moto"
 	"diecast/internal/local/server/servertest"
 )
 
 // valid requests of the services that a run uses.
-func valid(t *testing.T, server *moto.Server) (samples []hostile.Sample) {
+func valid(t *testing.T, server *moto.Server) (samples []hostiletest.Sample) {
 	login, err := server.Config().Credentials.Retrieve(t.Context())
 	require.NoError(t, err)
-	add := func(service string, sample hostile.Sample) {
+	add := func(service string, sample hostiletest.Sample) {
 		headers := map[string]string{"X-Amz-Date": "20260101T000000Z", "Authorization": "AWS4-HMAC-SHA256 Credential=" +
 			login.AccessKeyID + "/20260101/us-east-1/" + service +
 			"/aws4_request, SignedHeaders=host;x-amz-date, Signature=a"}
@@ -47,7 +47,8 @@ func valid(t *testing.T, server *moto.Server) (samples []hostile.Sample) {
 		{"PUT", "/odd?lifecycle", "<LifecycleConfiguration><Rule><ID>a</ID></Rule></LifecycleConfiguration>"},
 		{"PUT", "/odd?versioning", "<VersioningConfiguration><Status>Suspended</Status></VersioningConfiguration>"},
 	} {
-		add("s3", hostile.Sample{Name: "S3 " + line[0] + " " + line[1], Method: line[0], Path: line[1], Body: line[2]})
+		add("s3", hostiletest.Sample{Name: "S3 " + line[0] + " " + line[1], Method: line[0], Path: line[1],
+			Body: line[2]})
 	}
 	for _, operation := range [][3]string{
 		{"secretsmanager", "secretsmanager.GetSecretValue",
@@ -61,7 +62,7 @@ func valid(t *testing.T, server *moto.Server) (samples []hostile.Sample) {
 			`{"Name":"/odd","Value":"a","Type":"String","Tags":[{"Key":"a","Value":"b"}]}`},
 		{"ssm", "AmazonSSM.GetParametersByPath", `{"Path":"/","Recursive":true,"MaxResults":1}`},
 	} {
-		add(operation[0], hostile.Sample{Name: operation[1], Body: operation[2], Headers: map[string]string{
+		add(operation[0], hostiletest.Sample{Name: operation[1], Body: operation[2], Headers: map[string]string{
 			"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": operation[1]}})
 	}
 	for service, body := range map[string]string{
@@ -69,7 +70,7 @@ func valid(t *testing.T, server *moto.Server) (samples []hostile.Sample) {
 		"sns": "Action=Publish&TopicArn=arn:aws:sns:us-east-1:000000000000:a&Message=b",
 		"sqs": "Action=SendMessage&QueueUrl=http://127.0.0.1/000000000000/a&MessageBody=b",
 	} {
-		add(service, hostile.Sample{Name: service, Body: body,
+		add(service, hostiletest.Sample{Name: service, Body: body,
 			Headers: map[string]string{"Content-Type": "application/x-www-form-urlencoded"}})
 	}
 	return samples
@@ -111,5 +112,5 @@ func TestNoRequestEndsIt(t *testing.T) {
 	}
 	holds()
 	t.Cleanup(func() { assert.NoError(t, server.Err()) })
-	t.Log(hostile.Fuzz(t, server.Address(), hostile.Requests(1, 1500, valid(t, server)), holds))
+	t.Log(hostiletest.Fuzz(t, server.Address(), hostiletest.Requests(1, 1500, valid(t, server)), holds))
 }

@@ -1,8 +1,8 @@
-// Package hostile makes requests that no client of AWS sends, for tests of what answers them: valid
-// ones with odd values, with bodies and headers that are none, cut off, or no HTTP at all. The same
-// seed makes the same requests. It knows no API: a test gives the valid requests from which to
+// Package hostiletest makes requests that no client of AWS sends, for tests of what answers them:
+// valid ones with odd values, with bodies and headers that are none, cut off, or no HTTP at all. The
+// same seed makes the same requests. It knows no API: a test gives the valid requests from which to
 // start.
-package hostile
+package hostiletest
 
 import (
 	"bytes"
