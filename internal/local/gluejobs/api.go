@@ -24,7 +24,7 @@ const (
 	maxRequest = 1 << 20
 	// maxRuns is how many runs GetJobRuns tells at a time (AWS Glue API reference, GetJobRuns).
 	maxRuns = 200
-	// maxTimeout in minutes (AWS Glue API reference, Job: jobs must have timeouts of less than 7 days).
+	// maxTimeout is a week in minutes (AWS Glue API reference, Job).
 	maxTimeout = 7 * 24 * 60
 )
 

@@ -1,7 +1,7 @@
 // Package hostiletest makes requests that no client of AWS sends, for tests of what answers them:
-// valid ones with odd values, with bodies and headers that are none, cut off, or no HTTP at all. The
-// same seed makes the same requests. It knows no API: a test gives the valid requests from which to
-// start.
+// valid ones with odd values, with bodies and headers that are none, cut off, or no HTTP at all.
+// The same seed makes the same requests. It knows no API: a test gives the valid requests from
+// which to start.
 package hostiletest
 
 import (
