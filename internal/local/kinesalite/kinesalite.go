@@ -67,8 +67,8 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 // Client of the server.
 func (s *Server) Client() *kinesis.Client { return kinesis.NewFromConfig(s.Config()) }
 
-// Accepted is how many records a stream has accepted so far. Aggregates count as the one record that
-// they are.
+// Accepted is how many records a stream has accepted so far. An aggregate counts as the one record
+// that it is.
 func (s *Server) Accepted(ctx context.Context, stream string) (int, error) {
 	told, err := s.Client().DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: &stream})
 	if err != nil {
