@@ -80,7 +80,9 @@ func createDeliveryStream(
 	if err != nil {
 		return assembly.Creation{}, err
 	}
-	if err := run.background(ctx, "delivery stream of "+resource.String(), pump.Run, pump.Ready()); err != nil {
+	if err := run.background(ctx, task{
+		name: "delivery stream of " + resource.String(), run: pump.Run, ready: pump.Ready(), giveUp: pump.GiveUp,
+	}); err != nil {
 		return assembly.Creation{}, err
 	}
 	keep(run, delivery)

@@ -99,7 +99,9 @@ func createEventSourceMapping(
 	if err != nil {
 		return assembly.Creation{}, err
 	}
-	if err := run.background(ctx, "consumer of "+resource.String(), poller.Run, poller.Ready()); err != nil {
+	if err := run.background(ctx, task{
+		name: "consumer of " + resource.String(), run: poller.Run, ready: poller.Ready(),
+	}); err != nil {
 		return assembly.Creation{}, err
 	}
 	keep(run, consumer)
