@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"diecast/internal/classicmodels"
-	"diecast/internal/deployment"
 	"diecast/internal/local/balancer"
 	"diecast/internal/local/demonstration"
 	"diecast/internal/local/platform"
@@ -130,7 +129,7 @@ func (l *localRun) up(ctx context.Context) (err error) {
 	defer func() { err = outcome(running, errors.Join(err, stop())) }()
 	ran, checked := running.Count()
 	file := filepath.Join(runsFolder, l.name, platform.OutputsFile)
-	deployed, err := deployment.Read(file)
+	deployed, err := readDeployment(file)
 	if err != nil {
 		return err
 	}
@@ -202,7 +201,7 @@ func (l *localRun) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	deployed, err := deployment.Read(filepath.Join(runsFolder, l.name, platform.OutputsFile))
+	deployed, err := readDeployment(filepath.Join(runsFolder, l.name, platform.OutputsFile))
 	if err != nil {
 		return err
 	}
