@@ -7,7 +7,7 @@ process.on('uncaughtException', (error) => {
   if (error.code !== 'ECONNRESET' && error.code !== 'EPIPE') process.exit(1)
 })
 
-const server = require(folder)(JSON.parse(settings))
+const server = admit(require(folder)(JSON.parse(settings)))
 server.listen(Number(port), '127.0.0.1', () => {
   writeFileSync(portFile + '.new', String(server.address().port))
   renameSync(portFile + '.new', portFile)

@@ -8,6 +8,9 @@ import (
 	"diecast/internal/local/installed"
 )
 
+//go:embed admit.js
+var admitScript string
+
 //go:embed listen.js
 var listenScript string
 
@@ -38,7 +41,7 @@ func Node(name string, serve Package) (Program, error) {
 		return Program{}, err
 	}
 	return Program{
-		Name: name, Path: node, Arguments: []string{"--eval", serve.Prelude + listenScript, folder, string(settings)},
+		Name: name, Path: node, Arguments: []string{"--eval", serve.Prelude + admitScript + listenScript, folder, string(settings)},
 		Environment: serve.Environment,
 	}, nil
 }

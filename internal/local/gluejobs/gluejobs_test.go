@@ -66,7 +66,7 @@ func start(t *testing.T, options Options) (*Host, *glue.Client) {
 	t.Cleanup(func() { assert.NoError(t, stop(host)) })
 	return host, glue.New(glue.Options{
 		Region: "eu-test-1", BaseEndpoint: aws.String(host.Endpoint()),
-		Credentials: credentials.NewStaticCredentialsProvider("any", "any", ""),
+		Credentials: credentials.StaticCredentialsProvider{Value: options.Credentials},
 	})
 }
 
