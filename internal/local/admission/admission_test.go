@@ -88,7 +88,8 @@ func TestWhoKnowsTheAccessKeyEnters(t *testing.T) {
 		return "AWS4-HMAC-SHA256 Credential=" + credential + ", SignedHeaders=host, Signature=x"
 	}
 	for name, allowed := range map[string]struct{ query, header string }{
-		"the header": {header: sign(scope)}, "the query": {query: "/?X-Amz-Credential=" + strings.ReplaceAll(scope, "/", "%2F")},
+		"the header": {header: sign(scope)},
+		"the query":  {query: "/?X-Amz-Credential=" + strings.ReplaceAll(scope, "/", "%2F")},
 	} {
 		status, _ := ask(t, server.URL+allowed.query, map[string]string{"Authorization": allowed.header})
 		assert.Equal(t, http.StatusOK, status, name)
@@ -104,7 +105,9 @@ func TestWhoKnowsTheAccessKeyEnters(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			headers := map[string]string{}
-			for header, value := range map[string]string{"Authorization": refused.header, "X-Amz-Target": refused.target} {
+			for header, value := range map[string]string{
+				"Authorization": refused.header, "X-Amz-Target": refused.target,
+			} {
 				if value != "" {
 					headers[header] = value
 				}

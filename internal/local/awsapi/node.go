@@ -41,7 +41,8 @@ func Node(name string, serve Package) (Program, error) {
 		return Program{}, err
 	}
 	return Program{
-		Name: name, Path: node, Arguments: []string{"--eval", serve.Prelude + admitScript + listenScript, folder, string(settings)},
+		Name: name, Path: node,
+		Arguments: []string{"--eval", serve.Prelude + admitScript + listenScript, folder, string(settings)},
 		Environment: serve.Environment,
 	}, nil
 }

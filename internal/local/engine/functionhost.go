@@ -22,7 +22,8 @@ var FunctionHost = &Kind[*lambdahost.Host]{
 
 func hostOptions(options options) lambdahost.Options {
 	return lambdahost.Options{
-		Account: Account, Region: Region, Credentials: options.credentials, Dir: options.dir, Environment: options.environment,
+		Account: Account, Region: Region, Credentials: options.credentials,
+		Dir: options.dir, Environment: options.environment,
 	}
 }
 

@@ -399,6 +399,7 @@ func TestAPI_speaksJSON11(t *testing.T) {
 		strings.NewReader(`{"JobName":"none"}`))
 	require.NoError(t, err)
 	request.Header.Set("X-Amz-Target", "AWSGlue.StartJobRun")
+	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+host.options.Credentials.AccessKeyID+"/1")
 	answer, err := http.DefaultClient.Do(request)
 	require.NoError(t, err)
 	defer answer.Body.Close()

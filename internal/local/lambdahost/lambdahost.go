@@ -194,8 +194,8 @@ func (h *Host) ARN(name string) string {
 	return fmt.Sprintf("arn:aws:lambda:%s:%s:function:%s", h.options.Region, h.options.Account, name)
 }
 
-// serve answers on a listener, but for pages in a browser, until the host is stopped. The caller holds the lock where others
-// know the host.
+// serve answers on a listener until the host is stopped, but for pages in a browser. The caller
+// holds the lock where others know the host.
 func (h *Host) serve(listener net.Listener, handler http.Handler) {
 	server := &http.Server{Handler: admission.NoStrangers(handler), ReadHeaderTimeout: 10 * time.Second,
 		BaseContext: func(net.Listener) context.Context { return h.ctx }}

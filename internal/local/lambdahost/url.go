@@ -34,8 +34,9 @@ const (
 
 // AddURL gives a function a URL, which ends with a slash: a port of its own, so that paths reach
 // the function as they were sent. That of None has a path, which is its secret and which the
-// function does not see: every user of this machine reaches the port. Requests and answers have payload format 2.0; the answer is
-// buffered. https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
+// function does not see: every user of this machine reaches the port. Requests and answers have
+// payload format 2.0; the answer is buffered.
+// https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
 func (h *Host) AddURL(name string, auth AuthType) (string, error) {
 	if auth != IAM && auth != None {
 		return "", fmt.Errorf("add a URL to function %s: authentication %q: %s and %s are allowed", name, auth, IAM,

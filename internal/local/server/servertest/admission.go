@@ -32,7 +32,8 @@ func AdmitsTheRunAlone(t *testing.T, configuration aws.Config, target string) {
 		return headers
 	}
 	ask := func(path string, headers map[string]string) (refused bool, body string) {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address+path, strings.NewReader("{}"))
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address+path,
+			strings.NewReader("{}"))
 		require.NoError(t, err)
 		for name, value := range headers {
 			request.Header.Set(name, value)
