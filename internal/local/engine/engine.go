@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"diecast/internal/deployment/outputs"
+	"diecast/internal/local/admission"
 	"diecast/internal/local/awsapi"
 	"diecast/internal/local/process"
 )
@@ -29,12 +30,6 @@ const (
 	Region  = awsapi.DefaultRegion
 	Account = awsapi.DefaultAccount
 )
-
-// Credentials sign the requests to every engine. The Lambda API and the function URLs that ask for
-// IAM hold requests to them; the others look at none.
-var Credentials = aws.Credentials{
-	AccessKeyID: "AKIADIECASTLOCALRUN0", SecretAccessKey: "for-engines-on-this-machine-only",
-}
 
 // All engines, in the order in which they are told of. Each has a file of its own.
 var All = []Engine{Moto, Kinesalite, Dynalite, FunctionHost, JobHost, FleetHost}
@@ -86,6 +81,8 @@ type Kind[S server] struct {
 type options struct {
 	// dir is the engine's own folder.
 	dir string
+	// credentials are those of the run.
+	credentials aws.Credentials
 	// environment leads to the engines that are no hosts; it is a host's only.
 	environment map[string]string
 }
@@ -120,7 +117,8 @@ func (k *Kind[S]) In(running *Running) S {
 
 // Running are the engines of one run.
 type Running struct {
-	servers map[Engine]server
+	servers     map[Engine]server
+	credentials aws.Credentials
 
 	mutex  sync.Mutex
 	exited chan struct{}
@@ -135,7 +133,9 @@ func Start(ctx context.Context, needed []Engine, dir string) (_ *Running, err er
 	if err := process.CleanUpBelow(dir); err != nil {
 		return nil, err
 	}
-	r := &Running{servers: map[Engine]server{}, exited: make(chan struct{})}
+	r := &Running{
+		servers: map[Engine]server{}, credentials: admission.NewCredentials(), exited: make(chan struct{}),
+	}
 	ctx, release := r.While(ctx)
 	defer release()
 	defer func() {
@@ -154,7 +154,9 @@ func Start(ctx context.Context, needed []Engine, dir string) (_ *Running, err er
 			}
 			group.Go(func() error {
 				folder := filepath.Join(dir, engine.Name())
-				started, err := engine.start(starting, options{dir: folder, environment: environment})
+				started, err := engine.start(starting, options{
+					dir: folder, credentials: r.credentials, environment: environment,
+				})
 				if err != nil {
 					return err
 				}
@@ -257,12 +259,16 @@ func (r *Running) stop(ctx context.Context, hosts bool) error {
 	return errors.Join(problems...)
 }
 
+// Credentials sign the requests to every engine: each admits these alone. They are made for this
+// run, and nobody is told of them but its files and the programs that it runs.
+func (r *Running) Credentials() aws.Credentials { return r.credentials }
+
 // Endpoints are the engines' addresses, the login that they take, and outputs.Apart.
 func (r *Running) Endpoints() outputs.Endpoints {
 	endpoints := r.endpoints(true)
 	maps.Copy(endpoints, outputs.Apart(Region))
-	endpoints[outputs.AccessKeyID] = Credentials.AccessKeyID
-	endpoints[outputs.SecretAccessKey] = Credentials.SecretAccessKey
+	endpoints[outputs.AccessKeyID] = r.credentials.AccessKeyID
+	endpoints[outputs.SecretAccessKey] = r.credentials.SecretAccessKey
 	endpoints[outputs.Region] = Region
 	return endpoints
 }

@@ -17,12 +17,15 @@ import (
 	"syscall"
 	"time"
 
+	"diecast/internal/local/admission"
 	"diecast/internal/local/apiserver"
 	"diecast/internal/local/process"
 )
 
 // instance is one process of a function, with the Runtime API that it alone speaks to: the API's
-// requests do not tell who asks, so every process has a port of its own.
+// requests do not tell who asks, so every process has a port of its own, and serves below a path
+// that is a secret of the two. Lambda's runtimes put what AWS_LAMBDA_RUNTIME_API says before every
+// path.
 type instance struct {
 	function *function
 	process  *process.Process
@@ -53,11 +56,13 @@ func (f *function) start() (*instance, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the Runtime API: %w", err)
 	}
+	secret := admission.NewSecret()
 	i := &instance{function: f, work: make(chan *invocation), ready: make(chan struct{})}
-	i.api = &http.Server{Handler: apiserver.Contained(i.routes()), ReadHeaderTimeout: 10 * time.Second}
+	i.api = &http.Server{Handler: apiserver.Contained(admission.Below(secret, i.routes())),
+		ReadHeaderTimeout: 10 * time.Second}
 	i.process, err = process.Start(process.Command{
 		Path: f.definition.Executable, Dir: filepath.Dir(f.definition.Executable),
-		Environment: h.environment(f.definition, name, listener.Addr().String(), scratch),
+		Environment: h.environment(f.definition, name, listener.Addr().String()+"/"+secret, scratch),
 		Output:      f.definition.Log, PIDFile: scratch + ".pid",
 	})
 	if err != nil {
