@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // lockName is the file in a run's folder that its process locks and writes its id into.
@@ -46,7 +47,7 @@ func Open(path string) (*Folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := hold(lock); err != nil {
 		defer lock.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			pid, err := read(path)
@@ -61,6 +62,25 @@ func Open(path string) (*Folder, error) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return &Folder{Path: path, lock: lock}, nil
+}
+
+const (
+	// looks are how often a lock that somebody holds is asked for, or a process id that is not
+	// written yet; lookAgain is the pause between.
+	looks     = 20
+	lookAgain = 10 * time.Millisecond
+)
+
+// hold takes the lock. Who only looks whether a run is up holds it for a moment.
+func hold(lock *os.File) (err error) {
+	for range looks {
+		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return err
+		}
+		time.Sleep(lookAgain)
+	}
+	return err
 }
 
 func write(lock *os.File) error {
@@ -102,10 +122,18 @@ func Running(path string) (pid int, err error) {
 	return read(path)
 }
 
+// read the process id. Who has taken the lock writes it at once, but not at the same time.
 func read(path string) (int, error) {
-	text, err := os.ReadFile(filepath.Join(path, lockName))
-	if err != nil {
-		return 0, err
+	var text []byte
+	for range looks {
+		var err error
+		if text, err = os.ReadFile(filepath.Join(path, lockName)); err != nil {
+			return 0, err
+		}
+		if len(text) > 0 {
+			break
+		}
+		time.Sleep(lookAgain)
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil {
