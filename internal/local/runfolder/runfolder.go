@@ -58,7 +58,7 @@ func Open(path string) (*Folder, error) {
 		}
 		return nil, fmt.Errorf("locking %s: %w", path, err)
 	}
-	if err := errors.Join(lock.Truncate(0), write(lock)); err != nil {
+	if err := write(lock); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return &Folder{Path: path, lock: lock}, nil
@@ -83,9 +83,11 @@ func hold(lock *os.File) (err error) {
 	return err
 }
 
+// write the process id over that of an earlier process: the file is empty only until the first.
 func write(lock *os.File) error {
-	_, err := lock.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-	return err
+	text := strconv.Itoa(os.Getpid()) + "\n"
+	_, err := lock.WriteAt([]byte(text), 0)
+	return errors.Join(err, lock.Truncate(int64(len(text))))
 }
 
 // Close gives the folder up and leaves what is in it.
@@ -113,27 +115,25 @@ func Running(path string) (pid int, err error) {
 		return 0, err
 	}
 	defer lock.Close()
-	switch err := syscall.Flock(int(lock.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); {
-	case err == nil:
-		return 0, nil
-	case !errors.Is(err, syscall.EWOULDBLOCK):
-		return 0, fmt.Errorf("looking at the lock of %s: %w", path, err)
-	}
-	return read(path)
-}
-
-// read the process id. Who has taken the lock writes it at once, but not at the same time.
-func read(path string) (int, error) {
-	var text []byte
-	for range looks {
-		var err error
-		if text, err = os.ReadFile(filepath.Join(path, lockName)); err != nil {
-			return 0, err
+	for range looks { // who has taken the lock writes its id at once, but not at the same time
+		switch err := syscall.Flock(int(lock.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); {
+		case err == nil:
+			return 0, nil
+		case !errors.Is(err, syscall.EWOULDBLOCK):
+			return 0, fmt.Errorf("looking at the lock of %s: %w", path, err)
 		}
-		if len(text) > 0 {
-			break
+		if pid, err = read(path); err == nil {
+			return pid, nil
 		}
 		time.Sleep(lookAgain)
+	}
+	return 0, err
+}
+
+func read(path string) (int, error) {
+	text, err := os.ReadFile(filepath.Join(path, lockName))
+	if err != nil {
+		return 0, err
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil {
