@@ -118,7 +118,7 @@ type run struct {
 // what is missing; the report is valid even so.
 func Run(ctx context.Context, target Target, options Options) (Report, error) {
 	if options.Events < 1 || options.Events > MaxEvents {
-		return Report{}, fmt.Errorf("events is %d: 1 to %d are allowed", options.Events, MaxEvents)
+		return Report{}, fmt.Errorf("events is %d: 1 to 100,000 are allowed", options.Events)
 	}
 	if options.Patience == 0 {
 		options.Patience = time.Minute
