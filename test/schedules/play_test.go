@@ -137,7 +137,7 @@ func play(t *testing.T, seed uint64, events int) *ledger {
 // produce puts events in bursts: late ones, ids and whole events that were put before, some without
 // identity, some broken, while shards are split.
 func produce(d *dice, source *stream, events int) {
-	var ids []string
+	ids := map[int]string{} // the last one of each session
 	var before []byte
 	sessions := 1 + events/(2+d.roll(60))
 	for n := range events {
@@ -146,11 +146,10 @@ func produce(d *dice, source *stream, events int) {
 		if !d.one(10) {
 			// Few milliseconds, so that equal times meet.
 			at := time.Now().Add(-time.Duration(d.roll(400)) * 100 * time.Millisecond).Truncate(100 * time.Millisecond)
-			if len(ids) == 0 || !d.one(6) {
-				ids = append(ids, fmt.Sprintf("%08x-0000-4000-8000-%012x", d.roll(1<<31), n))
+			if ids[session] == "" || !d.one(4) {
+				ids[session] = fmt.Sprintf("%08x-0000-4000-8000-%012x", d.roll(1<<31), n)
 			}
-			identity = fmt.Sprintf(`,"event_id":%q,"event_time":%q`, ids[max(0, len(ids)-1-d.roll(8))],
-				at.Format(time.RFC3339Nano))
+			identity = fmt.Sprintf(`,"event_id":%q,"event_time":%q`, ids[session], at.Format(time.RFC3339Nano))
 		}
 		payload := fmt.Appendf(nil, `{"session_id":"s%d","customer_number":%d,"city":"","country":"",`+
 			`"credit_limit":0%s}`, session, n, identity)
