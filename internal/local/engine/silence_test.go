@@ -59,7 +59,8 @@ func TestSilence_isToldOnceAndItsEnd(t *testing.T) {
 				server.does(answer)
 				time.Sleep(missesTold * (askEvery + answerWithin))
 				synctest.Wait()
-				told := []string{"the engine kinesalite does not answer, see its.log; what was asked of it is waited for"}
+				told := []string{"the engine kinesalite does not answer, see its.log; what was asked of it is " +
+					"waited for"}
 				require.Equal(t, told, *lines)
 				time.Sleep(time.Minute)
 				server.does(fine)

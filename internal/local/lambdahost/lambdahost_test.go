@@ -239,8 +239,8 @@ func TestInvoke_processThatDiedWhileIdleIsReplaced(t *testing.T) {
 	assert.Empty(t, result.FunctionError)
 }
 
-// A process that hangs while it is idle, and takes no invocation, costs the next one its time-out at
-// most.
+// A process that hangs while it is idle, and takes no invocation, costs the next one its time-out
+// at most.
 func TestInvoke_processThatHangsWhileIdleIsReplaced(t *testing.T) {
 	h := start(t)
 	add(t, h, func(f *Function) { f.Timeout = time.Second })
