@@ -121,6 +121,7 @@ type Running struct {
 	credentials aws.Credentials
 
 	mutex  sync.Mutex
+	told   func(line string) // see OnSilence
 	exited chan struct{}
 	err    error // why the first ended by itself
 }
@@ -175,21 +176,28 @@ func Start(ctx context.Context, needed []Engine, dir string) (_ *Running, err er
 }
 
 // Watch counts a server that somebody else started, and stops, among the engines: Exited and Err
-// tell of its end. The log is the file or the folder in which a person finds what it wrote.
+// tell of its end, and of its silence where it can be asked. The log is the file or the folder in
+// which a person finds what it wrote.
 func (r *Running) Watch(name, log string, started ending) {
 	go func() { // until it has ended, as every server does when it is stopped
 		<-started.Exited()
-		err := started.Err()
-		if err == nil {
-			return
-		}
-		r.mutex.Lock()
-		defer r.mutex.Unlock()
-		if r.err == nil {
-			r.err = fmt.Errorf("the engine %s has ended, see %s: %w", name, log, err)
-			close(r.exited)
+		if err := started.Err(); err != nil {
+			r.lose(name, log, err)
 		}
 	}()
+	if server, ok := started.(answering); ok {
+		go r.listen(name, log, started.Exited(), server)
+	}
+}
+
+// lose notes why an engine has ended that was not asked to.
+func (r *Running) lose(name, log string, why error) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if r.err == nil {
+		r.err = fmt.Errorf("the engine %s has ended, see %s: %w", name, log, why)
+		close(r.exited)
+	}
 }
 
 // While is a context that also ends, with the cause, when an engine does that was not asked to.

@@ -68,7 +68,13 @@ func (f *function) start() (*instance, error) {
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), os.RemoveAll(scratch))
 	}
-	h.work.Go(func() { _ = i.api.Serve(listener) }) // ends when the API is closed, and says only that
+	h.work.Go(func() {
+		// A process that nobody hears would hang until its time-out, or for ever.
+		if err := i.api.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			_, _ = fmt.Fprintf(f.definition.Log, "the Runtime API has ended, and %s with it: %v\n", name, err)
+			i.process.Kill()
+		}
+	})
 	h.work.Go(func() {
 		stop := context.AfterFunc(h.ctx, i.process.Kill)
 		<-i.process.Exited()
@@ -101,14 +107,20 @@ func (i *instance) awaitInit(id string) (outcome, bool) {
 	}
 }
 
-// offer returns false when the process ended without taking the invocation.
+// offer returns false when the process ended without taking the invocation. One that asks for none,
+// though it was idle, is ended: it hangs.
 func (i *instance) offer(v *invocation) bool {
+	limit := time.NewTimer(i.function.definition.Timeout)
+	defer limit.Stop()
 	select {
 	case i.work <- v:
 		return true
+	case <-limit.C:
+		i.process.Kill()
+		<-i.process.Exited()
 	case <-i.process.Exited():
-		return false
 	}
+	return false
 }
 
 // lastAnswer is what a process that has ended answered before.

@@ -239,6 +239,21 @@ func TestInvoke_processThatDiedWhileIdleIsReplaced(t *testing.T) {
 	assert.Empty(t, result.FunctionError)
 }
 
+// A process that hangs while it is idle, and takes no invocation, costs the next one its time-out
+// at most.
+func TestInvoke_processThatHangsWhileIdleIsReplaced(t *testing.T) {
+	h := start(t)
+	add(t, h, func(f *Function) { f.Timeout = time.Second })
+	before, _ := askSelf(t, h)
+	deaf := h.functions["specimen"].takeIdle()
+	deaf.work = make(chan *invocation) // nobody takes anything of it
+	h.functions["specimen"].keep(deaf)
+	after, result := askSelf(t, h)
+	assert.NotEqual(t, before.PID, after.PID)
+	assert.Empty(t, result.FunctionError)
+	ends(t, before.PID)
+}
+
 func TestInvoke_payloadLimits(t *testing.T) {
 	h := start(t)
 	add(t, h)

@@ -96,6 +96,7 @@ func createDeliveryStream(
 	if t.Processor != nil {
 		delivery.Function = lastPart(t.Processor.FunctionARN, ":")
 	}
+	configuration.Told = run.tell
 	stream, bucket := engine.Kinesalite.In(run.Engines).Client(), engine.Moto.In(run.Engines).S3()
 	pump, err := firehose.New(configuration, stream, delivery, bucket)
 	if err != nil {
