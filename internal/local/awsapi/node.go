@@ -42,7 +42,7 @@ func Node(name string, serve Package) (Program, error) {
 	}
 	return Program{
 		Name: name, Path: node,
-		Arguments: []string{"--eval", serve.Prelude + admitScript + listenScript, folder, string(settings)},
+		Arguments:   []string{"--eval", serve.Prelude + admitScript + listenScript, folder, string(settings)},
 		Environment: serve.Environment,
 	}, nil
 }
