@@ -80,7 +80,7 @@ func Start(ctx context.Context, options Options) (_ *Platform, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(options.Dir, 0o755); err != nil {
+	if err := os.MkdirAll(options.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("the run's folder: %w", err)
 	}
 	options.Progress("starting the engines")

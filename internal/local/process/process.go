@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -79,7 +80,7 @@ type Process struct {
 	err     error // how it ended; read only after exited is closed
 }
 
-// Start starts the child and returns at once.
+// Start starts the child, whose files only its user may read, and returns at once.
 func Start(command Command) (*Process, error) {
 	if command.StopSignal == 0 {
 		command.StopSignal = syscall.SIGTERM
@@ -108,7 +109,7 @@ func Start(command Command) (*Process, error) {
 		// thread as long as the child.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		err := child.Start()
+		err := forOwner(child.Start)
 		if err == nil {
 			p.pid = child.Process.Pid
 			if err = p.writePIDFile(); err != nil {
@@ -132,6 +133,18 @@ func Start(command Command) (*Process, error) {
 		return nil, fmt.Errorf("start %s: %w", command.Path, err)
 	}
 	return p, nil
+}
+
+// masking is held by who has changed the process's umask for a moment.
+var masking sync.Mutex
+
+// forOwner starts a child whose files are its owner's alone: it inherits the umask. What this process
+// makes in that moment is its owner's, too.
+func forOwner(start func() error) error {
+	masking.Lock()
+	defer masking.Unlock()
+	defer syscall.Umask(syscall.Umask(0o077))
+	return start()
 }
 
 // Run runs the child to its end. When the context ends first, the child and all that it started are
