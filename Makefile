@@ -229,6 +229,11 @@ accept: $(PYTHON_HOME)/.complete $(GLUE_JARS) ## Accept what is generated as it 
 	@cd test/templates && CDK_VALIDATION=false go test -run '^(TestSnapshots|TestKeys|TestProfiles|TestLeftovers)' -update -count=1
 	@$(GIT) status --short -- docs test/templates/snapshots internal/classicmodels/testdata
 
+# SEED draws what an earlier run drew, ONLY tries the faults whose names it matches.
+.PHONY: faults
+faults: setup synth bin/diecast ## Prove what a run promises when things go wrong: a table of faults, each held or not (ten minutes)
+	@go run ./test/faults $(if $(SEED),-seed '$(SEED)') $(if $(ONLY),-only '$(ONLY)')
+
 .PHONY: train
 train: $(TRAINING_HOME)/.complete ## Train the shipped model anew on the generated sample at scale 1
 	rm -rf .local/train
