@@ -159,7 +159,7 @@ format-check:
 	@$(PYTHON_BIN)ruff check --quiet .
 
 .PHONY: test
-test: check ## Everything that must hold: `check`, every engine, every template, every policy
+test: setup format-check ## Everything that must hold: what `check` looks at, every engine, template and policy
 	@# Spark's tests wait for its driver most of the time, the trainer's for a download: they run beside Go's.
 	@$(MAKE) --no-print-directory --jobs=3 --output-sync=line \
 		test-etl test-go test-etl-spark4 test-training test-contracts validate

@@ -111,7 +111,7 @@ var rules = []rule{{
 }, {
 	packages: []string{"diecast/..."},
 	but: []string{
-		"diecast/internal/awsdb/awsdbtest", "diecast/internal/load/loadtest",
+		"diecast/internal/awsdb/awsdbtest", "diecast/internal/load/loadtest", "diecast/internal/local/hostiletest",
 		"diecast/internal/local/mariadb/mariadbtest", "diecast/internal/local/postgres/postgrestest",
 		"diecast/internal/local/server/servertest", "diecast/internal/models/modelstore/modelstoretest",
 		"diecast/test/...",

@@ -34,7 +34,7 @@ func Start(name string, port int, handler http.Handler) (*Server, error) {
 	}
 	s := &Server{
 		name: name, listener: listener, served: make(chan struct{}),
-		server: &http.Server{Handler: handler, ReadHeaderTimeout: headerTime},
+		server: &http.Server{Handler: Contained(handler), ReadHeaderTimeout: headerTime},
 	}
 	go func() {
 		defer close(s.served)

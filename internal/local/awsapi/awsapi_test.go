@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -134,12 +135,57 @@ func TestAClientThatHangsUpDoesNotEndTheServer(t *testing.T) {
 	}
 }
 
-func TestWhatTheProgramThrowsEndsIt(t *testing.T) {
-	server := start(t, awsapi.Options{},
-		`module.exports = () => require('http').createServer(() => { throw new Error('no luck') })`)
-	if response, err := http.Get(server.Endpoint()); err == nil {
-		require.NoError(t, response.Body.Close())
+// An error that the program does not catch is one request's, wherever it is thrown.
+func TestWhatTheProgramThrowsIsOneRequests(t *testing.T) {
+	const fail = `throw new Error('no luck')`
+	for name, handle := range map[string]string{
+		"at once":                       fail,
+		"on data":                       `request.on('data', () => { ` + fail + ` })`,
+		"at the request's end":          `request.on('data', () => {}); request.on('end', () => { ` + fail + ` })`,
+		"by a timer":                    `setTimeout(() => { ` + fail + ` }, 1)`,
+		"in the next turn":              `setImmediate(() => process.nextTick(() => { ` + fail + ` }))`,
+		"by a promise":                  `Promise.resolve().then(() => { ` + fail + ` })`,
+		"with half of the answer given": `response.write('half'); setTimeout(() => { ` + fail + ` }, 1)`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := start(t, awsapi.Options{}, `let other
+module.exports = () => require('http').createServer((request, response) => {
+  if (request.url === '/slow') { other = response; return response.writeHead(200).write('begun, ') }
+  if (request.url === '/end') { other.end('ended'); return response.end() }
+  `+handle+`
+})`)
+			client := http.Client{Timeout: time.Minute}
+			slow, err := client.Get(server.Endpoint() + "/slow")
+			require.NoError(t, err)
+			response, err := client.Post(server.Endpoint(), "text/plain", strings.NewReader("text"))
+			require.NoError(t, err)
+			body, err := io.ReadAll(response.Body)
+			require.NoError(t, response.Body.Close())
+			if response.StatusCode == http.StatusOK {
+				require.Error(t, err, "what is cut off is no whole answer")
+			} else {
+				assert.Equal(t, http.StatusInternalServerError, response.StatusCode)
+				assert.JSONEq(t, `{"__type":"InternalFailure","message":"Error: no luck"}`, string(body))
+			}
+			response, err = client.Get(server.Endpoint() + "/end")
+			require.NoError(t, err)
+			require.NoError(t, response.Body.Close())
+			body, err = io.ReadAll(slow.Body)
+			require.NoError(t, err)
+			require.NoError(t, slow.Body.Close())
+			assert.Equal(t, "begun, ended", string(body), "another request under way")
+			log, err := os.ReadFile(server.LogFile())
+			require.NoError(t, err)
+			assert.Contains(t, string(log), "no luck")
+		})
 	}
+}
+
+func TestWhatNoRequestLedToEndsTheProgram(t *testing.T) {
+	server := start(t, awsapi.Options{},
+		`module.exports = () => require('http').createServer().on('listening', () => setTimeout(() => {
+  throw new Error('no luck')
+}, 100))`)
 	<-server.Exited()
 	require.ErrorContains(t, server.Err(), "exit status 1")
 	require.ErrorContains(t, server.Err(), "no luck")

@@ -8,12 +8,16 @@ import (
 	"diecast/internal/local/installed"
 )
 
+//go:embed contain.js
+var containScript string
+
 //go:embed listen.js
 var listenScript string
 
 // Package says how an npm package is served.
 type Package struct {
-	// Prelude is a script that runs before the package is loaded; process.argv[1] is its folder.
+	// Prelude is a script that runs before the package is loaded; process.argv[1] is its folder. It
+	// tells what errors must not outlive a request, by the functions of contain.js.
 	Prelude string
 	// Settings are given to what the package exports.
 	Settings map[string]any
@@ -38,7 +42,8 @@ func Node(name string, serve Package) (Program, error) {
 		return Program{}, err
 	}
 	return Program{
-		Name: name, Path: node, Arguments: []string{"--eval", serve.Prelude + listenScript, folder, string(settings)},
+		Name: name, Path: node, Arguments: []string{"--eval", containScript + serve.Prelude + listenScript, folder,
+			string(settings)},
 		Environment: serve.Environment,
 	}, nil
 }

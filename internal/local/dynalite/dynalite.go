@@ -7,6 +7,7 @@ package dynalite
 
 import (
 	"context"
+	_ "embed"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -19,6 +20,9 @@ const activeWithin = 30 * time.Second
 
 // npmPackage is the name.
 const npmPackage = "dynalite"
+
+//go:embed mend.js
+var mend string
 
 // Options of a server.
 type Options = awsapi.Options
@@ -35,6 +39,7 @@ func Installed(context.Context) error { return awsapi.NodeInstalled(npmPackage) 
 func Start(ctx context.Context, options Options) (*Server, error) {
 	server, err := awsapi.Start(ctx, options, func(options Options) (awsapi.Program, error) {
 		return awsapi.Node(npmPackage, awsapi.Package{
+			Prelude:     mend,
 			Settings:    map[string]any{"createTableMs": 0, "deleteTableMs": 0, "updateTableMs": 0},
 			Environment: map[string]string{"AWS_ACCOUNT_ID": options.Account, "AWS_REGION": options.Region},
 		})

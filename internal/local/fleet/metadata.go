@@ -4,12 +4,14 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strconv"
 	"sync"
 	"time"
 
+	"diecast/internal/local/apiserver"
 	"diecast/internal/local/process"
 )
 
@@ -30,6 +32,8 @@ const (
 	lifeHeader  = "X-aws-ec2-metadata-token-ttl-seconds"
 	// longestLife of a token, in seconds.
 	longestLife = 21_600
+	// mostTokens are good at a time.
+	mostTokens = 1000
 )
 
 func startMetadata(id, zone, region string) (*metadata, error) {
@@ -45,7 +49,7 @@ func startMetadata(id, zone, region string) (*metadata, error) {
 	} {
 		routes.HandleFunc("GET /latest/meta-data/"+path, m.guarded(value))
 	}
-	m.server = &http.Server{Handler: routes, ReadHeaderTimeout: 10 * time.Second}
+	m.server = &http.Server{Handler: apiserver.Contained(routes), ReadHeaderTimeout: 10 * time.Second}
 	go func() {
 		defer close(m.served)
 		_ = m.server.Serve(listener) // ends when it is closed
@@ -63,6 +67,13 @@ func (m *metadata) token(w http.ResponseWriter, r *http.Request) {
 	}
 	token := rand.Text()
 	m.mutex.Lock()
+	maps.DeleteFunc(m.tokens, func(_ string, end time.Time) bool { return time.Now().After(end) })
+	for old := range m.tokens { // an honest server has one or two: who asks for more loses any
+		if len(m.tokens) < mostTokens {
+			break
+		}
+		delete(m.tokens, old)
+	}
 	m.tokens[token] = time.Now().Add(time.Duration(life) * time.Second)
 	m.mutex.Unlock()
 	w.Header().Set(lifeHeader, strconv.Itoa(life))

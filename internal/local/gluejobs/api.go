@@ -24,6 +24,8 @@ const (
 	maxRequest = 1 << 20
 	// maxRuns is how many runs GetJobRuns tells at a time (AWS Glue API reference, GetJobRuns).
 	maxRuns = 200
+	// maxTimeout is a week in minutes (AWS Glue API reference, Job).
+	maxTimeout = 7 * 24 * 60
 )
 
 // exception is an error of the API, as the reference names it.
@@ -126,8 +128,8 @@ func (h *Host) startJobRun(input startRequest) (any, error) {
 	}
 	timeout := of.Timeout
 	if input.Timeout != nil {
-		if *input.Timeout < 1 {
-			return nil, exceptionf(invalid, "Timeout is %d: a number of minutes from 1 is allowed", *input.Timeout)
+		if *input.Timeout < 1 || *input.Timeout > maxTimeout {
+			return nil, exceptionf(invalid, "Timeout is %d: 1 to %d minutes are allowed", *input.Timeout, maxTimeout)
 		}
 		timeout = time.Duration(*input.Timeout) * time.Minute
 	}

@@ -350,6 +350,10 @@ func TestAPI_refuses(t *testing.T) {
 			_, err := client.StartJobRun(t.Context(), &glue.StartJobRunInput{JobName: etl, Timeout: aws.Int32(0)})
 			return err
 		}},
+		"more time than there is": {"InvalidInputException", func() error {
+			_, err := client.StartJobRun(t.Context(), &glue.StartJobRunInput{JobName: etl, Timeout: aws.Int32(10_081)})
+			return err
+		}},
 		"a Spark setting that is none": {"InvalidInputException", func() error {
 			_, err := client.StartJobRun(t.Context(), &glue.StartJobRunInput{
 				JobName: etl, Arguments: map[string]string{"--conf": "x"},

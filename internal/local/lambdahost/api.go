@@ -96,6 +96,9 @@ func (h *Host) functionName(text, qualifier string) (string, error) {
 	return name, nil
 }
 
+// errUnreadable says that a request's body is cut off, or none of HTTP.
+var errUnreadable = errors.New("the request cannot be read")
+
 // readAll reads a body, up to one byte over the limit of a payload.
 func readAll(r *http.Request) ([]byte, error) {
 	if r.ContentLength > MaxPayload {
@@ -103,7 +106,7 @@ func readAll(r *http.Request) ([]byte, error) {
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, MaxPayload+1))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	if len(body) > MaxPayload {
 		return nil, fmt.Errorf("%w: more than the %d bytes that are allowed", ErrTooLarge, MaxPayload)
@@ -121,7 +124,7 @@ func respondInvokeError(w http.ResponseWriter, err error) {
 		status, kind = http.StatusTooManyRequests, "TooManyRequestsException"
 	case errors.Is(err, ErrTooLarge):
 		status, kind = http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException"
-	case errors.Is(err, ErrInvalidPayload):
+	case errors.Is(err, ErrInvalidPayload), errors.Is(err, errUnreadable):
 		status, kind = http.StatusBadRequest, "InvalidRequestContentException"
 	}
 	respondError(w, status, kind, err.Error())

@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"diecast/internal/local/apiserver"
 	"diecast/internal/local/process"
 )
 
@@ -53,7 +54,7 @@ func (f *function) start() (*instance, error) {
 		return nil, fmt.Errorf("open the Runtime API: %w", err)
 	}
 	i := &instance{function: f, work: make(chan *invocation), ready: make(chan struct{})}
-	i.api = &http.Server{Handler: i.routes(), ReadHeaderTimeout: 10 * time.Second}
+	i.api = &http.Server{Handler: apiserver.Contained(i.routes()), ReadHeaderTimeout: 10 * time.Second}
 	i.process, err = process.Start(process.Command{
 		Path: f.definition.Executable, Dir: filepath.Dir(f.definition.Executable),
 		Environment: h.environment(f.definition, name, listener.Addr().String(), scratch),

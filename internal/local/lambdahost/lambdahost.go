@@ -29,6 +29,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"diecast/internal/local/apiserver"
 	"diecast/internal/local/process"
 	"diecast/internal/quotas"
 )
@@ -196,7 +197,7 @@ func (h *Host) ARN(name string) string {
 // serve answers on a listener until the host is stopped. The caller holds the lock where others
 // know the host.
 func (h *Host) serve(listener net.Listener, handler http.Handler) {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second,
+	server := &http.Server{Handler: apiserver.Contained(handler), ReadHeaderTimeout: 10 * time.Second,
 		BaseContext: func(net.Listener) context.Context { return h.ctx }}
 	h.servers = append(h.servers, server)
 	h.work.Go(func() {

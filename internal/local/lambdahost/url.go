@@ -214,6 +214,8 @@ func respondURLError(w http.ResponseWriter, err error) {
 		status, message = http.StatusTooManyRequests, "Rate Exceeded."
 	case errors.Is(err, ErrTooLarge):
 		status, message = http.StatusRequestEntityTooLarge, "Request Entity Too Large"
+	case errors.Is(err, errUnreadable):
+		status, message = http.StatusBadRequest, "Bad Request"
 	}
 	reply(w, status, map[string]string{"Message": message})
 }

@@ -3,19 +3,90 @@
 Port 0 takes a free one; the file tells it.
 """
 
+import json
 import logging
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import IO, Any
+from wsgiref.types import StartResponse, WSGIApplication
+from xml.parsers.expat import ExpatError
 
 from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-from werkzeug.serving import make_server
+from werkzeug.exceptions import ClientDisconnected, HTTPException
+from werkzeug.serving import DechunkedInput, make_server
+from werkzeug.wrappers import Response
+
+
+class _Whole:
+    """A body in chunks whose end within a chunk is an error: werkzeug would read on for ever."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        if len(data) < size:
+            raise ConnectionAbortedError("the body ends within a chunk")
+        return data
+
+    def readline(self, limit: int) -> bytes:
+        return self._file.readline(limit)
+
+
+class _Handler(MotoRequestHandler):
+    def make_environ(self) -> dict[str, Any]:
+        environ = super().make_environ()
+        if environ.get("wsgi.input_terminated"):
+            environ["wsgi.input"] = DechunkedInput(_Whole(self.rfile))
+        return environ
+
+
+class _Contained:
+    """What moto raises is the answer to one request, in the form of the API that was asked."""
+
+    def __init__(self, application: WSGIApplication) -> None:
+        self._application = application
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        # moto's own API forgets everything that is stored, for whoever asks.
+        if environ["PATH_INFO"].startswith("/moto-api"):
+            return Response(status=404)(environ, start_response)
+        try:
+            return self._application(environ, start_response)
+        except (ConnectionError, ClientDisconnected):
+            raise
+        except HTTPException as error:
+            return error(environ, start_response)
+        except Exception as error:
+            logging.getLogger("moto").exception("%s %s", environ["REQUEST_METHOD"], environ["PATH_INFO"])
+            return _refusal(error, environ)(environ, start_response)
+
+
+def _refusal(error: Exception, environ: dict[str, Any]) -> Response:
+    in_json = "HTTP_X_AMZ_TARGET" in environ
+    if isinstance(error, ExpatError):
+        status, code = 400, "MalformedXML"
+    elif isinstance(error, json.JSONDecodeError | RecursionError | UnicodeError):
+        status, code = 400, "SerializationException" if in_json else "InvalidRequest"
+    elif isinstance(error, KeyError) and not in_json and "uploadId" in environ["QUERY_STRING"]:
+        status, code = 404, "NoSuchUpload"
+    elif isinstance(error, ValueError):  # what is no number, or no date
+        status, code = 400, "ValidationException" if in_json else "InvalidArgument"
+    elif in_json and isinstance(error, TypeError | AttributeError | LookupError):  # moto checks no types
+        status, code = 400, "ValidationException"
+    else:
+        status, code = 500, "InternalFailure" if in_json else "InternalError"
+    if in_json:
+        return Response(json.dumps({"__type": code}), status, content_type="application/x-amz-json-1.1")
+    return Response(f"<Error><Code>{code}</Code></Error>", status, content_type="application/xml")
 
 
 def main(port: int, port_file: Path) -> None:
     """Serve until the process is ended; port_file appears once requests are accepted."""
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for each request would fill the disk
-    application = DomainDispatcherApplication(create_backend_app)
-    server = make_server("127.0.0.1", port, application, threaded=True, request_handler=MotoRequestHandler)
+    application = _Contained(DomainDispatcherApplication(create_backend_app))
+    server = make_server("127.0.0.1", port, application, threaded=True, request_handler=_Handler)
     fresh = port_file.with_suffix(".new")
     fresh.write_text(str(server.server_port))
     fresh.replace(port_file)
