@@ -128,6 +128,9 @@ func (r *run) while(ctx context.Context) context.Context {
 	return ctx
 }
 
+// inWords is a duration of whole seconds for people.
+func inWords(d time.Duration) string { return fmt.Sprintf("%.0f s", d.Seconds()) }
+
 // died is the death of a part that holds what nobody else has: the run ends, and says why.
 func died(lost part, named string) fault {
 	return fatal(lost.name+" is killed", "SIGKILL to "+lost.name, named,
@@ -138,8 +141,8 @@ func died(lost part, named string) fault {
 func fatal(name, does, named string, do func(context.Context, *run) error) fault {
 	return fault{
 		name: name, does: does,
-		must: fmt.Sprintf("the run ends non-zero within %s and names %s and its log; nothing is left; nothing "+
-			"is wrong with what came to its place before", noticeWithin, named),
+		must: fmt.Sprintf("the run ends non-zero within %s and names what was lost, and its log; nothing is left; "+
+			"nothing is wrong with what came to its place before", inWords(noticeWithin)),
 		within: 90 * time.Second,
 		try: func(ctx context.Context, b *bench) (string, error) {
 			return b.ending(ctx, noticeWithin, do, func(r *run) error {
@@ -156,7 +159,8 @@ func fatal(name, does, named string, do func(context.Context, *run) error) fault
 func asked(signal syscall.Signal, name string) fault {
 	return fault{
 		name: "SIG" + name + " under load", does: "SIG" + name + " while events arrive",
-		must:   fmt.Sprintf("the run has ended within %s; nothing is left; no event became an error by it", endWithin),
+		must: fmt.Sprintf("the run has ended within %s; nothing is left; no event became an error by it",
+			inWords(endWithin)),
 		within: 90 * time.Second,
 		try: func(ctx context.Context, b *bench) (string, error) {
 			return b.ending(ctx, endWithin, func(_ context.Context, r *run) error { return r.signal(signal) }, nil)
@@ -185,7 +189,7 @@ func (b *bench) ending(ctx context.Context, within time.Duration, do func(contex
 	err = errors.Join(err, do(ctx, r))
 	took, endErr := r.ended(ctx, within)
 	if endErr == nil && took > within+slack {
-		endErr = fmt.Errorf("it took %.1f s, %s are allowed", took.Seconds(), within)
+		endErr = fmt.Errorf("it took %.1f s, %s are allowed", took.Seconds(), inWords(within))
 	}
 	if endErr != nil {
 		r.kill() // nobody waits for it any longer
@@ -220,7 +224,7 @@ type outcome struct {
 
 // tried is one fault, tried within its time.
 func (f fault) tried(ctx context.Context, b *bench) outcome {
-	ctx, cancel := context.WithTimeoutCause(ctx, f.within, fmt.Errorf("%s are over", f.within))
+	ctx, cancel := context.WithTimeoutCause(ctx, f.within, fmt.Errorf("%s are over", inWords(f.within)))
 	defer cancel()
 	b.draw(f.name)
 	begun := time.Now()

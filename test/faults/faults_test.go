@@ -19,6 +19,7 @@ import (
 	"diecast/internal/local/server/servertest"
 	"diecast/internal/recommendation"
 	"diecast/internal/recommendation/row"
+	"diecast/test/accept"
 	"diecast/test/prebuilt"
 )
 
@@ -130,6 +131,10 @@ func TestEachFaultHasOneName(t *testing.T) {
 	assert.Greater(t, len(seen), 30)
 }
 
+func TestFaultsAreDocumented(t *testing.T) {
+	accept.Region(t, root+"/docs/local.md", "faults", markdown(table()))
+}
+
 // What does not hold is told with what must, and ends the command with an error; what holds does
 // not.
 func TestWhatDoesNotHoldIsTold(t *testing.T) {
@@ -143,12 +148,12 @@ func TestWhatDoesNotHoldIsTold(t *testing.T) {
 	out.Reset()
 	bad := fault{name: "bad", must: "hold", within: time.Minute,
 		try: func(context.Context, *bench) (string, error) { return "", fmt.Errorf("it broke") }}
-	late := fault{name: "late", must: "end", within: time.Millisecond,
+	late := fault{name: "late", must: "end", within: 100 * time.Millisecond,
 		try: func(ctx context.Context, _ *bench) (string, error) { return "", pass(ctx, time.Minute) }}
 	err := prove(t.Context(), s, []fault{bad, good, late}, &out, os.Stderr)
 	require.EqualError(t, err, "2 of 3 faults did not hold; again with SEED=5")
 	assert.Regexp(t, `bad +NO .*\n +must: hold\n +not: it broke\ngood +yes`, out.String())
-	assert.Regexp(t, `late +NO .*\n +must: end\n +not: 1ms are over`, out.String())
+	assert.Regexp(t, `late +NO .*\n +must: end\n +not: 0 s are over`, out.String())
 }
 
 func TestAFaultDrawsWhatItsSeedAndItsNameSay(t *testing.T) {

@@ -91,7 +91,7 @@ func permutations(n int) [][]int {
 // bucketAway deletes the archive's bucket, and makes it anew later. Each object is read before it
 // goes.
 func bucketAway(duration time.Duration) disturbance {
-	return disturbance{"the bucket is away", "deleted, and made anew " + duration.String() + " later",
+	return disturbance{"the bucket is away", "deleted, and made anew " + inWords(duration) + " later",
 		func(ctx context.Context, r *run, _ *rand.Rand) error {
 			rule := wait.Rule{For: 20 * time.Second, Pause: 10 * time.Millisecond}
 			if err := rule.Until(ctx, r.deleteBucket); err != nil {
@@ -239,7 +239,7 @@ func killedItself() fault {
 func stoppedEarly(signal syscall.Signal, name string) fault {
 	return fault{
 		name: "SIG" + name + " while it starts", does: "SIG" + name + ", four times, at moments that the seed draws",
-		must:   fmt.Sprintf("the run has ended within %s each time; nothing is left", endWithin),
+		must:   fmt.Sprintf("the run has ended within %s each time; nothing is left", inWords(endWithin)),
 		within: 2 * time.Minute,
 		try: func(ctx context.Context, b *bench) (string, error) {
 			if err := b.close(ctx); err != nil {

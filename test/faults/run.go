@@ -131,7 +131,7 @@ func (s settings) start(ctx context.Context) (*run, error) {
 	select {
 	case err = <-up:
 	case <-limit.C:
-		err = fmt.Errorf("it is not up after %s", startWithin)
+		err = fmt.Errorf("it is not up after %s", inWords(startWithin))
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
@@ -186,7 +186,7 @@ func (r *run) ended(ctx context.Context, within time.Duration) (time.Duration, e
 	case <-r.exited:
 		return time.Since(begun), nil
 	case <-limit.C:
-		return 0, fmt.Errorf("the run has not ended %s later", within)
+		return 0, fmt.Errorf("the run has not ended %s later", inWords(within))
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -57,7 +59,7 @@ func killed(p part) disturbance {
 }
 
 func hung(p part, duration time.Duration) disturbance {
-	return disturbance{p.name + " hangs", "SIGSTOP, SIGCONT " + duration.String() + " later",
+	return disturbance{p.name + " hangs", "SIGSTOP, SIGCONT " + inWords(duration) + " later",
 		func(ctx context.Context, r *run, _ *rand.Rand) error { return r.hang(ctx, p, duration) }}
 }
 
@@ -73,6 +75,10 @@ func table() []fault {
 		faults = append(faults, survived(d))
 	}
 	return append(faults, nemesis(nemesisEvents),
+		proven("requests, part by part", "thousands that a seed makes odd, to every server of a run alone",
+			"each is answered, what was stored is there, and more can be", "^(TestNoRequestEnds|TestMalformedRequests)",
+			"internal/local/kinesalite", "internal/local/dynalite", "internal/local/moto", "internal/local/lambdahost",
+			"internal/local/gluejobs", "internal/local/fleet", "internal/local/balancer"),
 		died(moto, "moto"), died(kinesalite, "kinesalite"), died(dynalite, "dynalite"), died(postgres, "postgres"),
 		died(mariadb, "mariadb|mysql"),
 		fatal("the stream is deleted", "DeleteStream under load", "delivery stream|consumer", func(ctx context.Context,
@@ -84,6 +90,27 @@ func table() []fault {
 		asked(syscall.SIGPIPE, "PIPE"), stoppedEarly(syscall.SIGINT, "INT"), stoppedEarly(syscall.SIGTERM, "TERM"),
 		askedTwice(), killedItself(),
 	)
+}
+
+// markdown tells the table, by what must hold.
+func markdown(faults []fault) string {
+	var order []string
+	groups := map[string][]fault{}
+	for _, f := range faults {
+		if groups[f.must] == nil {
+			order = append(order, f.must)
+		}
+		groups[f.must] = append(groups[f.must], f)
+	}
+	var text strings.Builder
+	for _, must := range order {
+		fmt.Fprintf(&text, "| %s: | |\n| --- | --- |\n", must)
+		for _, f := range groups[must] {
+			fmt.Fprintf(&text, "| %s | %s |\n", f.name, f.does)
+		}
+		text.WriteString("\n")
+	}
+	return text.String()
 }
 
 // openShards are those that take records, by the beginning of their keys.
