@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"diecast/test/faults/ledger"
+	"diecast/test/faults/audit"
 )
 
 // fault is one thing that goes wrong, and what must hold all the same.
@@ -104,7 +104,7 @@ func survived(d disturbance) fault {
 
 // accounted waits until everything is at its place. Whatever is wrong stays in the run's ledger, so
 // the next fault gets another run.
-func (b *bench) accounted(ctx context.Context, r *run, before ledger.Account, err error) (string, error) {
+func (b *bench) accounted(ctx context.Context, r *run, before audit.Account, err error) (string, error) {
 	account, settleErr := r.settle(r.while(ctx), patience)
 	if !r.alive() {
 		err = errors.Join(err, fmt.Errorf("the run has ended: %w: %s", r.err, r.lastWords()))

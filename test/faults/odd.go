@@ -298,12 +298,8 @@ func askedTwice() fault {
 			sending := r.startLoad(ctx, b.chance.Uint64(), eventsEach)
 			err = pass(ctx, time.Second)
 			r.started = r.processes()
-			rule := wait.Rule{For: 10 * time.Second, Pause: 50 * time.Millisecond}
-			err = errors.Join(err, rule.Until(ctx, func(context.Context) error {
-				return r.send(transform,
-					syscall.SIGSTOP)
-			}),
-				r.signal(syscall.SIGINT), pass(ctx, 500*time.Millisecond))
+			err = errors.Join(err, r.reach(ctx, transform, syscall.SIGSTOP), r.signal(syscall.SIGINT),
+				pass(ctx, 500*time.Millisecond))
 			if r.alive() {
 				err = errors.Join(err, r.signal(syscall.SIGINT))
 			}

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"diecast/internal/wait"
 )
 
 // part is a kind of process of a run: those whose command line it matches.
@@ -125,9 +127,21 @@ func (r *run) send(wanted part, signal syscall.Signal) error {
 	return nil
 }
 
+// appearing is how long a function may take to be needed again.
+var appearing = wait.Rule{For: 10 * time.Second, Pause: 20 * time.Millisecond}
+
+// reach sends a signal to the processes of a part as soon as there is one.
+func (r *run) reach(ctx context.Context, wanted part, signal syscall.Signal) error {
+	return appearing.Until(ctx, func(context.Context) error { return r.send(wanted, signal) })
+}
+
 // hang stops the processes of a part, and what they have started, for a while.
 func (r *run) hang(ctx context.Context, wanted part, duration time.Duration) error {
-	found, err := r.find(wanted)
+	var found []process
+	err := appearing.Until(ctx, func(context.Context) (err error) {
+		found, err = r.find(wanted)
+		return err
+	})
 	if err != nil {
 		return err
 	}

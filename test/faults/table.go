@@ -45,16 +45,15 @@ func disturbances() []disturbance {
 func killed(p part) disturbance {
 	return disturbance{p.name + " is killed", "SIGKILL, three times while it works",
 		func(ctx context.Context, r *run, _ *rand.Rand) error {
-			err := errNobody
 			for range 3 {
-				if sent := r.send(p, syscall.SIGKILL); sent == nil {
-					err = nil // later it may not have been started again yet
+				if err := r.reach(ctx, p, syscall.SIGKILL); err != nil {
+					return err
 				}
 				if err := pass(ctx, 400*time.Millisecond); err != nil {
 					return err
 				}
 			}
-			return err
+			return nil
 		}}
 }
 

@@ -28,7 +28,7 @@ import (
 	"diecast/internal/local/demonstration"
 	"diecast/internal/recommendation/row"
 	"diecast/internal/wait"
-	"diecast/test/faults/ledger"
+	"diecast/test/faults/audit"
 )
 
 // view is what is seen of a run from outside: its stream, its bucket and its table.
@@ -36,7 +36,7 @@ type view struct {
 	deployed  *deployment.Deployment
 	endpoints outputs.Endpoints
 	to        demonstration.Target
-	ledger    *ledger.Ledger
+	ledger    *audit.Ledger
 	// read are the objects that were read; behind is where each shard was read to.
 	read   map[string]bool
 	behind map[string]string
@@ -64,7 +64,7 @@ func (v *view) open(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	*v = view{deployed: deployed, endpoints: told.Endpoints, to: to, ledger: &ledger.Ledger{Check: models.check},
+	*v = view{deployed: deployed, endpoints: told.Endpoints, to: to, ledger: &audit.Ledger{Check: models.check},
 		read:   map[string]bool{},
 		behind: map[string]string{}}
 	return nil
@@ -184,9 +184,9 @@ func (v *view) readFailure(content []byte) error {
 	return nil
 }
 
-func (v *view) taken(shard, sequence string, arrived time.Time, data []byte) ledger.Taken {
+func (v *view) taken(shard, sequence string, arrived time.Time, data []byte) audit.Taken {
 	place := activity.Place{Stream: v.to.Stream, Shard: shard, SequenceNumber: sequence}
-	return ledger.Taken{Place: place, Data: data, Origin: func(subsequence uint64) activity.Origin {
+	return audit.Taken{Place: place, Data: data, Origin: func(subsequence uint64) activity.Origin {
 		place.Subsequence = subsequence
 		return activity.FromStream(place, arrived)
 	}}
@@ -254,8 +254,8 @@ func (v *view) readShard(ctx context.Context, id string) error {
 }
 
 // settle looks until everything is at its place, or patience ends.
-func (v *view) settle(ctx context.Context, patience time.Duration) (ledger.Account, error) {
-	var account ledger.Account
+func (v *view) settle(ctx context.Context, patience time.Duration) (audit.Account, error) {
+	var account audit.Account
 	err := wait.Rule{For: patience, Pause: 300 * time.Millisecond}.Until(ctx, func(ctx context.Context) error {
 		if err := v.look(ctx); err != nil {
 			return err

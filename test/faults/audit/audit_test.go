@@ -1,4 +1,4 @@
-package ledger_test
+package audit_test
 
 import (
 	"fmt"
@@ -13,7 +13,7 @@ import (
 	"diecast/internal/aggregation/aggregationtest"
 	"diecast/internal/erroroutput"
 	"diecast/internal/recommendation"
-	"diecast/test/faults/ledger"
+	"diecast/test/faults/audit"
 )
 
 var at = time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)
@@ -30,9 +30,9 @@ func text(session, id string, seconds int) string {
 		`"event_id":%q,"event_time":%q}`, session, id, at.Add(time.Duration(seconds)*time.Second).Format(time.RFC3339))
 }
 
-func taken(number int, data string) ledger.Taken {
+func taken(number int, data string) audit.Taken {
 	place := activity.Place{Stream: "events", Shard: "shard", SequenceNumber: fmt.Sprint(number)}
-	return ledger.Taken{Place: place, Data: []byte(data), Origin: func(subsequence uint64) activity.Origin {
+	return audit.Taken{Place: place, Data: []byte(data), Origin: func(subsequence uint64) activity.Origin {
 		place.Subsequence = subsequence
 		return activity.FromStream(place, at)
 	}}
@@ -57,9 +57,9 @@ func entry(data string) erroroutput.Entry {
 }
 
 // sound is an account in which nothing is wrong.
-func sound(t *testing.T) *ledger.Ledger {
+func sound(t *testing.T) *audit.Ledger {
 	t.Helper()
-	l := &ledger.Ledger{}
+	l := &audit.Ledger{}
 	for number, data := range []string{text("a", first, 1), text("a", second, 2), broken} {
 		l.Take(taken(number, data))
 		l.Acknowledge(taken(number, data).Place, []byte(data))
@@ -83,67 +83,67 @@ func TestWhatIsAtItsPlaceIsInOrder(t *testing.T) {
 func TestBreachesAreFound(t *testing.T) {
 	third := strings.ReplaceAll(second, "2", "3")
 	for name, planted := range map[string]struct {
-		plant func(*ledger.Ledger)
+		plant func(*audit.Ledger)
 		found string
 	}{
-		"a lost event": {func(l *ledger.Ledger) { l.Take(taken(7, text("b", third, 1))) },
+		"a lost event": {func(l *audit.Ledger) { l.Take(taken(7, text("b", third, 1))) },
 			"1 of 1 copies are neither archived nor in the error output"},
-		"a lost broken event": {func(l *ledger.Ledger) { l.Take(taken(7, "{")) }, "1 of 1 copies are neither"},
-		"a lost copy":         {func(l *ledger.Ledger) { l.Take(taken(7, broken)) }, "1 of 2 copies are neither"},
+		"a lost broken event": {func(l *audit.Ledger) { l.Take(taken(7, "{")) }, "1 of 1 copies are neither"},
+		"a lost copy":         {func(l *audit.Ledger) { l.Take(taken(7, broken)) }, "1 of 2 copies are neither"},
 		"a record that the stream lost": {
-			func(l *ledger.Ledger) { l.Acknowledge(taken(7, broken).Place, []byte(broken)) },
+			func(l *audit.Ledger) { l.Acknowledge(taken(7, broken).Place, []byte(broken)) },
 			"was acknowledged and is not in the stream"},
-		"a record that the stream changed": {func(l *ledger.Ledger) {
+		"a record that the stream changed": {func(l *audit.Ledger) {
 			l.Take(taken(7, "{"))
 			l.Refuse(entry("{"))
 			l.Acknowledge(taken(7, "{").Place, []byte("["))
 		}, "holds other bytes than were put"},
 		"two records of one number": {
-			func(l *ledger.Ledger) { l.Acknowledge(taken(2, broken).Place, []byte(broken)) },
+			func(l *audit.Ledger) { l.Acknowledge(taken(2, broken).Place, []byte(broken)) },
 			"doubled: two records were acknowledged"},
 		"an event archived twice": {
-			func(l *ledger.Ledger) { l.Archive(record(t, text("a", first, 1)).Encode()) },
+			func(l *audit.Ledger) { l.Archive(record(t, text("a", first, 1)).Encode()) },
 			"doubled: 1 were put, 2 archived and 0 are in the error output"},
-		"an event archived and refused": {func(l *ledger.Ledger) { l.Refuse(entry(text("a", first, 1))) },
+		"an event archived and refused": {func(l *audit.Ledger) { l.Refuse(entry(text("a", first, 1))) },
 			"doubled: 1 were put, 1 archived and 1 are in the error output"},
-		"a broken event refused twice": {func(l *ledger.Ledger) { l.Refuse(entry(broken)) }, "doubled: 1 were put"},
-		"a payload with another byte": {func(l *ledger.Ledger) {
+		"a broken event refused twice": {func(l *audit.Ledger) { l.Refuse(entry(broken)) }, "doubled: 1 were put"},
+		"a payload with another byte": {func(l *audit.Ledger) {
 			l.Archive(record(t, strings.Replace(text("a", first, 1), "Nantes", "Nantos", 1)).Encode())
 		}, "corrupted: event " + first + " was put as"},
 		"a payload with another time": {
-			func(l *ledger.Ledger) { l.Archive(record(t, text("a", first, 9)).Encode()) }, "corrupted: event " + first},
+			func(l *audit.Ledger) { l.Archive(record(t, text("a", first, 9)).Encode()) }, "corrupted: event " + first},
 		"an event that nobody put": {
-			func(l *ledger.Ledger) { l.Archive(record(t, text("z", third, 1)).Encode()) }, "invented: nobody put"},
-		"an error that nobody put": {func(l *ledger.Ledger) { l.Refuse(entry("[")) },
+			func(l *audit.Ledger) { l.Archive(record(t, text("z", third, 1)).Encode()) }, "invented: nobody put"},
+		"an error that nobody put": {func(l *audit.Ledger) { l.Refuse(entry("[")) },
 			"invented: the error output holds what was never put"},
-		"a line that is no record": {func(l *ledger.Ledger) { l.Archive([]byte("{}\n")) },
+		"a line that is no record": {func(l *audit.Ledger) { l.Archive([]byte("{}\n")) },
 			"corrupted: a line of the archive is no record"},
-		"a row that went back": {func(l *ledger.Ledger) { l.Row(record(t, text("a", first, 1))) },
+		"a row that went back": {func(l *audit.Ledger) { l.Row(record(t, text("a", first, 1))) },
 			"went back: the row of session a was " + second},
 		"a row that was degraded again": {
-			func(l *ledger.Ledger) {
+			func(l *audit.Ledger) {
 				l.Row(degraded(record(t, text("a", second,
 					2))))
 			}, "went back: the row of session a"},
-		"a row that stays behind": {func(l *ledger.Ledger) {
+		"a row that stays behind": {func(l *audit.Ledger) {
 			l.Take(taken(7, text("a", third, 3)))
 			l.Archive(record(t, text("a", third, 3)).Encode())
 		}, "its newest event is " + third},
-		"the greater id of one time": {func(l *ledger.Ledger) {
+		"the greater id of one time": {func(l *audit.Ledger) {
 			l.Take(taken(7, text("a", third, 2)))
 			l.Archive(record(t, text("a", third, 2)).Encode())
 		}, "its newest event is " + third},
-		"one id at two times": {func(l *ledger.Ledger) {
+		"one id at two times": {func(l *audit.Ledger) {
 			l.Take(taken(7, text("a", first, 3)))
 			l.Archive(record(t, text("a", first, 3)).Encode())
 		}, "its newest event is " + first + " at 09:30:03"},
-		"a session without a row": {func(l *ledger.Ledger) {
+		"a session without a row": {func(l *audit.Ledger) {
 			l.Take(taken(7, text("b", third, 1)))
 			l.Archive(record(t, text("b", third, 1)).Encode())
 		}, "session b has no row"},
-		"a row that nobody put": {func(l *ledger.Ledger) { l.Row(record(t, text("z", third, 1))) },
+		"a row that nobody put": {func(l *audit.Ledger) { l.Row(record(t, text("z", third, 1))) },
 			"invented: nobody put"},
-		"a row that is not the archive's": {func(l *ledger.Ledger) {
+		"a row that is not the archive's": {func(l *audit.Ledger) {
 			other := record(t, text("a", second, 2))
 			other.Items[0].Score = 0.25
 			l.Row(other)
@@ -158,7 +158,7 @@ func TestBreachesAreFound(t *testing.T) {
 }
 
 func TestARecordThatIsRefusedIsCorrupted(t *testing.T) {
-	l := &ledger.Ledger{Check: func(recommendation.Record) error { return fmt.Errorf("it mixes models") }}
+	l := &audit.Ledger{Check: func(recommendation.Record) error { return fmt.Errorf("it mixes models") }}
 	l.Take(taken(1, text("a", first, 1)))
 	l.Archive(record(t, text("a", first, 1)).Encode())
 	require.ErrorContains(t, l.Account().Consistent(), "the archived record of event "+first+": it mixes models")
@@ -179,7 +179,7 @@ func TestWhatIsOnItsWayIsConsistent(t *testing.T) {
 
 func TestAggregatesAndEventsWithoutIdentityAreCountedOneByOne(t *testing.T) {
 	plain := strings.Split(text("a", first, 1), `,"event_id"`)[0] + "}"
-	l := &ledger.Ledger{}
+	l := &audit.Ledger{}
 	from := taken(1, string(aggregationtest.Aggregate("k", []byte(plain), []byte(broken), []byte(plain))))
 	l.Take(from)
 	l.Take(from) // the same record of the stream

@@ -1,10 +1,10 @@
-// Package ledger accounts for events: what a stream took is held against what came of it, as
+// Package audit accounts for events: what a stream took is held against what came of it, as
 // multisets of identity and bytes, and the rows that a shop reads against a reference of its own
 // for the newest event. It says what was lost, doubled, corrupted, or went back in time.
 //
 // It is told what others have read and asks nobody. Apart from the contracts of an event and of a
 // record it uses nothing of what it judges: above all not the rules by which rows are written.
-package ledger
+package audit
 
 import (
 	"bytes"
