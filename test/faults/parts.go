@@ -185,7 +185,7 @@ func (r *run) named(wanted string) error {
 	if err != nil {
 		return err
 	}
-	told := regexp.MustCompile("(?i)(" + wanted + ").*?, see ([^:]+):")
+	told := regexp.MustCompile("(?i)(?:" + wanted + ").*?, see ([^:]+):")
 	for line := range strings.Lines(string(words)) {
 		found := told.FindStringSubmatch(line)
 		if found == nil {
