@@ -17,6 +17,7 @@ import (
 	"diecast/internal/deployment"
 	"diecast/internal/local/balancer"
 	"diecast/internal/local/demonstration"
+	"diecast/internal/local/ledger"
 	"diecast/internal/local/platform"
 	"diecast/internal/local/runfolder"
 	"diecast/internal/wait"
@@ -103,6 +104,7 @@ func (l *localRun) up(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, l.closing(running.Account(context.Background()))) }() // once it has stopped
 	defer func() { err = errors.Join(err, stop()) }()
 	ran, checked := running.Count()
 	file := filepath.Join(runsFolder, l.name, platform.OutputsFile)
@@ -114,15 +116,34 @@ func (l *localRun) up(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(l.user.out,
-		"up after %.1f s: %d resources run, %d are checked only\npages: %s\noutputs and endpoints: %s\nCtrl-C, or "+
-			"`diecast local down` elsewhere, stops it\n",
-		time.Since(begun).Seconds(), ran, checked, web.Page, file)
+	if err := l.told(upSummary{time.Since(begun).Seconds(), ran, checked, web.Page, file}); err != nil {
+		return err
+	}
 	ctx, release := whileUp(ctx, running)
 	defer release()
 	<-ctx.Done()
 	fmt.Fprintln(l.user.err, "stopping;", balancer.OnAWS(running.Retried()))
 	return running.Err()
+}
+
+// upSummary is what up tells once the platform is up.
+type upSummary struct {
+	Seconds float64 `json:"up_seconds"`
+	Run     int     `json:"resources_run"`
+	Checked int     `json:"resources_checked"`
+	Page    string  `json:"page"`
+	Outputs string  `json:"outputs"`
+}
+
+func (l *localRun) told(up upSummary) error {
+	if l.user.json {
+		return json.NewEncoder(l.user.out).Encode(up)
+	}
+	_, err := fmt.Fprintf(l.user.out,
+		"up after %.1f s: %d resources run, %d are checked only\npages: %s\noutputs and endpoints: %s\nCtrl-C, or "+
+			"`diecast local down` elsewhere, stops it\n",
+		up.Seconds, up.Run, up.Checked, up.Page, up.Outputs)
+	return err
 }
 
 // ending is a platform that may end before it is stopped.
@@ -164,6 +185,11 @@ func (l *localRun) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if !l.user.json { // a machine was told before
+			err = errors.Join(err, l.closing(running.Account(context.Background())))
+		}
+	}()
 	defer func() { err = errors.Join(outcome(running, err), stop()) }()
 	upAfter := time.Since(begun)
 	ctx, release := whileUp(ctx, running)
@@ -257,6 +283,8 @@ type runStatus struct {
 	Run     string `json:"run"`
 	PID     int    `json:"pid,omitempty"`
 	Outputs string `json:"outputs"`
+	// Account of the records of a run that is up, as of the last second.
+	Account *accountSummary `json:"account,omitempty"`
 	// Ignored is what a run that is up does not honour of the templates.
 	Ignored []platform.Ignored `json:"ignored,omitempty"`
 }
@@ -275,6 +303,14 @@ func (l *localRun) status() error {
 		}
 		one := runStatus{Run: name, PID: pid, Outputs: filepath.Join(folder, platform.OutputsFile)}
 		if pid != 0 {
+			account, err := ledger.Read(folder)
+			if err != nil {
+				return err
+			}
+			if account != nil {
+				told := summarised(*account)
+				one.Account = &told
+			}
 			if one.Ignored, err = platform.ReadIgnored(folder); err != nil {
 				return err
 			}
@@ -293,6 +329,12 @@ func (l *localRun) status() error {
 			continue
 		}
 		fmt.Fprintf(l.user.out, "%s: up, process %d, outputs and endpoints in %s\n", one.Run, one.PID, one.Outputs)
+		if one.Account != nil {
+			showAge(l.user.out, one.Account.Account, time.Now())
+			if err := showAccount(l.user.out, one.Account.Account); err != nil {
+				return err
+			}
+		}
 		if err := showIgnored(l.user.out, one.Ignored); err != nil {
 			return err
 		}

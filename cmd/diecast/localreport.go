@@ -33,11 +33,14 @@ type localSummary struct {
 	Delivered      int                `json:"delivered"`
 	Degraded       int                `json:"degraded"`
 	Refused        int                `json:"refused"`
+	RefusedFor     map[string]int     `json:"refused_for"`
 	LatencySeconds map[string]figures `json:"latency_seconds"`
 	Run            int                `json:"resources_run"`
 	Checked        int                `json:"resources_checked"`
 	Batch          batchSummary       `json:"batch"`
 	Pages          pagesSummary       `json:"pages"`
+	// Account is the engines' own, when all events were accounted for.
+	Account accountSummary `json:"account"`
 }
 
 // pagesSummary is what local run tells a machine of the web tier's pages.
@@ -124,7 +127,7 @@ func (l *localRun) encode(result demonstrated) error {
 	summary := localSummary{
 		UpSeconds: result.up.Seconds(), Sent: report.Sent, Broken: report.Broken, Archived: report.Archived,
 		Duplicates: report.Duplicates,
-		Delivered:  report.Delivered, Degraded: report.Degraded, Refused: report.Refused,
+		Delivered:  report.Delivered, Degraded: report.Degraded, Refused: report.Refused, RefusedFor: report.RefusedFor,
 		LatencySeconds: map[string]figures{},
 		Run:            ran, Checked: checked, Batch: batchSummary{
 			RunID: batch.Outcome.RunID, Read: batch.Outcome.Rows.Read, Published: batch.Outcome.Rows.Published,
@@ -136,6 +139,7 @@ func (l *localRun) encode(result demonstrated) error {
 		},
 	}
 	summary.Pages = pagesSummary(result.pages)
+	summary.Account = summarised(result.running.Account(context.Background()))
 	for _, row := range stages(result.running, report) {
 		summary.LatencySeconds[row.name] = figures{len(row.durations),
 			demonstration.Percentile(row.durations, 50).Seconds(), demonstration.Percentile(row.durations,
@@ -167,8 +171,10 @@ func (l *localRun) showStreaming(ctx context.Context, result demonstrated) error
 	fmt.Fprintf(table, "  archived\t%d\ts3://%s/%s\n", report.Archived, target.Bucket, target.ArchivePrefix)
 	fmt.Fprintf(table, "  delivered to the shop\t%d\ttable %s\n", report.Delivered, target.Table)
 	fmt.Fprintf(table, "  of these by popularity, not by the model\t%d\tdegraded: true\n", report.Degraded)
-	fmt.Fprintf(table, "  in error, with the reason\t%d\ts3://%s/%s\n", report.Refused, target.Bucket,
-		target.ErrorPrefix)
+	for _, reason := range slices.Sorted(maps.Keys(report.RefusedFor)) {
+		fmt.Fprintf(table, "  in error, %s\t%d\ts3://%s/%s\n", reason, report.RefusedFor[reason], target.Bucket,
+			target.ErrorPrefix)
+	}
 	fmt.Fprintf(table, "  dropped\t%d\tnowhere\n", report.Sent-report.Archived-report.Refused)
 	if err := table.Flush(); err != nil {
 		return err

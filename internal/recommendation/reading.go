@@ -2,6 +2,7 @@ package recommendation
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -12,23 +13,32 @@ import (
 )
 
 // Supersedes says whether r replaces other where only one record is kept, as in the row that the
-// shop reads: the later event does, and of equally late events the one with the greater id, so that
-// every order of arrival ends with the same row. A record never supersedes one of the same event,
-// whose redelivery changes nothing, unless the model answers where the most popular products had
-// to.
+// shop reads. Records have one total order: event time, then event id as bytes, then answered over
+// degraded. The greatest stays, so that every order of arrival ends with the same row, which never
+// goes back: not for an event that is sent again under an earlier time, nor for an answer of the
+// model to an earlier event than the one that the most popular products answered. Records that are
+// equal in this order do not supersede each other: a redelivery changes nothing.
 func (r Record) Supersedes(other Record) bool {
-	if r.Event.ID == other.Event.ID {
-		return other.Degraded && !r.Degraded
+	return cmp.Or(
+		r.Event.Time.Compare(other.Event.Time),
+		bytes.Compare(r.Event.ID[:], other.Event.ID[:]),
+		answered(r)-answered(other),
+	) > 0
+}
+
+// answered is 1 where the model answered, 0 where the most popular products had to.
+func answered(r Record) int {
+	if r.Degraded {
+		return 0
 	}
-	if order := r.Event.Time.Compare(other.Event.Time); order != 0 {
-		return order > 0
-	}
-	return bytes.Compare(r.Event.ID[:], other.Event.ID[:]) > 0
+	return 1
 }
 
 // Unique is how the archive is read: it can hold an event more than once (Firehose delivers at
-// least once; a redrive adds more), and the first record of each counts, or the first that is not
-// degraded. The order of first appearance is kept. duplicates counts the records left out.
+// least once; a redrive adds more), and the first record of each id counts, or the first that is
+// not degraded. That is a rule of its own: the archive tells what was answered to each event, the
+// row what holds now, so the time does not matter here, nor does another session. The order of
+// first appearance is kept. duplicates counts the records left out.
 func Unique(records []Record) (unique []Record, duplicates int) {
 	position := make(map[uuid.UUID]int, len(records))
 	for _, record := range records {
@@ -38,7 +48,7 @@ func Unique(records []Record) (unique []Record, duplicates int) {
 			position[record.Event.ID] = len(unique)
 			unique = append(unique, record)
 			continue
-		case record.Supersedes(unique[at]):
+		case unique[at].Degraded && !record.Degraded:
 			unique[at] = record
 		}
 		duplicates++
@@ -47,10 +57,11 @@ func Unique(records []Record) (unique []Record, duplicates int) {
 }
 
 // Comparable says whether the archived and the delivered record of one event must agree: only where
-// the same model answered in the same way.
+// the same model answered in the same way. An id that was sent again under another time is another
+// event here, for archive and row then choose by different rules.
 func Comparable(archived, delivered Record) bool {
-	return archived.Event.ID == delivered.Event.ID && archived.ModelVersion == delivered.ModelVersion &&
-		archived.Degraded == delivered.Degraded
+	return archived.Event.ID == delivered.Event.ID && archived.Event.Time.Equal(delivered.Event.Time) &&
+		archived.ModelVersion == delivered.ModelVersion && archived.Degraded == delivered.Degraded
 }
 
 // Differences names the fields in which two Comparable records differ, sorted; none where they obey

@@ -29,7 +29,7 @@ import (
 	"diecast/internal/strictjson"
 )
 
-//go:embed *.json
+//go:embed *.json rules/*.json
 var files embed.FS
 
 // Suite is one contract's file.

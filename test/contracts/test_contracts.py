@@ -4,9 +4,11 @@ import base64
 import copy
 import json
 import math
+import re
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
-from itertools import cycle, islice
+from itertools import cycle, islice, permutations
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +130,37 @@ def test_schema_gives_the_verdict(suite: Json, validator: Draft202012Validator, 
         return
     errors = [error.message for error in validator.iter_errors(document)]
     assert (not errors) == expected, errors
+
+
+def place(ids: Json, record: Json) -> tuple[datetime, int, str, bool]:
+    """Tell where a record stands in the order of answers: time, id, answered over degraded."""
+    whole, fraction, zone = re.fullmatch(r"([^.Z+]+)(\.\d+)?(Z|[+-].*)", record["time"]).groups()
+    nanoseconds = int((fraction or ".")[1:].ljust(9, "0"))
+    instant = datetime.fromisoformat(whole + zone.replace("Z", "+00:00"))
+    return instant, nanoseconds, ids[record["id"]], not record["degraded"]
+
+
+def order_cases() -> list[Any]:
+    """Every case of the rule of which record counts."""
+    order = json.loads((FOLDER / "rules" / "record_order.json").read_text(encoding="utf-8"))
+    return [pytest.param(order["ids"], case, id=case["name"]) for case in order["cases"]]
+
+
+@pytest.mark.parametrize(("ids", "case"), order_cases())
+def test_row_is_the_greatest_in_every_order(ids: Json, case: Json) -> None:
+    for arrivals in permutations(case["records"]):
+        row = arrivals[0]
+        for record in arrivals[1:]:
+            if place(ids, record) > place(ids, row):
+                row = record
+        assert row["name"] == case["row"]
+
+
+@pytest.mark.parametrize(("ids", "case"), order_cases())
+def test_archive_counts_each_id_once(ids: Json, case: Json) -> None:
+    counted: dict[str, Json] = {}
+    for record in case["records"]:
+        kept = counted.setdefault(ids[record["id"]], record)
+        if kept["degraded"] and not record["degraded"]:
+            counted[ids[record["id"]]] = record
+    assert [record["name"] for record in counted.values()] == case["archive"]

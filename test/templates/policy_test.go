@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -113,10 +114,22 @@ const lintIgnored = "W3005,W7001"
 const lintIncluded = "I3510"
 
 func TestCfnLint_noFinding(t *testing.T) {
+	looked := map[string]bool{} // most configurations differ in one stack from another
 	for _, settings := range everyConfiguration() {
 		t.Run(strings.Join(settings, " "), func(t *testing.T) {
 			files, err := filepath.Glob(filepath.Join(synth(t, settings...).dir, "*.template.json"))
 			require.NoError(t, err)
+			require.NotEmpty(t, files)
+			files = slices.DeleteFunc(files, func(file string) bool {
+				content, err := os.ReadFile(file)
+				require.NoError(t, err)
+				seen := looked[string(content)]
+				looked[string(content)] = true
+				return seen
+			})
+			if len(files) == 0 {
+				return
+			}
 			output, err := cfnLint(files...)
 			assert.NoError(t, err, "%s", output)
 		})

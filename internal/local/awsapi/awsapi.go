@@ -21,6 +21,9 @@ const (
 	DefaultAccount = "000000000000"
 )
 
+// memoryShare of the machine is what one program may take by default.
+const memoryShare = 4
+
 // Options of a server. The zero value is a server on a free port with a temporary folder.
 type Options struct {
 	// Dir keeps the log and the process id, for this server alone. What an earlier server of the
@@ -32,6 +35,9 @@ type Options struct {
 	Port int
 	// Account and Region stand in the ARNs. Defaults: DefaultAccount and DefaultRegion.
 	Account, Region string
+	// MemoryLimit is how much memory the program may take, in bytes, before it refuses to store
+	// more. Default: a quarter of this machine's, as three engines store.
+	MemoryLimit int64
 	// Credentials that Config carries; no engine checks them. Default: a fixed pair that is good
 	// for nothing.
 	Credentials aws.CredentialsProvider
@@ -70,7 +76,8 @@ func Start(ctx context.Context, options Options, prepare func(Options) (Program,
 				return process.Command{
 					Path: program.Path, Arguments: slices.Concat(program.Arguments, []string{strconv.Itoa(place.Port),
 						place.PortFile()}),
-					Environment: surroundings.List(surroundings.Bare(place.Dir), program.Environment),
+					Environment: surroundings.List(surroundings.Bare(place.Dir), program.Environment,
+						map[string]string{"DIECAST_MEMORY_LIMIT": strconv.FormatInt(options.MemoryLimit, 10)}),
 				}
 			},
 		})
@@ -84,6 +91,9 @@ func (o Options) withDefaults() Options {
 	if o.Account == "" {
 		o.Account = DefaultAccount
 	}
+	if o.MemoryLimit == 0 {
+		o.MemoryLimit = process.MachineMemory() / memoryShare
+	}
 	if o.Region == "" {
 		o.Region = DefaultRegion
 	}
@@ -91,6 +101,12 @@ func (o Options) withDefaults() Options {
 		o.Credentials = credentials.NewStaticCredentialsProvider("laptop", "laptop", "")
 	}
 	return o
+}
+
+// Memory is what the program takes of this machine's memory, and the most that it may, in bytes.
+func (s *Server) Memory() (taken, limit int64, err error) {
+	taken, err = process.Memory(s.PID())
+	return taken, s.options.MemoryLimit, err
 }
 
 // Endpoint is the URL that AWS_ENDPOINT_URL and its kin take.

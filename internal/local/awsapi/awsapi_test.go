@@ -78,7 +78,8 @@ func TestTheProgramSeesNothingOfTheCallers(t *testing.T) {
 	var seen []string
 	require.NoError(t, json.NewDecoder(response.Body).Decode(&seen))
 	require.NoError(t, response.Body.Close())
-	assert.Equal(t, []string{server.Dir(), server.Dir(), "HOME", "LANG", "PATH", "TMPDIR", "TZ"}, seen)
+	assert.Equal(t, []string{server.Dir(), server.Dir(), "DIECAST_MEMORY_LIMIT", "HOME", "LANG", "PATH",
+		"TMPDIR", "TZ"}, seen)
 }
 
 func TestServerKeepsTheContractOfAnEngine(t *testing.T) {

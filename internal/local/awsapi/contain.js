@@ -39,6 +39,7 @@ const contain = (() => {
   const { createServer } = http
   http.createServer = (handler) => createServer((message, response) => {
     if (!message.url.startsWith('/')) return response.writeHead(400, { Connection: 'close' }).end()
+    if (full(message)) return refuseAsFull(message, response)
     const request = new Request(response)
     const { on } = message
     message.on = (event, listener) => on.call(message, event, request.scope(listener))
@@ -90,5 +91,17 @@ const contain = (() => {
     validations.checkValidations = guarded(checkValidations)
   }
 
-  return { locks, checks }
+  // The memory that the process may take, in bytes. What stores something is refused beyond that, as
+  // by a service that is asked for too much at once, instead of ending the process for everybody.
+  const limit = Number(process.env.DIECAST_MEMORY_LIMIT)
+  const storing = /\.(Put|Create|Update|BatchWrite)/
+  const full = (message) => storing.test(message.headers['x-amz-target']) && process.memoryUsage.rss() > limit
+  const refuseAsFull = (message, response) => {
+    message.resume()
+    response.writeHead(400, { 'Content-Type': message.headers['content-type'] ?? 'application/x-amz-json-1.1' })
+    response.end(JSON.stringify({ __type: 'LimitExceededException',
+      message: `this engine holds the ${Math.round(limit / 2 ** 20)} MiB that it may: start the run anew` }))
+  }
+
+  return { locks, checks, response: () => requests.getStore().response }
 })()

@@ -79,6 +79,8 @@ type Report struct {
 	Degraded int
 	// Refused records in the error output.
 	Refused int
+	// RefusedFor are the refused by the error code that stands in the error output.
+	RefusedFor map[string]int
 	// Readable is how long each delivered event took from put to readable by the shop; Stored to
 	// its object in the archive.
 	Readable, Stored []time.Duration
@@ -121,6 +123,7 @@ func Run(ctx context.Context, target Target, options Options) (Report, error) {
 	r := &run{
 		target: target, options: options, byID: map[uuid.UUID]*sent{}, bySession: map[string][]*sent{},
 		archived: map[uuid.UUID]recommendation.Record{}, seen: map[string]bool{},
+		report: Report{RefusedFor: map[string]int{}},
 	}
 	started := time.Now()
 	watching, stop := context.WithCancel(ctx)

@@ -112,11 +112,12 @@ func (r *run) readObject(ctx context.Context, key string) error {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	if strings.HasPrefix(key, r.target.ErrorPrefix) {
-		for _, err := range erroroutput.Read(bytes.NewReader(content)) {
+		for entry, err := range erroroutput.Read(bytes.NewReader(content)) {
 			if err != nil {
 				return err
 			}
 			r.report.Refused++
+			r.report.RefusedFor[entry.Code]++
 		}
 		return nil
 	}

@@ -193,6 +193,27 @@ func (r *Running) Err() error {
 	return r.err
 }
 
+// Memory is what each engine takes that stores something in a process of its own, and from what on
+// it refuses to store more, in bytes; in the order of All. One that has ended is left out.
+func (r *Running) Memory() (all []Memory) {
+	for _, engine := range All {
+		if holds, ok := r.servers[engine].(interface {
+			Memory() (taken, limit int64, err error)
+		}); ok {
+			if taken, limit, err := holds.Memory(); err == nil {
+				all = append(all, Memory{engine.Name(), taken, limit})
+			}
+		}
+	}
+	return all
+}
+
+// Memory of an engine, in bytes.
+type Memory struct {
+	Name         string
+	Taken, Limit int64
+}
+
 // Stop ends the hosts, so that what they run can finish its calls, and then the servers. Stopping
 // twice does nothing.
 func (r *Running) Stop(ctx context.Context) error {

@@ -2,11 +2,14 @@ package eventsource
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	strict "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // record is one record of the stream, as the function gets it.
@@ -78,19 +81,32 @@ func payload(records []record) []byte {
 }
 
 // firstFailure is the index of the first record that the function did not handle: of the lowest
-// sequence number that it reports; 0 where the report cannot be understood, for then the whole
-// batch failed; len(records) where all are handled. The reason says what is wrong with the report.
+// sequence number that it reports; 0 where the answer is no report, for then the whole batch
+// failed; len(records) where all are handled. The reason says what is wrong with the answer.
 //
-// An answer that is no object, or has no batchItemFailures, or none in them, reports nothing.
+// A report is JSON, with names as the guide spells them and none of them twice. It says that all
+// are handled where it is null, an empty object, or has a null or empty list of failures. The guide
+// leaves open what any other answer says, as a text, a list, an object of other names or nothing at
+// all: none says that the records were handled (docs/decisions/0071-non-answers.md).
 func firstFailure(answer []byte, records []record) (index int, reason error) {
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(answer, &fields) != nil || fields["batchItemFailures"] == nil {
+	if len(answer) > MaxPayload {
+		return 0, fmt.Errorf("it has %d bytes, %d are allowed", len(answer), MaxPayload)
+	}
+	var fields map[string]jsontext.Value
+	if err := strict.Unmarshal(answer, &fields); err != nil {
+		return 0, fmt.Errorf("it is no JSON object: %w", err)
+	}
+	if len(fields) == 0 {
 		return len(records), nil
 	}
-	var failures []struct {
-		ItemIdentifier *string `json:"itemIdentifier"`
+	list, present := fields["batchItemFailures"]
+	if !present {
+		return 0, errors.New("it is an object without batchItemFailures")
 	}
-	if err := json.Unmarshal(fields["batchItemFailures"], &failures); err != nil {
+	var failures []*struct {
+		Item *string `json:"itemIdentifier"`
+	}
+	if err := strict.Unmarshal(list, &failures); err != nil {
 		return 0, fmt.Errorf("batchItemFailures: %w", err)
 	}
 	positions := make(map[string]int, len(records))
@@ -99,13 +115,12 @@ func firstFailure(answer []byte, records []record) (index int, reason error) {
 	}
 	index = len(records)
 	for _, failure := range failures {
-		if failure.ItemIdentifier == nil || *failure.ItemIdentifier == "" {
-			return 0, fmt.Errorf("batchItemFailures holds an element without an itemIdentifier")
+		if failure == nil || failure.Item == nil || *failure.Item == "" {
+			return 0, errors.New("batchItemFailures holds an element without an itemIdentifier")
 		}
-		position, known := positions[*failure.ItemIdentifier]
+		position, known := positions[*failure.Item]
 		if !known {
-			return 0, fmt.Errorf("batchItemFailures names %q, which is no sequence number of the batch",
-				*failure.ItemIdentifier)
+			return 0, fmt.Errorf("batchItemFailures names %q, which is no sequence number of the batch", *failure.Item)
 		}
 		index = min(index, position)
 	}

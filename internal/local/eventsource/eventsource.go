@@ -132,12 +132,43 @@ type Poller struct {
 	giveUp context.CancelCauseFunc
 }
 
-type counts struct{ delivered, discarded, invocations, failed, throttled atomic.Int64 }
+type counts struct {
+	delivered, discarded, invocations, failed, throttled atomic.Int64
+	// keptRetries and keptAge are those of the discarded that are in the bucket, by condition.
+	keptRetries, keptAge atomic.Int64
+}
+
+// kept counts discarded records that are in the bucket.
+func (c *counts) kept(condition string, records int) {
+	if condition == recordAgeExceeded {
+		c.keptAge.Add(int64(records))
+	} else {
+		c.keptRetries.Add(int64(records))
+	}
+}
+
+func (c *counts) byCondition() (kept map[string]int64) {
+	for condition, records := range map[string]int64{
+		retryAttemptsExhausted: c.keptRetries.Load(), recordAgeExceeded: c.keptAge.Load(),
+	} {
+		if records == 0 {
+			continue
+		}
+		if kept == nil {
+			kept = map[string]int64{}
+		}
+		kept[condition] = records
+	}
+	return kept
+}
 
 // Stats are counts since the start.
 type Stats struct {
 	// Delivered are records that the function handled, Discarded those that were given up.
 	Delivered, Discarded int64
+	// Kept are those of the discarded that are in the bucket for failures, by the condition on
+	// which they were given up; the others are lost.
+	Kept map[string]int64
 	// Invocations ran, Failed of them with an error or with failed items. Throttled are attempts
 	// that ran nothing.
 	Invocations, Failed, Throttled int64
@@ -247,6 +278,7 @@ func (p *Poller) Stats() Stats {
 		Delivered: p.counts.delivered.Load(), Discarded: p.counts.discarded.Load(),
 		Invocations: p.counts.invocations.Load(),
 		Failed:      p.counts.failed.Load(), Throttled: p.counts.throttled.Load(),
+		Kept: p.counts.byCondition(),
 	}
 }
 

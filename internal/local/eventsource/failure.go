@@ -117,6 +117,7 @@ func (s *shard) discard(ctx context.Context, b batch, condition string) bool {
 		if err == nil {
 			logger.Warn("records are given up", slog.String("bucket", p.mapping.FailureBucket), slog.String("key", key))
 			p.counts.discarded.Add(int64(len(b.records)))
+			p.counts.kept(condition, len(b.records))
 			return true
 		}
 		if attempt+1 >= longAttempts || awswait.Final(err) {

@@ -2,7 +2,6 @@ package firehose
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -73,113 +72,6 @@ func TestAggregatesAreSplitBeforeTheyAreProcessed(t *testing.T) {
 		assert.Equal(t, 6, s.Read)
 		assert.Equal(t, 6, s.Delivered)
 	})
-}
-
-// TestAnswers has three records, a to c; each case says what becomes of them.
-func TestAnswers(t *testing.T) {
-	encoded := base64.StdEncoding.EncodeToString
-	cases := []struct {
-		name      string
-		answer    func(e event) any
-		delivered string
-		dropped   int
-		codes     map[string]string // by payload
-		strangers int
-	}{
-		{name: "all Ok", delivered: "<a><b><c>", answer: func(e event) any {
-			return reply{[]replied{accepted(e.Records[0]), accepted(e.Records[1]), accepted(e.Records[2])}}
-		}},
-		{name: "in another order: the stream's order is kept", delivered: "<a><b><c>", answer: func(e event) any {
-			return reply{[]replied{accepted(e.Records[2]), accepted(e.Records[0]), accepted(e.Records[1])}}
-		}},
-		{name: "Dropped, with and without data", delivered: "<b>", dropped: 2, answer: func(e event) any {
-			return reply{[]replied{{e.Records[0].RecordID, "Dropped", nil}, accepted(e.Records[1]),
-				{e.Records[2].RecordID, "Dropped", "AA=="}}}
-		}},
-		{name: "ProcessingFailed", delivered: "<a><c>", codes: map[string]string{"b": "Lambda.ProcessingFailedStatus"},
-			answer: func(e event) any {
-				return reply{[]replied{accepted(e.Records[0]), {e.Records[1].RecordID, "ProcessingFailed",
-					encoded([]byte("x"))}, accepted(e.Records[2])}}
-			}},
-		{name: "missing id", delivered: "<a><c>", codes: map[string]string{"b": "Lambda.MissingRecordId"},
-			answer: func(e event) any {
-				return reply{[]replied{accepted(e.Records[0]), accepted(e.Records[2])}}
-			}},
-		{name: "doubled id", delivered: "<a><c>", codes: map[string]string{"b": "Lambda.DuplicatedRecordId"},
-			answer: func(e event) any {
-				return reply{[]replied{accepted(e.Records[0]), accepted(e.Records[1]), accepted(e.Records[2]),
-					accepted(e.Records[1])}}
-			}},
-		{name: "unknown id", delivered: "<a><c>", codes: map[string]string{"b": "Lambda.MissingRecordId"}, strangers: 1,
-			answer: func(e event) any {
-				e.Records[1].RecordID = "stranger"
-				return reply{[]replied{accepted(e.Records[0]), accepted(e.Records[1]), accepted(e.Records[2])}}
-			}},
-		{name: "Ok without data", delivered: "<b>", codes: map[string]string{"a": "Lambda.MissingRecordId",
-			"c": "Lambda.MissingRecordId"}, answer: func(e event) any {
-			return reply{[]replied{{e.Records[0].RecordID, "Ok", nil}, accepted(e.Records[1]),
-				{e.Records[2].RecordID, "Ok", ""}}}
-		}},
-		{name: "unknown result", delivered: "<a>", codes: map[string]string{"b": "Lambda.JsonProcessingException",
-			"c": "Lambda.JsonProcessingException"}, answer: func(e event) any {
-			return reply{[]replied{accepted(e.Records[0]), {e.Records[1].RecordID, "ok", "AA=="},
-				{e.Records[2].RecordID, "", "AA=="}}}
-		}},
-		{name: "data that are not base64", delivered: "<a><c>",
-			codes: map[string]string{"b": "Lambda.JsonProcessingException"}, answer: func(e event) any {
-				return reply{[]replied{accepted(e.Records[0]), {e.Records[1].RecordID, "Ok", "%"},
-					accepted(e.Records[2])}}
-			}},
-		{name: "data that are only nearly base64", delivered: "<a>",
-			codes: map[string]string{"b": "Lambda.JsonProcessingException", "c": "Lambda.JsonProcessingException"},
-			answer: func(e event) any {
-				return reply{[]replied{accepted(e.Records[0]), {e.Records[1].RecordID, "Ok", "YR=="},
-					{e.Records[2].RecordID, "Ok", "Y\nQ=="}}}
-			}},
-		{name: "no records", codes: allCodes("Lambda.MissingRecordId"),
-			answer: func(event) any { return `{"records":[]}` }},
-		{name: "not JSON", codes: allCodes("Lambda.JsonProcessingException"),
-			answer: func(event) any { return `{"records":[` }},
-		{name: "another document", codes: allCodes("Lambda.JsonProcessingException"),
-			answer: func(event) any { return `{}` }},
-		{name: "null", codes: allCodes("Lambda.JsonProcessingException"), answer: func(event) any { return `null` }},
-		{name: "nothing", codes: allCodes("Lambda.JsonProcessingException"), answer: func(event) any { return `` }},
-		{name: "a null record", codes: allCodes("Lambda.JsonProcessingException"),
-			answer: func(event) any { return `{"records":[null]}` }},
-		{name: "a number as data", codes: allCodes("Lambda.JsonProcessingException"), answer: func(e event) any {
-			return reply{[]replied{accepted(e.Records[0]), {e.Records[1].RecordID, "Ok", 5}, accepted(e.Records[2])}}
-		}},
-		{name: "names in another case", codes: allCodes("Lambda.JsonProcessingException"),
-			answer: func(event) any { return `{"Records":[]}` }},
-	}
-	for _, test := range cases {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				f, s := pump(t, config(), func(_ context.Context, _ int, e event) (any, string,
-					error) {
-					return test.answer(e), "", nil
-				}, "a", "b", "c")
-				assert.Equal(t, 1, s.Invocations, "what an answer says is final")
-				assert.Equal(t, test.delivered, f.store.delivered())
-				assert.Equal(t, test.dropped, s.Dropped)
-				assert.Equal(t, test.strangers, s.UnknownRecordIDs)
-				codes := map[string]string{}
-				for _, entry := range f.store.refused(t) {
-					codes[string(entry.Payload)] = entry.Code
-					assert.Equal(t, 1, entry.Attempts)
-					assert.NotEmpty(t, entry.Message)
-				}
-				if test.codes == nil {
-					test.codes = map[string]string{}
-				}
-				assert.Equal(t, test.codes, codes)
-			})
-		})
-	}
-}
-
-func allCodes(code string) map[string]string {
-	return map[string]string{"a": code, "b": code, "c": code}
 }
 
 // retried are the ways in which an invocation fails that are tried again.

@@ -61,6 +61,7 @@ func (s *sourceShard) Handle(records []types.Record) error {
 	for _, from := range records {
 		read = append(read, newRecords(s.id, from, now)...)
 	}
+	s.pump.statistics.count(func(s *Statistics) { s.Taken += len(records) })
 	s.pump.statistics.read(read)
 	return send(s.working, s.records, read)
 }

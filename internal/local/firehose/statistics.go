@@ -11,6 +11,8 @@ import (
 // an aggregate count one by one.
 type Statistics struct {
 	Read, ReadBytes int
+	// Taken are the stream's records: of each aggregate one.
+	Taken int
 	// Invocations of the processor, Retries among them.
 	Invocations, Retries int
 	// UnknownRecordIDs are answers for records that were not asked for.

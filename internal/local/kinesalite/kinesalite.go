@@ -10,10 +10,13 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"diecast/internal/local/awsapi"
 )
@@ -63,6 +66,24 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 
 // Client of the server.
 func (s *Server) Client() *kinesis.Client { return kinesis.NewFromConfig(s.Config()) }
+
+// Accepted is how many records a stream has accepted so far. An aggregate counts as the one record
+// that it is.
+func (s *Server) Accepted(ctx context.Context, stream string) (int, error) {
+	told, err := s.Client().DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: &stream})
+	if err != nil {
+		return 0, fmt.Errorf("stream %s: %w", stream, err)
+	}
+	response, ok := middleware.GetRawResponse(told.ResultMetadata).(*smithyhttp.Response)
+	if !ok {
+		return 0, fmt.Errorf("stream %s: the answer has no headers", stream)
+	}
+	accepted, err := strconv.Atoi(response.Header.Get("X-Diecast-Accepted"))
+	if err != nil {
+		return 0, fmt.Errorf("stream %s: the records that it has accepted: %w", stream, err)
+	}
+	return accepted, nil
+}
 
 // Stream is what to create.
 type Stream struct {

@@ -138,6 +138,62 @@ func TestStreamKeepsWhatIsPut(t *testing.T) {
 	t.Fatal("the record is in no shard")
 }
 
+func TestAStreamTellsHowManyRecordsItHasAccepted(t *testing.T) {
+	server := start(t, kinesalite.Options{})
+	_, err := server.Accepted(within(t), stream)
+	require.Error(t, err, "it is not there")
+	_, err = server.CreateStream(within(t), kinesalite.Stream{Name: stream, Shards: 2})
+	require.NoError(t, err)
+	expect := func(records int) {
+		t.Helper()
+		accepted, err := server.Accepted(within(t), stream)
+		require.NoError(t, err)
+		assert.Equal(t, records, accepted)
+	}
+	expect(0)
+	put(t, server.Client(), "one")
+	expect(1)
+	_, err = server.Client().PutRecords(within(t), &kinesis.PutRecordsInput{StreamName: aws.String(stream),
+		Records: []types.PutRecordsRequestEntry{{PartitionKey: aws.String("a"), Data: []byte("two")},
+			{PartitionKey: aws.String("b"), Data: []byte("three")}}})
+	require.NoError(t, err)
+	expect(3)
+	_, err = server.Client().PutRecord(within(t), &kinesis.PutRecordInput{StreamName: aws.String(stream),
+		PartitionKey: aws.String(""), Data: []byte("refused")})
+	require.Error(t, err)
+	expect(3)
+}
+
+// An engine that would take all of the machine's memory refuses more before: what it holds can be
+// read, and nobody takes a refusal for an acceptance.
+func TestAFullServerRefusesMoreAndKeepsWhatItHas(t *testing.T) {
+	server := start(t, kinesalite.Options{MemoryLimit: 200 << 20})
+	_, err := server.CreateStream(within(t), kinesalite.Stream{Name: stream, Shards: 1})
+	require.NoError(t, err)
+	client := kinesis.New(server.Client().Options(), func(o *kinesis.Options) { o.RetryMaxAttempts = 1 })
+	accepted := 0
+	var full *types.LimitExceededException
+	for {
+		_, err := client.PutRecord(within(t), &kinesis.PutRecordInput{StreamName: aws.String(stream),
+			PartitionKey: aws.String("a"), Data: make([]byte, 1<<20)})
+		if err != nil {
+			require.ErrorAs(t, err, &full)
+			break
+		}
+		accepted++
+		require.Less(t, accepted, 400)
+	}
+	assert.Greater(t, accepted, 10)
+	told, err := server.Accepted(within(t), stream)
+	require.NoError(t, err)
+	assert.Equal(t, accepted, told)
+	assert.NotEmpty(t, read(t, client, iterator(t, client, types.ShardIteratorTypeTrimHorizon, nil)))
+	taken, limit, err := server.Memory()
+	require.NoError(t, err)
+	assert.Greater(t, taken, limit)
+	assert.EqualValues(t, 200<<20, limit)
+}
+
 func TestRecordsAreGoneAfterTheRetention(t *testing.T) {
 	for name, c := range map[string]struct{ asked, kept time.Duration }{
 		"default": {0, kinesalite.DefaultRetention}, "a week": {7 * 24 * time.Hour, 7 * 24 * time.Hour},

@@ -67,6 +67,25 @@
     answer(error, records)
   })
 
+  // It tells nobody how many records a stream has accepted, as CloudWatch does: here a header of the
+  // summary's answer tells it.
+  const accepted = new Map()
+  const counting = (name, count) => {
+    const file = require.resolve(kinesalite + '/actions/' + name)
+    const act = require(file)
+    require.cache[file].exports = (store, request, answer) => act(store, request, (error, done) => {
+      if (!error) count(request.StreamName, request)
+      answer(error, done)
+    })
+  }
+  const accept = (stream, records) => accepted.set(stream, (accepted.get(stream) ?? 0) + records)
+  counting('putRecord', (stream) => accept(stream, 1))
+  counting('putRecords', (stream, request) => accept(stream, request.Records.length))
+  counting('deleteStream', (stream) => accepted.delete(stream))
+  counting('describeStreamSummary', (stream) => {
+    contain.response().setHeader('X-Diecast-Accepted', accepted.get(stream) ?? 0)
+  })
+
   // It never answers a request for an iterator AT_TIMESTAMP where the shard has no record of that
   // time or later. Kinesis answers with one for the next record to come.
   const action = require.resolve(kinesalite + '/actions/getShardIterator')

@@ -189,6 +189,10 @@ func (o Options) validate() error {
 // already.
 func (h *Host) Endpoint() string { return "http://" + h.listener.Addr().String() }
 
+// LogFile is what a function writes where its definition has no Log. An earlier host of the same
+// folder has written into it, too.
+func (h *Host) LogFile(name string) string { return filepath.Join(h.options.Dir, "log", name+".log") }
+
 // ARN of a function, whether it exists or not.
 func (h *Host) ARN(name string) string {
 	return fmt.Sprintf("arn:aws:lambda:%s:%s:function:%s", h.options.Region, h.options.Account, name)
@@ -299,7 +303,7 @@ func (h *Host) Add(definition Function) error {
 		return fmt.Errorf("add function %q: it was added before", definition.Name)
 	}
 	if definition.Log == nil {
-		log, err := os.OpenFile(filepath.Join(h.options.Dir, "log", definition.Name+".log"),
+		log, err := os.OpenFile(h.LogFile(definition.Name),
 			os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 		if err != nil {
 			return fmt.Errorf("add function %q: %w", definition.Name, err)

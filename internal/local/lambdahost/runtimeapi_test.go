@@ -3,6 +3,7 @@ package lambdahost
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -91,4 +92,33 @@ func TestRuntimeAPI(t *testing.T) {
 	call("GET", "invocation/next", "")
 	assert.Contains(t, string((<-third.completed).payload), fmt.Sprintf("(%d bytes)", MaxPayload))
 	assert.Empty(t, last.completed)
+}
+
+// An answer that ends in the middle is none, however whole what came of it looks; the process may
+// answer again, and its time runs on.
+func TestAnAnswerThatWasCutIsNoAnswer(t *testing.T) {
+	h := &Host{options: Options{Account: account, Region: region}}
+	f := newFunction(h, Function{Name: "specimen", Timeout: time.Minute, Concurrency: 1})
+	i := &instance{function: f, work: make(chan *invocation), ready: make(chan struct{})}
+	server := httptest.NewServer(i.routes())
+	defer server.Close()
+	const whole = `{"batchItemFailures":[]}`
+	for name, test := range map[string]struct{ path, header, body string }{
+		"by its length":  {"response", "Content-Length: 100", whole},
+		"between chunks": {"response", "Transfer-Encoding: chunked", fmt.Sprintf("%x\r\n%s\r\n", len(whole), whole)},
+		"an error":       {"error", "Content-Length: 100", `{"errorMessage":"m"}`},
+	} {
+		i.current = &invocation{id: "one", completed: make(chan outcome, 1)}
+		connection, err := net.Dial("tcp", server.Listener.Addr().String())
+		require.NoError(t, err)
+		_, err = fmt.Fprintf(connection, "POST /2018-06-01/runtime/invocation/one/%s HTTP/1.1\r\n"+
+			"Host: %s\r\n%s\r\n\r\n%s", test.path, server.Listener.Addr(), test.header, test.body)
+		require.NoError(t, err)
+		require.NoError(t, connection.(*net.TCPConn).CloseWrite())
+		answer, err := io.ReadAll(connection)
+		require.NoError(t, err)
+		require.NoError(t, connection.Close())
+		assert.Contains(t, string(answer), "400 Bad Request", name)
+		assert.Nil(t, i.answer, name)
+	}
 }

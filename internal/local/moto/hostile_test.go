@@ -3,6 +3,7 @@ package moto_test
 import (
 	"context"
 	"io"
+	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -74,6 +75,42 @@ func valid(t *testing.T, server *moto.Server) (samples []hostiletest.Sample) {
 			Headers: map[string]string{"Content-Type": "application/x-www-form-urlencoded"}})
 	}
 	return samples
+}
+
+func TestAFullServerRefusesMoreAndKeepsWhatItHas(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	server := start(t, ctx, moto.Options{MemoryLimit: 300 << 20})
+	require.NoError(t, server.CreateBucket(ctx, moto.Bucket{Name: "kept"}))
+	client := s3.New(server.S3().Options(), func(o *s3.Options) { o.RetryMaxAttempts = 1 })
+	for n := 0; ; n++ {
+		require.Less(t, n, 100)
+		_, err := client.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String("kept"), Key: aws.String(strconv.Itoa(n)),
+			Body: strings.NewReader(strings.Repeat("a", 8<<20))})
+		if err != nil {
+			require.ErrorContains(t, err, "SlowDown")
+			require.Positive(t, n)
+			break
+		}
+	}
+	_, err := client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: aws.String("kept"), Key: aws.String("0")})
+	require.NoError(t, err)
+}
+
+// moto has an API of its own, which would have it forget everything for whoever asks.
+func TestMotosOwnAPIIsNotServed(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	server := start(t, ctx, moto.Options{})
+	require.NoError(t, server.CreateBucket(ctx, moto.Bucket{Name: "kept"}))
+	for _, sample := range valid(t, server) {
+		sample.Method, sample.Path = http.MethodPost, "/moto-api/reset"
+		answer, err := sample.Request("").Send(server.Address())
+		require.NoError(t, err)
+		assert.NotEqual(t, http.StatusOK, answer.Status, "%s: %s", sample.Name, answer.Body)
+	}
+	_, err := server.S3().HeadBucket(ctx, &s3.HeadBucketInput{Bucket: aws.String("kept")})
+	require.NoError(t, err)
 }
 
 func TestNoRequestEndsIt(t *testing.T) {

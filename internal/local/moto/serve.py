@@ -5,6 +5,9 @@ Port 0 takes a free one; the file tells it.
 
 import json
 import logging
+import os
+import re
+import resource
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -52,6 +55,9 @@ class _Contained:
         # moto's own API forgets everything that is stored, for whoever asks.
         if environ["PATH_INFO"].startswith("/moto-api"):
             return Response(status=404)(environ, start_response)
+        if _storing(environ) and _memory() > _LIMIT:
+            # As by a service that is asked for too much at once; else all that is stored would end.
+            return Response("<Error><Code>SlowDown</Code></Error>", 503)(environ, start_response)
         try:
             return self._application(environ, start_response)
         except (ConnectionError, ClientDisconnected):
@@ -61,6 +67,19 @@ class _Contained:
         except Exception as error:
             logging.getLogger("moto").exception("%s %s", environ["REQUEST_METHOD"], environ["PATH_INFO"])
             return _refusal(error, environ)(environ, start_response)
+
+
+_LIMIT = int(os.environ["DIECAST_MEMORY_LIMIT"])  # of this process, in bytes
+
+
+def _memory() -> int:
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def _storing(environ: dict[str, Any]) -> bool:
+    target = environ.get("HTTP_X_AMZ_TARGET", "")
+    return environ["REQUEST_METHOD"] == "PUT" or re.search(r"\.(Put|Create)", target) is not None
 
 
 def _refusal(error: Exception, environ: dict[str, Any]) -> Response:

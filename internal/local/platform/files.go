@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 
 	"diecast/internal/deployment/outputs"
+	"diecast/internal/local/ledger"
 )
 
 // Files in a run's folder while it is up. What they tell is over when the run is: endpoints on
@@ -66,7 +68,7 @@ func ReadIgnored(dir string) ([]Ignored, error) {
 func (p *Platform) Endpoints() outputs.Endpoints { return p.engines.Endpoints() }
 
 // writeFiles writes the run's files, the outputs last: who waits for these finds the others, too.
-func (p *Platform) writeFiles(dir string) error {
+func (p *Platform) writeFiles(ctx context.Context, dir string) error {
 	stacks, err := p.plan.Outputs()
 	if err != nil {
 		return err
@@ -82,6 +84,10 @@ func (p *Platform) writeFiles(dir string) error {
 	if err := p.writeFile(filepath.Join(dir, IgnoredFile), append(ignored, '\n')); err != nil {
 		return err
 	}
+	if err := p.Account(ctx).Write(dir); err != nil {
+		return err
+	}
+	p.files = append(p.files, filepath.Join(dir, ledger.File))
 	return p.writeFile(filepath.Join(dir, OutputsFile), told)
 }
 

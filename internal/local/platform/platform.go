@@ -19,6 +19,7 @@ import (
 	"diecast/internal/assembly"
 	"diecast/internal/local/engine"
 	"diecast/internal/local/lambdahost"
+	"diecast/internal/local/ledger"
 	"diecast/internal/local/provider"
 )
 
@@ -48,6 +49,12 @@ type Platform struct {
 	made    *provider.Run
 	// files tell others of the run while it is up.
 	files []string
+
+	accounting   sync.Mutex
+	account      ledger.Account // the last one
+	lastAccepted map[string]int
+	// stopAccounts ends the accounts that are written by themselves.
+	stopAccounts func()
 
 	stopping sync.Once
 	stopped  error
@@ -88,7 +95,7 @@ func Start(ctx context.Context, options Options) (_ *Platform, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Platform{plan: plan, engines: engines, made: provider.NewRun(settings, engines)}
+	p := &Platform{plan: plan, engines: engines, made: provider.NewRun(settings, engines), stopAccounts: func() {}}
 	defer func() {
 		if err != nil {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
@@ -99,7 +106,11 @@ func Start(ctx context.Context, options Options) (_ *Platform, err error) {
 	if err := p.create(ctx, options.Progress); err != nil {
 		return nil, err
 	}
-	return p, p.writeFiles(options.Dir)
+	if err := p.writeFiles(ctx, options.Dir); err != nil {
+		return nil, err
+	}
+	p.stopAccounts = p.beginAccounts(options)
+	return p, nil
 }
 
 // create walks the plan in CloudFormation's order.
@@ -133,10 +144,13 @@ func (p *Platform) create(ctx context.Context, progress func(string)) error {
 func (p *Platform) Stop(ctx context.Context) error {
 	p.stopping.Do(func() {
 		var problems []error
+		p.stopAccounts()
 		for _, file := range p.files {
 			problems = append(problems, os.Remove(file))
 		}
-		p.stopped = errors.Join(append(problems, p.made.Stop(ctx), p.engines.Stop(ctx))...)
+		problems = append(problems, p.made.Stop(ctx))
+		p.closeAccount(ctx)
+		p.stopped = errors.Join(append(problems, p.engines.Stop(ctx))...)
 	})
 	return p.stopped
 }

@@ -356,7 +356,7 @@ func TestInvocations(t *testing.T) {
 	require.NoError(t, host.Add(lambdahost.Function{
 		Name: "broken", Executable: executable, Timeout: time.Second, MemoryMiB: 128,
 	}))
-	consumer := &Consumer{&Invocations{Function: "broken", host: host}}
+	consumer := &Consumer{Invocations: &Invocations{Function: "broken", host: host}}
 	answer, err := consumer.Invoke(t.Context(), "", []byte("{}"))
 	require.NoError(t, err)
 	assert.Equal(t, lambdahost.Unhandled, answer.FunctionError)

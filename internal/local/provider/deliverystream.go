@@ -7,6 +7,7 @@ import (
 	"diecast/internal/assembly"
 	"diecast/internal/local/engine"
 	"diecast/internal/local/firehose"
+	"diecast/internal/local/ledger"
 )
 
 var deliveryStream = kind[assembly.DeliveryStream]{
@@ -20,6 +21,18 @@ type Delivery struct {
 	*Invocations
 	// Bucket, Prefix and ErrorPrefix say where objects lie.
 	Bucket, Prefix, ErrorPrefix string
+
+	name, stream string
+	pump         *firehose.Pump
+}
+
+// Account is what became of the stream's records so far.
+func (d *Delivery) Account() ledger.Consumer {
+	counts := d.pump.Statistics()
+	return ledger.Consumer{
+		Name: d.name, Kind: "delivery stream", Stream: d.stream, Split: counts.Read - counts.Taken,
+		Archived: counts.Delivered, Dropped: counts.Dropped, InError: counts.FailedByCode,
+	}
 }
 
 // Invoke runs the processor.
@@ -80,6 +93,7 @@ func createDeliveryStream(
 	if err != nil {
 		return assembly.Creation{}, err
 	}
+	delivery.name, delivery.stream, delivery.pump = resource.String(), configuration.SourceStream, pump
 	if err := run.background(ctx, "delivery stream of "+resource.String(), pump.Run, pump.Ready()); err != nil {
 		return assembly.Creation{}, err
 	}

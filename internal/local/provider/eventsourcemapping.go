@@ -13,6 +13,8 @@ import (
 	"diecast/internal/local/engine"
 	"diecast/internal/local/eventsource"
 	"diecast/internal/local/lambdahost"
+	"diecast/internal/local/ledger"
+	"diecast/internal/metrics"
 	"diecast/internal/wait"
 )
 
@@ -23,7 +25,31 @@ var eventSourceMapping = kind[assembly.EventSourceMapping]{
 }
 
 // Consumer is an event source mapping at work.
-type Consumer struct{ *Invocations }
+type Consumer struct {
+	*Invocations
+
+	name, stream string
+	poller       *eventsource.Poller
+	// log is what its function has said since the mapping began.
+	log *functionLog
+}
+
+// Account is what became of the stream's records so far. What the function says that it dropped it
+// has handled, but did not deliver.
+func (c *Consumer) Account() (ledger.Consumer, error) {
+	counts := c.poller.Stats()
+	dropped, err := c.log.count(metrics.Dropped)
+	dropped = min(dropped, int(counts.Delivered)) // an invocation under way has said it already
+	told := ledger.Consumer{
+		Name: c.name, Kind: "event source mapping", Stream: c.stream, Delivered: int(counts.Delivered) - dropped,
+		Dropped: dropped, Discarded: map[string]int{}, Repeated: int(counts.Failed),
+	}
+	for condition, records := range counts.Kept {
+		told.Discarded[condition] = int(records)
+	}
+	told.GivenUp = int(counts.Discarded) - ledger.Sum(told.Discarded)
+	return told, err
+}
 
 // Invoke runs the function.
 func (c *Consumer) Invoke(ctx context.Context, _ string, payload []byte) (eventsource.Answer, error) {
@@ -85,11 +111,13 @@ func createEventSourceMapping(
 	if !t.Enabled {
 		return creation, nil
 	}
-	consumer := &Consumer{&Invocations{
-		Function: lastPart(t.Function, ":"), host: engine.FunctionHost.In(run.Engines),
-	}}
+	host := engine.FunctionHost.In(run.Engines)
+	consumer := &Consumer{Invocations: &Invocations{Function: lastPart(t.Function, ":"), host: host}}
 	log, err := run.log("consumer-" + resource.LogicalID)
 	if err != nil {
+		return assembly.Creation{}, err
+	}
+	if consumer.log, err = followLog(host.LogFile(consumer.Function)); err != nil {
 		return assembly.Creation{}, err
 	}
 	poller, err := eventsource.New(mapping(id, t), eventsource.Options{
@@ -99,6 +127,7 @@ func createEventSourceMapping(
 	if err != nil {
 		return assembly.Creation{}, err
 	}
+	consumer.name, consumer.stream, consumer.poller = resource.String(), lastPart(t.SourceARN, "/"), poller
 	if err := run.background(ctx, "consumer of "+resource.String(), poller.Run, poller.Ready()); err != nil {
 		return assembly.Creation{}, err
 	}

@@ -58,18 +58,28 @@ func Item(record recommendation.Record, keep time.Duration) map[string]types.Att
 }
 
 // Condition is recommendation.Record.Supersedes in DynamoDB's words: under it an item may be put.
-// It takes Values.
+// It takes Values. DynamoDB compares texts by their UTF-8 bytes, which for EventTime, of fixed
+// width in UTC, is the order of the times to the nanosecond, and for EventID that of the ids'
+// bytes.
 const Condition = "attribute_not_exists(" + SessionID + ")" +
-	" OR (" + EventID + " <> :id AND (" +
-	EventTime + " < :time OR (" + EventTime + " = :time AND " + EventID + " < :id)))" +
-	" OR (" + EventID + " = :id AND " + Degraded + " = :true AND :degraded = :false)"
+	" OR " + EventTime + " < :time" +
+	" OR (" + EventTime + " = :time AND " + EventID + " < :id)" +
+	" OR (" + EventTime + " = :time AND " + EventID + " = :id AND " + Degraded + " = :beaten)"
 
 // Values are those of Condition for the record that is to be put.
 func Values(record recommendation.Record) map[string]types.AttributeValue {
 	return map[string]types.AttributeValue{
-		":id": text(record.Event.ID.String()), ":time": eventTime(record), ":degraded": boolean(record.Degraded),
-		":true": boolean(true), ":false": boolean(false),
+		":id": text(record.Event.ID.String()), ":time": eventTime(record), ":beaten": beaten(record),
 	}
+}
+
+// beaten is the Degraded of a row that gives way to the record in spite of the same time and id:
+// true where the record is answered; where it is degraded null, which no row has.
+func beaten(record recommendation.Record) types.AttributeValue {
+	if record.Degraded {
+		return &types.AttributeValueMemberNULL{Value: true}
+	}
+	return boolean(true)
 }
 
 // ReadRecord is the record that an item holds.

@@ -121,6 +121,9 @@ func (h Handler) deliver(ctx context.Context, accepted []arrival, counts metrics
 		events[i] = arrival.event
 	}
 	records, err := h.Recommender.Recommend(ctx, events)
+	if err == nil && len(records) != len(events) {
+		err = fmt.Errorf("%d events have %d records: none of them is believed", len(events), len(records))
+	}
 	if err != nil {
 		h.Logger.ErrorContext(ctx, "batch not delivered", slog.Int("events", len(events)), slog.Any("error", err))
 		counts[metrics.Failed] += len(accepted)

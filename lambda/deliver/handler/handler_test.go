@@ -457,3 +457,24 @@ func TestFoldKeepsTheRecordThatSupersedesAllOthers(t *testing.T) {
 		assert.Len(t, rows[0].members, len(records))
 	}
 }
+
+// What the recommender does not answer is not delivered, even if it does not say that it failed.
+func TestRecordsThatAreNotThoseOfTheEventsAreAFailure(t *testing.T) {
+	for name, change := range map[string]func([]recommendation.Record) []recommendation.Record{
+		"none":     func([]recommendation.Record) []recommendation.Record { return nil },
+		"too few":  func(r []recommendation.Record) []recommendation.Record { return r[1:] },
+		"too many": func(r []recommendation.Record) []recommendation.Record { return append(r, r[0]) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			put := func(context.Context, *dynamodb.PutItemInput) error { t.Error("nothing is written"); return nil }
+			handler := newHandler(recommending(func(events []activity.Event) ([]recommendation.Record, error) {
+				records, err := answers(events)
+				return change(records), err
+			}), put)
+			response, err := handler.Handle(t.Context(), batch(payload("a", 2), payload("b", 2)))
+			require.NoError(t, err)
+			assert.Equal(t, []string{"seq-0"}, failures(response))
+			assert.Contains(t, handler.metrics.String(), `"delivered":0,"dropped":0,"events_in":2,"failed":2`)
+		})
+	}
+}

@@ -58,6 +58,9 @@ func (h Handler) Handle(ctx context.Context, request Request) (Response, error) 
 	}
 	if len(events) > 0 {
 		records, err := h.Recommender.Recommend(ctx, events)
+		if err == nil && len(records) != len(events) {
+			err = fmt.Errorf("they have %d records: none of them is believed", len(records))
+		}
 		if err != nil {
 			return Response{}, fmt.Errorf("%d events of invocation %s: %w", len(events), request.InvocationID, err)
 		}

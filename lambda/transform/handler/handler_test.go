@@ -375,6 +375,22 @@ func TestDependencyFailureIsAnErrorSoThatFirehoseRetries(t *testing.T) {
 	require.ErrorIs(t, err, cause)
 }
 
+func TestRecordsThatAreNotThoseOfTheEventsAreAnErrorToo(t *testing.T) {
+	for name, change := range map[string]func([]recommendation.Record) []recommendation.Record{
+		"none":     func([]recommendation.Record) []recommendation.Record { return nil },
+		"too few":  func(r []recommendation.Record) []recommendation.Record { return r[1:] },
+		"too many": func(r []recommendation.Record) []recommendation.Record { return append(r, r[0]) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := newHandler(recommending(func(events []activity.Event) ([]recommendation.Record, error) {
+				records, err := answers(0)(events)
+				return change(records), err
+			})).Handle(t.Context(), batch(good(1, 0), good(2, 0)))
+			require.ErrorContains(t, err, "none of them is believed")
+		})
+	}
+}
+
 func TestOnlyBadRecordsAskNobody(t *testing.T) {
 	request := batch("{", "[]")
 	response, err := newHandler(fails(errors.New("asked"))).Handle(t.Context(), request)
