@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"diecast/internal/local/ledger"
 	"diecast/test/faults/audit"
 )
 
@@ -163,9 +164,33 @@ func asked(signal syscall.Signal, name string) fault {
 			inWords(endWithin)),
 		within: 90 * time.Second,
 		try: func(ctx context.Context, b *bench) (string, error) {
-			return b.ending(ctx, endWithin, func(_ context.Context, r *run) error { return r.signal(signal) }, nil)
+			return b.ending(ctx, endWithin, func(_ context.Context, r *run) error { return r.signal(signal) },
+				nothingFailed)
 		},
 	}
+}
+
+// refusedByContract is the code of what the processor itself refuses.
+const refusedByContract = "Lambda.ProcessingFailedStatus"
+
+// nothingFailed: the account that the run tells at its end knows of no other error.
+func nothingFailed(r *run) error {
+	account, err := r.closing()
+	if err != nil {
+		return err
+	}
+	var problems []error
+	for _, c := range account.Consumers {
+		for code, n := range c.InError {
+			if code != refusedByContract {
+				problems = append(problems, fmt.Errorf("%s: %d records became errors by the end: %s", c.Name, n, code))
+			}
+		}
+		if lost := c.GivenUp + ledger.Sum(c.Discarded); lost > 0 {
+			problems = append(problems, fmt.Errorf("%s: %d records were given up by the end", c.Name, lost))
+		}
+	}
+	return errors.Join(problems...)
 }
 
 // ending has a run end under load, and looks at what it leaves.

@@ -21,7 +21,9 @@ import (
 	"github.com/google/uuid"
 
 	"diecast/internal/local/demonstration"
+	"diecast/internal/local/ledger"
 	"diecast/internal/wait"
+	"diecast/test/faults/audit"
 )
 
 // oddEvents are hostile ones.
@@ -198,6 +200,65 @@ func jobKilled() disturbance {
 				return fmt.Errorf("the job's run is %s, with the message %q", state, message)
 			})
 		}}
+}
+
+// countsInSight: what status tells is what is there.
+func countsInSight() fault {
+	return fault{
+		name: "the counts of status",
+		does: "compared with what is in the stream and the bucket after all that went before",
+		must: "they are the same, and add up", within: 2 * time.Minute,
+		try: func(ctx context.Context, b *bench) (string, error) {
+			r, err := b.run(ctx)
+			if err != nil {
+				return "", err
+			}
+			sending := r.startLoad(ctx, b.chance.Uint64(), eventsEach)
+			text, err := b.accounted(ctx, r, audit.Account{}, sending.wait(&r.view))
+			if err != nil {
+				return text, err
+			}
+			found := r.ledger.Account()
+			rule := wait.Rule{For: 10 * time.Second, Pause: 500 * time.Millisecond} // it is drawn up each second
+			return text, rule.Until(ctx, func(ctx context.Context) error { return b.sameCounts(ctx, found) })
+		},
+	}
+}
+
+// sameCounts compares status with an account in which nothing is on its way.
+func (b *bench) sameCounts(ctx context.Context, found audit.Account) error {
+	text, err := b.operator(ctx, "local", "status", "--json")
+	if err != nil {
+		return err
+	}
+	var runs []struct {
+		Account struct {
+			ledger.Account
+			Problems []string
+		}
+	}
+	if err := json.Unmarshal(text, &runs); err != nil || len(runs) != 1 || len(runs[0].Account.Consumers) < 2 {
+		return fmt.Errorf("status tells no account of two consumers: %s", text)
+	}
+	problems := []error{}
+	for _, problem := range runs[0].Account.Problems {
+		problems = append(problems, errors.New(problem))
+	}
+	for _, c := range runs[0].Account.Consumers {
+		same := func(what string, told, seen int) {
+			if told != seen {
+				problems = append(problems, fmt.Errorf("%s: status tells of %d %s, there are %d", c.Name, told, what,
+					seen))
+			}
+		}
+		same("accepted records", c.Accepted, found.Records)
+		same("pending", c.Pending, 0)
+		if c.Archived > 0 {
+			same("archived events", c.Archived, found.Archived)
+			same("events in error", ledger.Sum(c.InError), ledger.Sum(found.Refused)+ledger.Sum(found.Failed))
+		}
+	}
+	return errors.Join(problems...)
 }
 
 // killedItself: nothing outlives a run that is killed, and nobody takes it for one that is up.

@@ -2,7 +2,10 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +17,7 @@ import (
 	"time"
 
 	"diecast/internal/deployment/outputs"
+	"diecast/internal/local/ledger"
 	"diecast/internal/local/platform"
 	"diecast/internal/wait"
 )
@@ -57,10 +61,13 @@ const (
 type run struct {
 	settings
 	child *exec.Cmd
-	// said is what it writes to its standard error.
-	said   *os.File
-	exited chan struct{}
-	err    error // how it ended; read after exited only
+	// said is what it writes to its standard error, told to its standard output behind the first
+	// line, read after toldAll only.
+	said    *os.File
+	told    []byte
+	toldAll chan struct{}
+	exited  chan struct{}
+	err     error // how it ended; read after exited only
 	// started are the processes that it had when it was last looked at.
 	started []process
 	view
@@ -92,16 +99,18 @@ func (s settings) launch() (_ *run, out *os.File, err error) {
 		return nil, nil, errors.Join(err, said.Close())
 	}
 	defer writer.Close()
-	child := exec.Command(s.command, "local", "up", "--assembly", s.assembly, "--source", s.source, "--buffers", "1s")
+	const modules = "DIECAST_NODE_MODULES"
+	child := exec.Command(s.command, "local", "up", "--assembly", s.assembly, "--source", s.source, "--buffers", "1s",
+		"--json")
 	child.Dir, child.Stdout, child.Stderr = s.folder, writer, said
-	child.Env = append(os.Environ(), "TMPDIR="+s.temporary(),
-		"DIECAST_NODE_MODULES="+filepath.Join(s.source, "node_modules"))
+	child.Env = append(os.Environ(), "TMPDIR="+s.temporary(), modules+"="+cmp.Or(os.Getenv(modules),
+		filepath.Join(s.source, "node_modules")))
 	// Signals to whoever watches are not the run's.
 	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := child.Start(); err != nil {
 		return nil, nil, errors.Join(err, out.Close(), said.Close())
 	}
-	r := &run{settings: s, child: child, said: said, exited: make(chan struct{})}
+	r := &run{settings: s, child: child, said: said, exited: make(chan struct{}), toldAll: make(chan struct{})}
 	go func() {
 		r.err = child.Wait()
 		close(r.exited)
@@ -119,12 +128,13 @@ func (s settings) start(ctx context.Context) (*run, error) {
 	go func() {
 		lines := bufio.NewReader(out)
 		line, err := lines.ReadString('\n')
-		if err == nil && !strings.Contains(line, "resources run") {
+		if err == nil && !strings.Contains(line, "resources_run") {
 			err = fmt.Errorf("its first line is %q", line)
 		}
 		up <- err
-		_, _ = io.Copy(io.Discard, lines) // until the run has ended
+		r.told, _ = io.ReadAll(lines) // until the run has ended
 		_ = out.Close()
+		close(r.toldAll)
 	}()
 	limit := time.NewTimer(startWithin)
 	defer limit.Stop()
@@ -149,6 +159,17 @@ func (s settings) start(ctx context.Context) (*run, error) {
 func (r *run) connect(ctx context.Context) error {
 	r.started = r.processes()
 	return r.view.open(ctx, filepath.Join(r.runFolder(), platform.OutputsFile))
+}
+
+// closing is the account that a run tells at its end.
+func (r *run) closing() (ledger.Account, error) {
+	<-r.toldAll
+	var last struct{ Account *ledger.Account }
+	lines := bytes.Split(bytes.TrimSpace(r.told), []byte("\n"))
+	if err := json.Unmarshal(lines[len(lines)-1], &last); err != nil || last.Account == nil {
+		return ledger.Account{}, fmt.Errorf("it told no account at its end, but %q", r.told)
+	}
+	return *last.Account, nil
 }
 
 // output of the run's stacks.

@@ -73,11 +73,20 @@ func table() []fault {
 		bucketAway(10 * time.Second)} {
 		faults = append(faults, survived(d))
 	}
-	return append(faults, nemesis(nemesisEvents),
+	return append(faults, nemesis(nemesisEvents), countsInSight(),
 		proven("requests, part by part", "thousands that a seed makes odd, to every server of a run alone",
 			"each is answered, what was stored is there, and more can be", "^(TestNoRequestEnds|TestMalformedRequests)",
 			"internal/local/kinesalite", "internal/local/dynalite", "internal/local/moto", "internal/local/lambdahost",
 			"internal/local/gluejobs", "internal/local/fleet", "internal/local/balancer"),
+		proven("what transform may answer", "each behaviour of a processor, documented or not",
+			"each record is delivered, dropped, or in the error output, once", "^TestTransformContract$",
+			"internal/local/firehose"),
+		proven("what deliver may answer", "each behaviour of a mapping's function, documented or not",
+			"each record is handled, or kept as given up", "^TestDeliverContract$", "internal/local/eventsource"),
+		proven("orders of arrival", "every order of events with equal times, doubled ids and degraded answers",
+			"the row is the newest's by the reference, in Go and in DynamoDB's words",
+			"^(TestOrderContract|TestEveryOrderOfArrivalEndsWithTheSameRow|TestConditionAgreesWithSupersedes)$",
+			"internal/recommendation", "internal/recommendation/row"),
 		died(moto, "moto"), died(kinesalite, "kinesalite"), died(dynalite, "dynalite"), died(postgres, "postgres"),
 		died(mariadb, "mariadb|mysql"),
 		fatal("the stream is deleted", "DeleteStream under load", "delivery stream|consumer", func(ctx context.Context,

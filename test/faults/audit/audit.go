@@ -258,6 +258,8 @@ type Account struct {
 	// Accepted events are those that the stream holds: Archived, refused as they break the
 	// contract, failed though they keep it, or Pending, which is nowhere yet.
 	Accepted, Archived, Pending int
+	// Records of the stream, each of which may hold several events.
+	Records int
 	// Refused and Failed are in the error output, by its code.
 	Refused, Failed map[string]int
 	// GivenUp events were not delivered to their rows, and are kept for that.
@@ -279,7 +281,7 @@ func (a Account) Settled() bool { return len(a.Missing) == 0 }
 // Account is the state so far.
 func (l *Ledger) Account() Account {
 	l.open()
-	a := Account{Refused: map[string]int{}, Failed: map[string]int{}, Breaches: slices.Clone(l.problems)}
+	a := Account{Records: len(l.sequences), Refused: map[string]int{}, Failed: map[string]int{}, Breaches: slices.Clone(l.problems)}
 	l.holdStream(&a)
 	for _, data := range slices.Sorted(maps.Keys(l.payloads)) {
 		l.holdPayload(&a, data, l.payloads[data])
@@ -461,6 +463,7 @@ func tell(wrong []string) error {
 // missing are those of all.
 func (a Account) Since(before Account) Account {
 	a.Accepted -= before.Accepted
+	a.Records -= before.Records
 	a.Archived -= before.Archived
 	a.Pending -= before.Pending
 	a.GivenUp -= before.GivenUp
