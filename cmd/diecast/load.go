@@ -75,7 +75,7 @@ func (l *loadRun) start(ctx context.Context) error {
 		l.file = filepath.Join(folder, platform.OutputsFile)
 	}
 	found.add(l.rate.problem)
-	deployed, err := deployment.Read(l.file)
+	deployed, err := readDeployment(l.file)
 	found.add(err)
 	if err := found.err(); err != nil {
 		return err

@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"diecast/internal/classicmodels"
-	"diecast/internal/deployment"
 	"diecast/internal/local/balancer"
 	"diecast/internal/local/demonstration"
 	"diecast/internal/local/ledger"
@@ -23,8 +22,14 @@ import (
 	"diecast/internal/wait"
 )
 
-// runsFolder holds the laptop's runs, a folder each.
-const runsFolder = ".local"
+const (
+	// localName is the command that the others here belong to.
+	localName = "local"
+	// upName and runName start a run.
+	upName, runName = "up", "run"
+	// runsFolder holds the laptop's runs, a folder each.
+	runsFolder = ".local"
+)
 
 // localRun is one command line of local.
 type localRun struct {
@@ -40,7 +45,7 @@ type localRun struct {
 func localCommand(user *terminal) *cobra.Command {
 	l := &localRun{user: user, events: integerFlag("events", 300), shown: integerFlag("shown", 3),
 		broken: numberFlag("broken", 0.05)}
-	command := &cobra.Command{Use: "local", Short: "Run the synthesized platform on this machine, without AWS"}
+	command := &cobra.Command{Use: localName, Short: "Run the synthesized platform on this machine, without AWS"}
 	command.PersistentFlags().StringVar(&l.name, "run", "default",
 		"name of the run; each has its folder below "+runsFolder)
 	starting := func(use, short string, run func(context.Context) error) *cobra.Command {
@@ -53,13 +58,13 @@ func localCommand(user *terminal) *cobra.Command {
 			"cap the delivery streams' buffer intervals; 0 keeps the template's")
 		return c
 	}
-	up := starting("up", "Start the platform and keep it until Ctrl-C or `local down`", l.up)
-	run := starting("run",
+	up := starting(upName, "Start the platform and keep it until Ctrl-C or `local down`", l.up)
+	run := starting(runName,
 		"Start the platform, send it generated events, account for each, run the ETL job beside, and stop", l.run)
 	run.Flags().Var(l.events, "events", "how many events to send")
 	run.Flags().Var(l.broken, "broken", "share of them that breaks the contract")
 	run.Flags().Var(l.shown, "shown", "how many recommendations to show in full")
-	command.AddCommand(up, run,
+	command.AddCommand(up, run, guardCommand(),
 		&cobra.Command{Use: "status",
 			Short: "Say which runs are up, where their outputs lie, and what they ignore of the templates",
 			Args:  cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return l.status() }},
@@ -82,19 +87,37 @@ func (l *localRun) start(ctx context.Context) (_ *platform.Platform, stop func()
 	if err != nil {
 		return nil, nil, err
 	}
+	limit := &overdue{run: l}
+	limit.once(ctx, endWithin)
+	limit.once(l.user.hurried, hurryWithin)
+	unguard, err := l.guard()
+	if err != nil {
+		return nil, nil, errors.Join(err, folder.Close())
+	}
+	closed := func() error {
+		defer limit.met()
+		return errors.Join(unguard(), folder.Close())
+	}
 	shown := startSteps(l.user.err)
 	defer shown.close()
 	running, err := platform.Start(ctx, platform.Options{
 		Assembly: l.assembly, Source: l.source, Dir: folder.Path, ShortenBuffers: l.buffers, Progress: shown.step,
-		Told: func(line string) { fmt.Fprintln(l.user.err, line) },
+		Told: func(line string) { fmt.Fprintln(l.user.err, line) }, Hurried: l.user.hurried,
 	})
 	if err != nil {
-		return nil, nil, errors.Join(err, folder.Close())
+		return nil, nil, errors.Join(err, closed())
 	}
 	return running, func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		within := stopWithin
+		if running.Err() != nil {
+			within = quitWithin
+			limit.after(lostWithin)
+		} else {
+			limit.after(endWithin)
+		}
+		ctx, cancel := context.WithTimeout(l.user.hurried, within)
 		defer cancel()
-		return errors.Join(running.Stop(ctx), folder.Close())
+		return errors.Join(running.Stop(ctx), closed())
 	}, nil
 }
 
@@ -105,10 +128,10 @@ func (l *localRun) up(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.closing(running.Account(context.Background()))) }() // once it has stopped
-	defer func() { err = errors.Join(err, stop()) }()
+	defer func() { err = outcome(running, errors.Join(err, stop())) }()
 	ran, checked := running.Count()
 	file := filepath.Join(runsFolder, l.name, platform.OutputsFile)
-	deployed, err := deployment.Read(file)
+	deployed, err := readDeployment(file)
 	if err != nil {
 		return err
 	}
@@ -122,8 +145,10 @@ func (l *localRun) up(ctx context.Context) (err error) {
 	ctx, release := whileUp(ctx, running)
 	defer release()
 	<-ctx.Done()
-	fmt.Fprintln(l.user.err, "stopping;", balancer.OnAWS(running.Retried()))
-	return running.Err()
+	if running.Err() == nil {
+		fmt.Fprintln(l.user.err, "stopping;", balancer.OnAWS(running.Retried()))
+	}
+	return nil
 }
 
 // upSummary is what up tells once the platform is up.
@@ -165,7 +190,8 @@ func whileUp(ctx context.Context, running ending) (context.Context, context.Canc
 	return ctx, cancel
 }
 
-// outcome of work on a platform: where that has ended, why it did, and not what came of it.
+// outcome of work on a platform: where that has ended by itself, why it did, and not what came of
+// that.
 func outcome(running ending, failure error) error {
 	if err := running.Err(); err != nil {
 		return err
@@ -190,7 +216,7 @@ func (l *localRun) run(ctx context.Context) (err error) {
 			err = errors.Join(err, l.closing(running.Account(context.Background())))
 		}
 	}()
-	defer func() { err = errors.Join(outcome(running, err), stop()) }()
+	defer func() { err = outcome(running, errors.Join(err, stop())) }()
 	upAfter := time.Since(begun)
 	ctx, release := whileUp(ctx, running)
 	defer release()
@@ -201,7 +227,7 @@ func (l *localRun) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	deployed, err := deployment.Read(filepath.Join(runsFolder, l.name, platform.OutputsFile))
+	deployed, err := readDeployment(filepath.Join(runsFolder, l.name, platform.OutputsFile))
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 
-	"diecast/internal/deployment"
 	"diecast/internal/local/platform"
 	"diecast/internal/local/runfolder"
 	"diecast/internal/wait"
@@ -33,7 +32,7 @@ func (l *localRun) roll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	deployed, err := deployment.Read(filepath.Join(folder, platform.OutputsFile))
+	deployed, err := readDeployment(filepath.Join(folder, platform.OutputsFile))
 	if err != nil {
 		return err
 	}

@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -21,22 +19,32 @@ import (
 type terminal struct {
 	out, err io.Writer
 	json     bool // a machine reads out
+	// hurried ends when the user wants the end of a command, which is under way, at once.
+	hurried context.Context
+	// program is the executable of this command; empty where that is another one, such as a test.
+	program string
 }
 
 // commands make the subcommands.
 var commands = []func(*terminal) *cobra.Command{generateCommand, loadCommand, localCommand, modelCommand, sqlCommand}
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
+	ends := listen(os.Args[1:])
+	program, _ := os.Executable() // without it there is no guard
+	user := &terminal{out: os.Stdout, err: os.Stderr, hurried: ends.hurried, program: program}
+	code := execute(ends.asked, user, os.Args[1:])
+	ends.release()
 	os.Exit(code)
 }
 
-// run executes one command line and returns the exit code: 0, or 1 after one line on stderr for
-// each problem.
+// run is execute for a user who is never in a hurry.
 func run(ctx context.Context, arguments []string, out, err io.Writer) int {
-	user := &terminal{out: out, err: err}
+	return execute(ctx, &terminal{out: out, err: err, hurried: context.Background()}, arguments)
+}
+
+// execute executes one command line and returns the exit code: 0, or 1 after one line on stderr for
+// each problem.
+func execute(ctx context.Context, user *terminal, arguments []string) int {
 	root := &cobra.Command{
 		Use: "diecast", Short: "Operate the Diecast platform, on AWS or on this machine",
 		SilenceErrors: true, SilenceUsage: true, CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
@@ -46,8 +54,8 @@ func run(ctx context.Context, arguments []string, out, err io.Writer) int {
 		root.AddCommand(command(user))
 	}
 	root.SetArgs(arguments)
-	root.SetOut(out)
-	root.SetErr(err)
+	root.SetOut(user.out)
+	root.SetErr(user.err)
 	command, failure := root.ExecuteContextC(ctx)
 	if failure == nil {
 		return 0
@@ -56,7 +64,7 @@ func run(ctx context.Context, arguments []string, out, err io.Writer) int {
 		failure = errors.New("interrupted: nothing was kept of what was not finished")
 	}
 	for line := range strings.Lines(failure.Error()) {
-		fmt.Fprintf(err, "%s: %s\n", command.CommandPath(), strings.TrimRight(line, "\n"))
+		fmt.Fprintf(user.err, "%s: %s\n", command.CommandPath(), strings.TrimRight(line, "\n"))
 	}
 	return 1
 }

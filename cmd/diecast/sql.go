@@ -78,7 +78,7 @@ func (s *sqlSession) start(ctx context.Context, database string) error {
 		}
 		s.file = filepath.Join(folder, platform.OutputsFile)
 	}
-	deployed, err := deployment.Read(s.file)
+	deployed, err := readDeployment(s.file)
 	if err != nil {
 		return err
 	}

@@ -7,12 +7,14 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"golang.org/x/sync/errgroup"
@@ -36,6 +38,9 @@ var Credentials = aws.Credentials{
 
 // All engines, in the order in which they are told of. Each has a file of its own.
 var All = []Engine{Moto, Kinesalite, Dynalite, FunctionHost, JobHost, FleetHost}
+
+// stopTimeout bounds the end of engines whose start has failed.
+const stopTimeout = 5 * time.Second
 
 // Engine is one of them: a *Kind.
 type Engine interface {
@@ -131,9 +136,13 @@ func Start(ctx context.Context, needed []Engine, dir string) (_ *Running, err er
 		return nil, err
 	}
 	r := &Running{servers: map[Engine]server{}, exited: make(chan struct{})}
+	ctx, release := r.While(ctx)
+	defer release()
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, r.Stop(context.WithoutCancel(ctx)))
+			stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+			defer cancel()
+			err = errors.Join(err, r.Stop(stopping))
 		}
 	}()
 	for _, hosts := range []bool{false, true} {
@@ -157,7 +166,7 @@ func Start(ctx context.Context, needed []Engine, dir string) (_ *Running, err er
 			})
 		}
 		if err := group.Wait(); err != nil {
-			return nil, err
+			return nil, cmp.Or(r.Err(), err)
 		}
 	}
 	return r, nil
@@ -179,6 +188,19 @@ func (r *Running) Watch(name, log string, started ending) {
 			close(r.exited)
 		}
 	}()
+}
+
+// While is a context that also ends, with the cause, when an engine does that was not asked to.
+func (r *Running) While(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-r.exited:
+			cancel(r.Err())
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 // Exited is closed when the first of the engines has ended without being asked to: nothing that
@@ -214,17 +236,24 @@ type Memory struct {
 	Taken, Limit int64
 }
 
-// Stop ends the hosts, so that what they run can finish its calls, and then the servers. Stopping
-// twice does nothing.
+// StopHosts ends the hosts, and what they run, side by side: what that has under way can finish its
+// calls of the other engines. At the context's end it is killed.
+func (r *Running) StopHosts(ctx context.Context) error { return r.stop(ctx, true) }
+
+// Stop ends the hosts, and then the other engines, side by side. Stopping twice does nothing.
 func (r *Running) Stop(ctx context.Context) error {
-	var problems []error
-	for _, hosts := range []bool{true, false} {
-		for _, engine := range All {
-			if started, ok := r.servers[engine]; ok && engine.isHost() == hosts {
-				problems = append(problems, started.Stop(ctx))
-			}
+	return errors.Join(r.stop(ctx, true), r.stop(ctx, false))
+}
+
+func (r *Running) stop(ctx context.Context, hosts bool) error {
+	problems := make([]error, len(All))
+	var ending sync.WaitGroup
+	for n, engine := range All {
+		if started, ok := r.servers[engine]; ok && engine.isHost() == hosts {
+			ending.Go(func() { problems[n] = started.Stop(ctx) })
 		}
 	}
+	ending.Wait()
 	return errors.Join(problems...)
 }
 

@@ -26,6 +26,8 @@ type stub struct {
 	failed      error
 	exited      chan struct{}
 	ended       error
+	// meanwhile happens while it starts.
+	meanwhile func(context.Context) error
 }
 
 func (s *stub) note(event string) {
@@ -60,9 +62,12 @@ func stubs(t *testing.T) (first, second, host *stub, events *[]string) {
 	events, mutex := &[]string{}, &sync.Mutex{}
 	make := func(name, endpoint string, host bool) *stub {
 		s := &stub{name: name, events: events, mutex: mutex, exited: make(chan struct{})}
-		serve := func(_ context.Context, options options) (*stub, error) {
+		serve := func(ctx context.Context, options options) (*stub, error) {
 			s.note("start")
 			s.environment = options.environment
+			if s.meanwhile != nil {
+				return s, s.meanwhile(ctx)
+			}
 			return s, s.failed
 		}
 		s.Kind = &Kind[*stub]{name: name, endpoints: []string{endpoint}, host: host, serve: serve}
@@ -97,7 +102,9 @@ func TestStart_hostsStartWithEveryServersEndpointAndStopFirst(t *testing.T) {
 
 	*events = nil
 	require.NoError(t, running.Stop(t.Context()))
-	assert.Equal(t, []string{"stop host", "stop first", "stop second"}, *events)
+	require.Len(t, *events, 3)
+	assert.Equal(t, "stop host", (*events)[0])
+	assert.ElementsMatch(t, []string{"stop first", "stop second"}, (*events)[1:])
 }
 
 func TestStart_startsWhatIsNeededOnly(t *testing.T) {
@@ -116,6 +123,19 @@ func TestStart_stopsWhatItStartedWhenOneFails(t *testing.T) {
 	_, err := Start(t.Context(), []Engine{first.Kind, host.Kind}, t.TempDir())
 	require.EqualError(t, err, "host: no place")
 	assert.Equal(t, []string{"start first", "start host", "stop first"}, *events)
+}
+
+// An engine that ends while others start ends the start with its reason, not with what followed.
+func TestStart_tellsOfAnEngineThatEndsMeanwhile(t *testing.T) {
+	first, _, host, _ := stubs(t)
+	host.meanwhile = func(ctx context.Context) error {
+		first.end("killed")
+		<-ctx.Done()
+		return errors.New("connection refused")
+	}
+	folder := t.TempDir()
+	_, err := Start(t.Context(), []Engine{first.Kind, host.Kind}, folder)
+	require.EqualError(t, err, "the engine first has ended, see "+filepath.Join(folder, "first")+": killed")
 }
 
 func TestRunning_tellsOfTheFirstEngineThatEndsUnasked(t *testing.T) {

@@ -66,9 +66,11 @@ const (
 	MaxPayload = quotas.LambdaPayload
 	// maxBackoff bounds the pause between two attempts.
 	maxBackoff = 10 * time.Second
-	// longAttempts is how often in a row a call of the stream or the bucket is made: about ten
-	// minutes.
+	// longAttempts is how often in a row a call of the stream is made: about ten minutes.
 	longAttempts = 60
+	// keepFor is how long a given-up batch is tried to be kept: as long as a stream of the shortest
+	// retention keeps its records.
+	keepFor = 24 * time.Hour
 	// putTimeout bounds one attempt to keep a given-up batch.
 	putTimeout = 10 * time.Second
 )

@@ -606,35 +606,41 @@ func TestStream_thatStaysAwayEndsThePoller(t *testing.T) {
 	})
 }
 
-func TestDiscard_endsThePollerWhereTheBucketRefusesOrStaysAway(t *testing.T) {
-	denied := &smithy.GenericAPIError{Code: "AccessDenied", Fault: smithy.FaultClient}
-	for name, test := range map[string]struct {
-		answer   error
-		attempts int
-	}{
-		"refuses":    {denied, 1},
-		"stays away": {errors.New("connection refused"), longAttempts},
+// Whatever a bucket answers: who has taken it away, or a permission, may bring it back.
+func TestDiscard_waitsADayForABucketAndEndsThePollerThen(t *testing.T) {
+	for name, answer := range map[string]error{
+		"refuses":    &smithy.GenericAPIError{Code: "AccessDenied", Fault: smithy.FaultClient},
+		"stays away": errors.New("connection refused"),
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				stream := newMemory()
-				stream.put(shardZero, "k", "x")
-				attempts := 0
-				p := launch(t, stream, func([]string) (Answer, error) { return failed(), nil },
-					func(m *Mapping, o *Options) {
-						m.RetryAttempts = 0
-						o.Bucket = fakeBucket{putObject: func(*s3.PutObjectInput) error {
-							attempts++
-							return test.answer
-						}}
-					})
-				err := <-p.ended
-				require.ErrorIs(t, err, test.answer)
-				require.ErrorContains(t, err, "cannot be kept in s3://failures/")
-				assert.Equal(t, test.attempts, attempts)
-				assert.Zero(t, p.poller.Stats().Discarded)
+		for _, comesBack := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, comes back: %t", name, comesBack), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					stream := newMemory()
+					stream.put(shardZero, "k", "x")
+					begun := time.Now()
+					p := launch(t, stream, func([]string) (Answer, error) { return failed(), nil },
+						func(m *Mapping, o *Options) {
+							m.RetryAttempts = 0
+							o.Bucket = fakeBucket{putObject: func(*s3.PutObjectInput) error {
+								if comesBack && time.Since(begun) > 23*time.Hour {
+									return nil
+								}
+								return answer
+							}}
+						})
+					if comesBack {
+						p.settle(24 * time.Hour)
+						assert.EqualValues(t, 1, p.poller.Stats().Discarded)
+						return
+					}
+					err := <-p.ended
+					assert.GreaterOrEqual(t, time.Since(begun), keepFor)
+					require.ErrorIs(t, err, answer)
+					require.ErrorContains(t, err, "cannot be kept in s3://failures/")
+					assert.Zero(t, p.poller.Stats().Discarded)
+				})
 			})
-		})
+		}
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 	"github.com/google/uuid"
 
 	"diecast/internal/archive"
-	"diecast/internal/wait/awswait"
 )
 
 // Why a batch was given up.
@@ -88,9 +87,10 @@ func (s *shard) failureKey(now time.Time) string {
 		now.UTC().Format("2006/01/02/2006-01-02T15.04.05"), uuid.NewString())
 }
 
-// discard gives a batch up: it is kept in the bucket, with some patience. It returns false when the
-// context ended before that, or ends the poller when the bucket stays away or refuses; the records
-// are still in the stream then.
+// discard gives a batch up: it is kept in the bucket, which is asked again for keepFor whatever it
+// answers, as who has taken it away may bring it back. It returns false when the context ended
+// before that, or ends the poller when the bucket stays away; the records are still in the stream
+// then.
 func (s *shard) discard(ctx context.Context, b batch, condition string) bool {
 	p := s.poller
 	logger := p.options.Logger.With(slog.String("function", p.function), slog.String("shard", s.id),
@@ -120,7 +120,7 @@ func (s *shard) discard(ctx context.Context, b batch, condition string) bool {
 			p.counts.kept(condition, len(b.records))
 			return true
 		}
-		if attempt+1 >= longAttempts || awswait.Final(err) {
+		if time.Since(now) >= keepFor {
 			p.giveUp(fmt.Errorf("given-up records of shard %s cannot be kept in s3://%s/%s, attempt %d, and stay in "+
 				"stream %s: %w", s.id, p.mapping.FailureBucket, key, attempt+1, p.stream, err))
 			return false

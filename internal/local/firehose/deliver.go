@@ -9,8 +9,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/google/uuid"
-
-	"diecast/internal/wait/awswait"
 )
 
 // putTimeout bounds one attempt to write an object.
@@ -94,39 +92,62 @@ func (p *Pump) add(ctx context.Context, o outcome, data, refused *object) error 
 }
 
 // put writes an object and empties it. Every attempt writes the same key: one that only seemed to
-// fail is written over. What another attempt will not change (no such bucket, access denied) is an
-// error at once.
+// fail is written over. Whatever the bucket answers, it is asked again: who has taken it away may
+// bring it back. An object that is not written in the end is counted.
 func (p *Pump) put(ctx context.Context, o *object) error {
 	if len(o.outcomes) == 0 {
 		return nil
 	}
 	key := p.key(o)
+	begun := time.Now()
 	for attempts := 1; ; attempts++ {
-		attempt, cancel := context.WithTimeout(ctx, putTimeout)
-		_, err := p.store.PutObject(attempt, &s3.PutObjectInput{
-			Bucket: aws.String(p.config.Bucket), Key: aws.String(key), Body: bytes.NewReader(o.body.Bytes()),
-			ContentLength: aws.Int64(int64(o.body.Len())),
-		})
-		cancel()
+		err := p.write(ctx, o, key)
 		if err == nil {
+			p.statistics.written(o, time.Now())
+			if attempts > 1 {
+				p.tell("s3://%s is written to again, after %s: nothing was lost by the wait", p.config.Bucket,
+					since(begun))
+			}
 			break
 		}
 		if ctx.Err() != nil {
 			return fmt.Errorf("write s3://%s/%s: %w", p.config.Bucket, key, context.Cause(ctx))
 		}
-		if attempts >= p.config.Attempts || awswait.Final(err) {
-			return fmt.Errorf("write s3://%s/%s with %d records, attempt %d: %w", p.config.Bucket, key,
-				len(o.outcomes), attempts, err)
+		if time.Since(begun) >= p.config.DeliverFor {
+			p.statistics.undelivered(o)
+			p.tell("s3://%s/%s with %d records is given up after %s: %v", p.config.Bucket, key, len(o.outcomes),
+				since(begun), err)
+			break
 		}
-		p.statistics.count(func(s *Statistics) { s.DeliveryRetries++ })
+		if attempts == 1 {
+			p.tell("s3://%s cannot be written to; it is tried for %s, and the stream keeps what comes: %v",
+				p.config.Bucket, p.config.DeliverFor, err)
+		}
+		p.statistics.waits(begun, err)
 		if err := p.pause(ctx, attempts); err != nil {
 			return fmt.Errorf("write s3://%s/%s: %w", p.config.Bucket, key, err)
 		}
 	}
-	p.statistics.written(o, time.Now())
 	*o = object{prefix: o.prefix, extension: o.extension}
 	return nil
 }
+
+// write is one attempt.
+func (p *Pump) write(ctx context.Context, o *object, key string) error {
+	ctx, cancel := context.WithTimeout(ctx, putTimeout)
+	defer cancel()
+	_, err := p.store.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: aws.String(p.config.Bucket), Key: aws.String(key), Body: bytes.NewReader(o.body.Bytes()),
+		ContentLength: aws.Int64(int64(o.body.Len())),
+	})
+	return err
+}
+
+func (p *Pump) tell(format string, arguments ...any) {
+	p.config.Told("delivery stream " + p.config.Name + ": " + fmt.Sprintf(format, arguments...))
+}
+
+func since(begun time.Time) time.Duration { return time.Since(begun).Round(100 * time.Millisecond) }
 
 // key is prefix, stream, version, time in UTC and a UUID ("Configure Amazon S3 object name
 // format"). The time is that of the oldest record, as in the prefix. Only delivered objects have

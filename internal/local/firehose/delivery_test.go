@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -126,44 +127,112 @@ func TestWithoutAProcessorRecordsAreDeliveredAsTheyAre(t *testing.T) {
 	})
 }
 
-func TestABucketThatComesBackLosesNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		source := newStream(1)
-		source.put(0, "a", "b")
-		f := start(t, config(), source, acceptAll, &store{failures: DefaultAttempts - 1})
-		time.Sleep(settled)
-		s := f.end(t)
-		assert.Equal(t, "<a><b>", f.store.delivered())
-		assert.Equal(t, DefaultAttempts-1, s.DeliveryRetries)
-	})
+// told collects a pump's lines.
+func told(c *Config) func() []string {
+	var mutex sync.Mutex
+	var lines []string
+	c.Told = func(line string) {
+		mutex.Lock()
+		defer mutex.Unlock()
+		lines = append(lines, line)
+	}
+	return func() []string {
+		mutex.Lock()
+		defer mutex.Unlock()
+		return slices.Clone(lines)
+	}
 }
 
-func TestABucketThatStaysAwayEndsThePumpAndTheLossIsCounted(t *testing.T) {
+// Whatever a bucket answers: who has taken it away, or a permission, may bring it back.
+func TestABucketThatComesBackLosesNothing(t *testing.T) {
+	for name, failure := range map[string]error{
+		"down":         nil,
+		"NoSuchBucket": &smithy.GenericAPIError{Code: "NoSuchBucket", Message: "lake", Fault: smithy.FaultClient},
+		"AccessDenied": &smithy.GenericAPIError{Code: "AccessDenied", Message: "lake", Fault: smithy.FaultClient},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := config()
+				c.PollInterval = time.Minute
+				lines := told(&c)
+				source := newStream(1)
+				source.put(0, "a", "b")
+				bucket := &store{failures: -1, failure: failure}
+				f := start(t, c, source, acceptAll, bucket)
+				time.Sleep(23 * time.Hour)
+				source.put(0, "c")
+				s := f.Statistics()
+				assert.Equal(t, 2, s.Pending())
+				assert.WithinDuration(t, time.Now().Add(-23*time.Hour), s.Waiting, time.Minute)
+				assert.Contains(t, s.WaitingFor, "lake")
+				require.Len(t, lines(), 1, "a wait is told once")
+				assert.Contains(t, lines()[0], "delivery stream archive: s3://lake cannot be written to")
+
+				bucket.mutex.Lock()
+				bucket.failures = 0
+				bucket.mutex.Unlock()
+				time.Sleep(settled)
+				s = f.end(t)
+				assert.Equal(t, "<a><b><c>", f.store.delivered())
+				assert.Positive(t, s.DeliveryRetries)
+				assert.Zero(t, s.Waiting)
+				assert.Empty(t, s.WaitingFor)
+				require.Len(t, lines(), 2)
+				assert.Contains(t, lines()[1], "s3://lake is written to again, after 22h59m")
+			})
+		})
+	}
+}
+
+// Firehose gives an object up after 24 hours; nothing else of the stream is lost by it.
+func TestABucketThatStaysAwayForADayLosesWhatIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		c := config()
+		c.PollInterval = time.Minute
+		lines := told(&c)
 		source := newStream(2)
 		source.put(0, "a", "b")
 		source.put(1, "c")
-		f := start(t, config(), source, acceptAll, &store{failures: -1})
-		err := <-f.ended
-		require.ErrorContains(t, err, "bucket lake is down")
-		require.ErrorContains(t, err, "s3://lake/data/2000/01/01/00/archive-1-")
-		require.ErrorContains(t, err, "3 records were read and neither delivered nor put into the error output")
-		assert.Equal(t, 3, f.Statistics().Pending())
-		assert.Equal(t, DefaultAttempts, f.store.calls)
+		bucket := &store{failures: -1}
+		f := start(t, c, source, acceptAll, bucket)
+		time.Sleep(DefaultDeliverFor - time.Minute)
+		assert.Zero(t, f.Statistics().Undelivered)
+		time.Sleep(2 * time.Minute)
+		s := f.Statistics()
+		assert.Equal(t, 3, s.Undelivered)
+		assert.Zero(t, s.Pending())
+		assert.Zero(t, s.Waiting)
+		require.Len(t, lines(), 2)
+		assert.Contains(t, lines()[1], "with 3 records is given up after 24h0m")
+		assert.Contains(t, lines()[1], "bucket lake is down")
+
+		bucket.mutex.Lock()
+		bucket.failures = 0
+		bucket.mutex.Unlock()
+		source.put(0, "d")
+		time.Sleep(settled)
+		f.end(t)
+		assert.Equal(t, "<d>", f.store.delivered())
 	})
 }
 
-func TestABucketThatRefusesEndsThePumpAtOnce(t *testing.T) {
-	for _, code := range []string{"NoSuchBucket", "AccessDenied"} {
+// Who stops a pump whose bucket is away waits for the shutdown time-out at most, and not for that
+// where nobody has the time; what it read and could not keep is told.
+func TestTheEndDoesNotWaitForABucketThatIsAway(t *testing.T) {
+	for _, given := range []time.Duration{DefaultShutdownTimeout, time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			source := newStream(1)
-			source.put(0, "a")
-			f := start(t, config(), source, acceptAll, &store{failures: -1,
-				failure: &smithy.GenericAPIError{Code: code, Message: "lake", Fault: smithy.FaultClient}})
+			source.put(0, "a", "b")
+			f := start(t, config(), source, acceptAll, &store{failures: -1})
+			time.Sleep(time.Hour)
+			stopped := time.Now()
+			f.stop()
+			time.AfterFunc(given, f.GiveUp)
 			err := <-f.ended
-			require.ErrorContains(t, err, "attempt 1: api error "+code+": lake")
-			assert.Equal(t, 1, f.store.calls)
-			assert.Equal(t, 1, f.Statistics().Pending(), "the loss is counted")
+			assert.Equal(t, given, time.Since(stopped))
+			require.ErrorIs(t, err, errShutdown)
+			require.ErrorContains(t, err, "2 records were read and neither delivered nor put into the error output")
+			assert.Equal(t, 2, f.Statistics().Pending())
 		})
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
@@ -38,9 +39,12 @@ const (
 	maxRetryDelay     = 5 * time.Second
 	// DefaultShutdownTimeout bounds the flush at the end.
 	DefaultShutdownTimeout = 30 * time.Second
-	// DefaultAttempts bounds the calls for one object or one read of a shard. With the default
-	// delays they take half a minute.
+	// DefaultAttempts bounds the calls for one read of a shard. With the default delays they take
+	// half a minute.
 	DefaultAttempts = 12
+	// DefaultDeliverFor is how long an object is tried to be written ("Handle data delivery
+	// failures": S3 is tried for up to 24 hours).
+	DefaultDeliverFor = 24 * time.Hour
 
 	maxBufferInterval = 900 * time.Second
 	maxRetries        = 300
@@ -99,10 +103,14 @@ type Config struct {
 	// PollInterval is the pause before a shard that had no more to give is read again. Default
 	// shards.DefaultPollInterval.
 	PollInterval time.Duration
-	// RetryDelay, Attempts and ShutdownTimeout default to the constants of those names.
+	// RetryDelay, Attempts, DeliverFor and ShutdownTimeout default to the constants of those names.
 	RetryDelay      time.Duration
 	Attempts        int
+	DeliverFor      time.Duration
 	ShutdownTimeout time.Duration
+	// Told is one line when an object cannot be written, one when it has been in the end, and one
+	// when it is given up; it is called from any goroutine. Default: nobody.
+	Told func(line string)
 }
 
 // Invoker runs the processor. It must return when the context ends. A function error is what
@@ -126,13 +134,17 @@ type Pump struct {
 	store       Store
 	ready       chan struct{}
 	statistics  recorder
+	givenUp     chan struct{}
+	giveUp      func()
 }
 
 // New checks the configuration; the error tells all that is wrong with it. The invoker may be nil
 // where there is no processor.
 func New(config Config, stream shards.Stream, invoker Invoker, store Store) (*Pump, error) {
 	config = config.withDefaults()
-	p := &Pump{config: config, stream: stream, invoker: invoker, store: store, ready: make(chan struct{})}
+	p := &Pump{config: config, stream: stream, invoker: invoker, store: store, ready: make(chan struct{}),
+		givenUp: make(chan struct{})}
+	p.giveUp = sync.OnceFunc(func() { close(p.givenUp) })
 	problems := config.problems()
 	var err error
 	if p.prefix, err = parsePrefix(config.Prefix); err != nil {
@@ -157,8 +169,14 @@ func (c Config) withDefaults() Config {
 	if c.Attempts == 0 {
 		c.Attempts = DefaultAttempts
 	}
+	if c.DeliverFor == 0 {
+		c.DeliverFor = DefaultDeliverFor
+	}
 	if c.ShutdownTimeout == 0 {
 		c.ShutdownTimeout = DefaultShutdownTimeout
+	}
+	if c.Told == nil {
+		c.Told = func(string) {}
 	}
 	if c.MaxInterval > 0 {
 		c.Buffer.Interval = min(c.Buffer.Interval, c.MaxInterval)
@@ -200,7 +218,7 @@ func (c Config) problems() (problems []error) {
 		name  string
 		value time.Duration
 	}{{"MaxInterval", c.MaxInterval}, {"PollInterval", c.PollInterval}, {"RetryDelay", c.RetryDelay},
-		{"ShutdownTimeout", c.ShutdownTimeout}} {
+		{"DeliverFor", c.DeliverFor}, {"ShutdownTimeout", c.ShutdownTimeout}} {
 		if positive.value < 0 {
 			refuse("%s is %s, must not be negative", positive.name, positive.value)
 		}
@@ -231,11 +249,15 @@ func (p *Pump) Ready() <-chan struct{} { return p.ready }
 // errShutdown ends the flush.
 var errShutdown = errors.New("the records that were read could not be flushed within the shutdown time-out")
 
+// GiveUp ends the flush of a Run whose context has ended; before that it does nothing but shorten
+// the flush to come.
+func (p *Pump) GiveUp() { p.giveUp() }
+
 // Run pumps until the context ends; then it reads no more, flushes its buffers, and returns nil. It
-// ends early, after flushing what it can, with the error of a stream that cannot be read or of a
-// bucket that cannot be written to after Attempts calls. Where an error leaves records neither
-// delivered nor in the error output it tells how many: they are still in the stream. A Pump runs
-// once.
+// ends early, after flushing what it can, with the error of a stream that cannot be read. A bucket
+// that cannot be written to is tried for DeliverFor, while the stream keeps what is not read; an
+// object that is given up then is counted. Where an error leaves records neither delivered nor in
+// the error output it tells how many: they are still in the stream. A Pump runs once.
 func (p *Pump) Run(ctx context.Context) error {
 	reading, stopReading := context.WithCancel(ctx)
 	defer stopReading()
@@ -243,8 +265,14 @@ func (p *Pump) Run(ctx context.Context) error {
 	working, stopWorking := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stopWorking(nil)
 	defer context.AfterFunc(reading, func() {
-		timeout := time.AfterFunc(p.config.ShutdownTimeout, func() { stopWorking(errShutdown) })
-		context.AfterFunc(working, func() { timeout.Stop() })
+		timeout := time.NewTimer(p.config.ShutdownTimeout)
+		defer timeout.Stop()
+		select {
+		case <-timeout.C:
+		case <-p.givenUp:
+		case <-working.Done():
+		}
+		stopWorking(errShutdown)
 	})()
 
 	outcomes := make(chan []outcome)

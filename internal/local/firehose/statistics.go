@@ -20,6 +20,11 @@ type Statistics struct {
 	// Delivered, Dropped by the processor and Failed, which are in the error output: the three
 	// places where a record ends.
 	Delivered, Dropped, Failed int
+	// Undelivered are those of objects that could not be written within DeliverFor: they are lost.
+	Undelivered int
+	// Waiting is since when the bucket cannot be written to, WaitingFor why; zero where it can.
+	Waiting    time.Time
+	WaitingFor string
 	// FailedByCode are the failed ones by their error code.
 	FailedByCode map[string]int
 	// DeliveredBytes are those of the delivered objects.
@@ -33,7 +38,7 @@ type Statistics struct {
 }
 
 // Pending is how many records were read and have not come to their place.
-func (s Statistics) Pending() int { return s.Read - s.Delivered - s.Dropped - s.Failed }
+func (s Statistics) Pending() int { return s.Read - s.Delivered - s.Dropped - s.Failed - s.Undelivered }
 
 // Latencies of the stages that a record passes, in their order; Total is from arrival to delivery.
 type Latencies struct {
@@ -75,6 +80,7 @@ func (r *recorder) read(records []record) {
 // written counts an object and the records in it.
 func (r *recorder) written(o *object, now time.Time) {
 	r.count(func(s *Statistics) {
+		s.Waiting, s.WaitingFor = time.Time{}, ""
 		if o.outcomes[0].result == failed {
 			s.ErrorObjects++
 			return
@@ -85,6 +91,22 @@ func (r *recorder) written(o *object, now time.Time) {
 	for _, outcome := range o.outcomes {
 		r.settled(outcome, now)
 	}
+}
+
+// waits counts an attempt to write an object that failed and will be repeated.
+func (r *recorder) waits(since time.Time, why error) {
+	r.count(func(s *Statistics) {
+		s.DeliveryRetries++
+		s.Waiting, s.WaitingFor = since, why.Error()
+	})
+}
+
+// undelivered counts the records of an object that is given up.
+func (r *recorder) undelivered(o *object) {
+	r.count(func(s *Statistics) {
+		s.Undelivered += len(o.outcomes)
+		s.Waiting, s.WaitingFor = time.Time{}, ""
+	})
 }
 
 // settled counts a record that came to its place.

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -40,6 +41,9 @@ type Options struct {
 	// Told is one line for each thing that happens by itself while the platform is up, such as a
 	// server that is replaced; it is called from any goroutine. Default: nobody.
 	Told func(line string)
+	// Hurried, when it ends, has what still runs after a start that failed or was given up killed,
+	// and not stopped. Default: never.
+	Hurried context.Context
 }
 
 // Platform is a running platform.
@@ -62,7 +66,7 @@ type Platform struct {
 
 // stopTimeout bounds an orderly end of a run that could not be started; what still runs then is
 // killed.
-const stopTimeout = 15 * time.Second
+const stopTimeout = 10 * time.Second
 
 // Start checks the whole assembly first, starts the engines it needs and creates its resources. The
 // error of an assembly that cannot run is an assembly.Problems, and nothing was started. When Start
@@ -70,6 +74,9 @@ const stopTimeout = 15 * time.Second
 func Start(ctx context.Context, options Options) (_ *Platform, err error) {
 	if options.Progress == nil {
 		options.Progress = func(string) {}
+	}
+	if options.Hurried == nil {
+		options.Hurried = context.Background()
 	}
 	// Children have working directories of their own.
 	if options.Dir, err = filepath.Abs(options.Dir); err != nil {
@@ -90,27 +97,35 @@ func Start(ctx context.Context, options Options) (_ *Platform, err error) {
 	if err := os.MkdirAll(options.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("the run's folder: %w", err)
 	}
+	// A run that was killed could not remove its own.
+	for _, file := range []string{IgnoredFile, OutputsFile} {
+		if err := os.Remove(filepath.Join(options.Dir, file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
 	options.Progress("starting the engines")
 	engines, err := engine.Start(ctx, provider.Needed(plan), data)
 	if err != nil {
 		return nil, err
 	}
 	p := &Platform{plan: plan, engines: engines, made: provider.NewRun(settings, engines), stopAccounts: func() {}}
-	defer func() {
-		if err != nil {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-			defer cancel()
-			err = errors.Join(err, p.Stop(ctx))
-		}
-	}()
-	if err := p.create(ctx, options.Progress); err != nil {
-		return nil, err
+	creating, release := engines.While(ctx)
+	defer release()
+	err = p.create(creating, options.Progress)
+	if err == nil {
+		err = p.writeFiles(creating, options.Dir)
 	}
-	if err := p.writeFiles(ctx, options.Dir); err != nil {
-		return nil, err
+	if err == nil {
+		p.stopAccounts = p.beginAccounts(options)
+		return p, nil
 	}
-	p.stopAccounts = p.beginAccounts(options)
-	return p, nil
+	stopping, cancel := context.WithTimeout(options.Hurried, stopTimeout)
+	defer cancel()
+	if lost := engines.Err(); lost != nil { // all else that went wrong followed from that
+		_ = p.Stop(stopping)
+		return nil, lost
+	}
+	return nil, errors.Join(err, p.Stop(stopping))
 }
 
 // create walks the plan in CloudFormation's order.
@@ -139,8 +154,10 @@ func (p *Platform) create(ctx context.Context, progress func(string)) error {
 	return nil
 }
 
-// Stop ends everything in reverse order of its start: consumers first, so that what is under way is
-// finished. Stopping twice does nothing.
+// Stop ends everything: first what gives functions and servers work, so that what is under way is
+// finished, then functions, servers and jobs, and last what these use. Each stage has a share of
+// the time until the context's end, and ends what it has by then not finished: with the context all
+// has ended. Stopping twice does nothing.
 func (p *Platform) Stop(ctx context.Context) error {
 	p.stopping.Do(func() {
 		var problems []error
@@ -148,11 +165,37 @@ func (p *Platform) Stop(ctx context.Context) error {
 		for _, file := range p.files {
 			problems = append(problems, os.Remove(file))
 		}
-		problems = append(problems, p.made.Stop(ctx))
+		flushing, cancel := part(ctx, flushShare)
+		problems = append(problems, p.made.Flush(flushing))
+		cancel()
 		p.closeAccount(ctx)
-		p.stopped = errors.Join(append(problems, p.engines.Stop(ctx))...)
+		hosts, cancel := part(ctx, hostsShare)
+		problems = append(problems, p.engines.StopHosts(hosts))
+		cancel()
+		var made, engines error
+		var ending sync.WaitGroup
+		ending.Go(func() { made = p.made.Stop(ctx) })
+		ending.Go(func() { engines = p.engines.Stop(ctx) })
+		ending.Wait()
+		p.stopped = errors.Join(append(problems, made, engines)...)
 	})
 	return p.stopped
+}
+
+const (
+	// flushShare is the part of a stop's time that what is under way has to be finished; hostsShare
+	// that of the rest, which functions and servers have to end.
+	flushShare = 0.6
+	hostsShare = 0.5
+)
+
+// part of the time that is left until a context ends.
+func part(ctx context.Context, share float64) (context.Context, context.CancelFunc) {
+	end, bounded := ctx.Deadline()
+	if !bounded {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Duration(share*float64(time.Until(end))))
 }
 
 // Exited is closed when an engine or a database has ended without being asked to: the run is then

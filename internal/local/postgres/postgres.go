@@ -43,6 +43,8 @@ type Options struct {
 	// killed. Default: a temporary folder that Stop removes. When the caller is root, another user
 	// must be able to reach it.
 	Dir string
+	// Log is the folder of the log, which is there. Default: Dir.
+	Log string
 	// Fresh removes what an earlier cluster of the same folder stored.
 	Fresh bool
 	// Port to listen on. Default: a free one.
@@ -80,7 +82,9 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 	if bin, err = account.readable(bin); err != nil {
 		return nil, fmt.Errorf("copy PostgreSQL for user %s: %w", account.name, err)
 	}
-	started, err := server.Start(ctx, server.Options{Dir: options.Dir, Fresh: options.Fresh, Port: options.Port},
+	started, err := server.Start(ctx, server.Options{
+		Dir: options.Dir, Log: options.Log, Fresh: options.Fresh, Port: options.Port,
+	},
 		server.Program{
 			Name: "PostgreSQL", Temporary: sharedTempDir(),
 			Mode: 0o711, // the server's user passes through; nobody else lists it

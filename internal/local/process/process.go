@@ -4,8 +4,9 @@
 // A child leads a process group of its own; whatever it started dies with it. On Linux the kernel
 // kills the child when its parent dies, however that dies (prctl(2), PR_SET_PDEATHSIG). Elsewhere,
 // and for what a killed child left behind, there is the PID file: CleanUp, called before the next
-// start, ends what such a file still names. The package knows nothing of what the processes are
-// for.
+// start, ends what such a file still names. What has left its group is found by the mark that every
+// child's environment has, on Linux too: EndMarked ends it at the end of this process, and a Guard
+// after that. The package knows nothing of what the processes are for.
 package process
 
 import (
@@ -48,8 +49,8 @@ type Command struct {
 	Arguments []string
 	// Dir is the child's working directory. Default: the caller's.
 	Dir string
-	// Environment is the child's whole environment, as NAME=value. Default: empty; nothing is
-	// inherited.
+	// Environment is the child's whole environment, as NAME=value, beside the mark of this process
+	// (EndMarked). Default: empty; nothing is inherited.
 	Environment []string
 	// Output takes what the child writes to its standard output and error. An *os.File is given to
 	// the child as it is, so that writing costs the caller nothing. Default: thrown away.
@@ -95,7 +96,7 @@ func Start(command Command) (*Process, error) {
 	}
 	child := exec.Command(command.Path, command.Arguments...)
 	child.Dir, child.Stdout, child.Stderr = command.Dir, command.Output, command.Output
-	child.Env = append([]string{}, command.Environment...) // nil would inherit
+	child.Env = append([]string{marked(mark)}, command.Environment...)
 	child.SysProcAttr = attributes(command.DeathSignal)
 	child.SysProcAttr.Setpgid = true
 	child.SysProcAttr.Credential = command.Credential
@@ -108,7 +109,7 @@ func Start(command Command) (*Process, error) {
 		// thread as long as the child.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		err := child.Start()
+		err := withPlainSignals(child.Start)
 		if err == nil {
 			p.pid = child.Process.Pid
 			if err = p.writePIDFile(); err != nil {

@@ -30,3 +30,12 @@ func startTime(pid int) (started string, ended bool, err error) {
 	}
 	return strings.TrimSpace(started), strings.HasPrefix(state, "Z"), nil
 }
+
+// markedProcesses finds none: only Linux tells of other processes' environments.
+func markedProcesses(string) ([]int, bool) { return nil, false }
+
+// withPlainSignals has nothing to undo, see BlockBrokenPipes.
+func withPlainSignals(start func() error) error { return start() }
+
+// BlockBrokenPipes is never so here: only Linux tells the signals apart.
+func BlockBrokenPipes() bool { return false }

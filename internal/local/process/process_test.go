@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -29,14 +30,36 @@ const shell = "/bin/sh"
 const (
 	parentScript = "DIECAST_TEST_PARENT_SCRIPT"
 	parentSignal = "DIECAST_TEST_PARENT_SIGNAL"
+	// parentGuard has the parent start a guard, which is the test binary with this one argument.
+	parentGuard = "DIECAST_TEST_PARENT_GUARD"
+	guardOnly   = "guard-of-a-test"
+	// brokenPipes has the test binary break a socket, and tell then of the first SIGPIPE.
+	brokenPipes = "DIECAST_TEST_BROKEN_PIPES"
 )
 
 func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == guardOnly {
+		if err := Guard(os.Stdin); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	if os.Getenv(brokenPipes) != "" {
+		breakPipes()
+		os.Exit(0)
+	}
 	if script := os.Getenv(parentScript); script != "" {
 		command := sh(script)
 		command.Output = os.Stdout
 		if os.Getenv(parentSignal) == "INT" {
 			command.DeathSignal = syscall.SIGINT
+		}
+		if os.Getenv(parentGuard) != "" {
+			if _, err := StartGuard(os.Args[0], guardOnly); err != nil {
+				fmt.Println(err)
+				os.Exit(1)
+			}
 		}
 		if _, err := Start(command); err != nil {
 			fmt.Println(err)
@@ -87,7 +110,7 @@ func TestRun_outputEnvironmentAndStatus(t *testing.T) {
 	command = Command{Path: "/usr/bin/env", Output: &output}
 	output.Reset()
 	require.NoError(t, Run(t.Context(), command))
-	assert.Empty(t, output.String(), "nothing is inherited where no environment is given")
+	assert.Equal(t, marked(mark)+"\n", output.String(), "nothing is inherited where no environment is given")
 
 	var exit *exec.ExitError
 	require.ErrorAs(t, Run(t.Context(), sh("exit 3")), &exit)
@@ -106,6 +129,61 @@ func TestRun_endsWithTheContext(t *testing.T) {
 	require.NoError(t, err)
 	cancel()
 	require.ErrorIs(t, <-ended, context.Canceled)
+}
+
+// breakPipes is what the test below runs as a process of its own.
+func breakPipes() {
+	blocked := BlockBrokenPipes() // begins anew, the first time
+	received := make(chan os.Signal, 1)
+	signal.Notify(received, syscall.SIGPIPE)
+	listener, err := net.Listen("tcp", net.JoinHostPort(Loopback, "0"))
+	if err != nil {
+		panic(err)
+	}
+	ours, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		panic(err)
+	}
+	theirs, err := listener.Accept()
+	if err != nil {
+		panic(err)
+	}
+	_ = theirs.(*net.TCPConn).SetLinger(0)
+	_ = theirs.Close()
+	for !errors.Is(err, syscall.EPIPE) {
+		_, err = ours.Write([]byte("x"))
+	}
+	child := sh("kill -PIPE $$; echo survived")
+	child.Output = os.Stdout
+	err = Run(context.Background(), child)
+	fmt.Printf("blocked %t, signals %d, child: %v\n", blocked, len(received), err)
+	fmt.Println((<-received).String())
+	<-received
+}
+
+// SIGPIPE of a socket whose other side has gone reaches nobody, one that is sent does, and children
+// have the signal as usual.
+func TestBlockBrokenPipes(t *testing.T) {
+	if !onLinux(t) {
+		return
+	}
+	self, err := os.Executable()
+	require.NoError(t, err)
+	breaking := exec.Command(self)
+	breaking.Env = append(os.Environ(), brokenPipes+"=1")
+	output, err := breaking.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, breaking.Start())
+	line := make([]byte, 100)
+	n, err := output.Read(line)
+	require.NoError(t, err)
+	assert.Equal(t, "blocked true, signals 0, child: signal: broken pipe\n", string(line[:n]))
+	require.NoError(t, breaking.Process.Signal(syscall.SIGPIPE))
+	n, err = output.Read(line)
+	require.NoError(t, err)
+	assert.Equal(t, "broken pipe\n", string(line[:n]))
+	require.NoError(t, breaking.Process.Signal(syscall.SIGPIPE))
+	require.NoError(t, breaking.Wait())
 }
 
 func TestStop_asksFirst(t *testing.T) {

@@ -374,17 +374,21 @@ func TestInvocations(t *testing.T) {
 	assert.Zero(t, failed)
 }
 
-func TestRun_stopsTheLastFirstAndTellsEveryProblem(t *testing.T) {
+// What gives functions work is flushed while they and what they use still run, and one that takes
+// its time costs the others none.
+func TestRun_flushesAllSideBySideBeforeItStops(t *testing.T) {
 	run := &Run{}
-	var order []int
-	for i := range 3 {
-		run.onStop(func(context.Context) error {
-			order = append(order, i)
-			return errors.New("no " + strconv.Itoa(i))
-		})
-	}
-	assert.EqualError(t, run.Stop(t.Context()), "no 2\nno 1\nno 0")
-	assert.Equal(t, []int{2, 1, 0}, order)
+	met := make(chan struct{})
+	run.onFlush(func(context.Context) error { met <- struct{}{}; return errors.New("no 0") })
+	run.onFlush(func(context.Context) error { <-met; return errors.New("no 1") })
+	flushed := false
+	run.onStop(func(context.Context) error {
+		assert.True(t, flushed)
+		return errors.New("no database")
+	})
+	require.EqualError(t, run.Flush(t.Context()), "no 1\nno 0")
+	flushed = true
+	require.EqualError(t, run.Stop(t.Context()), "no 1\nno 0\nno database", "every problem is told")
 }
 
 // watched is a run without engines, and what it watches.
@@ -397,12 +401,13 @@ func TestRun_backgroundEndsWithTheRun(t *testing.T) {
 	run, seen := watched()
 	ready, ended := make(chan struct{}), false
 	starting, cancel := context.WithCancel(t.Context())
-	require.NoError(t, run.background(starting, "work", func(ctx context.Context) error {
-		close(ready)
-		<-ctx.Done()
-		ended = true
-		return errors.New("flushed late")
-	}, ready))
+	require.NoError(t, run.background(starting, task{name: "work", ready: ready,
+		run: func(ctx context.Context) error {
+			close(ready)
+			<-ctx.Done()
+			ended = true
+			return errors.New("flushed late")
+		}}))
 	cancel() // what bounds the start does not end the work
 	require.EqualError(t, run.Stop(t.Context()), "flushed late")
 	assert.True(t, ended)
@@ -412,7 +417,7 @@ func TestRun_backgroundEndsWithTheRun(t *testing.T) {
 
 	run, seen = watched()
 	failing := func(context.Context) error { return errors.New("no stream") }
-	err := run.background(t.Context(), "work", failing, make(chan struct{}))
+	err := run.background(t.Context(), task{name: "work", run: failing, ready: make(chan struct{})})
 	require.EqualError(t, err, "no stream", "work that ends before it is ready")
 	require.EqualError(t, run.Stop(t.Context()), "no stream")
 	assert.Empty(t, seen)
@@ -423,18 +428,32 @@ func TestRun_backgroundEndsWithTheRun(t *testing.T) {
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	stuck := func(context.Context) error { <-blocked; return nil }
-	require.ErrorIs(t, run.background(over, "work", stuck, make(chan struct{})), context.Canceled)
+	stuckStart := run.background(over, task{name: "work", run: stuck, ready: make(chan struct{})})
+	require.ErrorIs(t, stuckStart, context.Canceled)
 	require.ErrorIs(t, run.Stop(over), context.Canceled, "nobody waits for ever")
+}
+
+// The end of a stop's time has work give up what it still waits for.
+func TestRun_backgroundWorkGivesUpWhenTheTimeIsOver(t *testing.T) {
+	run, _ := watched()
+	ready, givenUp := make(chan struct{}), make(chan struct{})
+	close(ready)
+	require.NoError(t, run.background(t.Context(), task{name: "work", ready: ready,
+		run:    func(context.Context) error { <-givenUp; return errors.New("3 records were lost") },
+		giveUp: func() { close(givenUp) },
+	}))
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.NoError(t, run.Flush(over))
+	require.EqualError(t, run.Stop(t.Context()), "3 records were lost")
 }
 
 func TestRun_backgroundWorkThatEndsByItselfIsTold(t *testing.T) {
 	run, seen := watched()
 	ready, vanish, gone := make(chan struct{}), make(chan struct{}), errors.New("the bucket is gone")
 	close(ready)
-	require.NoError(t, run.background(t.Context(), "work", func(context.Context) error {
-		<-vanish
-		return gone
-	}, ready))
+	require.NoError(t, run.background(t.Context(), task{name: "work", ready: ready,
+		run: func(context.Context) error { <-vanish; return gone }}))
 	close(vanish)
 	work := <-seen
 	<-work.Exited()

@@ -94,7 +94,9 @@ func createDeliveryStream(
 		return assembly.Creation{}, err
 	}
 	delivery.name, delivery.stream, delivery.pump = resource.String(), configuration.SourceStream, pump
-	if err := run.background(ctx, "delivery stream of "+resource.String(), pump.Run, pump.Ready()); err != nil {
+	if err := run.background(ctx, task{
+		name: "delivery stream of " + resource.String(), run: pump.Run, ready: pump.Ready(), giveUp: pump.GiveUp,
+	}); err != nil {
 		return assembly.Creation{}, err
 	}
 	keep(run, delivery)

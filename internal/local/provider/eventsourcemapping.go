@@ -128,7 +128,9 @@ func createEventSourceMapping(
 		return assembly.Creation{}, err
 	}
 	consumer.name, consumer.stream, consumer.poller = resource.String(), lastPart(t.SourceARN, "/"), poller
-	if err := run.background(ctx, "consumer of "+resource.String(), poller.Run, poller.Ready()); err != nil {
+	if err := run.background(ctx, task{
+		name: "consumer of " + resource.String(), run: poller.Run, ready: poller.Ready(),
+	}); err != nil {
 		return assembly.Creation{}, err
 	}
 	keep(run, consumer)

@@ -54,8 +54,7 @@ func createJob(
 	if err := host.Add(made); err != nil {
 		return assembly.Creation{}, err
 	}
-	// Its runs end before the database that they read.
-	run.onStop(func(context.Context) error {
+	run.onFlush(func(context.Context) error {
 		host.Remove(made.Name)
 		return nil
 	})

@@ -38,7 +38,7 @@ func createLoadBalancer(
 	if err != nil {
 		return assembly.Creation{}, err
 	}
-	run.onStop(started.Stop)
+	run.onFlush(started.Stop)
 	run.Engines.Watch("load balancer of "+resource.String(), filepath.Join(run.Dir, "log"), started)
 	name := physicalName(resource, t.Name)
 	full := "app/" + name + "/" + randomText(8)

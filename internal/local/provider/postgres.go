@@ -24,20 +24,31 @@ type postgresInstance struct {
 func startPostgres(
 	ctx context.Context, run *Run, resource *assembly.Resource, t *assembly.Database,
 ) (databaseInstance, error) {
-	// The other engines forget what an earlier run stored: this one does, too.
-	options := postgres.Options{Fresh: true}
-	if os.Geteuid() != 0 {
-		// As root the server runs as another user, who may not reach the run's folder: it then
-		// makes one that it can.
-		folder, err := run.folder("postgres-" + resource.LogicalID)
-		if err != nil {
-			return nil, err
-		}
-		options.Dir = folder
+	own, err := run.folder("postgres-" + resource.LogicalID)
+	if err != nil {
+		return nil, err
+	}
+	folder, apart, err := postgres.Folder(own)
+	if err != nil {
+		return nil, err
+	}
+	// The other engines forget what an earlier run stored: this one does, too. The log stays with
+	// the run.
+	options := postgres.Options{Dir: folder, Fresh: true}
+	if apart {
+		options.Log = own
 	}
 	cluster, err := postgres.Start(ctx, options)
 	if err != nil {
+		if apart {
+			err = errors.Join(err, os.RemoveAll(folder))
+		}
 		return nil, err
+	}
+	if apart {
+		run.onStop(func(ctx context.Context) error {
+			return errors.Join(cluster.Stop(ctx), os.RemoveAll(folder))
+		})
 	}
 	instance := postgresInstance{Cluster: cluster, masterPassword: cluster.Password()}
 	if t.MasterUser != cluster.User {

@@ -3,9 +3,11 @@ package provider
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -37,8 +39,14 @@ type Run struct {
 	// watch counts work that may end by itself among the engines.
 	watch func(name string, work *worker)
 	kept  []any
-	stops []func(context.Context) error
+	// flushes are ended before the hosts of functions, jobs and servers, stops after them.
+	flushes, stops []stop
+	flushing       sync.Once
+	flushed        error
 }
+
+// stop ends something, at the latest with the context.
+type stop func(context.Context) error
 
 // NewRun is a run without resources. The engines are those that are Needed.
 func NewRun(options Options, engines *engine.Running) *Run {
@@ -74,15 +82,35 @@ func Made[T any](run *Run) []T {
 	return all
 }
 
-// onStop has something stopped with the run.
-func (r *Run) onStop(stop func(context.Context) error) { r.stops = append(r.stops, stop) }
+// onFlush has something ended first when the run ends, while functions and servers still work: what
+// gives them work.
+func (r *Run) onFlush(end stop) { r.flushes = append(r.flushes, end) }
 
-// Stop ends what was made, the last first: whoever feeds functions is ended before what they use.
+// onStop has something ended when functions and servers have ended: what they use.
+func (r *Run) onStop(end stop) { r.stops = append(r.stops, end) }
+
+// Flush ends what gives functions and servers work, and has that finished which is under way. What
+// is not when the context ends is given up. Flushing twice does nothing more.
+func (r *Run) Flush(ctx context.Context) error {
+	r.flushing.Do(func() { r.flushed = sideBySide(ctx, r.flushes) })
+	return r.flushed
+}
+
+// Stop flushes, where nobody has, and ends all else that was made: with the context, nothing of it
+// is left.
 func (r *Run) Stop(ctx context.Context) error {
-	var problems []error
-	for i := len(r.stops) - 1; i >= 0; i-- {
-		problems = append(problems, r.stops[i](ctx))
+	return errors.Join(r.Flush(ctx), sideBySide(ctx, r.stops))
+}
+
+// sideBySide makes all stops, so that one that takes its time costs the others none. The error has
+// all problems, those of what was made last first.
+func sideBySide(ctx context.Context, stops []stop) error {
+	problems := make([]error, len(stops))
+	var ending sync.WaitGroup
+	for n, end := range stops {
+		ending.Go(func() { problems[len(stops)-1-n] = end(ctx) })
 	}
+	ending.Wait()
 	return errors.Join(problems...)
 }
 
@@ -104,30 +132,52 @@ func (w *worker) Err() error {
 	return w.err
 }
 
-// background runs work until the run stops, and waits until it is ready. Work that ends by itself
+// task is work in this process that goes on until it is stopped.
+type task struct {
+	// name in messages.
+	name string
+	// run works until the context ends, finishes then what is under way, and returns nil.
+	run func(context.Context) error
+	// ready is closed when the work has begun.
+	ready <-chan struct{}
+	// giveUp has run finish nothing more. Default: it ends by itself when the functions do that it
+	// waits for.
+	giveUp func()
+}
+
+// background does a task until the run stops, and waits until it is ready. Work that ends by itself
 // later ends the run as an engine's end does: without it nothing more arrives, and whoever waits
 // for that would never hear why.
-func (r *Run) background(ctx context.Context, name string, work func(context.Context) error,
-	ready <-chan struct{}) error {
+func (r *Run) background(ctx context.Context, t task) error {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	w := &worker{exited: make(chan struct{})}
 	go func() {
-		w.err = work(running)
+		w.err = t.run(running)
 		close(w.exited)
 	}()
-	r.onStop(func(ctx context.Context) error {
+	r.onFlush(func(ctx context.Context) error {
 		w.stopped.Store(true)
 		cancel()
 		select {
 		case <-w.exited:
+		case <-ctx.Done():
+			if t.giveUp != nil {
+				t.giveUp()
+			}
+		}
+		return nil // see below
+	})
+	r.onStop(func(ctx context.Context) error {
+		select {
+		case <-w.exited:
 			return w.err
 		case <-ctx.Done():
-			return ctx.Err()
+			return fmt.Errorf("the %s has not ended: %w", t.name, context.Cause(ctx))
 		}
 	})
 	select {
-	case <-ready:
-		r.watch(name, w)
+	case <-t.ready:
+		r.watch(t.name, w)
 		return nil
 	case <-w.exited:
 		return w.err

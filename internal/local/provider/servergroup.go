@@ -76,7 +76,6 @@ func createServerGroup(
 	if err := host.Add(ctx, group); err != nil {
 		return assembly.Creation{}, err
 	}
-	// Its instances end before the database that they read.
-	run.onStop(func(ctx context.Context) error { return host.Remove(ctx, group.Name) })
+	run.onFlush(func(ctx context.Context) error { return host.Remove(ctx, group.Name) })
 	return assembly.Creation{Ref: group.Name}, nil
 }

@@ -83,6 +83,15 @@ func Of(root, name string) (string, error) {
 	return filepath.Join(root, name), nil
 }
 
+// Left tells whether a folder is that of a run which is not up: what its files tell is over.
+func Left(path string) (bool, error) {
+	if _, err := os.Stat(filepath.Join(path, lockName)); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	pid, err := Running(path)
+	return pid == 0, err
+}
+
 // Running tells the process that holds a run's folder, or 0.
 func Running(path string) (pid int, err error) {
 	lock, err := os.Open(filepath.Join(path, lockName))

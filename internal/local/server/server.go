@@ -5,6 +5,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -39,6 +40,8 @@ type Options struct {
 	// of the same folder left running is killed; what it stored is found again. Default: a
 	// temporary folder that Stop removes.
 	Dir string
+	// Log is the folder of the log, which is there. Default: Dir.
+	Log string
 	// Fresh removes what an earlier server of the same folder stored.
 	Fresh bool
 	// Port to listen on. Default: a free one.
@@ -76,6 +79,7 @@ type Place struct {
 	Port     int
 	Password string
 	name     string
+	log      string
 }
 
 // Data is the folder of what the server stores.
@@ -87,7 +91,7 @@ func (p Place) PortFile() string { return filepath.Join(p.Dir, p.name+".port") }
 // Address is host:port.
 func (p Place) Address() string { return net.JoinHostPort(process.Loopback, strconv.Itoa(p.Port)) }
 
-func (p Place) logFile() string { return filepath.Join(p.Dir, p.name+".log") }
+func (p Place) logFile() string { return filepath.Join(cmp.Or(p.log, p.Dir), p.name+".log") }
 
 // Server that was started.
 type Server struct {
@@ -105,7 +109,8 @@ type Server struct {
 // of its log. The context bounds the start only. When Start fails, nothing is left running, nor a
 // temporary folder.
 func Start(ctx context.Context, options Options, program Program) (_ *Server, err error) {
-	s := &Server{program: program, place: Place{name: strings.ToLower(program.Name)}, exited: make(chan struct{})}
+	s := &Server{program: program, place: Place{name: strings.ToLower(program.Name), log: options.Log},
+		exited: make(chan struct{})}
 	killed, err := s.open(options)
 	defer func() {
 		if err != nil && s.temporary {

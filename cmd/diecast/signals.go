@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"diecast/internal/local/process"
+)
+
+// ends are what a user's signals ask for.
+type ends struct {
+	// asked ends with the first signal: what is under way is finished or given up in order.
+	asked context.Context
+	// hurried ends with the second one: nothing is waited for any more.
+	hurried context.Context
+	// release gives the signals back.
+	release func()
+}
+
+// listen turns signals into ends: Ctrl-C, a terminal that is closed, kill(1), and for a run an
+// output that nobody reads any more. Who started this by nohup(1) wants it to outlive the terminal.
+func listen(arguments []string) ends {
+	wanted := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		wanted = append(wanted, syscall.SIGHUP)
+	}
+	told := func(os.Signal) bool { return true }
+	// Other commands end at once by a broken pipe, as programs do.
+	if slices.Contains(arguments, localName) && slices.ContainsFunc(arguments, startsRun) {
+		wanted = append(wanted, syscall.SIGPIPE)
+		if !process.BlockBrokenPipes() {
+			told = func(received os.Signal) bool { return received != syscall.SIGPIPE || outputBroken() }
+		}
+	}
+	received := make(chan os.Signal, 8)
+	signal.Notify(received, wanted...)
+	asked, ask := context.WithCancel(context.Background())
+	hurried, hurry := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case one := <-received:
+				switch {
+				case !told(one):
+				case asked.Err() == nil:
+					ask()
+				case one != syscall.SIGPIPE: // each line to a broken pipe raises one
+					hurry()
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	return ends{asked, hurried, func() {
+		signal.Stop(received)
+		close(done)
+		ask()
+		hurry()
+	}}
+}
+
+// startsRun tells whether an argument is a command of local that starts a run.
+func startsRun(argument string) bool { return argument == upName || argument == runName }
+
+// outputBroken tells whether nobody reads standard output or standard error any more.
+func outputBroken() bool {
+	outputs := []unix.PollFd{{Fd: 1}, {Fd: 2}}
+	if _, err := unix.Poll(outputs, 0); err != nil {
+		return false
+	}
+	return slices.ContainsFunc(outputs, func(one unix.PollFd) bool {
+		return one.Revents&(unix.POLLERR|unix.POLLHUP) != 0
+	})
+}
