@@ -208,7 +208,7 @@ func TestProofByOtherTestsIsCounted(t *testing.T) {
 	account, err := counted("=== RUN TestA\n    a_test.go:1: account: 7 events\n--- PASS: TestA (0.1s)\n"+
 		"    --- PASS: TestA/b (0.1s)\n    --- PASS: TestA/c (0.1s)\nok\n", nil, "internal/a", "^TestA")
 	require.NoError(t, err)
-	assert.Equal(t, "1 tests, 2 cases in internal/a: 7 events", account)
+	assert.Equal(t, "2 cases of 1 tests in internal/a: 7 events", account)
 
 	_, err = counted("--- FAIL: TestA (0.1s)\n    --- FAIL: TestA/b (0.1s)\n    --- PASS: TestA/c (0.1s)\nFAIL\n",
 		fmt.Errorf("exit status 1"), "internal/a", "^TestA")

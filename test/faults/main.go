@@ -29,6 +29,9 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if signal.Ignored(syscall.SIGHUP) { // as by nohup: a run that inherited that would not hear of it
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	}
 	if err := command(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "faults:", err)
 		os.Exit(1)

@@ -8,20 +8,34 @@ import (
 	"time"
 )
 
+// proof is what tests of packages prove: those in the folders whose names the pattern matches, given
+// these arguments, in which SEED stands for the seed.
+type proof struct {
+	pattern   string
+	arguments []string
+	folders   []string
+}
+
 // proven is a fault that tests make happen within one process, where what is looked at can be
-// reached: those of the packages in the folders whose names the pattern matches.
-func proven(name, does, must, pattern string, folders ...string) fault {
+// reached.
+func proven(name, does, must string, by proof) fault {
 	return fault{
-		name: name, does: does, must: must, within: 4 * time.Minute,
+		name: name, does: does, must: must, within: 5 * time.Minute,
 		try: func(ctx context.Context, b *bench) (string, error) {
-			arguments := []string{"test", "-count=1", "-v", "-run", pattern}
-			for _, folder := range folders {
+			arguments := []string{"test", "-count=1", "-v", "-run", by.pattern}
+			for _, folder := range by.folders {
 				arguments = append(arguments, "./"+folder)
+			}
+			if len(by.arguments) > 0 {
+				arguments = append(arguments, "-args")
+			}
+			for _, argument := range by.arguments {
+				arguments = append(arguments, strings.ReplaceAll(argument, "SEED", fmt.Sprint(b.seed)))
 			}
 			command := exec.CommandContext(ctx, "go", arguments...)
 			command.Dir = b.source
 			output, err := command.CombinedOutput()
-			return counted(string(output), err, strings.Join(folders, ", "), pattern)
+			return counted(string(output), err, strings.Join(by.folders, ", "), by.pattern)
 		},
 	}
 }
@@ -45,7 +59,10 @@ func counted(output string, failure error, folders, pattern string) (string, err
 			account = append(account, told)
 		}
 	}
-	text := fmt.Sprintf("%d tests, %d cases in %s", passed, cases, folders)
+	text := fmt.Sprintf("%d tests in %s", passed, folders)
+	if cases > 0 {
+		text = fmt.Sprintf("%d cases of %s", cases, text)
+	}
 	if len(account) > 0 {
 		text += ": " + strings.Join(account, "; ")
 	}
