@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// proof is what tests of packages prove: those in the folders whose names the pattern matches, given
-// these arguments, in which SEED stands for the seed.
+// proof is what tests of packages prove: those in the folders whose names the pattern matches,
+// given these arguments, in which SEED stands for the seed.
 type proof struct {
 	pattern   string
 	arguments []string

@@ -281,7 +281,8 @@ func (a Account) Settled() bool { return len(a.Missing) == 0 }
 // Account is the state so far.
 func (l *Ledger) Account() Account {
 	l.open()
-	a := Account{Records: len(l.sequences), Refused: map[string]int{}, Failed: map[string]int{}, Breaches: slices.Clone(l.problems)}
+	a := Account{Records: len(l.sequences), Refused: map[string]int{}, Failed: map[string]int{},
+		Breaches: slices.Clone(l.problems)}
 	l.holdStream(&a)
 	for _, data := range slices.Sorted(maps.Keys(l.payloads)) {
 		l.holdPayload(&a, data, l.payloads[data])
