@@ -244,8 +244,14 @@ validate: lint node_modules/.complete $(GLUE_JARS)
 accept: $(PYTHON_HOME)/.complete $(GLUE_JARS) ## Accept what is generated as it is now: templates, tables of docs; prints what changed in templates
 	@go test ./config -run '^(TestConfigurationIsDocumented|TestRegionsAreDocumented)$$' -update -count=1
 	@go test ./internal/classicmodels -run '^TestScaleOneKeepsItsBytes$$' -update -count=1
+	@go test ./test/faults -run '^TestFaultsAreDocumented$$' -update -count=1
 	@cd test/templates && CDK_VALIDATION=false go test -run '^(TestSnapshots|TestKeys|TestProfiles|TestLeftovers)' -update -count=1
 	@$(GIT) status --short -- docs test/templates/snapshots internal/classicmodels/testdata
+
+# SEED draws what an earlier run drew, ONLY tries the faults whose names it matches.
+.PHONY: faults
+faults: setup synth bin/diecast ## Prove what a run promises when things go wrong: a table of faults, each held or not (ten minutes)
+	@go run ./test/faults $(if $(SEED),-seed '$(SEED)') $(if $(ONLY),-only '$(ONLY)')
 
 .PHONY: train
 train: $(TRAINING_HOME)/.complete ## Train the shipped model anew on the generated sample at scale 1

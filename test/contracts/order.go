@@ -2,6 +2,7 @@ package contracts
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 	"time"
 
@@ -44,6 +45,7 @@ func LoadRecordOrder(t testing.TB) (order RecordOrder) {
 // Permutations calls each with every order of the values; the slice is its own only until it
 // returns.
 func Permutations[T any](values []T, each func([]T)) {
+	values = slices.Clone(values) // tests side by side share what was loaded
 	var place func(int)
 	place = func(from int) {
 		if from == len(values) {

@@ -9,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,6 +21,7 @@ import (
 	"diecast/internal/deployment/outputs"
 	"diecast/internal/local/demonstration"
 	"diecast/internal/local/platform"
+	"diecast/test/prebuilt"
 )
 
 // root of the module.
@@ -50,8 +50,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(folder)
-	synthesized = filepath.Join(folder, "cdk.out")
-	if err := synthesize(folder); err != nil {
+	if synthesized, err = prebuilt.Write(root, folder); err != nil {
 		fmt.Fprintln(os.Stderr, "platform:", err)
 		return 1
 	}
@@ -61,44 +60,9 @@ func run(m *testing.M) int {
 // buildCommand builds the operator's command.
 func buildCommand(t *testing.T) string {
 	t.Helper()
-	command := filepath.Join(t.TempDir(), "diecast")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", command, "./cmd/diecast")
-	build.Dir = root
-	output, err := build.CombinedOutput()
-	require.NoError(t, err, "%s", output)
+	command, err := prebuilt.Command(root, t.TempDir())
+	require.NoError(t, err)
 	return command
-}
-
-// synthesize runs the app as the CDK CLI does, without compiling the functions for AWS: the laptop
-// builds its own.
-func synthesize(folder string) error {
-	app := filepath.Join(folder, "app")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", app, ".")
-	build.Dir = root
-	if output, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building the app: %w\n%s", err, output)
-	}
-	settings, err := os.ReadFile(filepath.Join(root, "cdk.json"))
-	if err != nil {
-		return err
-	}
-	var cdk struct{ Context map[string]any }
-	if err := json.Unmarshal(settings, &cdk); err != nil {
-		return err
-	}
-	cdk.Context["aws:cdk:bundling-stacks"] = []string{}
-	cdkContext, err := json.Marshal(cdk.Context)
-	if err != nil {
-		return err
-	}
-	synth := exec.Command(app)
-	synth.Dir = root
-	synth.Env = append(os.Environ(), "CDK_CONTEXT_JSON="+string(cdkContext), "CDK_OUTDIR="+synthesized,
-		"CDK_VALIDATION=false")
-	if output, err := synth.CombinedOutput(); err != nil {
-		return fmt.Errorf("cdk synth: %w\n%s", err, output)
-	}
-	return nil
 }
 
 // changed is a copy of the assembly in which edit has changed one stack's resources.

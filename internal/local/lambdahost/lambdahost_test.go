@@ -24,6 +24,7 @@ import (
 
 	"diecast/internal/local/gobuild"
 	"diecast/internal/local/installed"
+	"diecast/internal/local/process"
 	"diecast/internal/local/server/servertest"
 )
 
@@ -392,7 +393,10 @@ func TestEnvironment_isTheFunctionsAlone(t *testing.T) {
 		assert.DirExists(t, got[name])
 		assert.Equal(t, filepath.Join(h.options.Dir, "scratch", "specimen-1"), got[name])
 	}
-	for _, name := range []string{"AWS_LAMBDA_RUNTIME_API", "TMPDIR", "HOME", "_X_AMZN_TRACE_ID", "PWD"} {
+	assert.NotEmpty(t, got[process.MarkVariable])
+	for _, name := range []string{
+		"AWS_LAMBDA_RUNTIME_API", "TMPDIR", "HOME", "_X_AMZN_TRACE_ID", "PWD", process.MarkVariable,
+	} {
 		delete(got, name)
 	}
 	assert.Equal(t, map[string]string{
