@@ -100,7 +100,7 @@ func createEventSourceMapping(
 		return assembly.Creation{}, err
 	}
 	if err := run.background(ctx, task{
-		name: "consumer of " + resource.String(), run: poller.Run, ready: poller.Ready(),
+		name: "consumer of " + resource.String(), run: poller.Run, ready: poller.Ready(), giveUp: poller.GiveUp,
 	}); err != nil {
 		return assembly.Creation{}, err
 	}
