@@ -263,8 +263,8 @@ func (p *Poller) GiveUp() { p.once.Do(func() { close(p.givenUp) }) }
 
 // Run reads and invokes until the context ends. Then it reads no more, has the function handle what
 // was read, without trying anything again that it does not handle, and returns nil: what is undone
-// stays in the stream. An error says that the stream cannot be read, longAttempts times in a row or as it will not change, or
-// that the function will never run.
+// stays in the stream. An error says that the stream cannot be read, longAttempts times in a row or
+// as it will not change, or that the function will never run.
 func (p *Poller) Run(ctx context.Context) error {
 	working, giveUp := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer giveUp(nil)
