@@ -19,8 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/local/awsapi"
-	"diecast/internal/local/process"
 	"diecast/internal/local/installed"
+	"diecast/internal/local/process"
 	"diecast/internal/local/server"
 	"diecast/internal/local/server/servertest"
 )

@@ -19,6 +19,8 @@ var postgresServer = databaseServer{installed: postgres.Installed, start: startP
 type postgresInstance struct {
 	*postgres.Cluster
 	masterPassword string
+	// apart says that its folder is not in the run's.
+	apart bool
 }
 
 func startPostgres(
@@ -45,16 +47,20 @@ func startPostgres(
 		}
 		return nil, err
 	}
-	if apart {
-		run.onStop(func(ctx context.Context) error {
-			return errors.Join(cluster.Stop(ctx), os.RemoveAll(folder))
-		})
-	}
-	instance := postgresInstance{Cluster: cluster, masterPassword: randomText(16)}
+	instance := postgresInstance{Cluster: cluster, masterPassword: randomText(16), apart: apart}
 	if err := instance.prepare(ctx, t); err != nil {
-		return nil, errors.Join(err, cluster.Stop(context.WithoutCancel(ctx)))
+		return nil, errors.Join(err, instance.Stop(context.WithoutCancel(ctx)))
 	}
 	return instance, nil
+}
+
+// Stop ends the cluster; nothing of it is left but in the run's folder.
+func (i postgresInstance) Stop(ctx context.Context) error {
+	err := i.Cluster.Stop(ctx)
+	if i.apart {
+		err = errors.Join(err, os.RemoveAll(i.Dir()))
+	}
+	return err
 }
 
 // prepare makes the administrator and the database that RDS makes with an instance. As there the
