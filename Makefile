@@ -37,6 +37,23 @@ $(foreach name,GOPROXY GONOPROXY GOPRIVATE GOSUMDB GONOSUMDB GOINSECURE GOAUTH G
 	$(if $($(name)),,$(eval found := $$(call setting,$(name)))$(if $(found),$(eval export $(name) := $$(found)))))
 endif
 
+# make takes a space for the end of a name, and other signs for its own: rules cannot name such a folder. A checkout may
+# lie anywhere: here its files are named from where they are.
+ODD := $(shell named="$${DIECAST_CACHE:-$${XDG_CACHE_HOME:-$${HOME-}/.cache}/diecast}"; \
+	for path in "$$named" "$${DIECAST_PYTHON-}" "$${DIECAST_GLUE_PYTHON-}" "$${DIECAST_TRAINING_PYTHON-}"; do \
+	rest="$$(printf %s "$$path" | LC_ALL=C tr -d 'A-Za-z0-9/._+@,~\200-\377-'; echo .)"; \
+	[ "$$rest" = . ] || { printf %s "$$path" | tr '\n' ' '; break; }; done)
+ifneq ($(filter-out help clean,$(or $(MAKECMDGOALS),help)),)
+ifneq ($(ODD),)
+$(error $(ODD) has a sign in its name that make cannot handle, such as a space or a quote: name a folder of letters, \
+	digits and /._+@,~- in DIECAST_CACHE, as in `DIECAST_CACHE=/var/tmp/diecast make demo`, and programs in such \
+	folders in DIECAST_PYTHON, DIECAST_GLUE_PYTHON and DIECAST_TRAINING_PYTHON)
+endif
+endif
+ifneq ($(ODD),)
+override DIECAST_CACHE := nowhere
+endif
+
 # What is installed is kept for every checkout of this user, in folders named after the lock files' content.
 export DIECAST_CACHE ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/diecast
 PYTHON_KEY := $(shell cksum < requirements.txt | cut -d ' ' -f 1)
@@ -115,6 +132,7 @@ $(MARIADB_HOME):
 
 node_modules/.complete: package-lock.json
 	@echo "setup: the CDK command line, Node engines and a browser for tests, 100 MB to download, once for this checkout -> node_modules"
+	@[ ! -L node_modules ] || { echo "node_modules is a link: npm ci would empty the folder that it leads to"; exit 1; }
 	@npm ci --silent --include=dev
 	@touch $@
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // problems of a command line's flags, collected so that the user hears of all at once.
@@ -56,6 +57,26 @@ func numberFlag(name string, value float64) *parsed[float64] {
 
 func integerFlag(name string, value int) *parsed[int] {
 	return newFlag(name, "integer", value, strconv.Atoi)
+}
+
+func durationFlag(name string, value time.Duration) *parsed[time.Duration] {
+	return newFlag(name, "duration", value, time.ParseDuration)
+}
+
+// allow adds what is wrong with a flag: its text, or else what the rule, which is false for a bad
+// value, allows.
+func allow[T any](p *problems, f *parsed[T], rule func(T) bool, allowed string) {
+	if f.problem == nil && !rule(f.value) {
+		f.problem = fmt.Errorf("--%s is %s: %s", f.name, f.text, allowed)
+	}
+	p.add(f.problem)
+}
+
+// named adds a problem for a file or folder that is not named.
+func (p *problems) named(flag, value string) {
+	if strings.TrimSpace(value) == "" {
+		p.add(fmt.Errorf("--%s is empty: a name is needed", flag))
+	}
 }
 
 func seedFlag(name string, value uint64) *parsed[uint64] {

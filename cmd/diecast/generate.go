@@ -30,6 +30,9 @@ const (
 
 var formats = []string{formatSQL, formatCSV, formatTraining, formatEvents}
 
+// mostEvents at a time: about a terabyte.
+const mostEvents = 1_000_000_000
+
 // standardOutput as the value of --out.
 const standardOutput = "-"
 
@@ -115,8 +118,8 @@ func (g *generation) check() error {
 	} {
 		all.add(problem)
 	}
-	if g.count.value < 0 {
-		all.add(fmt.Errorf("--count %d: allowed are 0 and more", g.count.value))
+	if g.count.value < 0 || g.count.value > mostEvents {
+		all.add(fmt.Errorf("--count %d: allowed are 0 to %d", g.count.value, mostEvents))
 	}
 	all.add(g.options().Validate())
 	all.add(g.eventOptions().Validate())

@@ -21,6 +21,7 @@ import (
 	"diecast/internal/deployment"
 	"diecast/internal/load"
 	"diecast/internal/local/platform"
+	"diecast/internal/local/process"
 	"diecast/internal/local/runfolder"
 )
 
@@ -32,12 +33,12 @@ type loadRun struct {
 	file, run, address string
 	onRun              bool
 	rate               *parsed[int]
-	duration           time.Duration
+	duration           *parsed[time.Duration]
 	paths              []string
 }
 
 func loadCommand(user *terminal) *cobra.Command {
-	l := &loadRun{user: user, rate: integerFlag("rate", 50)}
+	l := &loadRun{user: user, rate: integerFlag("rate", 50), duration: durationFlag("duration", 10*time.Second)}
 	command := &cobra.Command{
 		Use:   "load",
 		Short: "Ask the deployment's pages at a constant rate, and tell how long they took",
@@ -61,40 +62,39 @@ Ctrl-C ends the run and tells what was measured.`,
 	command.Flags().StringArrayVar(&l.paths, "path", []string{"/sales"},
 		"what to ask for; several are asked for in turn")
 	command.Flags().Var(l.rate, "rate", "requests a second")
-	command.Flags().DurationVar(&l.duration, "duration", 10*time.Second, "how long")
+	command.Flags().Var(l.duration, "duration", "how long")
 	return command
 }
 
 func (l *loadRun) start(ctx context.Context) error {
-	var found problems
+	var answered atomic.Int64
+	options := load.Options{
+		Rate: l.rate.value, Duration: l.duration.value,
+		Progress: func(count int) { answered.Store(int64(count)) },
+	}
+	found := l.check(options)
 	if l.onRun {
 		folder, err := runfolder.Of(runsFolder, l.run)
 		if err != nil {
-			return err
+			found.add(err)
+			return found.err()
 		}
 		l.file = filepath.Join(folder, platform.OutputsFile)
 	}
-	found.add(l.rate.problem)
 	deployed, err := readDeployment(l.file)
 	found.add(err)
 	if err := found.err(); err != nil {
 		return err
 	}
-	targets, err := l.targets(ctx, deployed)
-	if err != nil {
+	if options.Targets, err = l.targets(ctx, deployed); err != nil {
 		return err
-	}
-	var answered atomic.Int64
-	options := load.Options{
-		Targets: targets, Rate: l.rate.value, Duration: l.duration,
-		Progress: func(count int) { answered.Store(int64(count)) },
 	}
 	if err := options.Check(); err != nil {
 		return err
 	}
 	fmt.Fprintln(l.user.err, deployed.Target())
-	fmt.Fprintf(l.user.err, "GET %s, %d a second for %s\n", strings.Join(texts(targets), ", "), l.rate.value,
-		l.duration)
+	fmt.Fprintf(l.user.err, "GET %s, %d a second for %s\n", strings.Join(texts(options.Targets), ", "), l.rate.value,
+		l.duration.value)
 	shown := startSteps(l.user.err)
 	watched := shown.watch(func() string { return fmt.Sprintf("%s answers", grouped(answered.Load())) })
 	report, err := load.Run(ctx, options)
@@ -111,6 +111,36 @@ func (l *loadRun) start(ctx context.Context) error {
 		err = errors.Join(err, errors.New("no request succeeded"))
 	}
 	return err
+}
+
+// check names what is wrong with the flags, whatever the deployment.
+func (l *loadRun) check(options load.Options) (found problems) {
+	found.add(l.rate.problem)
+	found.add(l.duration.problem)
+	if len(found.found) == 0 {
+		options.Targets = []*url.URL{{Scheme: "http", Host: process.Loopback}} // those are looked at later
+		found.add(options.Check())
+	}
+	if !l.onRun {
+		found.named("outputs", l.file)
+	}
+	_, err := l.relative()
+	found.add(err)
+	return found
+}
+
+// relative are the paths to ask for.
+func (l *loadRun) relative() (all []*url.URL, err error) {
+	var found problems
+	for _, path := range l.paths {
+		relative, err := url.Parse(path)
+		if err != nil || relative.Host != "" || !strings.HasPrefix(path, "/") {
+			found.add(fmt.Errorf("--path %q is no path such as /sales?period=all", path))
+			continue
+		}
+		all = append(all, relative)
+	}
+	return all, found.err()
 }
 
 // targets are the addresses to ask.
@@ -132,17 +162,14 @@ func (l *loadRun) targets(ctx context.Context, deployed *deployment.Deployment) 
 			return nil, fmt.Errorf("--url: %w", err)
 		}
 	}
-	var all []*url.URL
-	var found problems
-	for _, path := range l.paths {
-		relative, err := url.Parse(path)
-		if err != nil || relative.Host != "" || !strings.HasPrefix(path, "/") {
-			found.add(fmt.Errorf("--path %q is no path such as /sales?period=all", path))
-			continue
-		}
-		all = append(all, base.ResolveReference(relative))
+	relative, err := l.relative()
+	if err != nil {
+		return nil, err
 	}
-	return all, found.err()
+	for n, path := range relative {
+		relative[n] = base.ResolveReference(path)
+	}
+	return relative, nil
 }
 
 func texts(addresses []*url.URL) []string {

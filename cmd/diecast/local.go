@@ -16,6 +16,7 @@ import (
 	"diecast/internal/classicmodels"
 	"diecast/internal/local/balancer"
 	"diecast/internal/local/demonstration"
+	"diecast/internal/local/firehose"
 	"diecast/internal/local/ledger"
 	"diecast/internal/local/platform"
 	"diecast/internal/local/runfolder"
@@ -37,14 +38,14 @@ type localRun struct {
 	name          string
 	assembly      string
 	source        string
-	buffers       time.Duration
+	buffers       *parsed[time.Duration]
 	events, shown *parsed[int]
 	broken        *parsed[float64]
 }
 
 func localCommand(user *terminal) *cobra.Command {
 	l := &localRun{user: user, events: integerFlag("events", 300), shown: integerFlag("shown", 3),
-		broken: numberFlag("broken", 0.05)}
+		broken: numberFlag("broken", 0.05), buffers: durationFlag("buffers", 0)}
 	command := &cobra.Command{Use: localName, Short: "Run the synthesized platform on this machine, without AWS"}
 	command.PersistentFlags().StringVar(&l.name, "run", "default",
 		"name of the run; each has its folder below "+runsFolder)
@@ -54,8 +55,7 @@ func localCommand(user *terminal) *cobra.Command {
 		c.Flags().SortFlags = false
 		c.Flags().StringVar(&l.assembly, "assembly", "cdk.out", "folder that cdk synth wrote")
 		c.Flags().StringVar(&l.source, "source", ".", "root of the module whose functions are built")
-		c.Flags().DurationVar(&l.buffers, "buffers", 0,
-			"cap the delivery streams' buffer intervals; 0 keeps the template's")
+		c.Flags().Var(l.buffers, "buffers", "cap the delivery streams' buffer intervals; 0s keeps the template's")
 		return c
 	}
 	up := starting(upName, "Start the platform and keep it until Ctrl-C or `local down`", l.up)
@@ -77,13 +77,29 @@ func localCommand(user *terminal) *cobra.Command {
 	return command
 }
 
+// check names all that is wrong with a command line, before anything starts.
+func (l *localRun) check() error {
+	var found problems
+	_, err := runfolder.Of(runsFolder, l.name)
+	found.add(err)
+	found.named("assembly", l.assembly)
+	found.named("source", l.source)
+	allow(&found, l.buffers,
+		func(interval time.Duration) bool { return interval >= 0 && interval <= firehose.MaxInterval },
+		fmt.Sprintf("0s to %s are allowed", firehose.MaxInterval))
+	allow(&found, l.events, func(count int) bool { return count >= 1 && count <= demonstration.MaxEvents },
+		"1 to 100,000 are allowed")
+	allow(&found, l.shown, func(count int) bool { return count >= 0 }, "0 and more are allowed")
+	allow(&found, l.broken, func(share float64) bool { return share >= 0 && share <= 1 }, "0 to 1 is allowed")
+	return found.err()
+}
+
 // start holds the run's folder and starts the platform in it. The returned function stops both.
 func (l *localRun) start(ctx context.Context) (_ *platform.Platform, stop func() error, err error) {
-	path, err := runfolder.Of(runsFolder, l.name)
-	if err != nil {
+	if err := l.check(); err != nil {
 		return nil, nil, err
 	}
-	folder, err := runfolder.Open(path)
+	folder, err := runfolder.Open(filepath.Join(runsFolder, l.name))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -101,7 +117,7 @@ func (l *localRun) start(ctx context.Context) (_ *platform.Platform, stop func()
 	shown := startSteps(l.user.err)
 	defer shown.close()
 	running, err := platform.Start(ctx, platform.Options{
-		Assembly: l.assembly, Source: l.source, Dir: folder.Path, ShortenBuffers: l.buffers, Progress: shown.step,
+		Assembly: l.assembly, Source: l.source, Dir: folder.Path, ShortenBuffers: l.buffers.value, Progress: shown.step,
 		Told: func(line string) { fmt.Fprintln(l.user.err, line) }, Hurried: l.user.hurried,
 	})
 	if err != nil {
@@ -200,12 +216,6 @@ func outcome(running ending, failure error) error {
 }
 
 func (l *localRun) run(ctx context.Context) (err error) {
-	for _, problem := range []error{l.events.problem, l.broken.problem, l.shown.problem} {
-		err = errors.Join(err, problem)
-	}
-	if err != nil {
-		return err
-	}
 	begun := time.Now()
 	running, stop, err := l.start(ctx)
 	if err != nil {
@@ -316,6 +326,9 @@ type runStatus struct {
 }
 
 func (l *localRun) status() error {
+	if _, err := runfolder.Of(runsFolder, l.name); err != nil {
+		return err
+	}
 	names, err := runfolder.List(runsFolder)
 	if err != nil {
 		return err

@@ -136,6 +136,57 @@ func TestLocalRunNamesEveryBadFlag(t *testing.T) {
 	assert.Contains(t, err, `--broken "few"`)
 }
 
+// What cannot be meant is refused before anything starts, all of it at once, and no run's folder is
+// made.
+func TestArgumentsThatCannotBeMeantAreRefused(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, c := range []struct {
+		line  []string
+		named []string
+	}{
+		{[]string{"local", "run", "--events=-1", "--broken=NaN", "--shown=-1", "--buffers=-1s", "--run=../x",
+			"--assembly=",
+			"--source= "}, []string{"--events is -1", "--broken is NaN", "--shown is -1", "--buffers is -1s",
+			`the run's name is "../x"`, "--assembly is empty", "--source is empty"}},
+		{[]string{"local", "run", "--events=0", "--broken=2", "--buffers=16m"}, []string{"--events is 0",
+			"--broken is 2",
+			"--buffers is 16m: 0s to 15m0s"}},
+		{[]string{"local", "run", "--events=1000000000000", "--broken=-0.1", "--buffers=soon"},
+			[]string{"--events is 1000000000000", "--broken is -0.1", `--buffers "soon" is not a duration`}},
+		{[]string{"local", "run", "--events=1e12", "--broken=Inf", "--shown=x"},
+			[]string{`--events "1e12" is not an integer`,
+				"--broken is Inf", `--shown "x" is not an integer`}},
+		{[]string{"local", "up", "--buffers=-1ns", "--assembly="}, []string{"--buffers is -1ns",
+			"--assembly is empty"}},
+		{[]string{"local", "up", "--run=a\x00b", "--buffers=1h"}, []string{`the run's name is "a\x00b"`,
+			"--buffers is 1h"}},
+		{[]string{"local", "status", "--run=a\nb"}, []string{`the run's name is "a\nb"`}},
+		{[]string{"local", "down", "--run=" + strings.Repeat("a", 300)}, []string{"the run's name is"}},
+		{[]string{"load", "--rate=0", "--duration=0s", "--path=x"}, []string{"rate 0:", "duration 0s:", `--path "x"`}},
+		{[]string{"load", "--rate=1000000000", "--duration=-1s", "--outputs="}, []string{"rate 1000000000:",
+			"duration -1s:", "--outputs is empty"}},
+		{[]string{"load", "--rate=many", "--duration=long", "--run=.."}, []string{`--rate "many"`, `--duration "long"`,
+			`the run's name is ".."`}},
+		{[]string{"sql", "mysql", "--command= ", "--run="}, []string{"--command is empty", `the run's name is ""`}},
+		{[]string{"sql", "postgres", "--outputs="}, []string{"--outputs is empty"}},
+		{[]string{"generate", "--format=x", "--count=-1", "--scale=NaN", "--strength=Inf", "--advance=-1",
+			"--broken=NaN",
+			"--sessions=-1"}, []string{"--format", "--out is missing", "--count -1", "scale NaN", "strength +Inf",
+			"advance -1", "broken share NaN", "sessions -1"}},
+		{[]string{"generate", "--format=events", "--out=-", "--count=1000000000001"},
+			[]string{"--count 1000000000001"}},
+	} {
+		var out, notes bytes.Buffer
+		assert.Equal(t, 1, run(t.Context(), c.line, &out, &notes), "%q", c.line)
+		for _, named := range c.named {
+			assert.Contains(t, notes.String(), named, "%q", c.line)
+		}
+		assert.Empty(t, out.String(), "%q", c.line)
+		assert.NotContains(t, notes.String(), "goroutine")
+	}
+	assert.NoDirExists(t, runsFolder)
+}
+
 // A name is no path: no command looks outside of the folder of all runs.
 func TestARunsNameIsNoPath(t *testing.T) {
 	folder := t.TempDir()

@@ -71,12 +71,19 @@ end of a line.`, sqlquery.Timeout, sqlquery.MaxRows),
 }
 
 func (s *sqlSession) start(ctx context.Context, database string) error {
+	var found problems
+	if s.once && strings.TrimSpace(s.statement) == "" {
+		found.add(errors.New("--command is empty: a statement is needed"))
+	}
 	if s.onRun {
 		folder, err := runfolder.Of(runsFolder, s.run)
-		if err != nil {
-			return err
-		}
+		found.add(err)
 		s.file = filepath.Join(folder, platform.OutputsFile)
+	} else {
+		found.named("outputs", s.file)
+	}
+	if err := found.err(); err != nil {
+		return err
 	}
 	deployed, err := readDeployment(s.file)
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 	"diecast/internal/archive"
 	"diecast/internal/deployment/outputs"
 	"diecast/internal/local/demonstration"
+	"diecast/internal/local/ledger"
 	"diecast/internal/recommendation"
 	"diecast/internal/recommendation/row"
 )
@@ -41,6 +42,8 @@ func TestEventsReachTheArchiveAndTheShop(t *testing.T) {
 	assert.Zero(t, report.Duplicates)
 	assert.Zero(t, report.Degraded, "the model answered")
 	require.Len(t, report.Records, valid)
+	assert.Equal(t, map[string]int{"Lambda.ProcessingFailedStatus": report.Broken}, report.RefusedFor)
+	counted(t, running.Account(t.Context()), report)
 
 	model := output(t, running, outputs.ModelVersion)
 	newest := map[string]recommendation.Record{}
@@ -144,4 +147,30 @@ func call(t *testing.T, running started, method, address string, body []byte, si
 	answer, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	return response.StatusCode, answer
+}
+
+// counted holds the run's own account to what the shop has seen.
+func counted(t *testing.T, account ledger.Account, report demonstration.Report) {
+	t.Helper()
+	valid := report.Sent - report.Broken
+	assert.Empty(t, account.Problems())
+	require.Len(t, account.Consumers, 2)
+	for _, consumer := range account.Consumers {
+		assert.Equal(t, report.Sent, consumer.Accepted, consumer.Name)
+		assert.Zero(t, consumer.Pending, consumer.Name)
+		assert.Zero(t, consumer.GivenUp, consumer.Name)
+		if consumer.Archived > 0 {
+			assert.Equal(t, valid, consumer.Archived)
+			assert.Equal(t, report.RefusedFor, consumer.InError)
+		} else {
+			assert.Equal(t, valid, consumer.Delivered)
+			assert.Equal(t, report.Broken, consumer.Dropped)
+			assert.Empty(t, consumer.Discarded)
+		}
+	}
+	require.Len(t, account.Engines, 3)
+	for _, engine := range account.Engines {
+		assert.Positive(t, engine.Memory, engine.Name)
+		assert.Less(t, engine.Memory, engine.Limit, engine.Name)
+	}
 }

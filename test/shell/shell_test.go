@@ -97,6 +97,40 @@ func TestTheMakefileKeepsAGoodTMPDIR(t *testing.T) {
 	assert.Equal(t, folder+"\n", string(output))
 }
 
+// A folder that make cannot name is refused by a sentence before anything runs; a checkout may lie
+// in such a folder.
+func TestTheMakefileRefusesAFolderThatMakeCannotName(t *testing.T) {
+	dry := func(goal, variable, value string) (string, error) {
+		command := exec.CommandContext(t.Context(), "make", "--dry-run", goal)
+		command.Dir = root
+		for _, line := range os.Environ() {
+			if name, _, _ := strings.Cut(line, "="); !strings.HasPrefix(name, "DIECAST_") && name != "XDG_CACHE_HOME" {
+				command.Env = append(command.Env, line)
+			}
+		}
+		command.Env = append(command.Env, variable+"="+value)
+		output, err := command.CombinedOutput()
+		return string(output), err
+	}
+	for _, odd := range []string{"/tmp/a b", "/tmp/it's", `/tmp/a"b`, "/tmp/a$HOME", "/tmp/a#b", "/tmp/a:b", "/tmp/a%b",
+		"/tmp/a;b", `/tmp/a\b`, "/tmp/a*", "/tmp/a\tb", "/tmp/a(b)"} {
+		for _, variable := range []string{"HOME", "XDG_CACHE_HOME", "DIECAST_CACHE", "DIECAST_PYTHON"} {
+			output, err := dry("demo", variable, odd)
+			require.Error(t, err, "%s=%s", variable, odd)
+			assert.Contains(t, output, odd, variable)
+			assert.Contains(t, output, "has a sign in its name that make cannot handle", "%s=%s", variable, odd)
+			assert.NotContains(t, output, "synth", "%s=%s", variable, odd)
+		}
+		output, err := dry("help", "HOME", odd)
+		require.NoError(t, err, "%s: %s", odd, output)
+	}
+	for _, fine := range []string{"/tmp/é_1.2+3@4,5~6-7", "/tmp"} {
+		output, err := dry("bin/diecast", "HOME", fine)
+		require.NoError(t, err, "%s", output)
+		assert.Contains(t, output, "go build")
+	}
+}
+
 // The command line is built for this machine whatever a shell says of others.
 func TestTheMakefileBuildsInAnyShell(t *testing.T) {
 	run(t, "--silent", "bin/diecast")

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"diecast/internal/local/admission"
 	"diecast/internal/local/process"
 )
 
@@ -26,15 +27,16 @@ type Server struct {
 	failed   error // why it ended by itself; read after served only
 }
 
-// Start serves an API, whose name messages have, on a port; 0 is a free one.
-func Start(name string, port int, handler http.Handler) (*Server, error) {
+// Start serves an API, whose name messages have, on a port; 0 is a free one. It serves those alone
+// who sign with the access key of this id, and no page in a browser.
+func Start(name string, port int, accessKeyID string, handler http.Handler) (*Server, error) {
 	listener, err := net.Listen("tcp", net.JoinHostPort(process.Loopback, strconv.Itoa(port)))
 	if err != nil {
 		return nil, fmt.Errorf("open the %s API: %w", name, err)
 	}
 	s := &Server{
 		name: name, listener: listener, served: make(chan struct{}),
-		server: &http.Server{Handler: Contained(handler), ReadHeaderTimeout: headerTime},
+		server: &http.Server{Handler: Contained(admission.Signed(accessKeyID, handler)), ReadHeaderTimeout: headerTime},
 	}
 	go func() {
 		defer close(s.served)

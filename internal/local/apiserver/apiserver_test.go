@@ -10,9 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+const keyID = "AKIAOFTHERUN"
+
 func start(t *testing.T, handler http.HandlerFunc) *Server {
 	t.Helper()
-	s, err := Start("Glue", 0, handler)
+	s, err := Start("Glue", 0, keyID, handler)
 	require.NoError(t, err)
 	return s
 }
@@ -21,6 +23,7 @@ func get(t *testing.T, s *Server) (int, error) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.Endpoint(), nil)
 	require.NoError(t, err)
+	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+keyID+"/20260101")
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return 0, err
@@ -39,6 +42,23 @@ func TestAServerAnswersUntilItIsAskedToEnd(t *testing.T) {
 	require.NoError(t, s.Err(), "it was asked to end")
 	_, err = get(t, s)
 	require.Error(t, err)
+}
+
+func TestAServerAdmitsTheRunAlone(t *testing.T) {
+	s := start(t, func(http.ResponseWriter, *http.Request) { assert.Fail(t, "it is reached") })
+	defer func() { assert.NoError(t, s.Close(t.Context())) }()
+	for name, headers := range map[string]http.Header{
+		"nobody": {}, "another": {"Authorization": {"AWS4-HMAC-SHA256 Credential=AKIAOTHER/20260101"}},
+		"a page": {"Authorization": {"AWS4-HMAC-SHA256 Credential=" + keyID + "/20260101"}, "Origin": {"https://x"}},
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.Endpoint(), nil)
+		require.NoError(t, err)
+		request.Header = headers
+		response, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		assert.Equal(t, http.StatusForbidden, response.StatusCode, name)
+	}
 }
 
 func TestAServerThatEndsByItselfSaysWhy(t *testing.T) {
@@ -71,6 +91,6 @@ func TestARequestThatDoesNotEndIsCutOffAndTold(t *testing.T) {
 func TestAPortThatIsTakenIsTold(t *testing.T) {
 	s := start(t, http.NotFound)
 	defer func() { assert.NoError(t, s.Close(t.Context())) }()
-	_, err := Start("Glue", s.listener.Addr().(*net.TCPAddr).Port, http.NotFoundHandler())
+	_, err := Start("Glue", s.listener.Addr().(*net.TCPAddr).Port, keyID, http.NotFoundHandler())
 	require.ErrorContains(t, err, "open the Glue API: ")
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
+	"diecast/internal/local/admission"
 	"diecast/internal/local/process"
 	"diecast/internal/local/server"
 	"diecast/internal/surroundings"
@@ -38,10 +39,13 @@ type Options struct {
 	// MemoryLimit is how much memory the program may take, in bytes, before it refuses to store
 	// more. Default: a quarter of this machine's, as three engines store.
 	MemoryLimit int64
-	// Credentials that Config carries; no engine checks them. Default: a fixed pair that is good
-	// for nothing.
-	Credentials aws.CredentialsProvider
+	// Credentials that Config carries. The server refuses requests of any other access key id; it
+	// verifies no signature. Default: random ones.
+	Credentials aws.Credentials
 }
+
+// KeyVariable is the variable by which a program learns the id of the access key that it admits.
+const KeyVariable = "DIECAST_ACCESS_KEY_ID"
 
 // Program is what to run. It chooses its port itself when any will do and tells it in a file, which
 // appears once the program listens.
@@ -52,7 +56,8 @@ type Program struct {
 	Path string
 	// Arguments; the port (0: any) and the file that takes the port are appended.
 	Arguments []string
-	// Environment beside that of package surroundings.
+	// Environment beside that of package surroundings, and beside KeyVariable: a secret, which no
+	// argument may tell, because every user sees those.
 	Environment map[string]string
 }
 
@@ -77,7 +82,10 @@ func Start(ctx context.Context, options Options, prepare func(Options) (Program,
 					Path: program.Path, Arguments: slices.Concat(program.Arguments, []string{strconv.Itoa(place.Port),
 						place.PortFile()}),
 					Environment: surroundings.List(surroundings.Bare(place.Dir), program.Environment,
-						map[string]string{"DIECAST_MEMORY_LIMIT": strconv.FormatInt(options.MemoryLimit, 10)}),
+						map[string]string{
+							KeyVariable:            options.Credentials.AccessKeyID,
+							"DIECAST_MEMORY_LIMIT": strconv.FormatInt(options.MemoryLimit, 10),
+						}),
 				}
 			},
 		})
@@ -97,8 +105,8 @@ func (o Options) withDefaults() Options {
 	if o.Region == "" {
 		o.Region = DefaultRegion
 	}
-	if o.Credentials == nil {
-		o.Credentials = credentials.NewStaticCredentialsProvider("laptop", "laptop", "")
+	if o.Credentials.AccessKeyID == "" {
+		o.Credentials = admission.NewCredentials()
 	}
 	return o
 }
@@ -114,6 +122,8 @@ func (s *Server) Endpoint() string { return "http://" + s.Address() }
 
 // Config points a client of the SDK at the server.
 func (s *Server) Config() aws.Config {
-	return aws.Config{Region: s.options.Region, Credentials: s.options.Credentials,
-		BaseEndpoint: aws.String(s.Endpoint())}
+	return aws.Config{
+		Region: s.options.Region, BaseEndpoint: aws.String(s.Endpoint()),
+		Credentials: credentials.StaticCredentialsProvider{Value: s.options.Credentials},
+	}
 }

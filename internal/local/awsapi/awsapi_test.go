@@ -3,7 +3,10 @@ package awsapi_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -55,9 +58,35 @@ func start(t *testing.T, options awsapi.Options, source string) *awsapi.Server {
 	return server
 }
 
+// get asks the server in the name of its run.
+func get(t *testing.T, server *awsapi.Server) (*http.Response, error) {
+	t.Helper()
+	key, err := server.Config().Credentials.Retrieve(t.Context())
+	require.NoError(t, err)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.Endpoint(), nil)
+	require.NoError(t, err)
+	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+key.AccessKeyID+"/20260101")
+	return http.DefaultClient.Do(request)
+}
+
+func TestServerAdmitsTheRunAlone(t *testing.T) {
+	one, two := start(t, awsapi.Options{}, sample), start(t, awsapi.Options{}, sample)
+	servertest.AdmitsTheRunAlone(t, one.Config(), "Service.Action")
+	ours, err := one.Config().Credentials.Retrieve(t.Context())
+	require.NoError(t, err)
+	theirs, err := two.Config().Credentials.Retrieve(t.Context())
+	require.NoError(t, err)
+	assert.NotEqual(t, ours, theirs, "no key is another server's by default")
+	arguments, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", one.PID()))
+	if !errors.Is(err, fs.ErrNotExist) { // Linux alone has it
+		require.NoError(t, err)
+		assert.NotContains(t, string(arguments), ours.AccessKeyID, "every user sees the arguments")
+	}
+}
+
 func TestAnNPMPackageIsServedWithItsSettings(t *testing.T) {
 	server := start(t, awsapi.Options{}, sample)
-	response, err := http.Get(server.Endpoint())
+	response, err := get(t, server)
 	require.NoError(t, err)
 	body, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
@@ -73,7 +102,7 @@ func TestTheProgramSeesNothingOfTheCallers(t *testing.T) {
 	}
 	server := start(t, awsapi.Options{}, `module.exports = () => require('http').createServer((request, response) =>
   response.end(JSON.stringify([require('os').homedir(), require('os').tmpdir(), ...Object.keys(process.env).sort()])))`)
-	response, err := http.Get(server.Endpoint())
+	response, err := get(t, server)
 	require.NoError(t, err)
 	var seen []string
 	require.NoError(t, json.NewDecoder(response.Body).Decode(&seen))
@@ -130,7 +159,7 @@ func TestAClientThatHangsUpDoesNotEndTheServer(t *testing.T) {
 	require.NoError(t, connection.(*net.TCPConn).SetLinger(0))
 	require.NoError(t, connection.Close())
 	for range 3 {
-		response, err := http.Post(server.Endpoint(), "text/plain", nil)
+		response, err := get(t, server)
 		require.NoError(t, err)
 		require.NoError(t, response.Body.Close())
 	}

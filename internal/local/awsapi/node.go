@@ -11,6 +11,9 @@ import (
 //go:embed contain.js
 var containScript string
 
+//go:embed admit.js
+var admitScript string
+
 //go:embed listen.js
 var listenScript string
 
@@ -42,7 +45,8 @@ func Node(name string, serve Package) (Program, error) {
 		return Program{}, err
 	}
 	return Program{
-		Name: name, Path: node, Arguments: []string{"--eval", containScript + serve.Prelude + listenScript, folder,
+		Name: name, Path: node,
+		Arguments: []string{"--eval", containScript + serve.Prelude + admitScript + listenScript, folder,
 			string(settings)},
 		Environment: serve.Environment,
 	}, nil

@@ -9,9 +9,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -479,6 +481,36 @@ func TestRedirectLeadsToTheSecureListener(t *testing.T) {
 	assert.Equal(t, "/sales%20now?line=Ships", string(body))
 	assert.Equal(t, "https://"+b.Address()+"/sales%20now?line=Ships", response.Request.URL.String())
 	assert.Equal(t, "https", protocol)
+}
+
+// crowded is a listener that has no room for a while.
+type crowded struct {
+	net.Listener
+	refusals atomic.Int64
+}
+
+func (c *crowded) Accept() (net.Conn, error) {
+	if c.refusals.Add(-1) >= 0 {
+		return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	return c.Listener.Accept()
+}
+
+func TestTooManyConnectionsAreNoEnd(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	room := &crowded{Listener: listener}
+	room.refusals.Store(2)
+	s := newSplit(room, time.Minute)
+	client, err := net.Dial("tcp", listener.Addr().String())
+	require.NoError(t, err)
+	defer client.Close()
+	_, err = client.Write([]byte("GET"))
+	require.NoError(t, err)
+	accepted, err := s.plain.Accept()
+	require.NoError(t, err)
+	require.NoError(t, accepted.Close())
+	require.NoError(t, s.plain.Close())
 }
 
 func TestStopEndsClientsThatHaveSaidNothing(t *testing.T) {

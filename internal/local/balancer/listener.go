@@ -8,9 +8,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"math/big"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"diecast/internal/local/process"
@@ -18,6 +20,9 @@ import (
 
 // handshake is the first byte of a TLS connection (RFC 8446, section 5.1: ContentType handshake).
 const handshake = 22
+
+// acceptPause is how long no connection is accepted after one that could not be.
+const acceptPause = 20 * time.Millisecond
 
 // split sorts the connections of one port by their first byte: those that begin a TLS handshake,
 // and the others.
@@ -51,6 +56,11 @@ func newSplit(from net.Listener, patience time.Duration) *split {
 func (s *split) accept() {
 	for {
 		accepted, err := s.from.Accept()
+		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+			// Too many files are open for now: net/http's server waits then, too.
+			time.Sleep(acceptPause)
+			continue
+		}
 		if err != nil {
 			s.failed = err
 			close(s.done)

@@ -53,11 +53,14 @@ func TargetOf(ctx context.Context, deployed *deployment.Deployment) (Target, err
 	}, nil
 }
 
+// MaxEvents of a demonstration: it remembers each of them.
+const MaxEvents = 100_000
+
 // Options of a demonstration.
 type Options struct {
 	// Shop whose customers are active. Required.
 	Shop *classicmodels.Shop
-	// Events to send, 1 to 100,000.
+	// Events to send, 1 to MaxEvents.
 	Events int
 	// BrokenShare of them breaks the contract, 0 to 1.
 	BrokenShare float64
@@ -114,7 +117,7 @@ type run struct {
 // Run sends the events and waits until each is accounted for. The error of an incomplete run says
 // what is missing; the report is valid even so.
 func Run(ctx context.Context, target Target, options Options) (Report, error) {
-	if options.Events < 1 || options.Events > 100_000 {
+	if options.Events < 1 || options.Events > MaxEvents {
 		return Report{}, fmt.Errorf("events is %d: 1 to 100,000 are allowed", options.Events)
 	}
 	if options.Patience == 0 {

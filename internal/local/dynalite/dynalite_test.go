@@ -29,6 +29,14 @@ func TestServerKeepsTheContractOfAnEngine(t *testing.T) {
 	})
 }
 
+func TestServerAdmitsTheRunAlone(t *testing.T) {
+	servertest.Needed(t, "dynalite")
+	server, err := dynalite.Start(t.Context(), dynalite.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, server.Stop(context.Background())) })
+	servertest.AdmitsTheRunAlone(t, server.Config(), "DynamoDB_20120810.ListTables")
+}
+
 func TestInstalledSaysWhatIsMissing(t *testing.T) {
 	t.Setenv("DIECAST_NODE_MODULES", t.TempDir())
 	require.ErrorIs(t, dynalite.Installed(t.Context()), installed.ErrNotInstalled)

@@ -14,6 +14,8 @@ var Dynalite = &Kind[*dynalite.Server]{
 	name: "dynalite", installed: dynalite.Installed,
 	endpoints: []string{outputs.EndpointOf(dynamodb.ServiceID)},
 	serve: func(ctx context.Context, options options) (*dynalite.Server, error) {
-		return dynalite.Start(ctx, dynalite.Options{Dir: options.dir, Account: Account, Region: Region})
+		return dynalite.Start(ctx, dynalite.Options{
+			Dir: options.dir, Account: Account, Region: Region, Credentials: options.credentials,
+		})
 	},
 }

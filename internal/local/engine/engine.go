@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"diecast/internal/deployment/outputs"
+	"diecast/internal/local/admission"
 	"diecast/internal/local/awsapi"
 	"diecast/internal/local/process"
 )
@@ -29,12 +30,6 @@ const (
 	Region  = awsapi.DefaultRegion
 	Account = awsapi.DefaultAccount
 )
-
-// Credentials sign the requests to every engine. The Lambda API and the function URLs that ask for
-// IAM hold requests to them; the others look at none.
-var Credentials = aws.Credentials{
-	AccessKeyID: "AKIADIECASTLOCALRUN0", SecretAccessKey: "for-engines-on-this-machine-only",
-}
 
 // All engines, in the order in which they are told of. Each has a file of its own.
 var All = []Engine{Moto, Kinesalite, Dynalite, FunctionHost, JobHost, FleetHost}
@@ -86,6 +81,8 @@ type Kind[S server] struct {
 type options struct {
 	// dir is the engine's own folder.
 	dir string
+	// credentials are those of the run.
+	credentials aws.Credentials
 	// environment leads to the engines that are no hosts; it is a host's only.
 	environment map[string]string
 }
@@ -120,9 +117,11 @@ func (k *Kind[S]) In(running *Running) S {
 
 // Running are the engines of one run.
 type Running struct {
-	servers map[Engine]server
+	servers     map[Engine]server
+	credentials aws.Credentials
 
 	mutex  sync.Mutex
+	told   func(line string) // see OnSilence
 	exited chan struct{}
 	err    error // why the first ended by itself
 }
@@ -135,7 +134,9 @@ func Start(ctx context.Context, needed []Engine, dir string) (_ *Running, err er
 	if err := process.CleanUpBelow(dir); err != nil {
 		return nil, err
 	}
-	r := &Running{servers: map[Engine]server{}, exited: make(chan struct{})}
+	r := &Running{
+		servers: map[Engine]server{}, credentials: admission.NewCredentials(), exited: make(chan struct{}),
+	}
 	ctx, release := r.While(ctx)
 	defer release()
 	defer func() {
@@ -154,7 +155,9 @@ func Start(ctx context.Context, needed []Engine, dir string) (_ *Running, err er
 			}
 			group.Go(func() error {
 				folder := filepath.Join(dir, engine.Name())
-				started, err := engine.start(starting, options{dir: folder, environment: environment})
+				started, err := engine.start(starting, options{
+					dir: folder, credentials: r.credentials, environment: environment,
+				})
 				if err != nil {
 					return err
 				}
@@ -173,21 +176,28 @@ func Start(ctx context.Context, needed []Engine, dir string) (_ *Running, err er
 }
 
 // Watch counts a server that somebody else started, and stops, among the engines: Exited and Err
-// tell of its end. The log is the file or the folder in which a person finds what it wrote.
+// tell of its end, and of its silence where it can be asked. The log is the file or the folder in
+// which a person finds what it wrote.
 func (r *Running) Watch(name, log string, started ending) {
 	go func() { // until it has ended, as every server does when it is stopped
 		<-started.Exited()
-		err := started.Err()
-		if err == nil {
-			return
-		}
-		r.mutex.Lock()
-		defer r.mutex.Unlock()
-		if r.err == nil {
-			r.err = fmt.Errorf("the engine %s has ended, see %s: %w", name, log, err)
-			close(r.exited)
+		if err := started.Err(); err != nil {
+			r.lose(name, log, err)
 		}
 	}()
+	if server, ok := started.(answering); ok {
+		go r.listen(name, log, started.Exited(), server)
+	}
+}
+
+// lose notes why an engine has ended that was not asked to.
+func (r *Running) lose(name, log string, why error) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if r.err == nil {
+		r.err = fmt.Errorf("the engine %s has ended, see %s: %w", name, log, why)
+		close(r.exited)
+	}
 }
 
 // While is a context that also ends, with the cause, when an engine does that was not asked to.
@@ -257,12 +267,16 @@ func (r *Running) stop(ctx context.Context, hosts bool) error {
 	return errors.Join(problems...)
 }
 
+// Credentials sign the requests to every engine: each admits these alone. They are made for this
+// run, and nobody is told of them but its files and the programs that it runs.
+func (r *Running) Credentials() aws.Credentials { return r.credentials }
+
 // Endpoints are the engines' addresses, the login that they take, and outputs.Apart.
 func (r *Running) Endpoints() outputs.Endpoints {
 	endpoints := r.endpoints(true)
 	maps.Copy(endpoints, outputs.Apart(Region))
-	endpoints[outputs.AccessKeyID] = Credentials.AccessKeyID
-	endpoints[outputs.SecretAccessKey] = Credentials.SecretAccessKey
+	endpoints[outputs.AccessKeyID] = r.credentials.AccessKeyID
+	endpoints[outputs.SecretAccessKey] = r.credentials.SecretAccessKey
 	endpoints[outputs.Region] = Region
 	return endpoints
 }

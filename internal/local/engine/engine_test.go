@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -23,6 +24,7 @@ type stub struct {
 	events      *[]string
 	name        string
 	environment map[string]string
+	credentials aws.Credentials
 	failed      error
 	exited      chan struct{}
 	ended       error
@@ -64,7 +66,7 @@ func stubs(t *testing.T) (first, second, host *stub, events *[]string) {
 		s := &stub{name: name, events: events, mutex: mutex, exited: make(chan struct{})}
 		serve := func(ctx context.Context, options options) (*stub, error) {
 			s.note("start")
-			s.environment = options.environment
+			s.environment, s.credentials = options.environment, options.credentials
 			if s.meanwhile != nil {
 				return s, s.meanwhile(ctx)
 			}
@@ -93,12 +95,19 @@ func TestStart_hostsStartWithEveryServersEndpointAndStopFirst(t *testing.T) {
 
 	expected := outputs.Endpoints{
 		"FIRST": "http://first", "SECOND": "http://second", "HOST": "http://host",
-		"AWS_ACCESS_KEY_ID": Credentials.AccessKeyID, "AWS_SECRET_ACCESS_KEY": Credentials.SecretAccessKey,
-		"AWS_REGION": Region,
+		"AWS_ACCESS_KEY_ID":     running.Credentials().AccessKeyID,
+		"AWS_SECRET_ACCESS_KEY": running.Credentials().SecretAccessKey, "AWS_REGION": Region,
 	}
 	maps.Copy(expected, outputs.Apart(Region))
 	assert.Equal(t, expected, running.Endpoints())
 	assert.Equal(t, host.environment, running.HostOptions().Environment, "another host does not call this one")
+	assert.Equal(t, running.Credentials(), running.HostOptions().Credentials)
+	for _, engine := range []*stub{first, second, host} {
+		assert.Equal(t, running.Credentials(), engine.credentials, engine.name)
+	}
+	other, err := Start(t.Context(), nil, t.TempDir())
+	require.NoError(t, err)
+	assert.NotEqual(t, running.Credentials().AccessKeyID, other.Credentials().AccessKeyID, "each run has its own")
 
 	*events = nil
 	require.NoError(t, running.Stop(t.Context()))

@@ -16,7 +16,7 @@ var FleetHost = &Kind[*fleet.Host]{
 	endpoints: []string{outputs.EndpointOf(autoscaling.ServiceID)},
 	serve: func(ctx context.Context, options options) (*fleet.Host, error) {
 		return fleet.Start(ctx, fleet.Options{
-			Account: Account, Region: Region, Credentials: Credentials,
+			Account: Account, Region: Region, Credentials: options.credentials,
 			Dir: options.dir, Environment: options.environment,
 		})
 	},

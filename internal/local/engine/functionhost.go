@@ -22,12 +22,13 @@ var FunctionHost = &Kind[*lambdahost.Host]{
 
 func hostOptions(options options) lambdahost.Options {
 	return lambdahost.Options{
-		Account: Account, Region: Region, Credentials: Credentials, Dir: options.dir, Environment: options.environment,
+		Account: Account, Region: Region, Credentials: options.credentials,
+		Dir: options.dir, Environment: options.environment,
 	}
 }
 
 // HostOptions are those of another host of functions beside the run's own, against the same
 // servers: Dir is to be set.
 func (r *Running) HostOptions() lambdahost.Options {
-	return hostOptions(options{environment: r.endpoints(false)})
+	return hostOptions(options{credentials: r.credentials, environment: r.endpoints(false)})
 }

@@ -15,7 +15,7 @@ var JobHost = &Kind[*gluejobs.Host]{
 	endpoints: []string{outputs.EndpointOf(glue.ServiceID)},
 	serve: func(ctx context.Context, options options) (*gluejobs.Host, error) {
 		return gluejobs.Start(ctx, gluejobs.Options{
-			Account: Account, Region: Region, Credentials: Credentials,
+			Account: Account, Region: Region, Credentials: options.credentials,
 			Dir: options.dir, Environment: options.environment,
 		})
 	},

@@ -14,6 +14,8 @@ var Kinesalite = &Kind[*kinesalite.Server]{
 	name: "kinesalite", installed: kinesalite.Installed,
 	endpoints: []string{outputs.EndpointOf(kinesis.ServiceID)},
 	serve: func(ctx context.Context, options options) (*kinesalite.Server, error) {
-		return kinesalite.Start(ctx, kinesalite.Options{Dir: options.dir, Account: Account, Region: Region})
+		return kinesalite.Start(ctx, kinesalite.Options{
+			Dir: options.dir, Account: Account, Region: Region, Credentials: options.credentials,
+		})
 	},
 }

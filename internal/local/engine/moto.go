@@ -16,6 +16,8 @@ var Moto = &Kind[*moto.Server]{
 		outputs.AnyEndpoint, outputs.EndpointOf(s3.ServiceID), outputs.EndpointOf(secretsmanager.ServiceID),
 	},
 	serve: func(ctx context.Context, options options) (*moto.Server, error) {
-		return moto.Start(ctx, moto.Options{Dir: options.dir, Account: Account, Region: Region})
+		return moto.Start(ctx, moto.Options{
+			Dir: options.dir, Account: Account, Region: Region, Credentials: options.credentials,
+		})
 	},
 }

@@ -46,8 +46,10 @@ const (
 	// failures": S3 is tried for up to 24 hours).
 	DefaultDeliverFor = 24 * time.Hour
 
-	maxBufferInterval = 900 * time.Second
-	maxRetries        = 300
+	// MaxInterval bounds what a buffer waits.
+	MaxInterval = 900 * time.Second
+
+	maxRetries = 300
 )
 
 // Buffer gathers records until it has Bytes of them or until Interval has passed since the first,
@@ -209,8 +211,8 @@ func (c Config) problems() (problems []error) {
 		if buffer.Bytes < 1 {
 			refuse("%s.Bytes is %d, must be at least 1", name, buffer.Bytes)
 		}
-		if buffer.Interval < 0 || buffer.Interval > maxBufferInterval {
-			refuse("%s.Interval is %s, must be 0 to %s", name, buffer.Interval, maxBufferInterval)
+		if buffer.Interval < 0 || buffer.Interval > MaxInterval {
+			refuse("%s.Interval is %s, must be 0 to %s", name, buffer.Interval, MaxInterval)
 		}
 	}
 	checkBuffer("Buffer", c.Buffer)

@@ -128,7 +128,8 @@ func Start(_ context.Context, options Options) (*Host, error) {
 		return nil, err
 	}
 	h := &Host{options: options, groups: map[string]*group{}, built: map[string]*build{}}
-	if h.Server, err = apiserver.Start("Auto Scaling", options.Port, h.api()); err != nil {
+	h.Server, err = apiserver.Start("Auto Scaling", options.Port, options.Credentials.AccessKeyID, h.api())
+	if err != nil {
 		return nil, err
 	}
 	return h, nil

@@ -206,6 +206,19 @@ func TestUnhealthyInstanceIsReplaced(t *testing.T) {
 	assert.Contains(t, s.said(), "fails its health checks")
 }
 
+func TestInstanceWithoutItsMetadataServiceIsReplaced(t *testing.T) {
+	s := start(t, "one")
+	before := s.instances(t)
+	g, err := s.host.find("servers")
+	require.NoError(t, err)
+	require.NoError(t, g.members()[0].metadata.listener.Close())
+	require.Eventually(t, func() bool {
+		now := s.instances(t)
+		return len(now) == 2 && now["eu-central-1a"] != before["eu-central-1a"]
+	}, patience, watch)
+	assert.Contains(t, s.said(), "instance "+before["eu-central-1a"]+" in eu-central-1a has lost its metadata service")
+}
+
 func TestTerminatedInstanceIsReplaced(t *testing.T) {
 	s := start(t, "one")
 	before := s.instances(t)

@@ -100,6 +100,8 @@ func (g *group) watch(i *instance) {
 	select {
 	case <-i.server.Exited():
 		why = fmt.Sprintf("has ended: %v", i.server.Err())
+	case <-i.metadata.served:
+		why = "has lost its metadata service"
 	case err := <-unhealthy:
 		if err != nil { // deregistered, or the group ends
 			return

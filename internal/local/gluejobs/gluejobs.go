@@ -109,7 +109,7 @@ func Start(ctx context.Context, options Options) (*Host, error) {
 	}
 	h := &Host{options: options, spark: found, jobs: map[string]*job{}}
 	h.ctx, h.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-	if h.Server, err = apiserver.Start("Glue", options.Port, h.api()); err != nil {
+	if h.Server, err = apiserver.Start("Glue", options.Port, options.Credentials.AccessKeyID, h.api()); err != nil {
 		h.cancel(errStopped)
 		return nil, err
 	}

@@ -66,7 +66,7 @@ func start(t *testing.T, options Options) (*Host, *glue.Client) {
 	t.Cleanup(func() { assert.NoError(t, stop(host)) })
 	return host, glue.New(glue.Options{
 		Region: "eu-test-1", BaseEndpoint: aws.String(host.Endpoint()),
-		Credentials: credentials.NewStaticCredentialsProvider("any", "any", ""),
+		Credentials: credentials.StaticCredentialsProvider{Value: options.Credentials},
 	})
 }
 
@@ -403,6 +403,7 @@ func TestAPI_speaksJSON11(t *testing.T) {
 		strings.NewReader(`{"JobName":"none"}`))
 	require.NoError(t, err)
 	request.Header.Set("X-Amz-Target", "AWSGlue.StartJobRun")
+	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+host.options.Credentials.AccessKeyID+"/1")
 	answer, err := http.DefaultClient.Do(request)
 	require.NoError(t, err)
 	defer answer.Body.Close()

@@ -100,6 +100,10 @@ func TestServerKeepsTheContractOfAnEngine(t *testing.T) {
 	})
 }
 
+func TestServerAdmitsTheRunAlone(t *testing.T) {
+	servertest.AdmitsTheRunAlone(t, start(t, kinesalite.Options{}).Config(), "Kinesis_20131202.ListStreams")
+}
+
 func TestInstalledSaysWhatIsMissing(t *testing.T) {
 	t.Setenv("DIECAST_NODE_MODULES", t.TempDir())
 	require.ErrorIs(t, kinesalite.Installed(t.Context()), installed.ErrNotInstalled)

@@ -9,7 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
+	"net/url"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -190,7 +194,11 @@ func addURL(t testing.TB, h *Host, auth AuthType) string {
 	t.Helper()
 	url, err := h.AddURL("specimen", auth)
 	require.NoError(t, err)
-	require.Regexp(t, `^http://127\.0\.0\.1:\d+/$`, url)
+	expected := `^http://127\.0\.0\.1:\d+/$`
+	if auth == None {
+		expected = `^http://127\.0\.0\.1:\d+/[A-Z2-7]{26}/$`
+	}
+	require.Regexp(t, expected, url)
 	return url
 }
 
@@ -256,6 +264,85 @@ func TestURL_bodies(t *testing.T) {
 			assert.Equal(t, c.base64, e.IsBase64Encoded)
 			assert.Nil(t, e.RequestContext.Authorizer)
 		})
+	}
+}
+
+// Every user of this machine reaches the port; the path of a URL without authentication is its
+// secret, and the function's own paths are what follows.
+func TestURL_ofNoneAdmitsWhoKnowsIt(t *testing.T) {
+	h := start(t)
+	add(t, h)
+	known := addURL(t, h, None)
+	parsed, err := url.Parse(known)
+	require.NoError(t, err)
+	open := "http://" + parsed.Host
+	get := func(address string) (*http.Response, string) {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+		require.NoError(t, err)
+		return send(t, request)
+	}
+	other, err := url.Parse(addURL(t, h, None))
+	require.NoError(t, err)
+	for _, address := range []string{open + "/", open + "/a", open + other.Path, known[:len(known)-2] + "/"} {
+		response, _ := get(address)
+		assert.Equal(t, http.StatusForbidden, response.StatusCode, address)
+	}
+	response, body := get(known + "items/a%20b%2Fc?limit=5")
+	require.Equal(t, http.StatusOK, response.StatusCode, body)
+	var e events.LambdaFunctionURLRequest
+	require.NoError(t, json.Unmarshal([]byte(body), &e))
+	assert.Equal(t, "/items/a%20b%2Fc", e.RawPath)
+	assert.Equal(t, "/items/a%20b%2Fc", e.RequestContext.HTTP.Path)
+	assert.Equal(t, "limit=5", e.RawQueryString)
+}
+
+// A page in a browser reaches neither the API nor a URL, whatever it knows.
+func TestPagesOfABrowserAreRefused(t *testing.T) {
+	h := start(t)
+	add(t, h)
+	for name, address := range map[string]string{
+		"Lambda API": h.Endpoint() + "/2015-03-31/functions/specimen/invocations", "IAM": addURL(t, h, IAM),
+		"none": addURL(t, h, None),
+	} {
+		for header, value := range map[string]string{"Origin": "https://example.com", "Host": "example.com"} {
+			request := signed(t, http.MethodPost, address, "application/json", "{}", time.Now())
+			request.Header.Set(header, value)
+			if header == "Host" {
+				request.Host = value
+			}
+			response, body := send(t, request)
+			assert.Equal(t, http.StatusForbidden, response.StatusCode, name)
+			assert.Contains(t, body, "AccessDeniedException", name)
+		}
+		request := signed(t, http.MethodPost, address, "application/json", "{}", time.Now())
+		response, _ := send(t, request)
+		assert.Equal(t, http.StatusOK, response.StatusCode, "%s, without a page", name)
+	}
+}
+
+// Who asks for a process's next invocation, or answers it, is that process.
+func TestRuntimeAPIIsItsProcesssAlone(t *testing.T) {
+	h := start(t)
+	add(t, h)
+	var variables []string
+	require.NoError(t, json.Unmarshal(invoke(t, h, `{"do":"environment"}`).Payload, &variables))
+	at := slices.IndexFunc(variables, func(v string) bool { return strings.HasPrefix(v, "AWS_LAMBDA_RUNTIME_API=") })
+	require.GreaterOrEqual(t, at, 0)
+	address, secret, found := strings.Cut(strings.TrimPrefix(variables[at], "AWS_LAMBDA_RUNTIME_API="), "/")
+	require.True(t, found)
+	for _, path := range []string{"", "/" + secret[1:], "/" + secret + "A", "/other"} {
+		for _, what := range []string{"/2018-06-01/runtime/invocation/next", "/2018-06-01/runtime/init/error"} {
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+path+what, nil)
+			require.NoError(t, err)
+			response, _ := send(t, request)
+			assert.Equal(t, http.StatusForbidden, response.StatusCode, path+what)
+		}
+	}
+	process, _ := askSelf(t, h)
+	arguments, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", process.PID))
+	if !errors.Is(err, fs.ErrNotExist) { // Linux alone has it
+		require.NoError(t, err)
+		assert.NotContains(t, string(arguments), secret, "every user sees the arguments")
 	}
 }
 

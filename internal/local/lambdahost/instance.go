@@ -17,12 +17,15 @@ import (
 	"syscall"
 	"time"
 
+	"diecast/internal/local/admission"
 	"diecast/internal/local/apiserver"
 	"diecast/internal/local/process"
 )
 
 // instance is one process of a function, with the Runtime API that it alone speaks to: the API's
-// requests do not tell who asks, so every process has a port of its own.
+// requests do not tell who asks, so every process has a port of its own, and serves below a path
+// that is a secret of the two. Lambda's runtimes put what AWS_LAMBDA_RUNTIME_API says before every
+// path.
 type instance struct {
 	function *function
 	process  *process.Process
@@ -53,17 +56,25 @@ func (f *function) start() (*instance, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the Runtime API: %w", err)
 	}
+	secret := admission.NewSecret()
 	i := &instance{function: f, work: make(chan *invocation), ready: make(chan struct{})}
-	i.api = &http.Server{Handler: apiserver.Contained(i.routes()), ReadHeaderTimeout: 10 * time.Second}
+	i.api = &http.Server{Handler: apiserver.Contained(admission.Below(secret, i.routes())),
+		ReadHeaderTimeout: 10 * time.Second}
 	i.process, err = process.Start(process.Command{
 		Path: f.definition.Executable, Dir: filepath.Dir(f.definition.Executable),
-		Environment: h.environment(f.definition, name, listener.Addr().String(), scratch),
+		Environment: h.environment(f.definition, name, listener.Addr().String()+"/"+secret, scratch),
 		Output:      f.definition.Log, PIDFile: scratch + ".pid",
 	})
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), os.RemoveAll(scratch))
 	}
-	h.work.Go(func() { _ = i.api.Serve(listener) }) // ends when the API is closed, and says only that
+	h.work.Go(func() {
+		// A process that nobody hears would hang until its time-out, or for ever.
+		if err := i.api.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			_, _ = fmt.Fprintf(f.definition.Log, "the Runtime API has ended, and %s with it: %v\n", name, err)
+			i.process.Kill()
+		}
+	})
 	h.work.Go(func() {
 		stop := context.AfterFunc(h.ctx, i.process.Kill)
 		<-i.process.Exited()
@@ -96,14 +107,20 @@ func (i *instance) awaitInit(id string) (outcome, bool) {
 	}
 }
 
-// offer returns false when the process ended without taking the invocation.
+// offer returns false when the process ended without taking the invocation. One that asks for none,
+// though it was idle, is ended: it hangs.
 func (i *instance) offer(v *invocation) bool {
+	limit := time.NewTimer(i.function.definition.Timeout)
+	defer limit.Stop()
 	select {
 	case i.work <- v:
 		return true
+	case <-limit.C:
+		i.process.Kill()
+		<-i.process.Exited()
 	case <-i.process.Exited():
-		return false
 	}
+	return false
 }
 
 // lastAnswer is what a process that has ended answered before.

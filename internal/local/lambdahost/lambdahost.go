@@ -29,6 +29,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"diecast/internal/local/admission"
 	"diecast/internal/local/apiserver"
 	"diecast/internal/local/process"
 	"diecast/internal/quotas"
@@ -198,11 +199,12 @@ func (h *Host) ARN(name string) string {
 	return fmt.Sprintf("arn:aws:lambda:%s:%s:function:%s", h.options.Region, h.options.Account, name)
 }
 
-// serve answers on a listener until the host is stopped. The caller holds the lock where others
-// know the host.
+// serve answers on a listener until the host is stopped, but for pages in a browser. The caller
+// holds the lock where others know the host.
 func (h *Host) serve(listener net.Listener, handler http.Handler) {
-	server := &http.Server{Handler: apiserver.Contained(handler), ReadHeaderTimeout: 10 * time.Second,
-		BaseContext: func(net.Listener) context.Context { return h.ctx }}
+	server := &http.Server{Handler: apiserver.Contained(admission.NoStrangers(handler)),
+		ReadHeaderTimeout: 10 * time.Second,
+		BaseContext:       func(net.Listener) context.Context { return h.ctx }}
 	h.servers = append(h.servers, server)
 	h.work.Go(func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"diecast/internal/local/admission"
 )
 
 const (
@@ -72,7 +74,8 @@ func (v verifier) verify(r *http.Request, body []byte) *refusal {
 	if len(scope) != 5 || parts["Signature"] == "" {
 		return errIncomplete
 	}
-	if scope[0] != v.credentials.AccessKeyID || r.Header.Get("X-Amz-Security-Token") != v.credentials.SessionToken {
+	if !admission.Same(scope[0], v.credentials.AccessKeyID) ||
+		r.Header.Get("X-Amz-Security-Token") != v.credentials.SessionToken {
 		return errUnknownKey
 	}
 	if !slices.Equal(scope[1:], []string{date.Format("20060102"), v.region, "lambda", "aws4_request"}) {

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/uuid"
 
+	"diecast/internal/local/admission"
 	"diecast/internal/local/process"
 )
 
@@ -27,13 +28,15 @@ type AuthType string
 const (
 	// IAM admits requests signed with the host's credentials.
 	IAM AuthType = "AWS_IAM"
-	// None admits everybody.
+	// None admits who knows the URL: on AWS that is everybody, and here whom the run has told it.
 	None AuthType = "NONE"
 )
 
 // AddURL gives a function a URL, which ends with a slash: a port of its own, so that paths reach
-// the function as they were sent. Requests and answers have payload format 2.0; the answer is
-// buffered. https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
+// the function as they were sent. That of None has a path, which is its secret and which the
+// function does not see: every user of this machine reaches the port. Requests and answers have
+// payload format 2.0; the answer is buffered.
+// https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
 func (h *Host) AddURL(name string, auth AuthType) (string, error) {
 	if auth != IAM && auth != None {
 		return "", fmt.Errorf("add a URL to function %s: authentication %q: %s and %s are allowed", name, auth, IAM,
@@ -55,8 +58,14 @@ func (h *Host) AddURL(name string, auth AuthType) (string, error) {
 		return "", errors.Join(fmt.Errorf("add a URL to function %s: %w", name, err), listener.Close())
 	}
 	u := functionURL{host: h, name: name, auth: auth, id: strings.ReplaceAll(uuid.NewString(), "-", "")}
+	address := "http://" + listener.Addr().String() + "/"
+	if auth == None {
+		secret := admission.NewSecret()
+		h.serve(listener, admission.Below(secret, u))
+		return address + secret + "/", nil
+	}
 	h.serve(listener, u)
-	return "http://" + listener.Addr().String() + "/", nil
+	return address, nil
 }
 
 type functionURL struct {

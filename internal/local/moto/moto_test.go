@@ -3,6 +3,7 @@ package moto_test
 import (
 	"context"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,6 +64,47 @@ func TestAVersionedBucketKeepsWhatIsWrittenOver(t *testing.T) {
 	}
 	err := server.CreateBucket(ctx, moto.Bucket{Name: "x", Versioned: true})
 	require.ErrorContains(t, err, "create bucket x")
+}
+
+// Also its own API, by which anybody could have it forget all that it stores, is the run's alone.
+func TestServerAdmitsTheRunAlone(t *testing.T) {
+	server := start(t, t.Context(), moto.Options{})
+	servertest.AdmitsTheRunAlone(t, server.Config(), "secretsmanager.ListSecrets")
+	servertest.AdmitsTheRunAlone(t, server.Config(), "")
+	for _, path := range []string{"/moto-api/reset", "/lake/key", "/?Action=GetCallerIdentity"} {
+		response, err := http.Post(server.Endpoint()+path, "", nil)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		assert.Equal(t, http.StatusForbidden, response.StatusCode, path)
+	}
+}
+
+func TestAnAddressThatWasSignedBeforehandWorks(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	server := start(t, ctx, moto.Options{})
+	require.NoError(t, server.CreateBucket(ctx, moto.Bucket{Name: "lake"}))
+	_, err := server.S3().PutObject(ctx, &s3.PutObjectInput{
+		Bucket: aws.String("lake"), Key: aws.String("key"), Body: strings.NewReader("body"),
+	})
+	require.NoError(t, err)
+	signed, err := s3.NewPresignClient(server.S3()).PresignGetObject(ctx,
+		&s3.GetObjectInput{Bucket: aws.String("lake"), Key: aws.String("key")})
+	require.NoError(t, err)
+	key, err := server.Config().Credentials.Retrieve(ctx)
+	require.NoError(t, err)
+	// boto3 signs addresses of objects by version 2.
+	before := func(id string) string {
+		return server.Endpoint() + "/lake/key?AWSAccessKeyId=" + id + "&Signature=x&Expires=9999999999"
+	}
+	for address, status := range map[string]int{
+		signed.URL: http.StatusOK, before(key.AccessKeyID): http.StatusOK, before("AKIAOTHER"): http.StatusForbidden,
+	} {
+		response, err := http.Get(address)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		assert.Equal(t, status, response.StatusCode, address)
+	}
 }
 
 func TestInstalled(t *testing.T) {

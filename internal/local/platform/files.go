@@ -92,7 +92,12 @@ func (p *Platform) writeFiles(ctx context.Context, dir string) error {
 }
 
 func (p *Platform) writeFile(file string, data []byte) error {
-	if err := os.WriteFile(file, data, 0o600); err != nil {
+	// In one step: who looks meanwhile sees all of it or nothing.
+	fresh := file + ".new"
+	if err := os.WriteFile(fresh, data, 0o600); err != nil {
+		return err
+	}
+	if err := os.Rename(fresh, file); err != nil {
 		return err
 	}
 	p.files = append(p.files, file)

@@ -108,6 +108,7 @@ func Start(ctx context.Context, options Options) (_ *Platform, err error) {
 	if err != nil {
 		return nil, err
 	}
+	engines.OnSilence(options.Told)
 	p := &Platform{plan: plan, engines: engines, made: provider.NewRun(settings, engines), stopAccounts: func() {}}
 	creating, release := engines.While(ctx)
 	defer release()

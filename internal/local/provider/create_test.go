@@ -324,7 +324,7 @@ func TestJob(t *testing.T) {
 	})
 	assert.Regexp(t, "^shop-A-Write-[0-9a-f]{8}$", creation.Ref)
 	jobs := glue.New(glue.Options{
-		Region: engine.Region, Credentials: credentials.NewStaticCredentialsProvider("any", "any", ""),
+		Region: engine.Region, Credentials: credentials.StaticCredentialsProvider{Value: run.Engines.Credentials()},
 		BaseEndpoint: aws.String(run.Engines.Endpoints()["AWS_ENDPOINT_URL_GLUE"]),
 	})
 	started, err := jobs.StartJobRun(t.Context(), &glue.StartJobRunInput{JobName: &creation.Ref})

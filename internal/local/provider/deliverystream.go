@@ -3,6 +3,8 @@ package provider
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"time"
 
 	"diecast/internal/assembly"
 	"diecast/internal/local/engine"
@@ -29,10 +31,16 @@ type Delivery struct {
 // Account is what became of the stream's records so far.
 func (d *Delivery) Account() ledger.Consumer {
 	counts := d.pump.Statistics()
-	return ledger.Consumer{
+	account := ledger.Consumer{
 		Name: d.name, Kind: "delivery stream", Stream: d.stream, Split: counts.Read - counts.Taken,
 		Archived: counts.Delivered, Dropped: counts.Dropped, InError: counts.FailedByCode,
+		GivenUp: counts.Undelivered,
 	}
+	if !counts.Waiting.IsZero() {
+		account.Waiting = fmt.Sprintf("the bucket %s, which cannot be written to since %s: %s", d.Bucket,
+			counts.Waiting.Format(time.TimeOnly), counts.WaitingFor)
+	}
+	return account
 }
 
 // Invoke runs the processor.
@@ -88,6 +96,7 @@ func createDeliveryStream(
 	if t.Processor != nil {
 		delivery.Function = lastPart(t.Processor.FunctionARN, ":")
 	}
+	configuration.Told = run.tell
 	stream, bucket := engine.Kinesalite.In(run.Engines).Client(), engine.Moto.In(run.Engines).S3()
 	pump, err := firehose.New(configuration, stream, delivery, bucket)
 	if err != nil {

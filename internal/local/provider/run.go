@@ -54,6 +54,13 @@ func NewRun(options Options, engines *engine.Running) *Run {
 		watch: func(name string, work *worker) { engines.Watch(name, filepath.Join(options.Dir, "log"), work) }}
 }
 
+// tell a line of what happens by itself.
+func (r *Run) tell(line string) {
+	if r.Told != nil {
+		r.Told(line)
+	}
+}
+
 // preparations at a time: each may use a processor for seconds.
 const preparations = 2
 

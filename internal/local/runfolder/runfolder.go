@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // lockName is the file in a run's folder that its process locks and writes its id into.
@@ -46,7 +47,7 @@ func Open(path string) (*Folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := hold(lock); err != nil {
 		defer lock.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			pid, err := read(path)
@@ -57,15 +58,36 @@ func Open(path string) (*Folder, error) {
 		}
 		return nil, fmt.Errorf("locking %s: %w", path, err)
 	}
-	if err := errors.Join(lock.Truncate(0), write(lock)); err != nil {
+	if err := write(lock); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return &Folder{Path: path, lock: lock}, nil
 }
 
-func write(lock *os.File) error {
-	_, err := lock.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+const (
+	// looks are how often a lock that somebody holds is asked for, or a process id that is not
+	// written yet; lookAgain is the pause between.
+	looks     = 20
+	lookAgain = 10 * time.Millisecond
+)
+
+// hold takes the lock. Who only looks whether a run is up holds it for a moment.
+func hold(lock *os.File) (err error) {
+	for range looks {
+		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return err
+		}
+		time.Sleep(lookAgain)
+	}
 	return err
+}
+
+// write the process id over that of an earlier process: the file is empty only until the first.
+func write(lock *os.File) error {
+	text := strconv.Itoa(os.Getpid()) + "\n"
+	_, err := lock.WriteAt([]byte(text), 0)
+	return errors.Join(err, lock.Truncate(int64(len(text))))
 }
 
 // Close gives the folder up and leaves what is in it.
@@ -102,13 +124,19 @@ func Running(path string) (pid int, err error) {
 		return 0, err
 	}
 	defer lock.Close()
-	switch err := syscall.Flock(int(lock.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); {
-	case err == nil:
-		return 0, nil
-	case !errors.Is(err, syscall.EWOULDBLOCK):
-		return 0, fmt.Errorf("looking at the lock of %s: %w", path, err)
+	for range looks { // who has taken the lock writes its id at once, but not at the same time
+		switch err := syscall.Flock(int(lock.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); {
+		case err == nil:
+			return 0, nil
+		case !errors.Is(err, syscall.EWOULDBLOCK):
+			return 0, fmt.Errorf("looking at the lock of %s: %w", path, err)
+		}
+		if pid, err = read(path); err == nil {
+			return pid, nil
+		}
+		time.Sleep(lookAgain)
 	}
-	return read(path)
+	return 0, err
 }
 
 func read(path string) (int, error) {

@@ -3,6 +3,7 @@ package runfolder
 import (
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -60,4 +61,34 @@ func TestListNamesRunsOnly(t *testing.T) {
 	names, err := List(root)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"a", "b"}, names)
+}
+
+// Whoever looks at a run meanwhile neither hinders its start nor hears of a lock without a process.
+func TestLookingDoesNotHinderAStart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "run")
+	over := make(chan struct{})
+	var looking sync.WaitGroup
+	for range 4 {
+		looking.Go(func() {
+			for {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				pid, err := Running(path)
+				assert.NoError(t, err)
+				assert.Contains(t, []int{0, os.Getpid()}, pid)
+			}
+		})
+	}
+	for range 200 {
+		folder, err := Open(path)
+		if !assert.NoError(t, err) {
+			break
+		}
+		assert.NoError(t, folder.Close())
+	}
+	close(over)
+	looking.Wait()
 }

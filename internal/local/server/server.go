@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -266,13 +267,33 @@ func (s *Server) watch() {
 		if ending == nil {
 			ending = errors.New("exit status 0")
 		}
-		s.err = fmt.Errorf("%s on %s ended by itself: %w; its log: %s", s.program.Name, s.place.Address(), ending,
-			s.tail())
+		s.err = fmt.Errorf("%s on %s ended by itself: %w", s.program.Name, s.place.Address(), ending)
+		if tail := s.tail(); tail != "" {
+			s.err = fmt.Errorf("%w; its log: %s", s.err, tail)
+		}
 	}
 	close(s.exited)
 }
 
 func (s *Server) tail() string { return process.Tail(s.place.logFile(), tailLength) }
+
+// Answers asks the server for a sign of life: what it takes for its start to be over, or any answer
+// over HTTP.
+func (s *Server) Answers(ctx context.Context) error {
+	if s.program.Ready != nil {
+		return s.program.Ready(ctx, s.place)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.place.Address(), nil)
+	if err != nil {
+		return err
+	}
+	request.Close = true
+	response, err := http.DefaultTransport.RoundTrip(request)
+	if err != nil {
+		return err
+	}
+	return response.Body.Close() // whatever it says
+}
 
 // Dir is the server's folder.
 func (s *Server) Dir() string { return s.place.Dir }
