@@ -73,25 +73,9 @@ func table() []fault {
 		bucketAway(10 * time.Second)} {
 		faults = append(faults, survived(d))
 	}
-	return append(faults, nemesis(nemesisEvents), countsInSight(),
-		proven("requests, part by part", "thousands that a seed makes odd, to every server of a run alone",
-			"each is answered, what was stored is there, and more can be",
-			proof{pattern: "^(TestNoRequestEnds|TestMalformedRequests)", folders: []string{
-				"internal/local/kinesalite", "internal/local/dynalite", "internal/local/moto",
-				"internal/local/lambdahost", "internal/local/gluejobs", "internal/local/fleet",
-				"internal/local/balancer",
-			}}),
-		proven("what transform may answer", "each behaviour of a processor, documented or not",
-			"each record is delivered, dropped, or in the error output, once",
-			proof{pattern: "^TestTransformContract$", folders: []string{"internal/local/firehose"}}),
-		proven("what deliver may answer", "each behaviour of a mapping's function, documented or not",
-			"each record is handled, or kept as given up",
-			proof{pattern: "^TestDeliverContract$", folders: []string{"internal/local/eventsource"}}),
-		proven("orders of arrival", "every order of events with equal times, doubled ids and degraded answers",
-			"the row is the newest's by the reference, in Go and in DynamoDB's words",
-			proof{pattern: "^(TestOrderContract|TestEveryOrderOfArrivalEndsWithTheSameRow|" +
-				"TestConditionAgreesWithSupersedes)$",
-				folders: []string{"internal/recommendation", "internal/recommendation/row"}}),
+	faults = append(faults, nemesis(nemesisEvents), countsInSight())
+	faults = append(faults, provenElsewhere()...)
+	return append(faults,
 		died(moto, "moto"), died(kinesalite, "kinesalite"), died(dynalite, "dynalite"), died(postgres, "postgres"),
 		died(mariadb, "mariadb|mysql"),
 		fatal("the stream is deleted", "DeleteStream under load", "delivery stream|consumer", func(ctx context.Context,
@@ -103,6 +87,52 @@ func table() []fault {
 		asked(syscall.SIGPIPE, "PIPE"), stoppedEarly(syscall.SIGINT, "INT"), stoppedEarly(syscall.SIGTERM, "TERM"),
 		askedTwice(), killedItself(),
 	)
+}
+
+// provenElsewhere are faults that tests of packages make happen.
+func provenElsewhere() []fault {
+	const millions = 1_000_000
+	return []fault{
+		proven("random schedules",
+			fmt.Sprintf("%d events through both consumers, in one process, on a clock of their own",
+			millions), "what became of the events is what the reference model says",
+			proof{pattern: "^(TestSchedules|TestBreachesAreFound)$", folders: []string{"test/schedules"},
+				arguments: []string{"-events", fmt.Sprint(millions), "-seed", "SEED"}}),
+		proven("what transform may answer", "each behaviour of a processor, documented or not",
+			"each record is delivered, dropped, or in the error output, once",
+			proof{pattern: "^TestTransformContract$", folders: []string{"internal/local/firehose"}}),
+		proven("what deliver may answer", "each behaviour of a mapping's function, documented or not",
+			"each record is handled, or kept as given up",
+			proof{pattern: "^TestDeliverContract$", folders: []string{"internal/local/eventsource"}}),
+		proven("orders of arrival", "every order of events with equal times, doubled ids and degraded answers",
+			"the row is the newest's by the reference, in Go and in DynamoDB's words",
+			proof{pattern: "^(TestOrderContract|TestEveryOrderOfArrivalEndsWithTheSameRow|" +
+				"TestConditionAgreesWithSupersedes)$",
+				folders: []string{"internal/recommendation", "internal/recommendation/row"}}),
+		proven("requests, part by part", "thousands that a seed makes odd, to every server of a run alone",
+			"each is answered, what was stored is there, and more can be",
+			proof{pattern: "^(TestNoRequestEnds|TestMalformedRequests)", folders: []string{
+				"internal/local/kinesalite", "internal/local/dynalite", "internal/local/moto",
+				"internal/local/lambdahost", "internal/local/gluejobs", "internal/local/fleet",
+				"internal/local/balancer",
+			}}),
+		proven("a pump, poller, server or host ends", "by itself, in the process of the run; or it falls silent",
+			"the run hears of it, with what ended and why",
+			proof{pattern: "^(TestRun_background|TestRunning_tells|TestSilence_|TestExited_tells|TestAStreamThat|" +
+				"TestStream_thatStaysAway|TestInvoke_thatNever)",
+				folders: []string{"internal/local/provider", "internal/local/engine", "internal/local/lambdahost",
+					"internal/local/firehose", "internal/local/eventsource"}}),
+		proven("a bucket is away for a day", "on a clock of its own",
+			"who comes back loses nothing; what is not kept after 24 hours is counted",
+			proof{pattern: "^(TestABucketThat|TestTheEndDoesNotWait|TestDiscard_waitsADay)",
+				folders: []string{"internal/local/firehose", "internal/local/eventsource"}}),
+		proven("a web server dies or hangs", "its process, its answers, or its metadata service", "it is replaced",
+			proof{pattern: "InstanceIsReplaced$|InstanceWithoutItsMetadata",
+				folders: []string{"internal/local/fleet"}}),
+		proven("what a function leaves", "children that leave its session, and a run that is killed with them",
+			"nothing outlives the run", proof{pattern: "^(TestEndMarked|TestGuard|TestStartGuard)",
+				folders: []string{"internal/local/process"}}),
+	}
 }
 
 // markdown tells the table, by what must hold.
