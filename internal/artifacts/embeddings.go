@@ -38,7 +38,7 @@ func ReadItems(reader io.Reader, file string) ([]ItemEmbedding, error) {
 	var items []ItemEmbedding
 	err := readEmbeddings(reader, file, func(id string, vector []float32) error {
 		if !itemIDPattern.MatchString(id) {
-			return fmt.Errorf("id %s: want 1 to 64 visible ASCII characters without spaces", quoteShort(id))
+			return fmt.Errorf("id %s: want %s", quoteShort(id), ItemIDRule)
 		}
 		items = append(items, ItemEmbedding{ID: id, Vector: vector})
 		return nil

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"slices"
 
 	"diecast/internal/models"
 	"diecast/internal/strictjson"
@@ -29,7 +30,8 @@ type Model struct {
 //   - the files are exactly those that it lists, with their sizes and hashes, and the model version
 //     is theirs;
 //   - both embeddings files can be read and have the stated rows, in mode Towers of unit length;
-//   - the popularity ranking and the items are the same products' as far as it goes.
+//   - the popularity ranking is the same in the manifest and, where the model has one, in its file,
+//     and ranks products of the items only.
 //
 // It does not evaluate the towers: the golden vectors are the evaluator's to compare.
 func Verify(folder fs.FS) (Model, error) {
@@ -57,6 +59,9 @@ func Verify(folder fs.FS) (Model, error) {
 	if err := problems.join(err); err != nil && !errors.Is(err, fs.ErrNotExist) { // CompareFiles named it
 		return Model{}, err
 	}
+	if err := compareRanking(folder, manifest, problems); err != nil {
+		return Model{}, err
+	}
 	if len(problems.Problems) == 0 {
 		model.compare(problems)
 	}
@@ -68,9 +73,9 @@ func Verify(folder fs.FS) (Model, error) {
 
 // Adopt describes a folder that has no manifest and holds the course's two CSV files: a model of
 // mode EmbeddingsOnly and origin Trained. popularity is the ranking, best first, that answers for
-// customers without an embedding; it may be empty, and those customers then get nothing. Other
-// files in the folder become part of the model. The error is that of ReadItems and ReadUsers, or of
-// a ranking that Verify would refuse.
+// customers without an embedding; where it is nil, the folder's PopularityFile is read, and without
+// that those customers get nothing. Other files in the folder become part of the model. The error
+// is that of ReadItems, ReadUsers and ReadPopularity, or of a ranking that Verify would refuse.
 func Adopt(folder fs.FS, popularity []Popular) (Manifest, error) {
 	problems := &Error{}
 	items, err := readFile(folder, ItemEmbeddings, ReadItems)
@@ -81,6 +86,12 @@ func Adopt(folder fs.FS, popularity []Popular) (Manifest, error) {
 	if err := problems.join(err); err != nil {
 		return Manifest{}, err
 	}
+	if popularity == nil {
+		popularity, err = readFile(folder, PopularityFile, ReadPopularity)
+		if err := problems.join(err); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return Manifest{}, err
+		}
+	}
 	if err := problems.orNil(); err != nil {
 		return Manifest{}, err
 	}
@@ -89,7 +100,7 @@ func Adopt(folder fs.FS, popularity []Popular) (Manifest, error) {
 		if err != nil || entry.IsDir() || isManifest(path) {
 			return err
 		}
-		files[path], err = describe(folder, path)
+		files[path], err = Describe(folder, path)
 		return err
 	})
 	if err != nil {
@@ -100,6 +111,9 @@ func Adopt(folder fs.FS, popularity []Popular) (Manifest, error) {
 		Metric: Metric,
 		Files:  files, Items: Count{int64(len(items))}, Users: Count{int64(len(users))}, Origin: Trained,
 		Metrics: map[string]float64{}, Popularity: append([]Popular{}, popularity...),
+	}
+	if err := compareRanking(folder, manifest, problems); err != nil {
+		return Manifest{}, err
 	}
 	Model{Manifest: manifest, Items: items, Users: users}.compare(problems)
 	if err := problems.orNil(); err != nil {
@@ -113,6 +127,21 @@ func Adopt(folder fs.FS, popularity []Popular) (Manifest, error) {
 		return Manifest{}, manifestError(err)
 	}
 	return manifest, nil
+}
+
+// compareRanking holds the ranking's file, where the model has one, to the manifest.
+func compareRanking(folder fs.FS, manifest Manifest, problems *Error) error {
+	if _, listed := manifest.Files[PopularityFile]; !listed {
+		return nil
+	}
+	ranking, err := readFile(folder, PopularityFile, ReadPopularity)
+	if err := problems.join(err); err != nil && !errors.Is(err, fs.ErrNotExist) { // CompareFiles named it
+		return err
+	}
+	if err == nil && !slices.Equal(ranking, manifest.Popularity) {
+		problems.add(PopularityFile, 0, "ranks otherwise than popularity in %s", ManifestName)
+	}
+	return nil
 }
 
 // compare checks what lies between the manifest and the embeddings.
