@@ -165,8 +165,8 @@ func (l Limits) Check(f Figures) []string {
 	var breaches []string
 	below := func(what, key string, part, whole int, least float64) {
 		if share := float64(part) / float64(whole); whole > 0 && share < least {
-			breaches = append(breaches, fmt.Sprintf("%s: %d of %d, a share of %.4g; at least %.4g is allowed (%s)", what,
-				part, whole, share, least, key))
+			breaches = append(breaches, fmt.Sprintf("%s: %d of %d, a share of %.4g; at least %.4g is allowed (%s)",
+				what, part, whole, share, least, key))
 		}
 	}
 	below("products of the run that the model has", "vectors.minCatalogueOverlap", f.Items, f.Catalogue,
@@ -175,13 +175,13 @@ func (l Limits) Check(f Figures) []string {
 		below("items of the model that the one before had", "vectors.minPreviousOverlap", f.Kept, f.Items,
 			l.PreviousOverlap)
 		if share := float64(f.Vanished) / float64(f.Previous); f.Previous > 0 && share > l.Vanished {
-			breaches = append(breaches, fmt.Sprintf("items of the model before that have vanished: %d of %d, a share of "+
-				"%.4g; at most %.4g is allowed (vectors.maxVanished)", f.Vanished, f.Previous, share, l.Vanished))
+			breaches = append(breaches, fmt.Sprintf("items of the model before that have vanished: %d of %d, a share "+
+				"of %.4g; at most %.4g is allowed (vectors.maxVanished)", f.Vanished, f.Previous, share, l.Vanished))
 		}
 	}
 	if f.LengthError > l.LengthError {
-		breaches = append(breaches, fmt.Sprintf("length of a vector: it differs from 1 by %.3g; at most %.3g is allowed "+
-			"(vectors.lengthTolerance)", f.LengthError, l.LengthError))
+		breaches = append(breaches, fmt.Sprintf("length of a vector: it differs from 1 by %.3g; at most %.3g is "+
+			"allowed (vectors.lengthTolerance)", f.LengthError, l.LengthError))
 	}
 	return breaches
 }

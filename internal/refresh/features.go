@@ -89,8 +89,8 @@ func (f *features[ID]) sort() error {
 	slices.SortStableFunc(f.rows, func(a, b featuresOf[ID]) int { return cmp.Compare(a.id, b.id) })
 	for i := 1; i < len(f.rows); i++ {
 		if before, again := f.rows[i-1], f.rows[i]; before.id == again.id {
-			return fmt.Errorf("%s, row %d: id %v is already in %s, row %d", again.file, again.row, again.id, before.file,
-				before.row)
+			return fmt.Errorf("%s, row %d: id %v is already in %s, row %d", again.file, again.row, again.id,
+				before.file, before.row)
 		}
 	}
 	return nil

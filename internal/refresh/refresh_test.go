@@ -279,7 +279,8 @@ func TestWithoutRatingsNoneIsBetter(t *testing.T) {
 	set := publishedruntest.Sample(t, 0.1, 0)
 	set.Tables["ratings"] = nil
 	ranking := ranked(t, set)
-	assert.True(t, slices.IsSortedFunc(ranking, func(a, b artifacts.Popular) int { return strings.Compare(a.ID, b.ID) }))
+	byCode := func(a, b artifacts.Popular) int { return strings.Compare(a.ID, b.ID) }
+	assert.True(t, slices.IsSortedFunc(ranking, byCode))
 	for _, product := range ranking {
 		assert.InDelta(t, 0.5, product.Score, 0)
 	}

@@ -105,8 +105,8 @@ func (r Run) Rows(ctx context.Context, table string, wanted ...string) iter.Seq2
 			}
 		}
 		if rows != described.Rows {
-			yield(Row{}, fmt.Errorf("run %s, table %s: there are %d rows, the manifest says %d", r.Manifest.RunID, table,
-				rows, described.Rows))
+			yield(Row{}, fmt.Errorf("run %s, table %s: there are %d rows, the manifest says %d", r.Manifest.RunID,
+				table, rows, described.Rows))
 		}
 	}
 }
