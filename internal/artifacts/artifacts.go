@@ -84,6 +84,9 @@ func (e *Error) add(file string, line int, format string, arguments ...any) {
 	e.Problems = append(e.Problems, Problem{File: file, Line: line, Reason: fmt.Sprintf(format, arguments...)})
 }
 
+// Add notes a problem of a file as a whole.
+func (e *Error) Add(file, reason string) { e.add(file, 0, "%s", reason) }
+
 func (e *Error) orNil() error {
 	if len(e.Problems) == 0 {
 		return nil

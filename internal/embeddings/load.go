@@ -160,7 +160,8 @@ func keeps(active Active, model Model) string {
 	case model.Origin != Shipped || active.Version == model.Version:
 		return ""
 	case active.Origin == Trained:
-		return fmt.Sprintf("the active model %s is the user's own, which a shipped model never replaces", active.Version)
+		return fmt.Sprintf("the active model %s is the user's own, which a shipped model never replaces",
+			active.Version)
 	case active.Lake != "" && model.Run.Lake == "":
 		return fmt.Sprintf("the active model %s follows the catalogue of run %s, and a shipped model has the sample's "+
 			"products: it waits beside until it is refreshed or approved", active.Version, active.RunID)

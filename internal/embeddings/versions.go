@@ -145,8 +145,8 @@ func (v *Version) noteSearch(extension string) {
 		return
 	}
 	if indexes(extension) {
-		v.SearchNote = fmt.Sprintf("exact although it has %d items: it was loaded before pgvector %s, load it again for "+
-			"an index", v.Items, extension)
+		v.SearchNote = fmt.Sprintf("exact although it has %d items: it was loaded before pgvector %s, load it again "+
+			"for an index", v.Items, extension)
 		return
 	}
 	v.SearchNote = fmt.Sprintf("exact although it has %d items: pgvector %s builds no sound index, %s does; raise "+

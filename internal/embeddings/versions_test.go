@@ -129,7 +129,8 @@ func TestALoadThatIsNotConfirmedIsUndone(t *testing.T) {
 func TestWhatStillReflectsARunIsNoted(t *testing.T) {
 	store, _, _ := migrated(t)
 	load(t, store, following(two, 2, "run-1"), Switch)
-	require.NoError(t, store.Reflects(t.Context(), two, Run{ID: "run-2", CreatedAt: madeAt.Add(time.Hour), Lake: "lake"}))
+	later := Run{ID: "run-2", CreatedAt: madeAt.Add(time.Hour), Lake: "lake"}
+	require.NoError(t, store.Reflects(t.Context(), two, later))
 	active, err := store.Active(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, []string{one, "run-2"}, []string{active.Base, active.RunID})
@@ -162,8 +163,8 @@ func TestStatusSaysWhyManyItemsHaveNoIndex(t *testing.T) {
 		extension string
 		note      string
 	}{
-		"an extension that is too old": {Version{Search: exact, Items: models.IndexedItems, State: StateLoaded}, "0.8.0",
-			"exact although it has 10000 items: pgvector 0.8.0 builds no sound index, 0.8.4 does; raise " +
+		"an extension that is too old": {Version{Search: exact, Items: models.IndexedItems, State: StateLoaded},
+			"0.8.0", "exact although it has 10000 items: pgvector 0.8.0 builds no sound index, 0.8.4 does; raise " +
 				"vectors.engineVersion"},
 		"one that was raised since": {Version{Search: exact, Items: models.IndexedItems, State: StateLoaded}, "0.8.4",
 			"it was loaded before pgvector 0.8.4, load it again"},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -31,7 +32,8 @@ type Figures struct {
 	// then nothing is to be compared with it.
 	AnotherShop bool `json:"another_shop,omitempty"`
 	// Unchanged says that the new model answers as the one before: the same products and customers,
-	// the same ranking, and vectors that differ by no more than the towers' golden ones may.
+	// the same ranking, the same towers, and vectors that differ by no more than the towers' golden
+	// ones may.
 	Unchanged bool `json:"unchanged,omitempty"`
 }
 
@@ -52,16 +54,22 @@ func Compare(made Made, files fs.FS, previous Folder) (Figures, error) {
 	}
 	figures.Items, figures.Previous = items.kept+items.added, items.kept+items.vanished
 	figures.Kept, figures.Added, figures.Vanished = items.kept, items.added, items.vanished
-	figures.Unchanged = items.same() && users.same() && sameTowers(made.Manifest, previous.Manifest) &&
+	figures.Unchanged = items.same() && users.same() && sameOthers(made.Manifest, previous.Manifest) &&
 		slices.Equal(made.Manifest.Popularity, previous.Manifest.Popularity)
 	figures.AnotherShop = items.kept == 0 && previous.Manifest.Origin == artifacts.Shipped &&
 		previous.Manifest.Refresh == nil
 	return figures, nil
 }
 
-func sameTowers(a, b artifacts.Manifest) bool {
-	return a.Files[artifacts.UserTower] == b.Files[artifacts.UserTower] &&
-		a.Files[artifacts.ItemTower] == b.Files[artifacts.ItemTower]
+// sameOthers says whether two models have the same files besides what a refresh makes: towers and
+// scalers.
+func sameOthers(a, b artifacts.Manifest) bool {
+	others := func(manifest artifacts.Manifest) map[string]artifacts.File {
+		left := maps.Clone(manifest.Files)
+		maps.DeleteFunc(left, func(name string, _ artifacts.File) bool { return slices.Contains(own, name) })
+		return left
+	}
+	return maps.Equal(others(a), others(b))
 }
 
 // changes count the rows of an embeddings file against those of another one.

@@ -117,9 +117,11 @@ type writer struct {
 	made  Made
 }
 
-// copyOthers copies what a refresh leaves as it is.
+// own are the files that a refresh makes; all others it leaves as they are.
+var own = []string{artifacts.ItemEmbeddings, artifacts.UserEmbeddings, artifacts.PopularityFile}
+
+// copyOthers copies those.
 func (w *writer) copyOthers() error {
-	own := []string{artifacts.ItemEmbeddings, artifacts.UserEmbeddings, artifacts.PopularityFile}
 	for _, name := range slices.Sorted(maps.Keys(w.base.Manifest.Files)) {
 		if slices.Contains(own, name) {
 			continue
