@@ -4,6 +4,7 @@
 package golambda
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path"
@@ -14,6 +15,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awss3assets"
@@ -254,6 +256,31 @@ func (f *Function) AddURL() *string {
 	return f.function.AddFunctionUrl(&awslambda.FunctionUrlOptions{
 		AuthType: awslambda.FunctionUrlAuthType_AWS_IAM,
 	}).Url()
+}
+
+// Every invokes the function again and again with the same payload, by a rule in scope. The period
+// is whole hours.
+func (f *Function) Every(scope constructs.Construct, id string, period time.Duration, payload any) {
+	if period < time.Hour || period%time.Hour != 0 {
+		panic(fmt.Sprintf("golambda: Every takes whole hours, got %s for %s; EventBridge counts in whole units", period,
+			id))
+	}
+	input, err := json.Marshal(payload)
+	if err != nil {
+		panic(fmt.Sprintf("golambda: the payload of %s is not JSON: %v", id, err))
+	}
+	rate := awsevents.Schedule_Rate(awscdk.Duration_Hours(jsii.Number(period.Hours())))
+	this := constructs.NewConstruct(scope, jsii.String(id))
+	rule := awsevents.NewCfnRule(this, jsii.String("Rule"), &awsevents.CfnRuleProps{
+		ScheduleExpression: rate.ExpressionString(),
+		Targets: []any{&awsevents.CfnRule_TargetProperty{
+			Id: jsii.String("Function"), Arn: f.ARN(), Input: jsii.String(string(input)),
+		}},
+	})
+	awslambda.NewCfnPermission(this, jsii.String("Permission"), &awslambda.CfnPermissionProps{
+		Action: jsii.String("lambda:InvokeFunction"), FunctionName: f.ARN(),
+		Principal: jsii.String("events.amazonaws.com"), SourceArn: rule.AttrArn(),
+	})
 }
 
 // Alarms are the function's alarms, for a dashboard.

@@ -19,6 +19,7 @@ import (
 	"diecast/internal/refresh"
 	"diecast/internal/trainingset/publishedrun"
 	"diecast/internal/vectorloader"
+	"diecast/internal/vectorloader/answer"
 	"diecast/lambda/internal/customresource"
 	"diecast/lambda/internal/function"
 	"diecast/sql"
@@ -221,19 +222,19 @@ func (h Handler) operate(ctx context.Context, payload json.RawMessage) (any, err
 	if request.By != "" {
 		backend.Store = backend.Store.As(request.By)
 	}
-	answer, err := operation(backend)
+	done, err := operation(backend)
 	if err == nil {
 		h.measure(ctx, backend)
 	}
-	return answer, err
+	return done, err
 }
 
-func (h Handler) status(ctx context.Context, backend Backend) (vectorloader.StatusAnswer, error) {
+func (h Handler) status(ctx context.Context, backend Backend) (answer.Status, error) {
 	status, err := backend.Store.Status(ctx)
 	if err != nil {
-		return vectorloader.StatusAnswer{}, err
+		return answer.Status{}, err
 	}
-	return vectorloader.AnswerOf(status, h.now()), nil
+	return answer.StatusOf(status, h.now()), nil
 }
 
 func (h Handler) now() time.Time {

@@ -55,7 +55,7 @@ func newLoader(t *testing.T) loader {
 	l := loader{objects: modelstoretest.New(), lake: publishedruntest.NewLake(), store: embeddings.NewStore(pool),
 		pool: pool, counts: &bytes.Buffer{}}
 	l.Handler = Handler{
-		Open: func(context.Context) (Backend, error) { return l.backend(), nil },
+		Open:    func(context.Context) (Backend, error) { return l.backend(), nil },
 		Shipped: shipped.Model,
 		Metrics: metrics.Writer{Function: metrics.VectorLoader, Output: l.counts},
 		Logger:  slog.New(slog.DiscardHandler),

@@ -13,7 +13,7 @@ import (
 	"diecast/internal/embeddings"
 	"diecast/internal/refresh"
 	"diecast/internal/trainingset/publishedrun"
-	"diecast/internal/vectorloader"
+	"diecast/internal/vectorloader/answer"
 )
 
 // refreshOf is what a refresh is asked for; every field may be empty.
@@ -31,7 +31,7 @@ const refreshes = 3
 
 // refresh makes the active model follow the published run. Of two at once, the second finds done
 // what it would do, or begins anew over what the first has made.
-func (h Handler) refresh(ctx context.Context, backend Backend, wanted refreshOf) (vectorloader.Refreshed, error) {
+func (h Handler) refresh(ctx context.Context, backend Backend, wanted refreshOf) (answer.Refreshed, error) {
 	for attempt := 1; ; attempt++ {
 		refreshed, err := h.refreshOnce(ctx, backend, wanted)
 		var moved *embeddings.MovedError
@@ -42,38 +42,38 @@ func (h Handler) refresh(ctx context.Context, backend Backend, wanted refreshOf)
 	}
 }
 
-func (h Handler) refreshOnce(ctx context.Context, backend Backend, wanted refreshOf) (vectorloader.Refreshed, error) {
+func (h Handler) refreshOnce(ctx context.Context, backend Backend, wanted refreshOf) (answer.Refreshed, error) {
 	active, err := backend.Store.Active(ctx)
 	if errors.Is(err, embeddings.ErrNoActiveModel) {
-		return vectorloader.Refreshed{}, fmt.Errorf("refresh: %w: load one with towers first", err)
+		return answer.Refreshed{}, fmt.Errorf("refresh: %w: load one with towers first", err)
 	}
 	if err != nil {
-		return vectorloader.Refreshed{}, err
+		return answer.Refreshed{}, err
 	}
 	lake := cmp.Or(wanted.lake, active.Lake)
 	if lake == "" {
-		return vectorloader.Refreshed{}, errors.New("refresh: lake is missing: name the bucket of the training runs; " +
+		return answer.Refreshed{}, errors.New("refresh: lake is missing: name the bucket of the training runs; " +
 			"later refreshes know it from the first")
 	}
 	run, err := publishedrun.Open(ctx, backend.Lake, lake, wanted.run)
 	if err != nil {
-		return vectorloader.Refreshed{}, fmt.Errorf("refresh: %w", err)
+		return answer.Refreshed{}, fmt.Errorf("refresh: %w", err)
 	}
 	previous, err := h.fetch(ctx, backend, active.Version)
 	if err != nil {
-		return vectorloader.Refreshed{}, err
+		return answer.Refreshed{}, err
 	}
 	defer previous.remove()
 	base := previous
 	if wanted.base != "" && wanted.base != active.Version {
 		if base, err = h.fetch(ctx, backend, wanted.base); err != nil {
-			return vectorloader.Refreshed{}, err
+			return answer.Refreshed{}, err
 		}
 		defer base.remove()
 	}
 	folder, err := os.MkdirTemp("", "refreshed-")
 	if err != nil {
-		return vectorloader.Refreshed{}, err
+		return answer.Refreshed{}, err
 	}
 	defer os.RemoveAll(folder)
 	return h.follow(ctx, backend, run, base, previous, folder)
@@ -81,7 +81,7 @@ func (h Handler) refreshOnce(ctx context.Context, backend Backend, wanted refres
 
 // follow makes the refreshed model in a folder and switches to it, unless a limit is broken.
 func (h Handler) follow(ctx context.Context, backend Backend, run publishedrun.Run, base, previous fetched,
-	folder string) (vectorloader.Refreshed, error) {
+	folder string) (answer.Refreshed, error) {
 	from := artifacts.Refresh{BaseModelVersion: base.Manifest.ModelVersion, RunID: run.Manifest.RunID,
 		CreatedAt: run.Manifest.CreatedAt, Lake: run.Lake}
 	if base.Manifest.Refresh != nil {
@@ -90,18 +90,18 @@ func (h Handler) follow(ctx context.Context, backend Backend, run publishedrun.R
 	serving := previous.Manifest.ModelVersion
 	made, err := refresh.Make(ctx, folderOf(base), run, from, folder)
 	if err != nil {
-		return vectorloader.Refreshed{}, fmt.Errorf("refresh over run %s: %w", from.RunID, err)
+		return answer.Refreshed{}, fmt.Errorf("refresh over run %s: %w", from.RunID, err)
 	}
 	figures, err := refresh.Compare(made, os.DirFS(folder), folderOf(previous))
 	if err != nil {
-		return vectorloader.Refreshed{}, err
+		return answer.Refreshed{}, err
 	}
-	answer := vectorloader.Refreshed{Version: made.Manifest.ModelVersion, Base: from.BaseModelVersion, Active: serving,
+	told := answer.Refreshed{Version: made.Manifest.ModelVersion, Base: from.BaseModelVersion, Active: serving,
 		RunID: from.RunID, Figures: figures, LeftOut: made.Left + made.LeftCustomers, Reasons: made.Reasons}
 	breaches := backend.Limits.Check(figures)
 	if figures.Unchanged && len(breaches) == 0 {
-		answer.Version, answer.Note = serving, "the catalogue is unchanged"
-		return answer, backend.Store.Reflects(ctx, serving, embeddings.Run{ID: from.RunID, CreatedAt: from.CreatedAt,
+		told.Version, told.Note = serving, "the catalogue is unchanged"
+		return told, backend.Store.Reflects(ctx, serving, embeddings.Run{ID: from.RunID, CreatedAt: from.CreatedAt,
 			Lake: from.Lake})
 	}
 	model := described(made.Manifest, func(ctx context.Context) error {
@@ -114,16 +114,16 @@ func (h Handler) follow(ctx context.Context, backend Backend, run publishedrun.R
 	}
 	loaded, err := h.put(ctx, backend, folder, model, activation)
 	if err != nil {
-		return vectorloader.Refreshed{}, err
+		return answer.Refreshed{}, err
 	}
-	answer.Active, answer.New, answer.Note = loaded.Active, loaded.New, loaded.Note
-	if len(breaches) > 0 && loaded.Active != answer.Version {
-		return vectorloader.Refreshed{}, fmt.Errorf("refresh over run %s stopped before the switch, model %s still "+
+	told.Active, told.New, told.Note = loaded.Active, loaded.New, loaded.Note
+	if len(breaches) > 0 && loaded.Active != told.Version {
+		return answer.Refreshed{}, fmt.Errorf("refresh over run %s stopped before the switch, model %s still "+
 			"serves: %s; model %s waits beside: approve switches to it all the same, reject refuses it for good",
-			from.RunID, loaded.Active, strings.Join(breaches, "; "), answer.Version)
+			from.RunID, loaded.Active, strings.Join(breaches, "; "), told.Version)
 	}
-	h.Logger.InfoContext(ctx, "model refreshed", slog.Any("result", answer))
-	return answer, nil
+	h.Logger.InfoContext(ctx, "model refreshed", slog.Any("result", told))
+	return told, nil
 }
 
 func folderOf(model fetched) refresh.Folder {

@@ -26,7 +26,7 @@ import (
 	"diecast/internal/trainingset"
 	"diecast/internal/trainingset/publishedrun"
 	"diecast/internal/trainingset/publishedrun/publishedruntest"
-	"diecast/internal/vectorloader"
+	"diecast/internal/vectorloader/answer"
 	shipped "diecast/training/artifacts"
 )
 
@@ -72,9 +72,9 @@ func (l loader) codes(t *testing.T) []string {
 	return codes
 }
 
-func (l loader) status(t *testing.T) vectorloader.StatusAnswer {
+func (l loader) status(t *testing.T) answer.Status {
 	t.Helper()
-	var status vectorloader.StatusAnswer
+	var status answer.Status
 	require.NoError(t, l.call(t, `{"action":"status"}`, &status))
 	return status
 }
@@ -85,7 +85,7 @@ func TestRefreshFollowsTheCatalogue(t *testing.T) {
 	withdrawn := exchange(set, 1, "NEW_1")[0]
 	set.Publish(t, l.lake)
 	l.Clock = func() time.Time { return set.CreatedAt.Add(5*time.Hour + time.Minute) }
-	var done vectorloader.Refreshed
+	var done answer.Refreshed
 	require.NoError(t, l.call(t, refreshRequest, &done))
 	assert.Equal(t, base, done.Base)
 	assert.Equal(t, done.Version, done.Active)
@@ -126,7 +126,7 @@ func TestAnUnchangedCatalogueMakesNoNewVersion(t *testing.T) {
 	l, set := deployed(t)
 	base := l.activeVersion(t)
 	set.Publish(t, l.lake)
-	var done vectorloader.Refreshed
+	var done answer.Refreshed
 	require.NoError(t, l.call(t, refreshRequest, &done))
 	assert.Equal(t, []string{base, base}, []string{done.Version, done.Active})
 	assert.True(t, done.Figures.Unchanged)
@@ -143,7 +143,7 @@ func TestAnUnchangedCatalogueMakesNoNewVersion(t *testing.T) {
 	set.RunID, set.Files = "third", 3
 	set.Publish(t, l.lake)
 	first := done.Version
-	done = vectorloader.Refreshed{}
+	done = answer.Refreshed{}
 	require.NoError(t, l.call(t, `{"action":"refresh"}`, &done), "the lake is known")
 	assert.Equal(t, first, done.Version)
 	assert.False(t, done.New)
@@ -207,7 +207,7 @@ func TestAnotherShopIsNotComparedWithTheSample(t *testing.T) {
 		row[0] = fmt.Sprintf("OWN_%d", i)
 	}
 	set.Publish(t, l.lake)
-	var done vectorloader.Refreshed
+	var done answer.Refreshed
 	require.NoError(t, l.call(t, refreshRequest, &done))
 	assert.Equal(t, done.Version, done.Active)
 	for i, row := range set.Tables["products"] {
@@ -262,7 +262,7 @@ func TestTwoRefreshesAtOnceMakeOneVersion(t *testing.T) {
 	exchange(set, 1, "NEW_1")
 	set.Publish(t, l.lake)
 	var group sync.WaitGroup
-	answers, errs := make([]vectorloader.Refreshed, 4), make([]error, 4)
+	answers, errs := make([]answer.Refreshed, 4), make([]error, 4)
 	for i := range answers {
 		group.Go(func() { errs[i] = l.call(t, refreshRequest, &answers[i]) })
 	}
@@ -285,7 +285,7 @@ func TestARefreshThatWasOvertakenBeginsAnew(t *testing.T) {
 		exchange(set, 0, "NEW_2")
 		set.RunID = "second"
 		set.Publish(t, l.lake)
-		var done vectorloader.Refreshed
+		var done answer.Refreshed
 		require.NoError(t, l.call(t, refreshRequest, &done))
 	})
 	slow := l
@@ -299,7 +299,7 @@ func TestARefreshThatWasOvertakenBeginsAnew(t *testing.T) {
 		}}
 		return backend, nil
 	}
-	var done vectorloader.Refreshed
+	var done answer.Refreshed
 	require.NoError(t, slow.call(t, refreshRequest, &done))
 	assert.Equal(t, "second", done.RunID)
 	assert.Subset(t, l.codes(t), []string{"NEW_1", "NEW_2"})
@@ -396,7 +396,7 @@ func TestANewlyShippedModelIsRefreshedFirst(t *testing.T) {
 	old := l.activeVersion(t)
 	withdrawn := exchange(set, 1, "NEW_1")[0]
 	set.Publish(t, l.lake)
-	var done vectorloader.Refreshed
+	var done answer.Refreshed
 	require.NoError(t, l.call(t, refreshRequest, &done))
 	assert.Equal(t, done.Version, l.resource(t, "Update", old, "").Data["ModelVersion"],
 		"the towers that it has already change nothing")
@@ -417,7 +417,7 @@ func TestANewlyShippedModelThatCannotFollowWaitsBeside(t *testing.T) {
 	old := l.activeVersion(t)
 	exchange(set, 1, "NEW_1")
 	set.Publish(t, l.lake)
-	var done vectorloader.Refreshed
+	var done answer.Refreshed
 	require.NoError(t, l.call(t, refreshRequest, &done))
 	l.lake.Put(trainingset.Prefix+"/"+trainingset.PublishedName, []byte("{}"))
 	next := variant(t, l, `"next"`)
@@ -438,7 +438,7 @@ func TestOldRefreshedFoldersArePruned(t *testing.T) {
 		exchange(set, 0, fmt.Sprintf("NEW_%d", i))
 		set.RunID = fmt.Sprintf("run-%d", i)
 		set.Publish(t, l.lake)
-		var done vectorloader.Refreshed
+		var done answer.Refreshed
 		require.NoError(t, l.call(t, refreshRequest, &done))
 		made = append(made, done.Version)
 	}
@@ -458,7 +458,7 @@ func TestAStrayRefreshedFolderGoesAfterADay(t *testing.T) {
 	l, set := deployed(t)
 	exchange(set, 1, "NEW_1")
 	set.Publish(t, l.lake)
-	var done vectorloader.Refreshed
+	var done answer.Refreshed
 	require.NoError(t, l.call(t, refreshRequest, &done))
 	manifest, err := l.objects.Bucket().Manifest(t.Context(), done.Version)
 	require.NoError(t, err)
@@ -488,7 +488,7 @@ func TestAHundredSwitchesUnderLoad(t *testing.T) {
 	base := l.activeVersion(t)
 	exchange(set, 20, "NEW_1")
 	set.Publish(t, l.lake)
-	var done vectorloader.Refreshed
+	var done answer.Refreshed
 	require.NoError(t, l.call(t, refreshRequest, &done))
 	codesOf := map[string][]string{done.Version: l.codes(t)}
 	var active embeddings.Active
