@@ -1,10 +1,12 @@
 package platform
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -22,12 +25,13 @@ import (
 	"diecast/internal/inference"
 	"diecast/internal/local/demonstration"
 	"diecast/internal/local/platform"
+	"diecast/internal/recommendation"
 	"diecast/internal/vectorloader"
-	"diecast/internal/vectorloader/answer"
+	answers "diecast/internal/vectorloader/answer"
 )
 
-// mostItems is more than the sample has.
-const mostItems = 100
+// mostItems is the most that one answer has.
+const mostItems = recommendation.MaxItems
 
 // invoked calls one of the run's functions and decodes its answer.
 func invoked(ctx context.Context, client *lambda.Client, function string, request, into any) error {
@@ -48,8 +52,8 @@ func invoked(ctx context.Context, client *lambda.Client, function string, reques
 // asking is a batch of one event whose answer has as many items as there may be.
 func asking(cart ...string) inference.BatchRequest {
 	return inference.BatchRequest{Limit: mostItems, SimilarLimit: 1, Events: []inference.BatchEvent{{
-		EventID: "00000000-0000-4000-8000-000000000001", CustomerNumber: 103, City: "Nantes", Country: "France",
-		CreditLimit: 21000, Cart: cart, Browsed: []string{},
+		EventID: uuid.MustParse("00000000-0000-4000-8000-000000000001"), CustomerNumber: 103,
+		City: "Nantes", Country: "France", CreditLimit: 21000, Cart: append([]string{}, cart...), Browsed: []string{},
 	}}}
 }
 
@@ -91,10 +95,15 @@ func TestTheStoreFollowsTheCatalogue(t *testing.T) {
 	outputsFile := filepath.Join(folder, platform.OutputsFile)
 	operate := func(into any, arguments ...string) {
 		t.Helper()
-		text := ran(t, command, append([]string{"vectors", "--json", "--outputs", outputsFile}, arguments...)...)
+		process := exec.CommandContext(t.Context(), command,
+			append([]string{"vectors", "--json", "--outputs", outputsFile}, arguments...)...)
+		var notes bytes.Buffer
+		process.Stderr = &notes
+		text, err := process.Output()
+		require.NoError(t, err, "%s", notes.String())
 		require.NoError(t, json.Unmarshal(text, into), "%s", text)
 	}
-	var refreshed answer.Refreshed
+	var refreshed answers.Refreshed
 	operate(&refreshed, "refresh", "--training-run", report.Outcome.RunID)
 	assert.Equal(t, []int{110, 109, 1, 1}, []int{refreshed.Figures.Items, refreshed.Figures.Kept,
 		refreshed.Figures.Added, refreshed.Figures.Vanished})
@@ -120,10 +129,10 @@ func TestTheStoreFollowsTheCatalogue(t *testing.T) {
 		assert.NotContains(t, popular, withdrawn[0])
 	})
 	t.Run("status, and an unchanged catalogue", func(t *testing.T) {
-		var again answer.Refreshed
+		var again answers.Refreshed
 		operate(&again, "refresh")
 		assert.True(t, again.Figures.Unchanged)
-		var status answer.Status
+		var status answers.Status
 		operate(&status, "status")
 		assert.Len(t, status.Versions, 2)
 		assert.Equal(t, []string{refreshed.Version, base, report.Outcome.RunID}, []string{status.Active.Version,

@@ -45,7 +45,7 @@ type loader struct {
 	counts *bytes.Buffer
 }
 
-func newLoader(t *testing.T) loader {
+func newLoader(t testing.TB) loader {
 	t.Helper()
 	settings, err := postgresclient.Pool(postgrestest.Cluster(t).DSN(postgrestest.Database(t)))
 	require.NoError(t, err)
@@ -77,7 +77,7 @@ func (l loader) put(t *testing.T, seed uint64, origin artifacts.Origin) string {
 }
 
 // call sends an event and decodes the answer as its caller sees it.
-func (l loader) call(t *testing.T, event string, into any) error {
+func (l loader) call(t testing.TB, event string, into any) error {
 	t.Helper()
 	answer, err := l.Handle(t.Context(), json.RawMessage(event))
 	if err != nil {
@@ -89,7 +89,7 @@ func (l loader) call(t *testing.T, event string, into any) error {
 	return nil
 }
 
-func (l loader) resource(t *testing.T, kind, version, old string) ResourceAnswer {
+func (l loader) resource(t testing.TB, kind, version, old string) ResourceAnswer {
 	t.Helper()
 	var answer ResourceAnswer
 	require.NoError(t, l.call(t,

@@ -33,7 +33,7 @@ import (
 const refreshRequest = `{"action":"refresh","lake":"` + publishedruntest.Bucket + `","by":"a test"}`
 
 // deployed is a loader with the shipped model, and the run of the shop that this was trained on.
-func deployed(t *testing.T) (loader, *publishedruntest.Set) {
+func deployed(t testing.TB) (loader, *publishedruntest.Set) {
 	t.Helper()
 	l := newLoader(t)
 	_, version, err := shipped.Model()
