@@ -138,8 +138,13 @@ func (h Handler) ship(
 	if err != nil && !errors.Is(err, embeddings.ErrNoActiveModel) {
 		return "", err
 	}
-	if activation == embeddings.Switch && active.Origin == embeddings.Shipped && active.Lake != "" {
-		return h.shipRefreshed(ctx, backend, wanted, active)
+	if active.Origin == embeddings.Shipped && active.Lake != "" {
+		if cmp.Or(active.Base, active.Version) == wanted {
+			return active.Version, nil // it has these towers, and follows a catalogue
+		}
+		if activation == embeddings.Switch {
+			return h.shipRefreshed(ctx, backend, wanted, active)
+		}
 	}
 	loaded, err := h.load(ctx, backend, wanted, activation)
 	return loaded.Active, err
@@ -150,9 +155,6 @@ func (h Handler) ship(
 // the new one waits beside, and the deployment goes on.
 func (h Handler) shipRefreshed(ctx context.Context, backend Backend, wanted string, active embeddings.Active) (string,
 	error) {
-	if cmp.Or(active.Base, active.Version) == wanted {
-		return active.Version, nil
-	}
 	refreshed, err := h.refresh(ctx, backend, refreshOf{base: wanted, lake: active.Lake})
 	if err == nil {
 		return refreshed.Active, nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -15,13 +16,16 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/artifacts"
 	"diecast/internal/embeddings"
+	"diecast/internal/local/postgres/postgrestest"
 	"diecast/internal/models"
 	"diecast/internal/models/modelstore"
+	"diecast/internal/postgresclient"
 	"diecast/internal/refresh"
 	"diecast/internal/trainingset"
 	"diecast/internal/trainingset/publishedrun"
@@ -373,6 +377,75 @@ func TestARefreshThatDiesAnywhereLeavesTheActiveModel(t *testing.T) {
 	assert.Contains(t, l.codes(t), "NEW_1")
 }
 
+// mortal is a store whose connections end without a word after a number of messages to the server,
+// as they do when the process is killed.
+func mortal(t *testing.T, database string, messages int64) *embeddings.Store {
+	t.Helper()
+	settings, err := postgresclient.Pool(postgrestest.Cluster(t).DSN(database))
+	require.NoError(t, err)
+	var left atomic.Int64
+	left.Store(messages)
+	settings.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if left.Load() <= 0 {
+			return nil, errKilled
+		}
+		connection, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		return &mortalConn{connection, &left}, err
+	}
+	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(t.Context()), settings)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	return embeddings.NewStore(pool)
+}
+
+var errKilled = errors.New("killed")
+
+type mortalConn struct {
+	net.Conn
+	left *atomic.Int64
+}
+
+func (c *mortalConn) Write(b []byte) (int, error) {
+	if c.left.Add(-1) < 0 {
+		_ = c.Close()
+		return 0, errKilled
+	}
+	return c.Conn.Write(b)
+}
+
+// Whatever message to the database is the last one: before the commit the active model serves as if
+// nothing had been, after it the new one does, with its folder.
+func TestARefreshWhoseDatabaseIsGoneAnywhereIsWholeOrNothing(t *testing.T) {
+	l, _ := deployed(t)
+	base := l.activeVersion(t)
+	publishedruntest.Sample(t, 0.1, 0).Publish(t, l.lake)
+	var database string
+	require.NoError(t, l.pool.QueryRow(t.Context(), "SELECT current_database()").Scan(&database))
+	died := 0
+	for step := int64(1); ; step++ {
+		dying := l
+		dying.Open = func(context.Context) (Backend, error) {
+			backend := l.backend()
+			backend.Store, backend.Limits.Vanished = mortal(t, database, step), 1
+			return backend, nil
+		}
+		told, err := dying.Handle(t.Context(), json.RawMessage(refreshRequest))
+		active := l.activeVersion(t)
+		_, missing := l.objects.Bucket().Manifest(t.Context(), active)
+		require.NoError(t, missing, "step %d", step)
+		if active != base {
+			assert.Greater(t, died, 15, "steps of a refresh before its commit")
+			if err == nil {
+				assert.Equal(t, active, told.(answer.Refreshed).Active)
+			}
+			return
+		}
+		require.Error(t, err, "step %d", step)
+		require.Len(t, l.status(t).Versions, 1, "step %d", step)
+		died++
+	}
+}
+
 // variant is the shipped model with one file more: the towers of another release.
 func variant(t *testing.T, l loader, note string) string {
 	t.Helper()
@@ -408,6 +481,7 @@ func TestANewlyShippedModelIsRefreshedFirst(t *testing.T) {
 	assert.Contains(t, codes, "NEW_1")
 	assert.NotContains(t, codes, withdrawn)
 	assert.Equal(t, active, l.resource(t, "Update", next, next).Data["ModelVersion"], "something else has changed")
+	assert.Len(t, l.status(t).Versions, 3, "neither of them is loaded for nothing")
 	assert.Equal(t, done.Version, l.resource(t, "Update", old, next).Data["ModelVersion"],
 		"a failed update is rolled back")
 }
