@@ -109,11 +109,11 @@ func (o Operator) Upload(ctx context.Context, folder, popularity string) (Upload
 		if popularity != "" {
 			return Uploaded{}, fmt.Errorf("%s has a manifest, and so its ranking: leave the other one out", folder)
 		}
-		model, err := artifacts.Verify(files)
+		manifest, err := artifacts.Check(files)
 		if err != nil {
 			return Uploaded{}, fmt.Errorf("%s is refused:\n%w", folder, err)
 		}
-		return Uploaded{Manifest: model.Manifest}, o.put(ctx, model.Manifest.ModelVersion, files)
+		return Uploaded{Manifest: manifest}, o.put(ctx, manifest.ModelVersion, files)
 	}
 	adopted, err := os.MkdirTemp("", "adopted-")
 	if err != nil {

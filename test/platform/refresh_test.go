@@ -70,8 +70,8 @@ func recommended(t *testing.T, client *lambda.Client, function string) (codes []
 	return codes, told
 }
 
-// A product is added in the shop and another one withdrawn: after the job and the refresh the one
-// is recommended and the other is not, nor by the fallback; and a hundred switches under load leave
+// Products are added in the shop and another one is withdrawn: after the job and the refresh those
+// are recommended and that is not, nor by the fallback; and a hundred switches under load leave
 // no reader without an answer, and mix no two models.
 func TestTheStoreFollowsTheCatalogue(t *testing.T) {
 	folder := t.TempDir()
@@ -105,7 +105,7 @@ func TestTheStoreFollowsTheCatalogue(t *testing.T) {
 	}
 	var refreshed answers.Refreshed
 	operate(&refreshed, "refresh", "--training-run", report.Outcome.RunID)
-	assert.Equal(t, []int{110, 109, 1, 1}, []int{refreshed.Figures.Items, refreshed.Figures.Kept,
+	assert.Equal(t, []int{111, 109, 2, 1}, []int{refreshed.Figures.Items, refreshed.Figures.Kept,
 		refreshed.Figures.Added, refreshed.Figures.Vanished})
 	assert.Equal(t, refreshed.Version, refreshed.Active)
 
@@ -113,7 +113,7 @@ func TestTheStoreFollowsTheCatalogue(t *testing.T) {
 	assert.Equal(t, refreshed.Version, told.ModelVersion)
 	assert.False(t, told.Results[0].Degraded)
 	added, withdrawn := without(after, before), without(before, after)
-	require.Len(t, added, 1)
+	require.Len(t, added, 2, "one that customers buy, and one that is to be withdrawn next")
 	require.Len(t, withdrawn, 1)
 
 	t.Run("the fallback, too", func(t *testing.T) {
@@ -125,7 +125,7 @@ func TestTheStoreFollowsTheCatalogue(t *testing.T) {
 		popular, told := recommended(t, client, inferring)
 		require.NoError(t, lock.Rollback(t.Context()))
 		assert.True(t, told.Results[0].Degraded)
-		assert.Contains(t, popular, added[0])
+		assert.Subset(t, popular, added)
 		assert.NotContains(t, popular, withdrawn[0])
 	})
 	t.Run("status, and an unchanged catalogue", func(t *testing.T) {

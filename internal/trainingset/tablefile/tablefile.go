@@ -114,7 +114,10 @@ func picked(row []string, places []int) []string {
 // into CSV.
 func tidyTimes(columns []trainingset.Column, row []string) {
 	for i, column := range columns {
-		if at, err := time.Parse(time.RFC3339, row[i]); column.Type == "timestamp" && err == nil {
+		if column.Type != "timestamp" {
+			continue
+		}
+		if at, err := time.Parse(time.RFC3339, row[i]); err == nil {
 			row[i] = at.UTC().Format(time.DateTime)
 		}
 	}

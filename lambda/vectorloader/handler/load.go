@@ -15,8 +15,8 @@ import (
 
 // fetched is a model that was copied from the bucket and verified.
 type fetched struct {
-	artifacts.Model
-	folder string
+	Manifest artifacts.Manifest
+	folder   string
 }
 
 func (f fetched) remove() { _ = os.RemoveAll(f.folder) }
@@ -43,7 +43,7 @@ func (h Handler) fetch(ctx context.Context, backend Backend, version string) (fe
 		copied.remove()
 		return fetched{}, err
 	}
-	if copied.Model, err = artifacts.Verify(os.DirFS(folder)); err != nil {
+	if copied.Manifest, err = artifacts.Check(os.DirFS(folder)); err != nil {
 		copied.remove()
 		return fetched{}, fmt.Errorf("model %s is refused: %w", version, err)
 	}
