@@ -90,7 +90,8 @@ func readEmbeddings(reader io.Reader, file string, add func(id string, vector []
 		problems.add(file, 1, "want the header id,embedding")
 		return problems
 	}
-	// Ids are known again by their hash: two of a million share one by chance once in 30 million files.
+	// Ids are known again by their hash: two of a million share one by chance in one file of 30
+	// million.
 	firstLine, seed := map[uint64]int32{}, maphash.MakeSeed()
 	for {
 		record, err := records.Read()

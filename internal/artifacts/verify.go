@@ -57,7 +57,8 @@ func Verify(folder fs.FS) (Model, error) {
 func check(folder fs.FS, item func(ItemEmbedding), user func(UserEmbedding)) (Manifest, error) {
 	data, err := fs.ReadFile(folder, ManifestName)
 	if err != nil {
-		return Manifest{}, &Error{Problems: []Problem{{File: ManifestName, Reason: fmt.Sprintf("not readable: %v", err)}}}
+		unreadable := Problem{File: ManifestName, Reason: fmt.Sprintf("not readable: %v", err)}
+		return Manifest{}, &Error{Problems: []Problem{unreadable}}
 	}
 	manifest, err := DecodeManifest(data)
 	if err != nil {

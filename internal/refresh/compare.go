@@ -1,11 +1,13 @@
 package refresh
 
 import (
+	"cmp"
 	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"maps"
 	"math"
 	"slices"
@@ -77,61 +79,139 @@ type changes struct{ kept, added, vanished, moved int }
 
 func (c changes) same() bool { return c.added == 0 && c.vanished == 0 && c.moved == 0 }
 
-// difference compares the same file of two models; vectors within the tolerance are the same.
+// difference compares the same file of two models; vectors within the tolerance are the same. Two
+// files in the order of their ids, as trainer and refresh write them, are read side by side; of one
+// in another order all vectors are kept.
 func difference(now, before fs.FS, name string, tolerance float64) (changes, error) {
-	vectors, err := texts(before, name)
-	if err != nil {
-		return changes{}, err
+	found, err := merge(now, before, name, tolerance)
+	if !errors.Is(err, errUnordered) {
+		return found, err
 	}
-	var found changes
-	err = visit(now, name, func(id, text string) error {
-		old, known := vectors[id]
-		if !known {
-			found.added++
-			return nil
-		}
-		found.kept++
-		delete(vectors, id)
-		near, err := near(text, old, tolerance)
-		if !near {
-			found.moved++
-		}
-		return err
-	})
-	found.vanished = len(vectors)
-	return found, err
-}
-
-// texts are the vectors of a file by their ids, as they are written.
-func texts(folder fs.FS, name string) (map[string]string, error) {
-	all := map[string]string{}
-	return all, visit(folder, name, func(id, text string) error {
-		all[strings.Clone(id)] = strings.Clone(text)
-		return nil
-	})
-}
-
-func visit(folder fs.FS, name string, each func(id, text string) error) error {
-	file, err := folder.Open(name)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	rows := csv.NewReader(file)
-	rows.ReuseRecord = true
-	for line := 1; ; line++ {
-		row, err := rows.Read()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err == nil && len(row) != 2 {
-			err = fmt.Errorf("has %d fields, want the two of id,embedding", len(row))
-		}
-		if err == nil && line > 1 {
-			err = each(row[0], row[1])
-		}
+	vectors := map[string]string{}
+	for row, err := range rows(before, name) {
 		if err != nil {
-			return fmt.Errorf("%s:%d: %w", name, line, err)
+			return changes{}, err
+		}
+		vectors[row.id] = row.text
+	}
+	found = changes{}
+	for row, err := range rows(now, name) {
+		if err != nil {
+			return changes{}, err
+		}
+		old, known := vectors[row.id]
+		delete(vectors, row.id)
+		if err := found.count(row.text, old, known, tolerance); err != nil {
+			return changes{}, err
+		}
+	}
+	found.vanished = len(vectors)
+	return found, nil
+}
+
+// count takes in one row of the new file, and the vector that its id had before.
+func (c *changes) count(text, old string, known bool, tolerance float64) error {
+	if !known {
+		c.added++
+		return nil
+	}
+	c.kept++
+	near, err := near(text, old, tolerance)
+	if !near {
+		c.moved++
+	}
+	return err
+}
+
+// errUnordered says that a file is not in the order of its ids.
+var errUnordered = errors.New("not in the order of the ids")
+
+// merge compares two files in the order of their ids.
+func merge(now, before fs.FS, name string, tolerance float64) (changes, error) {
+	compare := cmp.Compare[string]
+	if name == artifacts.UserEmbeddings {
+		compare = compareNumbers
+	}
+	fresh, stopFresh := iter.Pull2(ordered(rows(now, name), compare))
+	defer stopFresh()
+	old, stopOld := iter.Pull2(ordered(rows(before, name), compare))
+	defer stopOld()
+	var found changes
+	a, errA, moreA := fresh()
+	b, errB, moreB := old()
+	for moreA || moreB {
+		if err := cmp.Or(errA, errB); err != nil {
+			return changes{}, err
+		}
+		order := compare(a.id, b.id)
+		switch {
+		case moreA && (!moreB || order < 0):
+			found.added++
+			a, errA, moreA = fresh()
+		case moreB && (!moreA || order > 0):
+			found.vanished++
+			b, errB, moreB = old()
+		default:
+			if err := found.count(a.text, b.text, true, tolerance); err != nil {
+				return changes{}, err
+			}
+			a, errA, moreA = fresh()
+			b, errB, moreB = old()
+		}
+	}
+	return found, nil
+}
+
+// embedding is a row of an embeddings file as it is written.
+type embedding struct{ id, text string }
+
+// ordered hands on rows until one is not behind the one before it.
+func ordered(all iter.Seq2[embedding, error], compare func(a, b string) int) iter.Seq2[embedding, error] {
+	return func(yield func(embedding, error) bool) {
+		last, first := "", true
+		for row, err := range all {
+			if err == nil && !first && compare(last, row.id) >= 0 {
+				err = errUnordered
+			}
+			if !yield(row, err) || err != nil {
+				return
+			}
+			last, first = row.id, false
+		}
+	}
+}
+
+// compareNumbers is the order of customer numbers, which have no leading zeros.
+func compareNumbers(a, b string) int {
+	return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
+}
+
+// rows are those of an embeddings file. After an error nothing comes.
+func rows(folder fs.FS, name string) iter.Seq2[embedding, error] {
+	return func(yield func(embedding, error) bool) {
+		file, err := folder.Open(name)
+		if err != nil {
+			yield(embedding{}, err)
+			return
+		}
+		defer file.Close()
+		lines := csv.NewReader(file)
+		lines.ReuseRecord = true
+		for line := 1; ; line++ {
+			row, err := lines.Read()
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			if err == nil && len(row) != 2 {
+				err = fmt.Errorf("has %d fields, want the two of id,embedding", len(row))
+			}
+			if err != nil {
+				yield(embedding{}, fmt.Errorf("%s:%d: %w", name, line, err))
+				return
+			}
+			if line > 1 && !yield(embedding{strings.Clone(row[0]), strings.Clone(row[1])}, nil) {
+				return
+			}
 		}
 	}
 }

@@ -285,3 +285,32 @@ func TestWithoutRatingsNoneIsBetter(t *testing.T) {
 		assert.InDelta(t, 0.5, product.Score, 0)
 	}
 }
+
+// Files in any order are compared alike.
+func TestFiguresAreThoseOfAnyOrder(t *testing.T) {
+	set := publishedruntest.Sample(t, 1, 0)
+	products := set.Tables["products"]
+	added := slices.Clone(products[5])
+	added[0] = "0"
+	set.Tables["products"] = append(products[3:], added)
+	set.Tables["customers"] = set.Tables["customers"][1:]
+	found, err := over(t, set)
+	require.NoError(t, err)
+	want, err := refresh.Compare(found.Made, found.files, base(t))
+	require.NoError(t, err)
+	assert.Equal(t, []int{107, 1, 3}, []int{want.Kept, want.Added, want.Vanished})
+	folder := t.TempDir()
+	require.NoError(t, os.CopyFS(folder, base(t).Files))
+	for _, name := range []string{artifacts.ItemEmbeddings, artifacts.UserEmbeddings} {
+		text, err := fs.ReadFile(base(t).Files, name)
+		require.NoError(t, err)
+		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+		slices.Reverse(lines[1:])
+		require.NoError(t, os.Remove(folder+"/"+name))
+		require.NoError(t, os.WriteFile(folder+"/"+name, []byte(strings.Join(lines, "\n")+"\n"), 0o600))
+	}
+	got, err := refresh.Compare(found.Made, found.files, refresh.Folder{Files: os.DirFS(folder),
+		Manifest: base(t).Manifest})
+	require.NoError(t, err)
+	assert.Equal(t, want, got)
+}
