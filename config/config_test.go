@@ -144,6 +144,7 @@ var badValues = map[string][]any{
 	"vectors.maxVanished":               {-0.1, 1.1, "NaN"},
 	"vectors.lengthTolerance":           {0.0, 0.0011, "1%"},
 	"vectors.maxRunAgeDays":             {0.0, 366.0, 1.5},
+	"vectors.loaderMemoryMiB":           {255.0, 5121.0, 512.5},
 	"source.kind":                       {"mysql", ""},
 	"source.scale":                      {0.0, 468.1, "one"},
 	"source.seed":                       {-1.0, 1.5, "two"},

@@ -21,6 +21,8 @@ type Vectors struct {
 	MaxVanished         float64
 	LengthTolerance     float64
 	MaxRunAgeDays       int
+	// LoaderMemoryMiB is that of the function which loads and refreshes models.
+	LoaderMemoryMiB int
 }
 
 var vectorsKeys = []Key{
@@ -58,6 +60,9 @@ var vectorsKeys = []Key{
 	integer("vectors.maxRunAgeDays", 1, 365, every(30),
 		func(c *Config) *int { return &c.Vectors.MaxRunAgeDays },
 		"How old the run may be whose catalogue the active model has, before an alarm tells."),
+	integer("vectors.loaderMemoryMiB", 256, 5120, every(512),
+		func(c *Config) *int { return &c.Vectors.LoaderMemoryMiB },
+		"The vector loader's memory; its CPU follows it, and its disk is twice that. docs/vectors.md has what fits."),
 }
 
 // instanceMemoryGiB is the memory of the database classes that the platform was
@@ -75,6 +80,9 @@ func InstanceClasses() []string {
 		return cmp.Or(cmp.Compare(instanceMemoryGiB[a], instanceMemoryGiB[b]), cmp.Compare(a, b))
 	})
 }
+
+// MemoryMiB is the memory of the instance's class.
+func (v Vectors) MemoryMiB() int { return instanceMemoryGiB[v.InstanceClass] << 10 }
 
 // PostgreSQLMaxConnections is how many connections a PostgreSQL instance of the
 // class takes: RDS's default of LEAST(DBInstanceClassMemory/9531392, 5000), with

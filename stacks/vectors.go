@@ -28,8 +28,9 @@ const (
 	vectorsDatabase = "vectors"
 	// vectorsMaster is the administrator, whose password only the loader reads.
 	vectorsMaster = "postgres"
-	// loaderMemoryMiB does for a refresh of 100,000 products (docs/vectors.md).
-	loaderMemoryMiB = 512
+	// loaderStorageShare is how many times its memory the loader has of a disk: a row that takes
+	// 500 bytes of the one takes 800 of the other, beside a file of the run.
+	loaderStorageShare = 2
 	// loaderTimeoutSeconds leaves room for as many embeddings as the function's memory holds.
 	loaderTimeoutSeconds = 300
 )
@@ -145,14 +146,20 @@ func (v *Vectors) newLoader(cfg config.Config, network *Network) *golambda.Funct
 	loader := golambda.New(v.Stack, "Loader", golambda.Props{
 		Source:      "lambda/vectorloader",
 		Description: "Creates the vector store's schema and roles, and loads models into it",
-		MemoryMiB:   loaderMemoryMiB,
+		MemoryMiB:   cfg.Vectors.LoaderMemoryMiB,
+		StorageMiB:  loaderStorageShare * cfg.Vectors.LoaderMemoryMiB,
 		Timeout:     seconds(loaderTimeoutSeconds),
-		Environment: variables(environment.VectorLoader{VectorStore: settings, Refresh: environment.Refresh{
-			MinCatalogueOverlap: environment.Fraction(cfg.Vectors.MinCatalogueOverlap),
-			MinPreviousOverlap:  environment.Fraction(cfg.Vectors.MinPreviousOverlap),
-			MaxVanished:         environment.Fraction(cfg.Vectors.MaxVanished),
-			LengthTolerance:     environment.Fraction(cfg.Vectors.LengthTolerance),
-		}}),
+		Environment: variables(environment.VectorLoader{
+			VectorStore: settings,
+			Refresh: environment.Refresh{
+				MinCatalogueOverlap: environment.Fraction(cfg.Vectors.MinCatalogueOverlap),
+				MinPreviousOverlap:  environment.Fraction(cfg.Vectors.MinPreviousOverlap),
+				MaxVanished:         environment.Fraction(cfg.Vectors.MaxVanished),
+				LengthTolerance:     environment.Fraction(cfg.Vectors.LengthTolerance),
+			},
+			DatabaseMemory: environment.Mebibytes(cfg.Vectors.MemoryMiB()),
+			FunctionMemory: environment.Mebibytes(cfg.Vectors.LoaderMemoryMiB),
+		}),
 		Files:        v.trusted.files(),
 		LogRetention: logRetention(cfg.Functions.LogRetentionDays),
 		Network: &golambda.Network{

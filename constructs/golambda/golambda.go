@@ -37,6 +37,8 @@ const SourceMetadata = "diecast:source"
 const (
 	// executable is the file name that the provided.al2023 runtime starts.
 	executable = "bootstrap"
+	// leastStorageMiB is what every function has of a disk.
+	leastStorageMiB = 512
 	// sources is the folder of the functions, one Go command in each folder of it.
 	sources = "lambda"
 )
@@ -61,6 +63,9 @@ type Props struct {
 	Description string
 	// MemoryMiB is 128 to 10,240; the CPU share follows it. Default 128.
 	MemoryMiB int
+	// StorageMiB is the size of /tmp, 512 to 10,240; what is beyond 512 is charged while it runs.
+	// Default 512.
+	StorageMiB int
 	// Timeout ends an invocation, 1 s to 15 min. Default 10 s.
 	Timeout time.Duration
 	// Environment is visible to everyone who may read the function: no secrets.
@@ -123,6 +128,9 @@ func New(scope constructs.Construct, id string, p Props) *Function {
 		LogGroup:      logs,
 		LoggingFormat: awslambda.LoggingFormat_JSON,
 	}
+	if p.StorageMiB > leastStorageMiB {
+		props.EphemeralStorageSize = awscdk.Size_Mebibytes(jsii.Number(p.StorageMiB))
+	}
 	if p.ReservedConcurrency > 0 {
 		props.ReservedConcurrentExecutions = jsii.Number(p.ReservedConcurrency)
 	}
@@ -166,6 +174,9 @@ func (p Props) withDefaults() Props {
 	if p.MemoryMiB == 0 {
 		p.MemoryMiB = 128
 	}
+	if p.StorageMiB == 0 {
+		p.StorageMiB = leastStorageMiB
+	}
 	if p.Timeout == 0 {
 		p.Timeout = 10 * time.Second
 	}
@@ -186,6 +197,10 @@ func (p Props) validate(root string) {
 	}
 	if p.MemoryMiB < 128 || p.MemoryMiB > 10240 {
 		panic(fmt.Sprintf("golambda: MemoryMiB must be 128 to 10240, got %d; see the Lambda quotas", p.MemoryMiB))
+	}
+	if p.StorageMiB < leastStorageMiB || p.StorageMiB > 10240 {
+		panic(fmt.Sprintf("golambda: StorageMiB must be %d to 10240, got %d; see the Lambda quotas", leastStorageMiB,
+			p.StorageMiB))
 	}
 	if p.Timeout < time.Second || p.Timeout > 15*time.Minute || p.Timeout%time.Second != 0 {
 		panic(fmt.Sprintf("golambda: Timeout must be whole seconds from 1s to 15m, got %s; see the Lambda quotas",

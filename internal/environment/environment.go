@@ -46,6 +46,8 @@ type VectorStore struct {
 type VectorLoader struct {
 	VectorStore
 	Refresh
+	DatabaseMemory Mebibytes `env:"DATABASE_MEMORY_MIB,notEmpty" help:"the memory of the database's class"`
+	FunctionMemory Mebibytes `env:"FUNCTION_MEMORY_MIB,notEmpty" help:"the memory of this function"`
 }
 
 // Refresh says how far a refreshed model may differ before a person must look at it: shares from 0
@@ -110,6 +112,27 @@ func (f *Fraction) UnmarshalText(text []byte) error {
 // MarshalText writes the number that UnmarshalText reads.
 func (f Fraction) MarshalText() ([]byte, error) {
 	return strconv.AppendFloat(nil, float64(f), 'f', -1, 64), nil
+}
+
+// Mebibytes is a size in MiB, from 1 on.
+type Mebibytes int
+
+// UnmarshalText reads a decimal number.
+func (m *Mebibytes) UnmarshalText(text []byte) error {
+	number, err := strconv.Atoi(string(text))
+	if err != nil || number < 1 {
+		return errors.New("a whole number from 1 on is allowed")
+	}
+	*m = Mebibytes(number)
+	return nil
+}
+
+// MarshalText writes the number that UnmarshalText reads; nothing of zero, which it refuses.
+func (m Mebibytes) MarshalText() ([]byte, error) {
+	if m == 0 {
+		return nil, nil
+	}
+	return strconv.AppendInt(nil, int64(m), 10), nil
 }
 
 // Seconds is a duration in whole seconds, from 1 on.

@@ -12,6 +12,7 @@ import (
 	"diecast/internal/environment"
 	"diecast/internal/metrics"
 	"diecast/internal/refresh"
+	"diecast/internal/vectorsize"
 	"diecast/lambda/internal/function"
 	"diecast/lambda/internal/vectorbackend"
 	"diecast/lambda/vectorloader/handler"
@@ -35,6 +36,9 @@ func main() {
 					PreviousOverlap:  float64(read.MinPreviousOverlap),
 					Vanished:         float64(read.MaxVanished),
 					LengthError:      float64(read.LengthTolerance),
+				},
+				Memory: vectorsize.Memory{
+					DatabaseMiB: int(read.DatabaseMemory), FunctionMiB: int(read.FunctionMemory),
 				},
 			}, err
 		})

@@ -83,6 +83,7 @@ var rules = []rule{{
 	packages: []string{
 		"diecast/internal/deployment/outputs", "diecast/internal/environment", "diecast/internal/metrics",
 		"diecast/internal/models", "diecast/internal/quotas", "diecast/internal/archive", "diecast/internal/sqlquery",
+		"diecast/internal/vectorloader", "diecast/internal/vectorsize",
 	},
 	not:    []string{sdk, "github.com/jackc/..."},
 	reason: "stacks, functions and commands all share it: what it imports, they all link",

@@ -149,6 +149,7 @@ var otherValues = map[string]otherValue{
 	"vectors.maxVanished":          {values: []string{"0.3"}},
 	"vectors.lengthTolerance":      {values: []string{"0.0001"}},
 	"vectors.maxRunAgeDays":        {values: []string{"7"}},
+	"vectors.loaderMemoryMiB":      {values: []string{"1024"}},
 	"data.accessLogs":              {values: []string{"true", "false"}},
 	"data.accessLogRetentionDays":  {values: []string{"60"}},
 	"network.cidr":                 {values: []string{"10.43.0.0/16", "10.42.0.0/20"}},

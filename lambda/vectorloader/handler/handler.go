@@ -20,6 +20,7 @@ import (
 	"diecast/internal/trainingset/publishedrun"
 	"diecast/internal/vectorloader"
 	"diecast/internal/vectorloader/answer"
+	"diecast/internal/vectorsize"
 	"diecast/lambda/internal/customresource"
 	"diecast/lambda/internal/function"
 	"diecast/sql"
@@ -42,6 +43,8 @@ type Backend struct {
 	Lake publishedrun.Getter
 	// Limits are those of a refresh.
 	Limits refresh.Limits
+	// Memory bounds the models that are loaded.
+	Memory vectorsize.Memory
 }
 
 // Handler answers the events of the custom resource and the requests of operators.

@@ -29,6 +29,7 @@ import (
 	"diecast/internal/refresh"
 	"diecast/internal/sqlquery"
 	"diecast/internal/trainingset/publishedrun/publishedruntest"
+	"diecast/internal/vectorsize"
 	shipped "diecast/training/artifacts"
 )
 
@@ -67,7 +68,8 @@ func newLoader(t testing.TB) loader {
 var limits = refresh.Limits{CatalogueOverlap: 0.99, PreviousOverlap: 0.5, Vanished: 0.2, LengthError: 1e-3}
 
 func (l loader) backend() Backend {
-	return Backend{Store: l.store, Bucket: l.objects.Bucket(), Keeper: l.objects, Lake: l.lake, Limits: limits}
+	return Backend{Store: l.store, Bucket: l.objects.Bucket(), Keeper: l.objects, Lake: l.lake, Limits: limits,
+		Memory: vectorsize.Memory{DatabaseMiB: 1024, FunctionMiB: 512}}
 }
 
 func (l loader) put(t *testing.T, seed uint64, origin artifacts.Origin) string {

@@ -21,8 +21,8 @@ type fetched struct {
 
 func (f fetched) remove() { _ = os.RemoveAll(f.folder) }
 
-// fetch copies a model and refuses one whose folder is not what its manifest says. The caller
-// removes the copy.
+// fetch copies a model and refuses one that is larger than the memory holds, or whose folder is not
+// what its manifest says. The caller removes the copy.
 func (h Handler) fetch(ctx context.Context, backend Backend, version string) (fetched, error) {
 	if err := models.CheckVersion(version); err != nil {
 		return fetched{}, err
@@ -30,6 +30,9 @@ func (h Handler) fetch(ctx context.Context, backend Backend, version string) (fe
 	manifest, err := backend.Bucket.Manifest(ctx, version)
 	if err != nil {
 		return fetched{}, err
+	}
+	if err := backend.Memory.Check(int(manifest.Items.Rows), int(manifest.Users.Rows)); err != nil {
+		return fetched{}, fmt.Errorf("model %s is refused: %w", version, err)
 	}
 	if err := backend.Bucket.Compare(ctx, backend.Keeper, manifest); err != nil {
 		return fetched{}, fmt.Errorf("model %s is refused: %w", version, err)

@@ -59,6 +59,10 @@ func (h Handler) refreshOnce(ctx context.Context, backend Backend, wanted refres
 	if err != nil {
 		return answer.Refreshed{}, fmt.Errorf("refresh: %w", err)
 	}
+	tables := run.Manifest.Tables
+	if err := backend.Memory.Check(int(tables.Products.Rows), int(tables.Customers.Rows)); err != nil {
+		return answer.Refreshed{}, fmt.Errorf("refresh over run %s: %w", run.Manifest.RunID, err)
+	}
 	previous, err := h.fetch(ctx, backend, active.Version)
 	if err != nil {
 		return answer.Refreshed{}, err

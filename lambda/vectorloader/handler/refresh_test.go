@@ -31,6 +31,7 @@ import (
 	"diecast/internal/trainingset/publishedrun"
 	"diecast/internal/trainingset/publishedrun/publishedruntest"
 	"diecast/internal/vectorloader/answer"
+	"diecast/internal/vectorsize"
 	shipped "diecast/training/artifacts"
 )
 
@@ -250,6 +251,28 @@ func TestBadRunsLeaveTheActiveModel(t *testing.T) {
 			assert.Len(t, l.status(t).Versions, 1)
 		})
 	}
+}
+
+// What does not fit is refused before anything is read.
+func TestMoreThanTheMemoryHoldsIsRefused(t *testing.T) {
+	l, set := deployed(t)
+	base := l.activeVersion(t)
+	trained := l.put(t, 1, artifacts.Trained)
+	exchange(set, 1, "NEW_1")
+	set.Publish(t, l.lake)
+	backend := l.backend()
+	l.Open = func(context.Context) (Backend, error) { return backend, nil }
+	for key, memory := range map[string]vectorsize.Memory{
+		"vectors.loaderMemoryMiB": {DatabaseMiB: 1024, FunctionMiB: 64},
+		"vectors.instanceClass":   {DatabaseMiB: 0, FunctionMiB: 512},
+	} {
+		backend.Memory = memory
+		for _, request := range []string{refreshRequest, `{"action":"load","model_version":"` + trained + `"}`} {
+			require.ErrorContains(t, l.call(t, request, nil), "set "+key, request)
+		}
+	}
+	assert.Equal(t, base, l.activeVersion(t))
+	assert.Len(t, l.status(t).Versions, 1)
 }
 
 func TestEmbeddingsAloneAreNotRefreshed(t *testing.T) {
