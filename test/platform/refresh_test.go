@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -22,12 +24,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/deployment/outputs"
+	"diecast/internal/embeddings"
 	"diecast/internal/inference"
 	"diecast/internal/local/demonstration"
 	"diecast/internal/local/platform"
 	"diecast/internal/recommendation"
 	"diecast/internal/vectorloader"
 	answers "diecast/internal/vectorloader/answer"
+	shipped "diecast/training/artifacts"
 )
 
 // mostItems is the most that one answer has.
@@ -178,6 +182,26 @@ func TestTheStoreFollowsTheCatalogue(t *testing.T) {
 		assert.Empty(t, failed)
 		assert.Zero(t, mixed.Load())
 		assert.Greater(t, asked.Load(), int64(100))
+	})
+	t.Run("the course's CSV files alone", func(t *testing.T) {
+		model, _, err := shipped.Model()
+		require.NoError(t, err)
+		files, err := fs.Sub(model, "embeddings")
+		require.NoError(t, err)
+		course := filepath.Join(t.TempDir(), "embeddings")
+		require.NoError(t, os.CopyFS(course, files))
+		var loaded embeddings.Loaded
+		operate(&loaded, "load", course, "--activate")
+		assert.Equal(t, loaded.Version, loaded.Active)
+		for customer, degraded := range map[int]bool{103: false, 999_999: true} {
+			request := asking()
+			request.Events[0].CustomerNumber = customer
+			var told inference.BatchAnswer
+			require.NoError(t, invoked(t.Context(), client, inferring, request, &told))
+			assert.Equal(t, loaded.Version, told.ModelVersion)
+			assert.Len(t, told.Results[0].Items, mostItems)
+			assert.Equal(t, degraded, told.Results[0].Degraded, customer)
+		}
 	})
 }
 

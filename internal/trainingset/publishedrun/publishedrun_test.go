@@ -2,6 +2,8 @@ package publishedrun_test
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"testing"
 
@@ -106,4 +108,20 @@ func TestWhatIsNotAsPublishedIsRefused(t *testing.T) {
 			require.ErrorContains(t, err, test.message)
 		})
 	}
+}
+
+// A run whose tables have other columns is none of the contract's, however well it is published.
+func TestARunOfOtherColumnsIsRefused(t *testing.T) {
+	lake, set := published(t)
+	key := trainingset.Prefix + "/" + set.RunID + "/" + trainingset.ManifestName
+	changed := bytes.Replace(lake.Object(key), []byte(`"MSRP"`), []byte(`"price"`), 1)
+	require.NotEqual(t, lake.Object(key), changed)
+	lake.Put(key, changed)
+	pointer := trainingset.Prefix + "/" + trainingset.PublishedName
+	lake.Put(pointer, fmt.Appendf(nil,
+		`{"schema_version":1,"run_id":%q,"published_at":"2026-03-01T09:00:00Z","manifest_sha256":"%x"}`, set.RunID,
+		sha256.Sum256(changed)))
+	_, err := publishedrun.Open(t.Context(), lake, publishedruntest.Bucket, "")
+	require.ErrorContains(t, err, key+": tables.")
+	require.ErrorContains(t, err, "want MSRP")
 }
