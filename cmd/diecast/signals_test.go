@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"os"
 	"os/signal"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -15,15 +17,29 @@ func send(t *testing.T, one syscall.Signal) {
 	require.NoError(t, syscall.Kill(os.Getpid(), one))
 }
 
+// comes waits for an end that a signal brings.
+func comes(t *testing.T, end context.Context) {
+	t.Helper()
+	select {
+	case <-end.Done():
+	case <-time.After(time.Minute):
+		require.Fail(t, "the signal was not heard")
+	}
+}
+
 func TestTheFirstSignalAsksAndTheSecondHurries(t *testing.T) {
+	// Tests that were started by nohup(1) ignore it.
+	own := make(chan os.Signal, 1)
+	signal.Notify(own, syscall.SIGHUP)
+	defer signal.Stop(own)
 	for _, one := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		heard := listen([]string{"generate"})
 		require.NoError(t, heard.asked.Err())
 		send(t, one)
-		<-heard.asked.Done()
+		comes(t, heard.asked)
 		require.NoError(t, heard.hurried.Err(), "%s", one)
 		send(t, one)
-		<-heard.hurried.Done()
+		comes(t, heard.hurried)
 		heard.release()
 	}
 }
@@ -36,7 +52,7 @@ func TestASignalThatIsIgnoredStaysSo(t *testing.T) {
 	defer heard.release()
 	send(t, syscall.SIGHUP)
 	send(t, syscall.SIGINT)
-	<-heard.asked.Done()
+	comes(t, heard.asked)
 	require.NoError(t, heard.hurried.Err(), "only one signal was heard")
 }
 

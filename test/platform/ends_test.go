@@ -245,7 +245,8 @@ func TestAnyEndOfAStartLeavesNothing(t *testing.T) {
 			}
 			r.over(endsWithin, started)
 			assert.NoFileExists(t, filepath.Join(r.run(), "outputs.json"))
-			assert.Contains(t, r.notes.String(), "interrupted")
+			// Who is in a hurry may hear that what was left is killed.
+			assert.Regexp(t, "interrupted|what was left of it is killed", r.notes.String())
 		})
 	}
 }
