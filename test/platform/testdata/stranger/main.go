@@ -48,8 +48,9 @@ func main() {
 	}
 	f := &found{Tried: map[string]int{}}
 	for _, port := range run.Ports {
-		f.http(port)
-		f.databases(port)
+		if !f.http(port) {
+			f.databases(port)
+		}
 	}
 	for _, process := range run.Processes {
 		f.process(process)
@@ -66,7 +67,8 @@ func main() {
 var refused = regexp.MustCompile(`MissingAuthenticationToken|UnrecognizedClient|InvalidAccessKeyId|` +
 	`InvalidClientTokenId|AccessDenied|IncompleteSignature|Forbidden|403`)
 
-func (f *found) http(port int) {
+// http tells whether a port speaks it.
+func (f *found) http(port int) bool {
 	client := &http.Client{Timeout: 5 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
 	}}
@@ -100,7 +102,7 @@ func (f *found) http(port int) {
 			response, err := client.Do(request)
 			if err != nil {
 				f.try("not HTTP", asked, false)
-				return
+				return false
 			}
 			body, _ := io.ReadAll(io.LimitReader(response.Body, 1<<16))
 			_ = response.Body.Close()
@@ -110,25 +112,34 @@ func (f *found) http(port int) {
 				bytes.TrimSpace(body)), in)
 		}
 	}
+	return true
 }
 
 func (f *found) databases(port int) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
+	postgres, mariadb := true, true
 	for _, user := range []string{"postgres", "rdsadmin", "root", "admin", "vector_admin", "nobody", "inference_reader",
 		"mariadb.sys", "etl_reader", "web_reader", ""} {
 		for _, password := range []string{"", user, "postgres"} {
+			if !postgres {
+				break
+			}
 			address := fmt.Sprintf("host=127.0.0.1 port=%d user='%s' password='%s' dbname=postgres sslmode=disable "+
 				"connect_timeout=5", port, user, password)
 			connection, err := pgx.Connect(ctx, address)
 			if err == nil {
 				_ = connection.Close(ctx)
 			} else if !strings.Contains(err.Error(), "SQLSTATE") {
-				break // no PostgreSQL
+				postgres = false
+				break
 			}
 			f.try("PostgreSQL", user, err == nil)
 		}
 		for _, password := range []string{"", user, "root"} {
+			if !mariadb {
+				break
+			}
 			settings := mysql.NewConfig()
 			settings.User, settings.Passwd = user, password
 			settings.Net, settings.Addr = "tcp", fmt.Sprintf("127.0.0.1:%d", port)
@@ -140,7 +151,8 @@ func (f *found) databases(port int) {
 			err = pool.PingContext(ctx)
 			_ = pool.Close()
 			if err != nil && !strings.Contains(err.Error(), "Error 1") {
-				break // no MariaDB
+				mariadb = false
+				break
 			}
 			f.try("MariaDB", user, err == nil)
 		}
