@@ -6,12 +6,14 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"sync"
@@ -108,9 +110,25 @@ func run(ctx context.Context, logger *slog.Logger, variables map[string]string) 
 	logger.Info("serving", "address", listener.Addr().String(), "version", version,
 		"start_ms", time.Since(started).Milliseconds())
 	return lifetime.Server{
-		Handler: pages, Drain: pages.Drain, Longest: time.Duration(settings.Drain), HealthPath: "/healthz",
+		Handler: fromBalancer(settings.Key, pages), Drain: pages.Drain,
+		Longest: time.Duration(settings.Drain), HealthPath: "/healthz",
 		MaxHeader: maxHeader, Logger: logger,
 	}.Serve(ctx, listener)
+}
+
+// fromBalancer refuses, where there is a key, requests that do not tell it, health checks included.
+func fromBalancer(key string, pages http.Handler) http.Handler {
+	if key == "" {
+		return pages
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if subtle.ConstantTimeCompare([]byte(r.Header.Get(environment.KeyHeader)), []byte(key)) != 1 {
+			http.Error(w, "only the load balancer is served", http.StatusForbidden)
+			return
+		}
+		r.Header.Del(environment.KeyHeader)
+		pages.ServeHTTP(w, r)
+	})
 }
 
 // programHash names a build: it carries no stamp of its source's version.

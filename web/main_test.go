@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"diecast/internal/environment"
 	"diecast/internal/surroundings"
 )
 
@@ -97,6 +98,25 @@ func started(t *testing.T, changes map[string]string) (address string, logged fu
 	address = "http://127.0.0.1:" + variables["WEB_PORT"]
 	until(t, address+"/healthz", "ok")
 	return address, func() []map[string]any { return log.all(t) }
+}
+
+// With a key, as on a machine where others reach the port, only who tells it is served.
+func TestAServerWithAKeyServesItsLoadBalancerAlone(t *testing.T) {
+	served := fromBalancer("key", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		assert.Empty(t, r.Header.Values(environment.KeyHeader), "the pages do not see it")
+	}))
+	for key, status := range map[string]int{
+		"key": http.StatusOK, "": http.StatusForbidden, "keys": http.StatusForbidden,
+	} {
+		request := httptest.NewRequest(http.MethodGet, "/healthz", nil)
+		request.Header.Set(environment.KeyHeader, key)
+		answer := httptest.NewRecorder()
+		served.ServeHTTP(answer, request)
+		assert.Equal(t, status, answer.Code, key)
+	}
+	answer := httptest.NewRecorder()
+	fromBalancer("", http.NotFoundHandler()).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/", nil))
+	assert.Equal(t, http.StatusNotFound, answer.Code, "without one, everybody")
 }
 
 // records are what was logged.

@@ -149,9 +149,9 @@ func (l *loadRun) targets(ctx context.Context, deployed *deployment.Deployment) 
 	if err != nil {
 		return nil, err
 	}
-	page, err := url.Parse(names.Page)
+	page, err := deployment.PageLogin(names.Page)
 	if err != nil {
-		return nil, fmt.Errorf("%s: the page's address: %w", l.file, err)
+		return nil, fmt.Errorf("%s: %w", l.file, err)
 	}
 	base := page
 	if l.address != "" {
@@ -160,6 +160,9 @@ func (l *loadRun) targets(ctx context.Context, deployed *deployment.Deployment) 
 		}
 		if err := load.Own(ctx, base, page, net.DefaultResolver.LookupHost); err != nil {
 			return nil, fmt.Errorf("--url: %w", err)
+		}
+		if base.Host == page.Host {
+			base.User = page.User
 		}
 	}
 	relative, err := l.relative()
@@ -175,7 +178,7 @@ func (l *loadRun) targets(ctx context.Context, deployed *deployment.Deployment) 
 func texts(addresses []*url.URL) []string {
 	all := make([]string, len(addresses))
 	for i, address := range addresses {
-		all[i] = address.String()
+		all[i] = address.Redacted()
 	}
 	return all
 }

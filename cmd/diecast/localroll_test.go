@@ -44,8 +44,9 @@ func servers(t *testing.T, file string) (source string) {
 		targets.Stop()
 	})
 	require.NoError(t, host.Add(t.Context(), fleet.Group{
-		Name: "servers", Source: source, PortVariable: "WEB_PORT", Environment: map[string]string{"WEB_PORT": ""},
-		Size: 2, Zones: []string{"a"}, Grace: 10 * time.Second, Stopping: time.Second, Targets: targets,
+		Name: "servers", Source: source, PortVariable: "WEB_PORT", KeyVariable: "WEB_KEY",
+		Environment: map[string]string{"WEB_PORT": ""},
+		Size:        2, Zones: []string{"a"}, Grace: 10 * time.Second, Stopping: time.Second, Targets: targets,
 	}))
 	data, err := outputs.File{
 		Stacks: map[string]map[string]string{outputs.Web.Name("shop"): {

@@ -20,12 +20,18 @@ type Web struct {
 	Refresh Seconds `env:"WEB_REFRESH_SECONDS,notEmpty" help:"how often sales are read from the database"`
 	// Drain is the deregistration delay of the target group.
 	Drain Seconds `env:"WEB_DRAIN_SECONDS,notEmpty" help:"how long the server goes on after it was told to end"`
+	// Key is what KeyHeader must say of every request, on a machine where others reach the port as
+	// well. Empty: the network lets the load balancer alone reach it, as on AWS.
+	Key string `env:"WEB_KEY"`
 	// HTTPS tells that clients reach the balancer by it only.
 	HTTPS Switch `env:"WEB_TLS"`
 	// FrameAncestors are the origins whose pages may frame these, with spaces between. Empty: none.
 	FrameAncestors string `env:"WEB_FRAME_ANCESTORS"`
 	OIDC
 }
+
+// KeyHeader is the header in which a load balancer tells Web.Key.
+const KeyHeader = "X-Diecast-Key"
 
 // OIDC is the login that the balancer asks for: all of it or nothing.
 type OIDC struct {

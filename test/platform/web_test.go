@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"diecast/internal/deployment"
 	"diecast/internal/deployment/outputs"
 	"diecast/internal/load/loadtest"
 	"diecast/internal/local/balancer"
@@ -32,8 +33,11 @@ func TestPagesGoOnWhateverBecomesOfTheirServers(t *testing.T) {
 	running := start(t, changed(t, map[string]func(map[string]any){
 		"Web": func(resources map[string]any) { serverVariables(t, resources)["WEB_REFRESH_SECONDS"] = "5" },
 	}))
-	address := output(t, running, outputs.PageAddress)
-	require.Regexp(t, `^http://127\.0\.0\.1:\d+$`, address)
+	opened := output(t, running, outputs.PageAddress)
+	require.Regexp(t, `^http://127\.0\.0\.1:\d+/\?token=[A-Z2-7]{26}$`, opened)
+	login, err := deployment.PageLogin(opened)
+	require.NoError(t, err)
+	address, browsed := login.String(), "http://"+login.Host
 	before, err := demonstration.Pages(t.Context(), address)
 	require.NoError(t, err)
 	require.Len(t, before.Servers, 2)
@@ -41,14 +45,15 @@ func TestPagesGoOnWhateverBecomesOfTheirServers(t *testing.T) {
 	assert.Equal(t, 7, before.Lines, "the shop's product lines")
 
 	tab := browser.NewTab(t)
+	tab.Visit(t, opened) // which leaves a cookie
 	t.Run("figures in a browser", func(t *testing.T) {
-		browser.ShowsWhatTheDatabaseHolds(t, tab, address, func(statement string) [][]string {
+		browser.ShowsWhatTheDatabaseHolds(t, tab, browsed, func(statement string) [][]string {
 			return asText(t, running, statement)
 		})
 	})
-	t.Run("filters by keyboard", func(t *testing.T) { browser.FiltersByKeyboard(t, tab, address) })
+	t.Run("filters by keyboard", func(t *testing.T) { browser.FiltersByKeyboard(t, tab, browsed) })
 	t.Run("provenance in a browser", func(t *testing.T) {
-		tab.Visit(t, address+"/provenance")
+		tab.Visit(t, browsed+"/provenance")
 		text := func(id string) string {
 			return browser.Value[string](t, tab, `document.getElementById("`+id+`").textContent`)
 		}
@@ -104,7 +109,7 @@ func TestPagesGoOnWhateverBecomesOfTheirServers(t *testing.T) {
 		assert.Equal(t, balancer.OnAWS(0), reason)
 	})
 	t.Run("killing the database", func(t *testing.T) {
-		tab.Visit(t, address+"/sales")
+		tab.Visit(t, browsed+"/sales")
 		shown := browser.Value[[]string](t, tab, browser.Texts(".cards .value"))
 		assert.Empty(t, browser.Value[[]string](t, tab, browser.Texts(".notice")))
 		databases := named(t, "mariadbd")
@@ -112,7 +117,7 @@ func TestPagesGoOnWhateverBecomesOfTheirServers(t *testing.T) {
 		require.NoError(t, syscall.Kill(databases[0], syscall.SIGKILL))
 		require.Eventually(t, func() bool { // both servers say it
 			for range 2 {
-				tab.Visit(t, address+"/sales")
+				tab.Visit(t, browsed+"/sales")
 				notices := browser.Value[[]string](t, tab, browser.Texts(".notice"))
 				if len(notices) != 1 || !strings.Contains(notices[0], "the database cannot be reached") {
 					return false
@@ -180,15 +185,16 @@ func TestTemplatesRule_web(t *testing.T) {
 	})
 	running := start(t, edited) // the servers are healthy: the other path answers with the other status
 	assert.Equal(t, []string{"us-east-1a", "us-east-1b", "us-east-1a"}, zones(t, running))
-	address := output(t, running, outputs.PageAddress)
+	address, err := deployment.PageLogin(output(t, running, outputs.PageAddress))
+	require.NoError(t, err)
 	client := &http.Client{Timeout: 10 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	response, err := client.Get(address + "/sales")
+	response, err := client.Get(address.String() + "/sales")
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
 	assert.Equal(t, "http://elsewhere.example:8080/sales", response.Header.Get("Location"))
 
-	silent, err := net.Dial("tcp", strings.TrimPrefix(address, "http://"))
+	silent, err := net.Dial("tcp", address.Host)
 	require.NoError(t, err)
 	defer silent.Close()
 	require.NoError(t, silent.SetReadDeadline(time.Now().Add(20*time.Second)))

@@ -24,7 +24,7 @@ const longest = 5 * time.Minute
 // ended, and reports what was measured.
 func During(t testing.TB, page string, rate int, work func()) load.Report {
 	t.Helper()
-	target, err := url.Parse(page)
+	target, err := url.Parse(page) // which may have a password
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

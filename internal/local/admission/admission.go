@@ -120,6 +120,18 @@ func Below(secret string, next http.Handler) http.Handler {
 	}))
 }
 
+// WithPassword serves who tells the secret as the password of Basic authentication, which HTTP
+// clients take from an address; strangers are refused.
+func WithPassword(secret string, next http.Handler) http.Handler {
+	return NoStrangers(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, password, ok := r.BasicAuth(); !ok || !Same(password, secret) {
+			Refuse(w, r, http.StatusForbidden, "AccessDeniedException", "Forbidden")
+			return
+		}
+		next.ServeHTTP(w, r)
+	}))
+}
+
 // Refuse answers as AWS does in the request's protocol: by the rules of AWS JSON where it names a
 // target, else as XML. JSON has names of its own for two errors, and the status 400.
 func Refuse(w http.ResponseWriter, r *http.Request, status int, code, message string) {

@@ -154,6 +154,20 @@ func TestRequestsOfTheSDKEnter(t *testing.T) {
 	}
 }
 
+func TestAPasswordIsAskedFor(t *testing.T) {
+	server := served(t, func(next http.Handler) http.Handler { return WithPassword("secret", next) })
+	host := strings.TrimPrefix(server.URL, "http://")
+	for address, expected := range map[string]int{
+		"any:secret@": http.StatusOK, "": http.StatusForbidden, "any:other@": http.StatusForbidden,
+		"secret@": http.StatusForbidden,
+	} {
+		status, _ := ask(t, "http://"+address+host, nil)
+		assert.Equal(t, expected, status, address)
+	}
+	status, _ := ask(t, "http://any:secret@"+host, map[string]string{"Origin": "https://example.com"})
+	assert.Equal(t, http.StatusForbidden, status)
+}
+
 func TestASecretPathIsTakenAway(t *testing.T) {
 	server := served(t, func(next http.Handler) http.Handler { return Below("secret", next) })
 	for asked, seen := range map[string]string{

@@ -40,6 +40,8 @@ type Options struct {
 	DropInvalidHeaders bool
 	// ForwardedFor says what becomes of X-Forwarded-For. Default Append.
 	ForwardedFor ForwardedFor
+	// Token is a secret that requests must have, see PageAddress. Default: everybody is served.
+	Token string
 	// Log takes what targets did wrong. Default: nobody.
 	Log *slog.Logger
 }
@@ -123,7 +125,7 @@ func Start(options Options) (*Balancer, error) {
 	failures := make(chan error, 2)
 	for i, from := range []net.Listener{b.split.plain, tls.NewListener(b.split.secure, configuration)} {
 		b.servers[i] = &http.Server{
-			Handler:           http.HandlerFunc(b.answer),
+			Handler:           b.admitted(http.HandlerFunc(b.answer)),
 			ReadHeaderTimeout: options.Idle, IdleTimeout: options.KeepAlive,
 			ErrorLog: slog.NewLogLogger(options.Log.Handler(), slog.LevelWarn),
 		}
@@ -142,6 +144,14 @@ func Start(options Options) (*Balancer, error) {
 
 // Address is host:port, for HTTP and HTTPS alike.
 func (b *Balancer) Address() string { return b.split.from.Addr().String() }
+
+// PageAddress is host:port with what people's first request has to tell, where that is something.
+func (b *Balancer) PageAddress() string {
+	if b.options.Token == "" {
+		return b.Address()
+	}
+	return b.Address() + "/?" + tokenParameter + "=" + b.options.Token
+}
 
 // Listen adds a listener. There is one at most for each protocol.
 func (b *Balancer) Listen(added Listener) error {

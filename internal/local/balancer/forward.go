@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"strconv"
 	"time"
+
+	"diecast/internal/environment"
 )
 
 // connectTimeout is how long a target may take to accept a connection (ELB user guide,
@@ -135,6 +137,7 @@ func (p path) send(request *http.Request, t *target) (*http.Response, error) {
 	sent.URL = &url.URL{}
 	*sent.URL = *request.URL
 	sent.URL.Host = t.address
+	sent.Header.Set(environment.KeyHeader, p.group.key)
 	response, err := p.transport.RoundTrip(sent)
 	if err != nil {
 		over()

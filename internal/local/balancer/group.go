@@ -11,6 +11,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"diecast/internal/environment"
+	"diecast/internal/local/admission"
 )
 
 // GroupOptions are those of a target group, with the defaults of one for HTTP (ELB API reference,
@@ -51,6 +54,7 @@ const (
 
 // Group is a target group.
 type Group struct {
+	key     string
 	options GroupOptions
 	checks  *http.Client
 
@@ -81,13 +85,17 @@ func NewGroup(options GroupOptions) *Group {
 	if options.MinimumHealthy == 0 {
 		options.MinimumHealthy = 1
 	}
-	return &Group{options: options, checks: &http.Client{
+	return &Group{options: options, key: admission.NewSecret(), checks: &http.Client{
 		Timeout: options.Health.Timeout,
 		// After each check the connection is closed (ELB user guide, "Health checks").
 		Transport:     &http.Transport{DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }
+
+// Key is a secret that the group tells its targets with each request, in the header
+// environment.KeyHeader: who sends none does not come from it.
+func (g *Group) Key() string { return g.key }
 
 // Register adds a target, host:port, which gets requests once a health check has succeeded.
 func (g *Group) Register(id, address string) error {
@@ -285,6 +293,7 @@ func (g *Group) ask(t *target) error {
 		return err
 	}
 	request.Header.Set("User-Agent", "ELB-HealthChecker/2.0")
+	request.Header.Set(environment.KeyHeader, g.key)
 	response, err := g.checks.Do(request)
 	if err != nil {
 		return err

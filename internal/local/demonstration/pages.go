@@ -16,6 +16,7 @@ import (
 	"slices"
 	"time"
 
+	"diecast/internal/deployment"
 	"diecast/internal/environment"
 )
 
@@ -46,9 +47,9 @@ var tells = regexp.MustCompile(`id="(instance|zone)">([^<]*)<`)
 
 // Pages reads the pages at an address.
 func Pages(ctx context.Context, address string) (PagesReport, error) {
-	base, err := url.Parse(address)
+	base, err := deployment.PageLogin(address)
 	if err != nil {
-		return PagesReport{}, fmt.Errorf("the page's address: %w", err)
+		return PagesReport{}, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, pagesPatience,
 		fmt.Errorf("there are no figures after %s", pagesPatience))
@@ -120,12 +121,12 @@ func (p pages) readSales(ctx context.Context, report *PagesReport) error {
 		case status == http.StatusOK:
 			return report.add(table)
 		case status != http.StatusServiceUnavailable:
-			return fmt.Errorf("%s%s answers %d: %s", p.base, path, status, table)
+			return fmt.Errorf("%s%s answers %d: %s", p.base.Redacted(), path, status, table)
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%s%s answers %d: %s (%w)", p.base, path, status, table, context.Cause(ctx))
+			return fmt.Errorf("%s%s answers %d: %s (%w)", p.base.Redacted(), path, status, table, context.Cause(ctx))
 		}
 	}
 }

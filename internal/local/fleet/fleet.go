@@ -42,6 +42,9 @@ type Options struct {
 
 // Targets route requests to instances.
 type Targets interface {
+	// Key is a secret of the targets: an instance refuses requests whose header
+	// environment.KeyHeader does not tell it.
+	Key() string
 	Register(id, address string) error
 	// Deregister gives an instance no more requests, and returns when it has none.
 	Deregister(ctx context.Context, id string) error
@@ -61,6 +64,9 @@ type Group struct {
 	// Environment of the program, and the variable in it that takes an instance's port. Required.
 	Environment  map[string]string
 	PortVariable string
+	// KeyVariable takes the key that requests must tell. An instance that answers without is not
+	// launched. Required.
+	KeyVariable string
 	// Size is how many instances there are, in the zones by turns. Required.
 	Size  int
 	Zones []string
@@ -86,6 +92,10 @@ func (g Group) Validate() error {
 	if _, stated := g.Environment[g.PortVariable]; !stated {
 		problems = append(problems, fmt.Errorf("the environment lacks %s, by which an instance gets a port of its own",
 			g.PortVariable))
+	}
+	if g.KeyVariable == "" {
+		problems = append(problems,
+			errors.New("no variable takes the key by which an instance knows its load balancer"))
 	}
 	if g.Grace <= 0 || g.Stopping <= 0 {
 		problems = append(problems, fmt.Errorf("%s until healthy and %s until stopped: more than 0 is needed", g.Grace,

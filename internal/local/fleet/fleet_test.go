@@ -81,7 +81,7 @@ func prepare(t *testing.T, version string) *stage {
 	})
 	write(t, s.source, version)
 	s.group = Group{
-		Name: "servers", Source: s.source, PortVariable: "WEB_PORT",
+		Name: "servers", Source: s.source, PortVariable: "WEB_PORT", KeyVariable: "WEB_KEY",
 		Environment: map[string]string{"WEB_PORT": "8080", "NAME": "value", "AWS_ENDPOINT_URL": "http://aws.example"},
 		Size:        2, Zones: []string{"eu-central-1a", "eu-central-1b"}, Grace: 10 * time.Second,
 		Stopping: 5 * time.Second,
@@ -367,9 +367,29 @@ func TestStopLeavesNothing(t *testing.T) {
 	assert.Empty(t, s.targets.Targets())
 }
 
+// Every user of this machine reaches an instance's port: it serves its load balancer alone, and a
+// program that serves everybody is not launched.
+func TestInstancesServeTheirTargetGroupAlone(t *testing.T) {
+	s := start(t, "one")
+	g, err := s.host.find("servers")
+	require.NoError(t, err)
+	for _, i := range g.members() {
+		for _, path := range []string{"/", "/healthz", "/environment"} {
+			response, err := http.Get("http://" + i.server.Address() + path)
+			require.NoError(t, err)
+			require.NoError(t, response.Body.Close())
+			assert.Equal(t, http.StatusForbidden, response.StatusCode, path)
+		}
+	}
+	open := prepare(t, "open")
+	err = open.host.Add(t.Context(), open.group)
+	require.ErrorContains(t, err, "it answers 200 OK to who does not tell its key in X-Diecast-Key: it must answer 403")
+}
+
 func TestAllProblemsOfAGroupAreNamed(t *testing.T) {
 	err := Group{PortVariable: "PORT"}.Validate()
-	for _, want := range []string{"0 instances", "no zone", "lacks PORT", "0s until healthy"} {
+	for _, want := range []string{"0 instances", "no zone", "lacks PORT", "0s until healthy",
+		"no variable takes the key"} {
 		assert.ErrorContains(t, err, want)
 	}
 }
@@ -411,6 +431,16 @@ func TestMetadataServiceSpeaksVersionTwo(t *testing.T) {
 		content, err := io.ReadAll(answer.Content)
 		require.NoError(t, err)
 		assert.Equal(t, want, string(content))
+	}
+	_, at, _ := strings.Cut(m.endpoint(), "@")
+	for _, address := range []string{"http://" + at, "http://instance:other@" + at} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, address+"/latest/api/token", nil)
+		require.NoError(t, err)
+		request.Header.Set(lifeHeader, "60")
+		response, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		assert.Equal(t, http.StatusForbidden, response.StatusCode, "another user of this machine")
 	}
 	response, err := http.Get(m.endpoint() + "/latest/meta-data/instance-id")
 	require.NoError(t, err)

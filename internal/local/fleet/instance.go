@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"path/filepath"
 	"strconv"
 	"time"
 
+	"diecast/internal/environment"
 	"diecast/internal/local/process"
 	"diecast/internal/local/server"
 	"diecast/internal/surroundings"
@@ -68,6 +70,9 @@ func (g *group) launch(ctx context.Context, zone, executable string) (_ *instanc
 	if err != nil {
 		return nil, err
 	}
+	if err := refusesStrangers(ctx, i.server.Address()); err != nil {
+		return nil, err
+	}
 	if err := g.Targets.Register(i.id, i.server.Address()); err != nil {
 		return nil, err
 	}
@@ -87,12 +92,36 @@ func (g *group) launch(ctx context.Context, zone, executable string) (_ *instanc
 	return i, nil
 }
 
+// refusesStrangers asks an instance without the key. Every user of this machine can.
+func refusesStrangers(ctx context.Context, address string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/", nil)
+	if err != nil {
+		return err
+	}
+	client := http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return nil // it serves nobody, or not yet; whether it serves as it should is for the health check
+	}
+	if err := response.Body.Close(); err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusForbidden {
+		return fmt.Errorf("it answers %s to who does not tell its key in %s: it must answer 403", response.Status,
+			environment.KeyHeader)
+	}
+	return nil
+}
+
 // environment is all that an instance's process sees: nothing comes from this process.
 func (g *group) environment(i *instance, place server.Place) []string {
 	host := g.host.options
 	return surroundings.List(surroundings.Bare(place.Dir), g.Environment, host.Environment, map[string]string{
-		g.PortVariable: strconv.Itoa(place.Port),
-		"AWS_REGION":   host.Region,
+		g.PortVariable: strconv.Itoa(place.Port), g.KeyVariable: g.Targets.Key(),
+		"AWS_REGION": host.Region,
 		// On AWS these come from the metadata service, which here has none.
 		"AWS_ACCESS_KEY_ID": host.Credentials.AccessKeyID, "AWS_SECRET_ACCESS_KEY": host.Credentials.SecretAccessKey,
 		"AWS_EC2_METADATA_SERVICE_ENDPOINT": i.metadata.endpoint(),

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"diecast/internal/local/admission"
 	"diecast/internal/local/apiserver"
 	"diecast/internal/local/process"
 )
@@ -20,7 +21,10 @@ import (
 type metadata struct {
 	server   *http.Server
 	listener net.Listener
-	served   chan struct{}
+	// secret is the password that requests tell: the SDK's client puts its own path in the place of
+	// the address's, and keeps what is before the host.
+	secret string
+	served chan struct{}
 
 	mutex sync.Mutex
 	// tokens and when they end.
@@ -41,7 +45,9 @@ func startMetadata(id, zone, region string) (*metadata, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &metadata{listener: listener, served: make(chan struct{}), tokens: map[string]time.Time{}}
+	m := &metadata{
+		listener: listener, secret: admission.NewSecret(), served: make(chan struct{}), tokens: map[string]time.Time{},
+	}
 	routes := http.NewServeMux()
 	routes.HandleFunc("PUT /latest/api/token", m.token)
 	for path, value := range map[string]string{
@@ -49,7 +55,8 @@ func startMetadata(id, zone, region string) (*metadata, error) {
 	} {
 		routes.HandleFunc("GET /latest/meta-data/"+path, m.guarded(value))
 	}
-	m.server = &http.Server{Handler: apiserver.Contained(routes), ReadHeaderTimeout: 10 * time.Second}
+	m.server = &http.Server{Handler: apiserver.Contained(admission.WithPassword(m.secret, routes)),
+		ReadHeaderTimeout: 10 * time.Second}
 	go func() {
 		defer close(m.served)
 		_ = m.server.Serve(listener) // ends when it is closed
@@ -57,7 +64,9 @@ func startMetadata(id, zone, region string) (*metadata, error) {
 	return m, nil
 }
 
-func (m *metadata) endpoint() string { return "http://" + m.listener.Addr().String() }
+func (m *metadata) endpoint() string {
+	return "http://instance:" + m.secret + "@" + m.listener.Addr().String()
+}
 
 func (m *metadata) token(w http.ResponseWriter, r *http.Request) {
 	life, err := strconv.Atoi(r.Header.Get(lifeHeader))

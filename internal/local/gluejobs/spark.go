@@ -174,6 +174,8 @@ func (h *Host) configure(folder, scratch string, own map[string]string) (string,
 		"spark.driver.defaultJavaOptions": `"-Djava.io.tmpdir=` + scratch + `" -XX:-UsePerfData`,
 		"spark.ui.enabled":                "false", "spark.ui.showConsoleProgress": "false",
 		"spark.driver.host": process.Loopback, "spark.driver.bindAddress": process.Loopback,
+		// Every user of this machine reaches the driver's ports; the secret Spark makes by itself.
+		"spark.authenticate":                                           "true",
 		"spark.hadoop.fs.s3.impl":                                      "org.apache.hadoop.fs.s3a.S3AFileSystem",
 		"spark.hadoop.fs.AbstractFileSystem.s3.impl":                   "org.apache.hadoop.fs.s3a.S3A",
 		"spark.hadoop.fs.s3a.endpoint":                                 h.options.Environment[s3Endpoint],

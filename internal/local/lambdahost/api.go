@@ -16,6 +16,15 @@ func (h *Host) api() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /2015-03-31/functions/{function}/invocations", h.invokeRequest)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		body, err := readAll(r)
+		if err != nil {
+			respondInvokeError(w, err)
+			return
+		}
+		if refused := h.verifier.verify(r, body); refused != nil {
+			respondError(w, http.StatusForbidden, refused.exception, refused.message)
+			return
+		}
 		respondError(w, http.StatusNotFound, "UnknownOperationException",
 			fmt.Sprintf("%s %s is not known here: only Invoke is", r.Method, r.URL.Path))
 	})

@@ -223,7 +223,11 @@ func asRoot() []string {
 // in the server's own folder: a server that starts removes those that it finds, and in /tmp they
 // would be another one's, too.
 func environment(place server.Place) []string {
-	return surroundings.List(surroundings.Bare(place.Dir), map[string]string{"LC_ALL": "C"})
+	return surroundings.List(surroundings.Bare(place.Dir), map[string]string{
+		"LC_ALL": "C",
+		// The modes of what it makes; the process's own umask it leaves alone.
+		"UMASK": "0600", "UMASK_DIR": "0700",
+	})
 }
 
 // findInstallation returns the folder above bin/mariadbd and share: that of DIECAST_MARIADB_BIN,

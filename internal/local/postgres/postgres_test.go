@@ -87,8 +87,8 @@ func TestClusterAnswersWithPgvector(t *testing.T) {
 	assert.Equal(t, "UTF8", query[string](t, cluster.DSN("postgres"), "SHOW server_encoding"))
 }
 
-// Who owns a database and may make databases and roles, as RDS's administrator, makes the extension,
-// and does not become more by it.
+// Who owns a database and may make databases and roles, as RDS's administrator, makes the
+// extension, and does not become more by it.
 func TestTheExtensionIsTrusted(t *testing.T) {
 	cluster := start(t, Options{Disposable: true})
 	superuser, err := postgresclient.Connect(t.Context(), cluster.DSN("postgres"))
@@ -108,7 +108,8 @@ func TestTheExtensionIsTrusted(t *testing.T) {
 	require.NoError(t, master.QueryRow(t.Context(), "SELECT '[0,0]'::vector <-> '[3,4]'::vector").Scan(&distance))
 	assert.InDelta(t, 5, distance, 0)
 	for _, statement := range []string{"COPY (SELECT 1) TO PROGRAM 'id'", "SELECT pg_read_file('PG_VERSION')",
-		"ALTER ROLE master SUPERUSER", "ALTER ROLE rdsadmin PASSWORD 'm'", "SET ROLE rdsadmin", "GRANT rdsadmin TO master",
+		"ALTER ROLE master SUPERUSER", "ALTER ROLE rdsadmin PASSWORD 'm'", "SET ROLE rdsadmin",
+		"GRANT rdsadmin TO master",
 		"ALTER SYSTEM SET log_connections = on", "SELECT rolpassword FROM pg_authid",
 		"CREATE FUNCTION f() RETURNS void LANGUAGE c AS 'vector', 'vector_in'",
 	} {

@@ -16,8 +16,9 @@ import (
 // PIDFilePattern is what CleanUp looks for.
 const PIDFilePattern = "*.pid"
 
-// writePIDFile tells who runs: its number, when it started, because numbers are used again, and which
-// file tells it, because a copy, such as that of a run's folder, tells of somebody else's process.
+// writePIDFile tells who runs: its number, when it started, because numbers are used again, and
+// which file tells it, because a copy, such as that of a run's folder, tells of somebody else's
+// process.
 func (p *Process) writePIDFile() error {
 	if p.command.PIDFile == "" {
 		return nil

@@ -139,8 +139,8 @@ func Start(command Command) (*Process, error) {
 // masking is held by who has changed the process's umask for a moment.
 var masking sync.Mutex
 
-// forOwner starts a child whose files are its owner's alone: it inherits the umask. What this process
-// makes in that moment is its owner's, too.
+// forOwner starts a child whose files are its owner's alone: it inherits the umask. What this
+// process makes in that moment is its owner's, too.
 func forOwner(start func() error) error {
 	masking.Lock()
 	defer masking.Unlock()

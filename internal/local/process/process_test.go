@@ -366,8 +366,8 @@ func TestCleanUp_killsWhatAFileStillNames(t *testing.T) {
 	assert.Empty(t, killed)
 }
 
-// A run's folder that was copied while the run was up, or a file that somebody wrote, names processes
-// that are not the run's.
+// A run's folder that was copied while the run was up, or a file that somebody wrote, names
+// processes that are not the run's.
 func TestCleanUp_leavesAloneWhatAnotherFileNames(t *testing.T) {
 	folder := t.TempDir()
 	command := sh("echo ready; exec sleep 3600")

@@ -305,7 +305,8 @@ func TestMariaDB(t *testing.T) {
 	for _, statement := range []string{
 		"UPDATE mysql.global_priv SET Priv = JSON_SET(Priv, '$.access', 18446744073709551615)",
 		"INSERT INTO mysql.plugin VALUES ('x', 'x.so')", "INSTALL SONAME 'x'", "CREATE TABLE mysql.t (a int)",
-		"GRANT SUPER ON *.* TO CURRENT_USER", "GRANT FILE ON *.* TO 'late'@'%'", "GRANT INSERT ON mysql.* TO 'late'@'%'",
+		"GRANT SUPER ON *.* TO CURRENT_USER", "GRANT FILE ON *.* TO 'late'@'%'",
+		"GRANT INSERT ON mysql.* TO 'late'@'%'",
 		"CREATE DEFINER = 'root'@'127.0.0.1' PROCEDURE p() SHUTDOWN",
 	} {
 		_, err := administrator.ExecContext(t.Context(), statement)

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"diecast/internal/assembly"
+	"diecast/internal/local/admission"
 	"diecast/internal/local/balancer"
 )
 
@@ -33,7 +34,7 @@ func createLoadBalancer(
 	}
 	started, err := balancer.Start(balancer.Options{
 		Idle: t.Idle, KeepAlive: t.KeepAlive, DropInvalidHeaders: t.DropInvalidHeaders,
-		ForwardedFor: balancer.ForwardedFor(t.ForwardedFor), Log: log,
+		ForwardedFor: balancer.ForwardedFor(t.ForwardedFor), Log: log, Token: admission.NewSecret(),
 	})
 	if err != nil {
 		return assembly.Creation{}, err
@@ -45,8 +46,9 @@ func createLoadBalancer(
 	made := &madeLoadBalancer{started, arn("elasticloadbalancing", "loadbalancer/%s", full), full}
 	keep(run, made)
 	return assembly.Creation{Ref: made.arn, Attributes: map[string]any{
-		// A name on AWS; here a port belongs to it, which an address takes alike.
-		"DNSName":         started.Address(),
+		// A name on AWS; here a port belongs to it, and what lets people in, which an address that
+		// ends with it takes alike.
+		"DNSName":         started.PageAddress(),
 		"LoadBalancerArn": made.arn, "LoadBalancerFullName": full, "LoadBalancerName": name,
 	}}, nil
 }

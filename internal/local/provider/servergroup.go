@@ -21,6 +21,8 @@ var serverGroup = kind[assembly.ServerGroup]{
 const (
 	// portVariable tells a server its port (environment.Web).
 	portVariable = "WEB_PORT"
+	// keyVariable tells a server the key of its load balancer (environment.Web).
+	keyVariable = "WEB_KEY"
 	// serverStopping is how long a server may take to end that has been drained.
 	serverStopping = 10 * time.Second
 )
@@ -46,7 +48,8 @@ func checkServerGroup(
 func serverGroupOf(options Options, resource *assembly.Resource, t *assembly.ServerGroup) fleet.Group {
 	group := fleet.Group{
 		Name: physicalName(resource, t.Name), Source: filepath.Join(options.Source, filepath.FromSlash(t.Source)),
-		Environment: t.Environment, PortVariable: portVariable, Size: t.Size, Grace: t.Grace, Stopping: serverStopping,
+		Environment: t.Environment, PortVariable: portVariable, KeyVariable: keyVariable,
+		Size: t.Size, Grace: t.Grace, Stopping: serverStopping,
 		Told: options.Told,
 	}
 	for n := range t.Zones {

@@ -1,9 +1,9 @@
 // Package runfolder keeps the laptop's runs apart: each has a folder, and at most one process that
-// works in it. The lock is the kernel's, so that it ends with the process, however that ends. Folder
-// and lock are their owner's alone. The package knows nothing of what a run does.
+// works in it. The lock is the kernel's, so that it ends with the process, however that ends.
+// Folder and lock are their owner's alone. The package knows nothing of what a run does.
 //
-// Whoever stops a run signals the process that its lock names. A file can name any process: one that
-// the kernel does not know for the holder of the lock is named by nobody here.
+// Whoever stops a run signals the process that its lock names. A file can name any process: one
+// that the kernel does not know for the holder of the lock is named by nobody here.
 package runfolder
 
 import (
@@ -23,8 +23,8 @@ import (
 // lockName is the file in a run's folder that its process locks and writes its id into.
 const lockName = "lock"
 
-// settleWithin is how long a lock may take to name its holder, and who only looks at it to let go of
-// it. A test shortens it.
+// settleWithin is how long a lock may take to name its holder, and who only looks at it to let go
+// of it. A test shortens it.
 var settleWithin = 2 * time.Second
 
 const settlePause = 5 * time.Millisecond
@@ -47,8 +47,8 @@ func (e *RunningError) Error() string {
 		e.PID)
 }
 
-// Open makes the folder where it does not exist, for this user alone, and locks it. The error of one
-// that is in use is a *RunningError.
+// Open makes the folder where it does not exist, for this user alone, and locks it. The error of
+// one that is in use is a *RunningError.
 func Open(path string) (*Folder, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, err
@@ -169,8 +169,8 @@ func Left(path string) (bool, error) {
 	return pid == 0, err
 }
 
-// Running tells the process that holds a run's folder, or 0. The error of a lock that somebody holds
-// who is no run says so.
+// Running tells the process that holds a run's folder, or 0. The error of a lock that somebody
+// holds who is no run says so.
 func Running(path string) (pid int, err error) {
 	lock, err := openLock(path, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {

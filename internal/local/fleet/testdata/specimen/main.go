@@ -36,7 +36,7 @@ func main() {
 		fmt.Println("this build does not start")
 		os.Exit(3)
 	}
-	server := &http.Server{Addr: "127.0.0.1:" + os.Getenv("WEB_PORT")}
+	server := &http.Server{Addr: "127.0.0.1:" + os.Getenv("WEB_PORT"), Handler: http.HandlerFunc(keyed)}
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGTERM)
 	go func() {
@@ -45,6 +45,14 @@ func main() {
 		_ = server.Close()
 	}()
 	fmt.Println(server.ListenAndServe())
+}
+
+func keyed(w http.ResponseWriter, r *http.Request) {
+	if version != "open" && r.Header.Get("X-Diecast-Key") != os.Getenv("WEB_KEY") {
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
+	http.DefaultServeMux.ServeHTTP(w, r)
 }
 
 func metadata(path string) string {
