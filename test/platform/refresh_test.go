@@ -193,7 +193,7 @@ func TestTheStoreFollowsTheCatalogue(t *testing.T) {
 		var loaded embeddings.Loaded
 		operate(&loaded, "load", course, "--activate")
 		assert.Equal(t, loaded.Version, loaded.Active)
-		for customer, degraded := range map[int]bool{103: false, 999_999: true} {
+		for customer, degraded := range map[int]bool{104: false, 999_999: true} {
 			request := asking()
 			request.Events[0].CustomerNumber = customer
 			var told inference.BatchAnswer
