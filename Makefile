@@ -242,7 +242,7 @@ validate: lint node_modules/.complete $(GLUE_JARS)
 
 .PHONY: accept
 accept: $(PYTHON_HOME)/.complete $(GLUE_JARS) ## Accept what is generated as it is now: templates, tables of docs; prints what changed in templates
-	@go test ./config -run '^(TestConfigurationIsDocumented|TestRegionsAreDocumented)$$' -update -count=1
+	@go test ./config -run '^(TestConfigurationIsDocumented|TestRegionsAreDocumented|TestSizesAreDocumented)$$' -update -count=1
 	@go test ./internal/classicmodels -run '^TestScaleOneKeepsItsBytes$$' -update -count=1
 	@go test ./test/faults -run '^TestFaultsAreDocumented$$' -update -count=1
 	@cd test/templates && CDK_VALIDATION=false go test -run '^(TestSnapshots|TestKeys|TestProfiles|TestLeftovers)' -update -count=1

@@ -15,6 +15,14 @@ type Vectors struct {
 	DeletionProtection  bool
 	EngineVersion       string
 	Generation          int
+	// What follows bounds how far a refreshed model may differ from catalogue and model before.
+	MinCatalogueOverlap float64
+	MinPreviousOverlap  float64
+	MaxVanished         float64
+	LengthTolerance     float64
+	MaxRunAgeDays       int
+	// LoaderMemoryMiB is that of the function which loads and refreshes models.
+	LoaderMemoryMiB int
 }
 
 var vectorsKeys = []Key{
@@ -37,6 +45,24 @@ var vectorsKeys = []Key{
 	engineVersion("vectors.engineVersion", "PostgreSQL", createdPostgreSQL, ranPostgreSQL, postgreSQLSyntax,
 		func(c *Config) *string { return &c.Vectors.EngineVersion }),
 	generation("vectors.generation", "the vector store", func(c *Config) *int { return &c.Vectors.Generation }),
+	number("vectors.minCatalogueOverlap", 0, 1, every(0.99),
+		func(c *Config) *float64 { return &c.Vectors.MinCatalogueOverlap },
+		"Share of the published products that a refreshed model must have; below it the model waits beside."),
+	number("vectors.minPreviousOverlap", 0, 1, every(0.5),
+		func(c *Config) *float64 { return &c.Vectors.MinPreviousOverlap },
+		"Share of a refreshed model's items that the model before must have had; below it the model waits beside."),
+	number("vectors.maxVanished", 0, 1, every(0.2),
+		func(c *Config) *float64 { return &c.Vectors.MaxVanished },
+		"Share of the items before that a refreshed model may lack; above it the model waits beside."),
+	number("vectors.lengthTolerance", 1e-6, 1e-3, every(1e-3),
+		func(c *Config) *float64 { return &c.Vectors.LengthTolerance },
+		"How far the length of a refreshed vector may be from 1; above it the model waits beside."),
+	integer("vectors.maxRunAgeDays", 1, 365, every(30),
+		func(c *Config) *int { return &c.Vectors.MaxRunAgeDays },
+		"How old the run may be whose catalogue the active model has, before an alarm tells."),
+	integer("vectors.loaderMemoryMiB", 256, 5120, every(512),
+		func(c *Config) *int { return &c.Vectors.LoaderMemoryMiB },
+		"The vector loader's memory; its CPU follows it, and its disk is twice that. docs/vectors.md has what fits."),
 }
 
 // instanceMemoryGiB is the memory of the database classes that the platform was
@@ -54,6 +80,9 @@ func InstanceClasses() []string {
 		return cmp.Or(cmp.Compare(instanceMemoryGiB[a], instanceMemoryGiB[b]), cmp.Compare(a, b))
 	})
 }
+
+// MemoryMiB is the memory of the instance's class.
+func (v Vectors) MemoryMiB() int { return instanceMemoryGiB[v.InstanceClass] << 10 }
 
 // PostgreSQLMaxConnections is how many connections a PostgreSQL instance of the
 // class takes: RDS's default of LEAST(DBInstanceClassMemory/9531392, 5000), with

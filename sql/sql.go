@@ -21,7 +21,7 @@ var files embed.FS
 const (
 	// VectorSchemaVersion is the version of the vector store's schema. Raise it with every change
 	// under vectors/schema: a loader leaves a store alone whose version is higher than its own.
-	VectorSchemaVersion = 1
+	VectorSchemaVersion = 2
 	// OwnerRole owns the vector store's schema and everything in it. It cannot log in.
 	OwnerRole = "vector_owner"
 	// ReaderRole is the login of everything that only reads the vector store.
@@ -74,12 +74,15 @@ var (
 	Activate              = statement("activate")
 	Active                = statement("active")
 	DeployedSchemaVersion = statement("deployed_schema_version")
+	ExtensionVersion      = statement("extension_version")
 	InsertVersion         = statement("insert_version")
 	Nearest               = statement("nearest")
 	RecordSchemaVersion   = statement("record_schema_version")
 	Rollback              = statement("rollback")
+	SetRun                = statement("set_run")
 	SetState              = statement("set_state")
 	Surplus               = statement("surplus")
+	Switches              = statement("switches")
 	UserVectors           = statement("user_vectors")
 	Version               = statement("version")
 	Versions              = statement("versions")

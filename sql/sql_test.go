@@ -37,9 +37,8 @@ func TestSplitKeepsBlocksWhole(t *testing.T) {
 // Every file below vectors/ reaches a caller: as a script or as a statement.
 func TestEveryEmbeddedFileIsUsed(t *testing.T) {
 	used := map[string]bool{}
-	for _, text := range []string{Activate, Active, DeployedSchemaVersion, InsertVersion, Nearest, RecordSchemaVersion,
-		Rollback, SetState,
-		Surplus, UserVectors, Version, Versions} {
+	for _, text := range []string{Activate, Active, DeployedSchemaVersion, ExtensionVersion, InsertVersion, Nearest,
+		RecordSchemaVersion, Rollback, SetRun, SetState, Surplus, Switches, UserVectors, Version, Versions} {
 		used[text] = true
 	}
 	require.NoError(t, fs.WalkDir(files, "vectors/statements", func(name string, entry fs.DirEntry, err error) error {

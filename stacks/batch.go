@@ -274,3 +274,10 @@ func sourceDetail(cfg config.Config) string {
 // failureRule names the rule that tells of failed runs. The topic's policy must name it, and the
 // topic is deployed before.
 func failureRule(cfg config.Config) string { return outputs.Batch.Name(cfg.Name) + "-EtlFailures" }
+
+// AdmitRefresh lets the vector loader read the runs that are published. The permission stands here,
+// in the later of the two stacks: the loader's own does not know the lake, of which it hears by
+// request.
+func (b *Batch) AdmitRefresh(vectors *Vectors) {
+	vectors.Loader.Role().AllowFrom(b.Stack, "LoaderReadsRuns", b.Lake.Bucket().ARN(), trainingset.Prefix+"/")
+}

@@ -37,6 +37,7 @@ func New(app awscdk.App, cfg config.Config) *Platform {
 	vectors := NewVectors(app, cfg, network)
 	vectorsData := NewVectorsData(app, cfg, vectors)
 	batch := NewBatch(app, cfg, network)
+	batch.AdmitRefresh(vectors)
 	// One database at a time: a deployment that fails leaves less behind.
 	batch.Stack.AddStackDependency(vectors.Stack, nil)
 	batchData := NewBatchData(app, cfg, batch)

@@ -3,6 +3,7 @@ package stacks
 import (
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
@@ -19,6 +20,7 @@ import (
 	"diecast/internal/environment"
 	"diecast/internal/metrics"
 	"diecast/internal/models"
+	"diecast/internal/vectorloader"
 )
 
 const (
@@ -26,6 +28,9 @@ const (
 	vectorsDatabase = "vectors"
 	// vectorsMaster is the administrator, whose password only the loader reads.
 	vectorsMaster = "postgres"
+	// loaderStorageShare is how many times its memory the loader has of a disk: a row that takes
+	// 500 bytes of the one takes 800 of the other, beside a file of the run.
+	loaderStorageShare = 2
 	// loaderTimeoutSeconds leaves room for as many embeddings as the function's memory holds.
 	loaderTimeoutSeconds = 300
 )
@@ -87,7 +92,9 @@ func NewVectors(app constructs.Construct, cfg config.Config, network *Network) *
 		UnloggedReason:   unlogged,
 	})
 	v.Loader = v.newLoader(cfg, network)
-	alarm.New(stack, network.AlarmTopic, unindexed())
+	// What it measures it measures whenever it works, and once an hour.
+	v.Loader.Every(stack, "Measure", time.Hour, map[string]string{"action": vectorloader.Status})
+	alarm.New(stack, network.AlarmTopic, unindexed(), outdated(cfg.Vectors.MaxRunAgeDays))
 
 	output(stack, outputs.VectorsDatabaseHost, v.Database.Host())
 	output(stack, outputs.VectorsDatabasePort, v.Database.Port())
@@ -115,6 +122,21 @@ func unindexed() alarm.Rule {
 	}
 }
 
+// outdated tells of a model that has not followed the catalogue for long.
+func outdated(days int) alarm.Rule {
+	return alarm.Rule{
+		ID: "RunAge",
+		Description: fmt.Sprintf("The catalogue that the active model has is of a run older than %d days: look "+
+			"whether the ETL job runs, then what `diecast vectors refresh` says.", days),
+		Metric: awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
+			Namespace: jsii.String(metrics.Namespace), MetricName: jsii.String(metrics.RunAgeHours),
+			DimensionsMap: &map[string]*string{metrics.FunctionDimension: jsii.String(metrics.VectorLoader)},
+			Period:        awscdk.Duration_Hours(jsii.Number(1)), Statistic: jsii.String("Maximum"),
+		}),
+		Threshold: float64(24 * days), Missing: alarm.MissingKeepsState,
+	}
+}
+
 func (v *Vectors) newLoader(cfg config.Config, network *Network) *golambda.Function {
 	group := network.NewSecurityGroup(v.Stack, "LoaderSecurityGroup", "Vector loader: to the database and to AWS",
 		network.OpenHTTPS, v.Database.Admit)
@@ -122,11 +144,22 @@ func (v *Vectors) newLoader(cfg config.Config, network *Network) *golambda.Funct
 	settings := v.environment(vectorsMaster, environment.Secret)
 	settings.SecretARN = *secret.SecretArn()
 	loader := golambda.New(v.Stack, "Loader", golambda.Props{
-		Source:       "lambda/vectorloader",
-		Description:  "Creates the vector store's schema and roles, and loads models into it",
-		MemoryMiB:    256,
-		Timeout:      seconds(loaderTimeoutSeconds),
-		Environment:  variables(settings),
+		Source:      "lambda/vectorloader",
+		Description: "Creates the vector store's schema and roles, and loads models into it",
+		MemoryMiB:   cfg.Vectors.LoaderMemoryMiB,
+		StorageMiB:  loaderStorageShare * cfg.Vectors.LoaderMemoryMiB,
+		Timeout:     seconds(loaderTimeoutSeconds),
+		Environment: variables(environment.VectorLoader{
+			VectorStore: settings,
+			Refresh: environment.Refresh{
+				MinCatalogueOverlap: environment.Fraction(cfg.Vectors.MinCatalogueOverlap),
+				MinPreviousOverlap:  environment.Fraction(cfg.Vectors.MinPreviousOverlap),
+				MaxVanished:         environment.Fraction(cfg.Vectors.MaxVanished),
+				LengthTolerance:     environment.Fraction(cfg.Vectors.LengthTolerance),
+			},
+			DatabaseMemory: environment.Mebibytes(cfg.Vectors.MemoryMiB()),
+			FunctionMemory: environment.Mebibytes(cfg.Vectors.LoaderMemoryMiB),
+		}),
 		Files:        v.trusted.files(),
 		LogRetention: logRetention(cfg.Functions.LogRetentionDays),
 		Network: &golambda.Network{
@@ -136,8 +169,10 @@ func (v *Vectors) newLoader(cfg config.Config, network *Network) *golambda.Funct
 		AlarmTopic:      network.AlarmTopic,
 	})
 	loader.Role().Allow("ReadMasterSecret", []string{"secretsmanager:GetSecretValue"}, secret.SecretArn())
-	// It puts the model that came with it where all others lie.
-	loader.Role().AllowObjects("KeepModels", []string{"s3:GetObject", "s3:PutObject"}, v.Artifacts.ARN(), models.Prefix)
+	// It puts the model that came with it, and those that it refreshes, where all others lie, and
+	// removes old refreshed ones.
+	loader.Role().AllowObjects("KeepModels", []string{"s3:GetObject", "s3:PutObject", "s3:DeleteObject"},
+		v.Artifacts.ARN(), models.Prefix)
 	// Without it S3 answers 403 for a model that does not exist.
 	loader.Role().Allow("ListModels", []string{"s3:ListBucket"}, v.Artifacts.ARN())
 	return loader

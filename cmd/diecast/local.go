@@ -394,8 +394,16 @@ func (l *localRun) down(ctx context.Context) error {
 		fmt.Fprintf(l.user.out, "%s is not up\n", l.name)
 		return nil
 	}
+	// Who has ended meanwhile, and whose number is another's by now, does not hold the folder.
+	process, err := os.FindProcess(pid)
+	if err != nil {
+		return err
+	}
+	if again, err := runfolder.Running(folder); err != nil || again != pid {
+		return errors.Join(err, fmt.Errorf("process %d does not hold %s any more", pid, folder))
+	}
 	fmt.Fprintf(l.user.out, "stopping %s, process %d\n", l.name, pid)
-	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("process %d: %w", pid, err)
 	}
 	shown := startSteps(l.user.err)

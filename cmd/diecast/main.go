@@ -26,7 +26,9 @@ type terminal struct {
 }
 
 // commands make the subcommands.
-var commands = []func(*terminal) *cobra.Command{generateCommand, loadCommand, localCommand, modelCommand, sqlCommand}
+var commands = []func(*terminal) *cobra.Command{
+	generateCommand, loadCommand, localCommand, modelCommand, sqlCommand, vectorsCommand,
+}
 
 func main() {
 	ends := listen(os.Args[1:])

@@ -34,7 +34,9 @@ func listen(arguments []string) ends {
 	if slices.Contains(arguments, localName) && slices.ContainsFunc(arguments, startsRun) {
 		wanted = append(wanted, syscall.SIGPIPE)
 		if !process.BlockBrokenPipes() {
-			told = func(received os.Signal) bool { return received != syscall.SIGPIPE || outputBroken() }
+			told = func(received os.Signal) bool {
+				return received != syscall.SIGPIPE || broken(os.Stdout.Fd(), os.Stderr.Fd())
+			}
 		}
 	}
 	received := make(chan os.Signal, 8)
@@ -69,13 +71,16 @@ func listen(arguments []string) ends {
 // startsRun tells whether an argument is a command of local that starts a run.
 func startsRun(argument string) bool { return argument == upName || argument == runName }
 
-// outputBroken tells whether nobody reads standard output or standard error any more.
-func outputBroken() bool {
-	outputs := []unix.PollFd{{Fd: 1}, {Fd: 2}}
-	if _, err := unix.Poll(outputs, 0); err != nil {
+// broken tells whether nobody reads one of these files any more.
+func broken(files ...uintptr) bool {
+	asked := make([]unix.PollFd, len(files))
+	for n, file := range files {
+		asked[n].Fd = int32(file)
+	}
+	if _, err := unix.Poll(asked, 0); err != nil {
 		return false
 	}
-	return slices.ContainsFunc(outputs, func(one unix.PollFd) bool {
+	return slices.ContainsFunc(asked, func(one unix.PollFd) bool {
 		return one.Revents&(unix.POLLERR|unix.POLLHUP) != 0
 	})
 }

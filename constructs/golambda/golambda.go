@@ -4,6 +4,7 @@
 package golambda
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path"
@@ -14,6 +15,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awss3assets"
@@ -35,6 +37,8 @@ const SourceMetadata = "diecast:source"
 const (
 	// executable is the file name that the provided.al2023 runtime starts.
 	executable = "bootstrap"
+	// leastStorageMiB is what every function has of a disk.
+	leastStorageMiB = 512
 	// sources is the folder of the functions, one Go command in each folder of it.
 	sources = "lambda"
 )
@@ -59,6 +63,9 @@ type Props struct {
 	Description string
 	// MemoryMiB is 128 to 10,240; the CPU share follows it. Default 128.
 	MemoryMiB int
+	// StorageMiB is the size of /tmp, 512 to 10,240; what is beyond 512 is charged while it runs.
+	// Default 512.
+	StorageMiB int
 	// Timeout ends an invocation, 1 s to 15 min. Default 10 s.
 	Timeout time.Duration
 	// Environment is visible to everyone who may read the function: no secrets.
@@ -121,6 +128,9 @@ func New(scope constructs.Construct, id string, p Props) *Function {
 		LogGroup:      logs,
 		LoggingFormat: awslambda.LoggingFormat_JSON,
 	}
+	if p.StorageMiB > leastStorageMiB {
+		props.EphemeralStorageSize = awscdk.Size_Mebibytes(jsii.Number(p.StorageMiB))
+	}
 	if p.ReservedConcurrency > 0 {
 		props.ReservedConcurrentExecutions = jsii.Number(p.ReservedConcurrency)
 	}
@@ -164,6 +174,9 @@ func (p Props) withDefaults() Props {
 	if p.MemoryMiB == 0 {
 		p.MemoryMiB = 128
 	}
+	if p.StorageMiB == 0 {
+		p.StorageMiB = leastStorageMiB
+	}
 	if p.Timeout == 0 {
 		p.Timeout = 10 * time.Second
 	}
@@ -184,6 +197,10 @@ func (p Props) validate(root string) {
 	}
 	if p.MemoryMiB < 128 || p.MemoryMiB > 10240 {
 		panic(fmt.Sprintf("golambda: MemoryMiB must be 128 to 10240, got %d; see the Lambda quotas", p.MemoryMiB))
+	}
+	if p.StorageMiB < leastStorageMiB || p.StorageMiB > 10240 {
+		panic(fmt.Sprintf("golambda: StorageMiB must be %d to 10240, got %d; see the Lambda quotas", leastStorageMiB,
+			p.StorageMiB))
 	}
 	if p.Timeout < time.Second || p.Timeout > 15*time.Minute || p.Timeout%time.Second != 0 {
 		panic(fmt.Sprintf("golambda: Timeout must be whole seconds from 1s to 15m, got %s; see the Lambda quotas",
@@ -254,6 +271,31 @@ func (f *Function) AddURL() *string {
 	return f.function.AddFunctionUrl(&awslambda.FunctionUrlOptions{
 		AuthType: awslambda.FunctionUrlAuthType_AWS_IAM,
 	}).Url()
+}
+
+// Every invokes the function again and again with the same payload, by a rule in scope. The period
+// is whole hours.
+func (f *Function) Every(scope constructs.Construct, id string, period time.Duration, payload any) {
+	if period < time.Hour || period%time.Hour != 0 {
+		panic(fmt.Sprintf("golambda: Every takes whole hours, got %s for %s; EventBridge counts in whole units", period,
+			id))
+	}
+	input, err := json.Marshal(payload)
+	if err != nil {
+		panic(fmt.Sprintf("golambda: the payload of %s is not JSON: %v", id, err))
+	}
+	rate := awsevents.Schedule_Rate(awscdk.Duration_Hours(jsii.Number(period.Hours())))
+	this := constructs.NewConstruct(scope, jsii.String(id))
+	rule := awsevents.NewCfnRule(this, jsii.String("Rule"), &awsevents.CfnRuleProps{
+		ScheduleExpression: rate.ExpressionString(),
+		Targets: []any{&awsevents.CfnRule_TargetProperty{
+			Id: jsii.String("Function"), Arn: f.ARN(), Input: jsii.String(string(input)),
+		}},
+	})
+	awslambda.NewCfnPermission(this, jsii.String("Permission"), &awslambda.CfnPermissionProps{
+		Action: jsii.String("lambda:InvokeFunction"), FunctionName: f.ARN(),
+		Principal: jsii.String("events.amazonaws.com"), SourceArn: rule.AttrArn(),
+	})
 }
 
 // Alarms are the function's alarms, for a dashboard.

@@ -60,6 +60,26 @@ func (r *Role) AllowObjects(name string, actions []string, bucketARN *string, pr
 	nag.Accept(r.role, nag.ObjectsBelow(prefix))
 }
 
+// AllowFrom lets the program read the objects of a bucket whose key begins with prefix, and list
+// the bucket, without which S3 answers 403 for an object that does not exist. The permission is a
+// policy in scope, which may be a later stack than the role's: that of the bucket.
+func (r *Role) AllowFrom(scope constructs.Construct, id string, bucketARN *string, prefix string) {
+	objects := jsii.String(*bucketARN + "/" + prefix + "*")
+	policy := awsiam.NewPolicy(scope, jsii.String(id), &awsiam.PolicyProps{
+		Roles: &[]awsiam.IRole{r.role},
+		Statements: &[]awsiam.PolicyStatement{
+			awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+				Sid: jsii.String("ReadObjects"), Actions: jsii.Strings("s3:GetObject"), Resources: &[]*string{objects},
+			}),
+			awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+				Sid: jsii.String("ListBucket"), Actions: jsii.Strings("s3:ListBucket"),
+				Resources: &[]*string{bucketARN},
+			}),
+		},
+	})
+	nag.Accept(policy, nag.ObjectsBelow(prefix))
+}
+
 // AllowInvoke lets the program invoke a function.
 func (r *Role) AllowInvoke(functionARN *string) {
 	r.Allow("InvokeFunction", []string{"lambda:InvokeFunction"}, functionARN)

@@ -30,6 +30,9 @@ const (
 	// UserTower and ItemTower are in the models of mode Towers.
 	UserTower = "model/user_tower.onnx"
 	ItemTower = "model/item_tower.onnx"
+	// PopularityFile is the ranking as a file, which the model's version covers; a refreshed model
+	// has it, see ReadPopularity.
+	PopularityFile = "popularity/item_popularity.csv"
 	// TowerOutput is the output of every tower that is used.
 	TowerOutput = "embedding"
 )
@@ -81,6 +84,9 @@ func (e *Error) add(file string, line int, format string, arguments ...any) {
 	e.Problems = append(e.Problems, Problem{File: file, Line: line, Reason: fmt.Sprintf(format, arguments...)})
 }
 
+// Add notes a problem of a file as a whole.
+func (e *Error) Add(file, reason string) { e.add(file, 0, "%s", reason) }
+
 func (e *Error) orNil() error {
 	if len(e.Problems) == 0 {
 		return nil
@@ -112,7 +118,7 @@ func Version(files map[string]File) string {
 func CompareFiles(folder fs.FS, listed map[string]File, ignored func(path string) bool) error {
 	problems := &Error{}
 	for _, path := range sortedPaths(listed) {
-		found, err := describe(folder, path)
+		found, err := Describe(folder, path)
 		want := listed[path]
 		switch {
 		case err != nil:
@@ -138,7 +144,8 @@ func CompareFiles(folder fs.FS, listed map[string]File, ignored func(path string
 	return problems.orNil()
 }
 
-func describe(folder fs.FS, path string) (File, error) {
+// Describe measures one file of a folder.
+func Describe(folder fs.FS, path string) (File, error) {
 	file, err := folder.Open(path)
 	if err != nil {
 		return File{}, err

@@ -44,7 +44,7 @@ func FuzzDecodeManifest(f *testing.F) {
 }
 
 func TestVersionOfTheGoldenManifest(t *testing.T) {
-	for _, name := range []string{"towers", "embeddings_only"} {
+	for _, name := range []string{"towers", "refreshed", "embeddings_only"} {
 		manifest, err := artifacts.DecodeManifest(contracts.Load(t, suiteName).Example(t, name))
 		require.NoError(t, err)
 		assert.Equal(t, manifest.ModelVersion, artifacts.Version(manifest.Files), name)
@@ -330,7 +330,7 @@ func TestManifestErrorsKeepTheirType(t *testing.T) {
 
 func TestEncodeWritesWhatTheSchemaAccepts(t *testing.T) {
 	suite := contracts.Load(t, suiteName)
-	for _, name := range []string{"towers", "embeddings_only"} {
+	for _, name := range []string{"towers", "refreshed", "embeddings_only"} {
 		manifest, err := artifacts.DecodeManifest(suite.Example(t, name))
 		require.NoError(t, err)
 		data, err := manifest.Encode()

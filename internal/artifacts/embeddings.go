@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"math"
 	"strconv"
@@ -36,29 +37,39 @@ type UserEmbedding struct {
 // a code that is doubled or malformed, a file that ends within a line.
 func ReadItems(reader io.Reader, file string) ([]ItemEmbedding, error) {
 	var items []ItemEmbedding
-	err := readEmbeddings(reader, file, func(id string, vector []float32) error {
+	err := EachItem(reader, file, func(item ItemEmbedding) { items = append(items, item) })
+	return items, err
+}
+
+// EachItem is ReadItems for rows that need not be in memory together.
+func EachItem(reader io.Reader, file string, visit func(ItemEmbedding)) error {
+	return readEmbeddings(reader, file, func(id string, vector []float32) error {
 		if !itemIDPattern.MatchString(id) {
-			return fmt.Errorf("id %s: want 1 to 64 visible ASCII characters without spaces", quoteShort(id))
+			return fmt.Errorf("id %s: want %s", quoteShort(id), ItemIDRule)
 		}
-		items = append(items, ItemEmbedding{ID: id, Vector: vector})
+		visit(ItemEmbedding{ID: id, Vector: vector})
 		return nil
 	})
-	return items, err
 }
 
 // ReadUsers reads customer embeddings under the rules of ReadItems; ids are whole numbers from 0 to
 // 2^31-1.
 func ReadUsers(reader io.Reader, file string) ([]UserEmbedding, error) {
 	var users []UserEmbedding
-	err := readEmbeddings(reader, file, func(id string, vector []float32) error {
+	err := EachUser(reader, file, func(user UserEmbedding) { users = append(users, user) })
+	return users, err
+}
+
+// EachUser is ReadUsers for rows that need not be in memory together.
+func EachUser(reader io.Reader, file string, visit func(UserEmbedding)) error {
+	return readEmbeddings(reader, file, func(id string, vector []float32) error {
 		number, err := strconv.ParseUint(id, 10, 31)
 		if err != nil || strconv.FormatUint(number, 10) != id {
 			return fmt.Errorf("id %s: want a whole number from 0 to %d", quoteShort(id), math.MaxInt32)
 		}
-		users = append(users, UserEmbedding{ID: int(number), Vector: vector})
+		visit(UserEmbedding{ID: int(number), Vector: vector})
 		return nil
 	})
-	return users, err
 }
 
 func readEmbeddings(reader io.Reader, file string, add func(id string, vector []float32) error) error {
@@ -79,7 +90,9 @@ func readEmbeddings(reader io.Reader, file string, add func(id string, vector []
 		problems.add(file, 1, "want the header id,embedding")
 		return problems
 	}
-	firstLine := map[string]int{}
+	// Ids are known again by their hash: two of a million share one by chance in one file of 30
+	// million.
+	firstLine, seed := map[uint64]int32{}, maphash.MakeSeed()
 	for {
 		record, err := records.Read()
 		if errors.Is(err, io.EOF) {
@@ -103,10 +116,11 @@ func readEmbeddings(reader io.Reader, file string, add func(id string, vector []
 		if err == nil {
 			err = add(id, vector)
 		}
-		if earlier, seen := firstLine[id]; seen && err == nil {
+		hash := maphash.String(seed, id)
+		if earlier, seen := firstLine[hash]; seen && err == nil {
 			err = fmt.Errorf("id %s: already on line %d", quoteShort(id), earlier)
 		}
-		firstLine[id] = line
+		firstLine[hash] = int32(line)
 		if err != nil {
 			problems.add(file, line, "%v", err)
 		}

@@ -60,11 +60,14 @@ type Manifest struct {
 	Origin Origin     `json:"origin"`
 	// Training is nil where it is not known, which mode EmbeddingsOnly allows.
 	Training *Training `json:"training,omitempty"`
+	// Refresh is nil in a model as training left it.
+	Refresh *Refresh `json:"refresh,omitempty"`
 	// Metrics are the evaluation's, by name.
 	Metrics map[string]float64 `json:"metrics"`
 	// Golden is nil in mode EmbeddingsOnly.
 	Golden *Golden `json:"golden,omitempty"`
-	// Popularity ranks products, best first; never empty in mode Towers.
+	// Popularity ranks products, best first; never empty in mode Towers. Where the model has
+	// PopularityFile it says the same.
 	Popularity []Popular `json:"popularity"`
 }
 
@@ -121,6 +124,19 @@ type Training struct {
 	CreatedAt time.Time `json:"created_at"`
 }
 
+// Refresh is where the embeddings and the ranking of a model come from that has another one's
+// towers.
+type Refresh struct {
+	// BaseModelVersion is the model that the towers were trained for.
+	BaseModelVersion string `json:"base_model_version"`
+	// RunID names the published run whose products and customers were embedded.
+	RunID string `json:"run_id"`
+	// CreatedAt is when that run was made.
+	CreatedAt time.Time `json:"created_at"`
+	// Lake is the bucket that the run was read from.
+	Lake string `json:"lake"`
+}
+
 // Golden are inputs and the outputs that the towers gave in training: whoever evaluates them must
 // come within Tolerance, element by element.
 type Golden struct {
@@ -142,10 +158,17 @@ type Popular struct {
 	Score float64 `json:"score"`
 }
 
+// runIDMeaning and bucketMeaning are what the patterns mean, for messages.
+const (
+	runIDMeaning  = "a run id: 1 to 128 letters, digits, dots, dashes and underscores, the first a letter or digit"
+	bucketMeaning = "the name of a bucket: 3 to 63 lower-case letters, digits, dots and dashes"
+)
+
 var (
 	sha256Pattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 	pathPattern   = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$`)
 	runIDPattern  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+	bucketPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 	itemIDPattern = regexp.MustCompile(`^[!-~]{1,64}$`)
 )
 
@@ -176,6 +199,7 @@ func DecodeManifest(data []byte) (Manifest, error) {
 	if manifest.Mode == EmbeddingsOnly {
 		root.Field("towers").Absent("a model of mode embeddings_only has none")
 		root.Field("golden").Absent("a model of mode embeddings_only has none")
+		root.Field("refresh").Absent("a model of mode embeddings_only has no towers to refresh it with")
 		requireFiles(root.Field("files"), ItemEmbeddings, UserEmbeddings)
 	} else {
 		leastPopular = 1
@@ -185,6 +209,10 @@ func DecodeManifest(data []byte) (Manifest, error) {
 	}
 	if training := root.Field("training"); manifest.Mode != EmbeddingsOnly || !training.Missing() {
 		manifest.Training = readTraining(training)
+	}
+	if refresh := root.Field("refresh"); manifest.Mode != EmbeddingsOnly && !refresh.Missing() {
+		manifest.Refresh = readRefresh(refresh)
+		requireFiles(root.Field("files"), PopularityFile)
 	}
 	manifest.Popularity = readPopularity(root.Field("popularity"), leastPopular)
 	if err := document.Err(); err != nil {
@@ -274,12 +302,23 @@ func readTraining(field strictjson.Value) *Training {
 		return nil
 	}
 	return &Training{
-		RunID: field.Field("run_id").Pattern(runIDPattern,
-			"a run id: 1 to 128 letters, digits, dots, dashes and underscores, the first a letter or digit"),
+		RunID:     field.Field("run_id").Pattern(runIDPattern, runIDMeaning),
 		Strategy:  field.Field("strategy").OneOf("replace", "latest", "average"),
 		Rows:      field.Field("rows").Integer(1, maxInteger),
 		Seed:      field.Field("seed").Integer(0, maxInteger),
 		CreatedAt: field.Field("created_at").Time(),
+	}
+}
+
+func readRefresh(field strictjson.Value) *Refresh {
+	if !field.Object() {
+		return nil
+	}
+	return &Refresh{
+		BaseModelVersion: field.Field("base_model_version").Pattern(models.VersionPattern, models.VersionRule),
+		RunID:            field.Field("run_id").Pattern(runIDPattern, runIDMeaning),
+		CreatedAt:        field.Field("created_at").Time(),
+		Lake:             field.Field("lake").Pattern(bucketPattern, bucketMeaning),
 	}
 }
 

@@ -29,6 +29,7 @@ func decodeFunction(o *object) *Function {
 	o.ignore(noNetwork, "VpcConfig")
 	o.ignore(noTags, "Tags")
 	o.ignore("told to people only", "Description")
+	o.ignore("what a function keeps for a while lies on the machine's own disk", "EphemeralStorage")
 	o.ignore("the laptop builds the function from its Go source, for its own processor", "Architectures")
 	o.ignore("an executable for an OS-only runtime is started as it is", "Handler")
 	o.oneOf("Runtime", "provided.al2023", "provided.al2")

@@ -59,6 +59,7 @@ var examples = map[string]struct {
 	"AWS::Lambda::Function": {
 		`{"FunctionName":"f","Code":{"S3Bucket":"assets","S3Key":"abc.zip"},"Handler":"bootstrap",` +
 			`"Runtime":"provided.al2023","Role":"r","Architectures":["arm64"],"Timeout":"60","MemorySize":256,
+			"EphemeralStorage":{"Size":1024},
 			"Environment":{"Variables":{"PORT":5432,"TLS":true,"HOST":"db"}},"ReservedConcurrentExecutions":3,` +
 			`"LoggingConfig":{"LogFormat":"JSON","LogGroup":"g","ApplicationLogLevel":"WARN"},` +
 			`"VpcConfig":{"SubnetIds":["s"]},"Description":"d"}`,

@@ -27,6 +27,22 @@ func (d *Deployment) Streaming() (Streaming, error) {
 	return names, errors.Join(r.problems...)
 }
 
+// Vectors names what the stack Vectors has made, as far as commands use it.
+type Vectors struct {
+	// Loader is the function that operates the vector store, as internal/vectorloader says;
+	// Artifacts is the bucket of models, laid out as internal/models says.
+	Loader, Artifacts string
+}
+
+// Vectors reads the outputs of the stack. The error names all that are missing.
+func (d *Deployment) Vectors() (Vectors, error) {
+	r := reader{deployment: d}
+	names := Vectors{
+		Loader: r.value(outputs.VectorsLoaderFunctionName), Artifacts: r.value(outputs.ArtifactsBucketName),
+	}
+	return names, errors.Join(r.problems...)
+}
+
 // Batch names what the stack Batch has made, as far as commands use it.
 type Batch struct {
 	// Job publishes training data and sales mart into Lake, laid out as internal/trainingset says.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/mod/semver"
@@ -60,6 +61,25 @@ type Model struct {
 	Items, Users io.Reader
 	// ItemCount and UserCount are the rows that there must be.
 	ItemCount, UserCount int
+	// Base is the model whose towers a refreshed one has; empty for one as training left it.
+	Base string
+	// Run is the one whose catalogue the model has; zero where that is not known.
+	Run Run
+	// Over is the active version that the model was made to follow. Where another one than this or
+	// the model itself has become active, a *MovedError says so and nothing is loaded. Empty for a
+	// model that follows none.
+	Over string
+	// Confirm is asked last, while no other change of the store is under way: whether the model's
+	// files lie where inference reads them. An error undoes the load. Nil asks nobody.
+	Confirm func(context.Context) error
+}
+
+// Run is a run of training data.
+type Run struct {
+	ID        string
+	CreatedAt time.Time
+	// Lake is the bucket that the run was read from; empty where only training knew the run.
+	Lake string
 }
 
 // Loaded tells what a load did.
@@ -99,10 +119,12 @@ func (s *Store) Load(ctx context.Context, model Model, activation Activation) (L
 			}
 			return errors.New(loaded.Note)
 		}
-		keep := model.Origin == Shipped && active.Origin == Trained
-		if keep && activation == Switch {
-			loaded.Note = fmt.Sprintf("the active model %s is the user's own, which a shipped model never replaces",
-				active.Version)
+		if model.Over != "" && active.Version != model.Over && active.Version != model.Version {
+			return &MovedError{Asked: model.Over, Active: active.Version}
+		}
+		keep := keeps(active, model)
+		if activation == Switch {
+			loaded.Note = keep
 		}
 		if known.State != StateLoaded {
 			if err := insert(ctx, tx, model); err != nil {
@@ -110,19 +132,53 @@ func (s *Store) Load(ctx context.Context, model Model, activation Activation) (L
 			}
 			loaded.New = true
 		}
-		if activation == Beside || keep || (activation == WhenNone && active.Version != "") {
-			return nil
+		if loaded.New || model.Over != "" {
+			if err := setRun(ctx, tx, model.Version, model.Base, model.Run); err != nil {
+				return err
+			}
 		}
-		if _, err := tx.Exec(ctx, sql.Activate, model.Version); err != nil {
-			return fmt.Errorf("switch to it: %w", err)
+		if activation != Beside && keep == "" && (activation != WhenNone || active.Version == "") {
+			if _, err := tx.Exec(ctx, sql.Activate, model.Version, s.by); err != nil {
+				return fmt.Errorf("switch to it: %w", err)
+			}
+			loaded.Active = model.Version
 		}
-		loaded.Active = model.Version
+		if model.Confirm != nil {
+			return model.Confirm(ctx)
+		}
 		return nil
 	})
 	if err != nil {
 		return Loaded{}, fmt.Errorf("load model %s: %w", model.Version, err)
 	}
 	return loaded, nil
+}
+
+// keeps says why the active model stays whatever was asked for; empty where a switch is allowed.
+func keeps(active Active, model Model) string {
+	switch {
+	case model.Origin != Shipped || active.Version == model.Version:
+		return ""
+	case active.Origin == Trained:
+		return fmt.Sprintf("the active model %s is the user's own, which a shipped model never replaces",
+			active.Version)
+	case active.Lake != "" && model.Run.Lake == "":
+		return fmt.Sprintf("the active model %s follows the catalogue of run %s, and a shipped model has the sample's "+
+			"products: it waits beside until it is refreshed or approved", active.Version, active.RunID)
+	}
+	return ""
+}
+
+// setRun notes which run's catalogue a model has.
+func setRun(ctx context.Context, tx pgx.Tx, version, base string, run Run) error {
+	var at *time.Time
+	if !run.CreatedAt.IsZero() {
+		at = &run.CreatedAt
+	}
+	if _, err := tx.Exec(ctx, sql.SetRun, version, base, run.ID, at, run.Lake); err != nil {
+		return fmt.Errorf("record the run: %w", err)
+	}
+	return nil
 }
 
 func insert(ctx context.Context, tx pgx.Tx, model Model) error {
@@ -212,17 +268,26 @@ func (p partition) checkLengths(ctx context.Context, tx pgx.Tx, unit bool) error
 // index builds an HNSW index where it pays and the extension builds sound ones, and returns how the
 // items are searched.
 func (p partition) index(ctx context.Context, tx pgx.Tx) (string, error) {
-	var extension string
-	if err := tx.QueryRow(ctx,
-		"SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'vector'").Scan(&extension); err != nil {
-		return "", fmt.Errorf("read the version of the extension: %w", err)
+	extension, err := extensionVersion(ctx, tx)
+	if err != nil {
+		return "", err
 	}
-	if p.rows < models.IndexedItems || semver.Compare("v"+extension, indexVersion) < 0 {
+	if p.rows < models.IndexedItems || !indexes(extension) {
 		return exact, nil
 	}
 	return hnsw, execute(ctx, tx,
 		fmt.Sprintf("CREATE INDEX ON %s USING hnsw (embedding public.vector_ip_ops) "+
 			"WITH (m = 16, ef_construction = 64)", p.name()))
+}
+
+// indexes says whether a version of the extension builds sound indexes.
+func indexes(extension string) bool { return semver.Compare("v"+extension, indexVersion) >= 0 }
+
+func extensionVersion(ctx context.Context, tx pgx.Tx) (version string, err error) {
+	if err := tx.QueryRow(ctx, sql.ExtensionVersion).Scan(&version); err != nil {
+		return "", fmt.Errorf("read the version of the extension: %w", err)
+	}
+	return version, nil
 }
 
 func execute(ctx context.Context, tx pgx.Tx, statements ...string) error {

@@ -37,12 +37,21 @@ const (
 type Store struct {
 	pool           *pgxpool.Pool
 	idle, lockWait time.Duration
+	by             string
 }
 
 // NewStore uses a pool, which stays the caller's to close. Reading needs the login sql.ReaderRole,
 // everything else one that may become sql.OwnerRole.
 func NewStore(pool *pgxpool.Pool) *Store {
-	return &Store{pool: pool, idle: idle, lockWait: lockWait}
+	return &Store{pool: pool, idle: idle, lockWait: lockWait, by: "somebody who did not say"}
+}
+
+// As is the store whose switches are noted as made by whoever is named, in a few words. Nobody
+// checks that.
+func (s *Store) As(by string) *Store {
+	named := *s
+	named.by = by
+	return &named
 }
 
 // Migrate creates or upgrades extension, roles, schema, tables and views, and returns the version

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -50,6 +51,15 @@ type Version struct {
 	Users    int       `json:"users"`
 	Reason   string    `json:"reason,omitempty"` // of a rejection
 	LoadedAt time.Time `json:"loaded_at"`
+	// Base is the model whose towers a refreshed one has.
+	Base string `json:"base_model_version,omitempty"`
+	// RunID and RunCreatedAt are the run whose catalogue the model was last seen to have, in the
+	// bucket Lake; a model that only training knows has no Lake.
+	RunID        string     `json:"run_id,omitempty"`
+	RunCreatedAt *time.Time `json:"run_created_at,omitempty"`
+	Lake         string     `json:"lake,omitempty"`
+	// SearchNote says why there is no index although there are many items.
+	SearchNote string `json:"search_note,omitempty" db:"-"`
 }
 
 // Active is the pointer's row.
@@ -59,6 +69,20 @@ type Active struct {
 	Origin     Origin    `json:"origin"`
 	Towers     bool      `json:"towers"`
 	SwitchedAt time.Time `json:"switched_at"`
+	// The rest is documented with Version.
+	Base         string     `json:"base_model_version,omitempty"`
+	RunID        string     `json:"run_id,omitempty"`
+	RunCreatedAt *time.Time `json:"run_created_at,omitempty"`
+	Lake         string     `json:"lake,omitempty"`
+}
+
+// Move is one move of the pointer.
+type Move struct {
+	Version  string    `json:"model_version"`
+	Previous string    `json:"previous_version,omitempty"`
+	At       time.Time `json:"switched_at"`
+	// By is who asked for it, by their own account.
+	By string `json:"switched_by"`
 }
 
 // Status is the whole state of the store.
@@ -66,11 +90,18 @@ type Status struct {
 	SchemaVersion int       `json:"schema_version"` // 0 before Migrate
 	Active        *Active   `json:"active"`
 	Versions      []Version `json:"versions"` // newest first
+	// Extension is the version of pgvector.
+	Extension string `json:"pgvector,omitempty"`
+	// Moves are the latest moves of the pointer, the newest first, at most 10.
+	Moves []Move `json:"moves"`
 }
+
+// shownMoves is how many moves a Status has at most.
+const shownMoves = 10
 
 // Status reads the state of the store; an empty database has one, too.
 func (s *Store) Status(ctx context.Context) (Status, error) {
-	status := Status{Versions: []Version{}}
+	status := Status{Versions: []Version{}, Moves: []Move{}}
 	err := s.snapshot(ctx, func(tx pgx.Tx) error {
 		var err error
 		if status.SchemaVersion, err = deployedSchema(ctx, tx); err != nil || status.SchemaVersion == 0 {
@@ -87,13 +118,39 @@ func (s *Store) Status(ctx context.Context) (Status, error) {
 		if err != nil {
 			return err
 		}
-		status.Versions, err = pgx.AppendRows(status.Versions, rows, pgx.RowToStructByPos[Version])
+		if status.Versions, err = pgx.AppendRows(status.Versions, rows, pgx.RowToStructByPos[Version]); err != nil {
+			return err
+		}
+		if rows, err = tx.Query(ctx, sql.Switches, shownMoves); err != nil {
+			return err
+		}
+		if status.Moves, err = pgx.AppendRows(status.Moves, rows, pgx.RowToStructByPos[Move]); err != nil {
+			return err
+		}
+		status.Extension, err = extensionVersion(ctx, tx)
 		return err
 	})
+	for i := range status.Versions {
+		status.Versions[i].noteSearch(status.Extension)
+	}
 	if err != nil {
 		return Status{}, fmt.Errorf("read the vector store's status: %w", err)
 	}
 	return status, nil
+}
+
+// noteSearch says why a version that would have an index has none.
+func (v *Version) noteSearch(extension string) {
+	if v.Search != exact || v.Items < models.IndexedItems || v.State != StateLoaded {
+		return
+	}
+	if indexes(extension) {
+		v.SearchNote = fmt.Sprintf("exact although it has %d items: it was loaded before pgvector %s, load it again "+
+			"for an index", v.Items, extension)
+		return
+	}
+	v.SearchNote = fmt.Sprintf("exact although it has %d items: pgvector %s builds no sound index, %s does; raise "+
+		"vectors.engineVersion", v.Items, extension, strings.TrimPrefix(indexVersion, "v"))
 }
 
 // Unindexed is how many items of the active model are compared with one by one, because they have
@@ -147,7 +204,7 @@ func (s *Store) Activate(ctx context.Context, wanted string) (Active, error) {
 		if found.State != StateLoaded {
 			return notLoaded(found)
 		}
-		_, err = tx.Exec(ctx, sql.Activate, wanted)
+		_, err = tx.Exec(ctx, sql.Activate, wanted, s.by)
 		return err
 	})
 }
@@ -155,7 +212,7 @@ func (s *Store) Activate(ctx context.Context, wanted string) (Active, error) {
 // Rollback switches to the previously active version; a second one undoes the first.
 func (s *Store) Rollback(ctx context.Context) (Active, error) {
 	return s.move(ctx, "go back to the previous model", func(tx pgx.Tx) error {
-		changed, err := tx.Exec(ctx, sql.Rollback)
+		changed, err := tx.Exec(ctx, sql.Rollback, s.by)
 		if err == nil && changed.RowsAffected() == 0 {
 			return errors.New("there is none")
 		}
@@ -178,6 +235,37 @@ func (s *Store) move(ctx context.Context, what string, change func(pgx.Tx) error
 		return Active{}, fmt.Errorf("%s: %w", what, err)
 	}
 	return now, nil
+}
+
+// Reflects notes that a version still is what a run's catalogue makes of its towers.
+func (s *Store) Reflects(ctx context.Context, wanted string, run Run) error {
+	err := s.changeAsOwner(ctx, func(tx pgx.Tx) error {
+		known, err := version(ctx, tx, wanted)
+		if err != nil {
+			return err
+		}
+		return setRun(ctx, tx, wanted, known.Base, run)
+	})
+	if err != nil {
+		return fmt.Errorf("note the run of model %s: %w", wanted, err)
+	}
+	return nil
+}
+
+// Hold runs a function while no change of the store is under way, with the versions that are there
+// then.
+func (s *Store) Hold(ctx context.Context, do func(context.Context, []Version) error) error {
+	return s.changeAsOwner(ctx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, sql.Versions)
+		if err != nil {
+			return err
+		}
+		versions, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Version])
+		if err != nil {
+			return err
+		}
+		return do(ctx, versions)
+	})
 }
 
 // Reject removes a version's embeddings and remembers why, so that it is not loaded again. The

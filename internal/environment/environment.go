@@ -35,11 +35,28 @@ type Inference struct {
 	Function string `env:"INFERENCE_FUNCTION,notEmpty" help:"the name or ARN of the inference function"`
 }
 
-// VectorStore is the environment of lambda/inference and lambda/vectorloader: where embeddings and
-// models lie.
+// VectorStore is the environment of lambda/inference, and a part of that of lambda/vectorloader:
+// where embeddings and models lie.
 type VectorStore struct {
 	Database
 	ArtifactsBucket string `env:"ARTIFACTS_BUCKET,notEmpty" help:"the bucket that holds the models"`
+}
+
+// VectorLoader is the environment of lambda/vectorloader.
+type VectorLoader struct {
+	VectorStore
+	Refresh
+	DatabaseMemory Mebibytes `env:"DATABASE_MEMORY_MIB,notEmpty" help:"the memory of the database's class"`
+	FunctionMemory Mebibytes `env:"FUNCTION_MEMORY_MIB,notEmpty" help:"the memory of this function"`
+}
+
+// Refresh says how far a refreshed model may differ before a person must look at it: shares from 0
+// to 1, and what a vector's length may differ from 1.
+type Refresh struct {
+	MinCatalogueOverlap Fraction `env:"MIN_CATALOGUE_OVERLAP,notEmpty" help:"the least share of products to have"`
+	MinPreviousOverlap  Fraction `env:"MIN_PREVIOUS_OVERLAP,notEmpty" help:"the least share of items known before"`
+	MaxVanished         Fraction `env:"MAX_VANISHED,notEmpty" help:"the largest share of items that may be gone"`
+	LengthTolerance     Fraction `env:"LENGTH_TOLERANCE,notEmpty" help:"how far a vector's length may be from 1"`
 }
 
 // Source is the environment of lambda/sourceloader: the source by the administrator's login, and by
@@ -77,6 +94,45 @@ func (s Source) Check() error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// Fraction is a number from 0 to 1.
+type Fraction float64
+
+// UnmarshalText reads a decimal number.
+func (f *Fraction) UnmarshalText(text []byte) error {
+	number, err := strconv.ParseFloat(string(text), 64)
+	if err != nil || !(number >= 0 && number <= 1) {
+		return errors.New("a number from 0 to 1 is allowed")
+	}
+	*f = Fraction(number)
+	return nil
+}
+
+// MarshalText writes the number that UnmarshalText reads.
+func (f Fraction) MarshalText() ([]byte, error) {
+	return strconv.AppendFloat(nil, float64(f), 'f', -1, 64), nil
+}
+
+// Mebibytes is a size in MiB, from 1 on.
+type Mebibytes int
+
+// UnmarshalText reads a decimal number.
+func (m *Mebibytes) UnmarshalText(text []byte) error {
+	number, err := strconv.Atoi(string(text))
+	if err != nil || number < 1 {
+		return errors.New("a whole number from 1 on is allowed")
+	}
+	*m = Mebibytes(number)
+	return nil
+}
+
+// MarshalText writes the number that UnmarshalText reads; nothing of zero, which it refuses.
+func (m Mebibytes) MarshalText() ([]byte, error) {
+	if m == 0 {
+		return nil, nil
+	}
+	return strconv.AppendInt(nil, int64(m), 10), nil
 }
 
 // Seconds is a duration in whole seconds, from 1 on.

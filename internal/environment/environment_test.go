@@ -86,6 +86,16 @@ func TestVariablesAreReadBack(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, store, again)
 
+	loader := VectorLoader{
+		VectorStore: store,
+		Refresh: Refresh{MinCatalogueOverlap: 0.99, MinPreviousOverlap: 0.5, MaxVanished: 0,
+			LengthTolerance: 1e-6},
+		DatabaseMemory: 1024, FunctionMemory: 512,
+	}
+	loads, err := Read[VectorLoader](Variables(loader))
+	require.NoError(t, err)
+	assert.Equal(t, loader, loads)
+
 	source := Source{
 		Database: Database{Host: "h", Port: "1", Name: "n", Auth: Secret, SecretARN: "s", TLS: VerifyFull, Region: "r"},
 		Reader:   Reader{User: "etl_reader", Auth: IAM},
@@ -93,6 +103,18 @@ func TestVariablesAreReadBack(t *testing.T) {
 	both, err := Read[Source](Variables(source))
 	require.NoError(t, err)
 	assert.Equal(t, source, both)
+}
+
+func TestFractionsAndSizesAreBounded(t *testing.T) {
+	for name, bad := range map[string][]string{
+		"MAX_VANISHED":        {"-0.1", "1.1", "NaN", "half", ""},
+		"FUNCTION_MEMORY_MIB": {"0", "-1", "1.5", "512M", ""},
+	} {
+		for _, value := range bad {
+			_, err := Read[VectorLoader](map[string]string{name: value})
+			require.ErrorContains(t, err, name)
+		}
+	}
 }
 
 func TestReaderHasALoginOfItsOwn(t *testing.T) {
@@ -122,7 +144,7 @@ func TestEmptyValuesAreNoVariables(t *testing.T) {
 // Every problem speaks of variables that the struct has, and every field has a variable.
 func TestEveryFieldHasAVariable(t *testing.T) {
 	name := regexp.MustCompile(`^[A-Z][A-Z_]+$`)
-	for _, environment := range []any{Transform{}, Deliver{}, VectorStore{}, Source{}} {
+	for _, environment := range []any{Transform{}, Deliver{}, VectorStore{}, VectorLoader{}, Source{}} {
 		for _, field := range fields(reflect.ValueOf(environment)) {
 			assert.Regexp(t, name, field.variable, field.name)
 		}

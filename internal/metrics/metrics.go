@@ -25,8 +25,8 @@ const (
 	VectorLoader = "vectorloader"
 )
 
-// The counts. Each is of events but for UnindexedItems, and each function writes those that it
-// knows, also when they are 0.
+// The counts. Each is of events but for UnindexedItems and RunAgeHours, and each function writes
+// those that it knows, also when they are 0.
 const (
 	// EventsIn are the events that arrived.
 	EventsIn = "events_in"
@@ -42,10 +42,14 @@ const (
 	// UnindexedItems are the items of the active model that every query compares with one by one,
 	// because they have no index. The loader counts them whenever it has worked.
 	UnindexedItems = "unindexed_items"
+	// RunAgeHours is how long ago the run of training data was made whose catalogue the active
+	// model has. The loader counts it whenever it has worked, for every model but the shipped one
+	// that no run was compared with.
+	RunAgeHours = "run_age_hours"
 )
 
 // Names are all counts, in the order in which they are written.
-var Names = []string{EventsIn, Delivered, Dropped, Failed, Degraded, UnindexedItems}
+var Names = []string{EventsIn, Delivered, Dropped, Failed, Degraded, UnindexedItems, RunAgeHours}
 
 // Counts by name, one of Names.
 type Counts map[string]int

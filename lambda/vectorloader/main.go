@@ -1,6 +1,6 @@
 // Command vectorloader creates the vector store and loads models into it: at deployment, as a
 // custom resource, and on demand, for operators and the state machine. Its environment is
-// environment.VectorStore.
+// environment.VectorLoader.
 package main
 
 import (
@@ -11,6 +11,8 @@ import (
 
 	"diecast/internal/environment"
 	"diecast/internal/metrics"
+	"diecast/internal/refresh"
+	"diecast/internal/vectorsize"
 	"diecast/lambda/internal/function"
 	"diecast/lambda/internal/vectorbackend"
 	"diecast/lambda/vectorloader/handler"
@@ -22,8 +24,23 @@ func main() {
 		// Opened by the first event that needs it: deleting the stack must succeed whatever is
 		// wrong here.
 		open := sync.OnceValues(func() (handler.Backend, error) {
-			backend, err := vectorbackend.Open(ctx, environment.OfProcess())
-			return handler.Backend{Store: backend.Store, Bucket: backend.Models, Upload: backend.S3}, err
+			read, err := environment.Read[environment.VectorLoader](environment.OfProcess())
+			if err != nil {
+				return handler.Backend{}, err
+			}
+			backend, err := vectorbackend.Of(ctx, read.VectorStore)
+			return handler.Backend{
+				Store: backend.Store, Bucket: backend.Models, Keeper: backend.S3, Lake: backend.S3,
+				Limits: refresh.Limits{
+					CatalogueOverlap: float64(read.MinCatalogueOverlap),
+					PreviousOverlap:  float64(read.MinPreviousOverlap),
+					Vanished:         float64(read.MaxVanished),
+					LengthError:      float64(read.LengthTolerance),
+				},
+				Memory: vectorsize.Memory{
+					DatabaseMiB: int(read.DatabaseMemory), FunctionMiB: int(read.FunctionMemory),
+				},
+			}, err
 		})
 		return handler.Handler{
 			Open:    func(context.Context) (handler.Backend, error) { return open() },

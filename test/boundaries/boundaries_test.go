@@ -83,6 +83,7 @@ var rules = []rule{{
 	packages: []string{
 		"diecast/internal/deployment/outputs", "diecast/internal/environment", "diecast/internal/metrics",
 		"diecast/internal/models", "diecast/internal/quotas", "diecast/internal/archive", "diecast/internal/sqlquery",
+		"diecast/internal/vectorloader", "diecast/internal/vectorsize",
 	},
 	not:    []string{sdk, "github.com/jackc/..."},
 	reason: "stacks, functions and commands all share it: what it imports, they all link",
@@ -114,7 +115,7 @@ var rules = []rule{{
 		"diecast/internal/awsdb/awsdbtest", "diecast/internal/load/loadtest", "diecast/internal/local/hostiletest",
 		"diecast/internal/local/mariadb/mariadbtest", "diecast/internal/local/postgres/postgrestest",
 		"diecast/internal/local/server/servertest", "diecast/internal/models/modelstore/modelstoretest",
-		"diecast/test/...",
+		"diecast/internal/trainingset/publishedrun/publishedruntest", "diecast/test/...",
 	},
 	not:    []string{"testing", "github.com/stretchr/testify/..."},
 	reason: "a test's helper does not belong into a program",

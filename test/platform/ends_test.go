@@ -135,10 +135,8 @@ func (r *trial) load(deployed *deployment.Deployment, from, count int) {
 func (r *trial) processes() []int {
 	r.t.Helper()
 	found := []int{r.command.Process.Pid}
-	for _, child := range descendants(r.t, r.command.Process.Pid) {
-		if variable := markOf(child); variable != "" {
-			r.mark = variable
-		}
+	if variable := markOfRun(r.t, r.command.Process.Pid); variable != "" {
+		r.mark = variable
 	}
 	folders, err := filepath.Glob("/proc/[0-9]*")
 	require.NoError(r.t, err)
@@ -163,18 +161,29 @@ func markOf(pid int) string {
 	return ""
 }
 
-// stray is what a function may start: a process in a session of its own, whose parent has ended.
-func (r *trial) stray() int {
-	r.t.Helper()
-	r.processes()
-	require.NotEmpty(r.t, r.mark)
+// markOfRun is that of a run's children; empty where there is none yet.
+func markOfRun(t *testing.T, run int) string {
+	t.Helper()
+	for _, child := range descendants(t, run) {
+		if variable := markOf(child); variable != "" {
+			return variable
+		}
+	}
+	return ""
+}
+
+// stray is what a function of a run may start: a process in a session of its own, whose parent has
+// ended.
+func stray(t *testing.T, run int) int {
+	t.Helper()
+	mark := markOfRun(t, run)
+	require.NotEmpty(t, mark)
 	parent := exec.Command("sh", "-c", "setsid sleep 3600 > /dev/null 2>&1 & echo $!")
-	parent.Env = []string{"PATH=/usr/bin:/bin", r.mark}
+	parent.Env = []string{"PATH=/usr/bin:/bin", mark}
 	told, err := parent.Output()
-	require.NoError(r.t, err)
+	require.NoError(t, err)
 	pid, err := strconv.Atoi(strings.TrimSpace(string(told)))
-	require.NoError(r.t, err)
-	require.Equal(r.t, r.mark, markOf(pid))
+	require.NoError(t, err)
 	return pid
 }
 
@@ -263,13 +272,30 @@ func TestASuspendedRunGoesOnAndEndsUnderLoad(t *testing.T) {
 	r.rows(deployed, 200)
 	assert.NotContains(t, r.notes.String(), "does not answer")
 
-	started := append(r.processes(), r.stray())
+	started := append(r.processes(), stray(t, r.command.Process.Pid))
 	r.load(deployed, 200, 100)
 	r.signal(syscall.SIGTERM)
 	r.over(endsWithin, started)
 	assert.NoFileExists(t, filepath.Join(r.run(), "outputs.json"))
 	assert.Contains(t, r.notes.String(), "stopping")
 	assert.NotContains(t, r.notes.String(), "records were read", "all was flushed")
+	logs, err := filepath.Glob(filepath.Join(r.run(), "engines", "lambda", "log", "*Streaming-*.log"))
+	require.NoError(t, err)
+	require.Len(t, logs, 3, "of transform, deliver and inference")
+	ended := 0
+	for _, log := range logs {
+		text, err := os.ReadFile(log)
+		require.NoError(t, err)
+		for line := range strings.Lines(string(text)) {
+			assert.NotContains(t, line, "Runtime.ExitError", "a function was ended in its work")
+			var metrics struct{ Failed int }
+			if json.Unmarshal([]byte(line), &metrics) == nil {
+				ended++
+				assert.Zero(t, metrics.Failed, "what was under way became an error: %s", line)
+			}
+		}
+	}
+	assert.Positive(t, ended)
 }
 
 // A run whose output nobody reads any more ends at its next word, and a second signal ends it at

@@ -75,8 +75,14 @@ func TestKilledRunLeavesNothingRunning(t *testing.T) {
 	require.Error(t, err, "a run's folder has one process")
 	assert.Contains(t, string(refused), "is in use by process "+strconv.Itoa(killed.Process.Pid))
 
+	started = append(started, stray(t, killed.Process.Pid))
 	require.NoError(t, killed.Process.Signal(syscall.SIGKILL))
 	_ = killed.Wait()
+	asked := exec.Command(command, "sql", "mysql", "--run", "default", "--command", "SELECT 1")
+	asked.Dir = folder
+	refused, err = asked.CombinedOutput()
+	require.Error(t, err)
+	assert.Contains(t, string(refused), "that run is not up")
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	for _, pid := range started {

@@ -254,6 +254,15 @@ func TestConstructs_refuseBadProps(t *testing.T) {
 			golambda.New(stack, "Bad", golambda.Props{Source: "lambda/transform", MemoryMiB: 64, LogRetention: week})
 		},
 			"golambda: MemoryMiB must be 128 to 10240, got 64"},
+		"function with a little disk": {func() {
+			golambda.New(stack, "Bad", golambda.Props{Source: "lambda/transform", StorageMiB: 256, LogRetention: week})
+		},
+			"golambda: StorageMiB must be 512 to 10240, got 256"},
+		"function every minute": {func() { (&golambda.Function{}).Every(stack, "Bad", time.Minute, nil) },
+			"golambda: Every takes whole hours, got 1m0s for Bad"},
+		"function every hour of what is no JSON": {func() {
+			(&golambda.Function{}).Every(stack, "Bad", time.Hour, func() {})
+		}, "golambda: the payload of Bad is not JSON"},
 		"function that runs an hour": {func() {
 			golambda.New(stack, "Bad", golambda.Props{Source: "lambda/transform", Timeout: time.Hour,
 				LogRetention: week})

@@ -20,6 +20,7 @@ import (
 
 	"diecast/internal/local/awsapi"
 	"diecast/internal/local/installed"
+	"diecast/internal/local/process"
 	"diecast/internal/local/server"
 	"diecast/internal/local/server/servertest"
 )
@@ -61,9 +62,14 @@ func start(t *testing.T, options awsapi.Options, source string) *awsapi.Server {
 // get asks the server in the name of its run.
 func get(t *testing.T, server *awsapi.Server) (*http.Response, error) {
 	t.Helper()
+	return send(t, server, http.MethodGet, "", "")
+}
+
+func send(t *testing.T, server *awsapi.Server, method, path, body string) (*http.Response, error) {
+	t.Helper()
 	key, err := server.Config().Credentials.Retrieve(t.Context())
 	require.NoError(t, err)
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.Endpoint(), nil)
+	request, err := http.NewRequestWithContext(t.Context(), method, server.Endpoint()+path, strings.NewReader(body))
 	require.NoError(t, err)
 	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+key.AccessKeyID+"/20260101")
 	return http.DefaultClient.Do(request)
@@ -107,8 +113,8 @@ func TestTheProgramSeesNothingOfTheCallers(t *testing.T) {
 	var seen []string
 	require.NoError(t, json.NewDecoder(response.Body).Decode(&seen))
 	require.NoError(t, response.Body.Close())
-	assert.Equal(t, []string{server.Dir(), server.Dir(), "DIECAST_MEMORY_LIMIT", "HOME", "LANG", "PATH",
-		"TMPDIR", "TZ"}, seen)
+	assert.Equal(t, []string{server.Dir(), server.Dir(), "DIECAST_MEMORY_LIMIT", process.MarkVariable, "HOME", "LANG",
+		"PATH", "TMPDIR", "TZ"}, seen)
 }
 
 func TestServerKeepsTheContractOfAnEngine(t *testing.T) {
@@ -184,10 +190,9 @@ module.exports = () => require('http').createServer((request, response) => {
   if (request.url === '/end') { other.end('ended'); return response.end() }
   `+handle+`
 })`)
-			client := http.Client{Timeout: time.Minute}
-			slow, err := client.Get(server.Endpoint() + "/slow")
+			slow, err := send(t, server, http.MethodGet, "/slow", "")
 			require.NoError(t, err)
-			response, err := client.Post(server.Endpoint(), "text/plain", strings.NewReader("text"))
+			response, err := send(t, server, http.MethodPost, "", "text")
 			require.NoError(t, err)
 			body, err := io.ReadAll(response.Body)
 			require.NoError(t, response.Body.Close())
@@ -197,7 +202,7 @@ module.exports = () => require('http').createServer((request, response) => {
 				assert.Equal(t, http.StatusInternalServerError, response.StatusCode)
 				assert.JSONEq(t, `{"__type":"InternalFailure","message":"Error: no luck"}`, string(body))
 			}
-			response, err = client.Get(server.Endpoint() + "/end")
+			response, err = send(t, server, http.MethodGet, "/end", "")
 			require.NoError(t, err)
 			require.NoError(t, response.Body.Close())
 			body, err = io.ReadAll(slow.Body)

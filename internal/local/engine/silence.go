@@ -56,7 +56,13 @@ func (r *Running) listen(name, log string, exited <-chan struct{}, server answer
 		case <-exited:
 			return
 		}
-		if !missed(server, exited) {
+		unanswered := missed(server, exited)
+		select {
+		case <-exited: // which is told by others
+			return
+		default:
+		}
+		if !unanswered {
 			if misses >= missesTold {
 				tell("answers again")
 			}

@@ -23,15 +23,16 @@ func (b batch) with(records []record) batch {
 	return b
 }
 
-// handle tries the records in their order until each is handled or given up, or the context ends.
-func (s *shard) handle(ctx context.Context, records []record) {
+// handle tries the records in their order until each is handled or given up. It returns false where
+// some are undone: the context has ended, or no more is read and a part would be tried again.
+func (s *shard) handle(ctx context.Context, records []record) bool {
 	p := s.poller
 	queue := []batch{{records: records}}
 	for unable := 0; len(queue) > 0 && ctx.Err() == nil; {
 		b := queue[0]
 		if old := s.expired(b.records); old > 0 {
 			if !s.discard(ctx, b.with(b.records[:old]), recordAgeExceeded) {
-				return
+				return false
 			}
 			queue = replace(queue, b.with(b.records[old:]))
 			continue
@@ -40,7 +41,7 @@ func (s *shard) handle(ctx context.Context, records []record) {
 		answer, err := p.options.Invoker.Invoke(context.WithoutCancel(ctx), p.function, payload(b.records))
 		if wait.IsPermanent(err) {
 			p.giveUp(fmt.Errorf("the records of shard %s stay in stream %s: %w", s.id, p.stream, err))
-			return
+			return false
 		}
 		if err != nil {
 			p.counts.throttled.Add(1)
@@ -71,14 +72,27 @@ func (s *shard) handle(ctx context.Context, records []record) {
 			queue = replace(queue, rest.with(rest.records[:half]), rest.with(rest.records[half:]))
 		case p.mapping.RetryAttempts != EndlessRetries && rest.retries >= p.mapping.RetryAttempts:
 			if !s.discard(ctx, rest, retryAttemptsExhausted) {
-				return
+				return false
 			}
 			queue = queue[1:]
+		case s.stopped():
+			return false
 		default:
 			p.pause(ctx, rest.retries)
 			rest.retries++
 			queue = replace(queue, rest)
 		}
+	}
+	return ctx.Err() == nil
+}
+
+// stopped tells whether no more is read.
+func (s *shard) stopped() bool {
+	select {
+	case <-s.stopping:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -132,6 +133,9 @@ type Poller struct {
 	counts           counts
 	// giveUp ends Run with an error.
 	giveUp context.CancelCauseFunc
+	// givenUp is closed by GiveUp.
+	givenUp chan struct{}
+	once    sync.Once
 }
 
 type counts struct {
@@ -193,7 +197,8 @@ func New(mapping Mapping, options Options) (*Poller, error) {
 	if err := problems.err(); err != nil {
 		return nil, err
 	}
-	p := &Poller{mapping: mapping, options: options, function: mapping.function(), ready: make(chan struct{})}
+	p := &Poller{mapping: mapping, options: options, function: mapping.function(), ready: make(chan struct{}),
+		givenUp: make(chan struct{})}
 	p.region, p.stream = mapping.stream()
 	return p, nil
 }
@@ -284,29 +289,43 @@ func (p *Poller) Stats() Stats {
 	}
 }
 
-// Run reads and invokes until the context ends, and returns nil then: no invocation is begun any
-// more, those under way are waited for, and what they leave undone stays in the stream. An error
-// says that the stream cannot be read, longAttempts times in a row or as it will not change, or
-// that the function will never run.
+// GiveUp ends what a Run whose context has ended still does: no invocation is begun any more, and
+// those under way are waited for.
+func (p *Poller) GiveUp() { p.once.Do(func() { close(p.givenUp) }) }
+
+// Run reads and invokes until the context ends. Then it reads no more, has the function handle what
+// was read, without trying anything again that it does not handle, and returns nil: what is undone
+// stays in the stream. An error says that the stream cannot be read, longAttempts times in a row or
+// as it will not change, or that the function will never run.
 func (p *Poller) Run(ctx context.Context) error {
-	working, giveUp := context.WithCancelCause(ctx)
+	working, giveUp := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer giveUp(nil)
 	p.giveUp = giveUp
-	err := p.read(working)
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
+	defer context.AfterFunc(working, stop)()
+	go func() {
+		select {
+		case <-p.givenUp:
+			giveUp(nil)
+		case <-working.Done():
+		}
+	}()
+	err := p.read(reading, working)
 	if err == nil && ctx.Err() == nil {
 		err = context.Cause(working)
 	}
 	return err
 }
 
-func (p *Poller) read(ctx context.Context) error {
+func (p *Poller) read(ctx, working context.Context) error {
 	reading := false
 	return shards.Reader{
 		Stream: p.options.Stream, Name: p.stream, Position: p.mapping.StartingPosition,
 		PollInterval: p.options.PollInterval,
 		Open: func(ctx context.Context, id string) shards.Handler {
 			reading = true
-			return p.openShard(ctx, id)
+			return p.openShard(ctx, working, id)
 		},
 		Retry: func(ctx context.Context, failure shards.Failure) bool {
 			if failure.Shard == "" && !reading || failure.Attempt >= longAttempts { // it never was there, or is gone

@@ -502,8 +502,10 @@ func TestBatches_sizeAndWindow(t *testing.T) {
 			for range 4 {
 				stream.put(shardZero, "k", "x")
 			}
-			p.settle(time.Second)
+			time.Sleep(time.Second)
+			synctest.Wait()
 			assert.Equal(t, [][]string{numbers(0, 2)}, p.calls)
+			p.stop()
 		})
 	})
 	t.Run("an event stays below 6 MB", func(t *testing.T) {
@@ -808,6 +810,65 @@ func TestRead_recoversFromExpiredIteratorsAndPassingErrors(t *testing.T) {
 		}
 		p.stop()
 		assert.Equal(t, [][]string{{"0"}, {"1"}, {"2"}, {"3"}, {"4"}}, p.calls)
+	})
+}
+
+// What was read when a poller is stopped is handled, and waits for nothing more.
+func TestRun_flushesWhatWasRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stream := newMemory()
+		p := launch(t, stream, fine, func(m *Mapping, _ *Options) { m.BatchWindow = MaxBatchWindow })
+		for range 3 {
+			stream.put(shardZero, "k", "x")
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Empty(t, p.calls)
+		stopped := time.Now()
+		p.stop()
+		assert.Equal(t, [][]string{numbers(0, 2)}, p.calls)
+		assert.EqualValues(t, 3, p.poller.Stats().Delivered)
+		assert.Less(t, time.Since(stopped), time.Second)
+	})
+}
+
+// What would be tried again at the end stays in the stream, and so does what comes behind it.
+func TestRun_triesNothingAgainAtItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stream := newMemory()
+		for range 4 {
+			stream.put(shardZero, "k", "x")
+		}
+		p := launch(t, stream, func([]string) (Answer, error) {
+			time.Sleep(time.Minute)
+			return failed(), nil
+		}, func(m *Mapping, _ *Options) { m.BatchSize, m.RetryAttempts = 2, EndlessRetries })
+		time.Sleep(time.Second)
+		p.stop()
+		assert.Equal(t, [][]string{numbers(0, 1)}, p.calls)
+		assert.Empty(t, p.kept)
+	})
+}
+
+// Who has no time for the flush ends what it waits for.
+func TestGiveUp_endsTheFlush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stream := newMemory()
+		stream.put(shardZero, "k", "x")
+		p := launch(t, stream, func([]string) (Answer, error) { return failed(), nil },
+			func(m *Mapping, o *Options) {
+				m.RetryAttempts = 0
+				o.Bucket = fakeBucket{putObject: func(*s3.PutObjectInput) error { return errors.New("down") }}
+			})
+		time.Sleep(time.Minute)
+		p.cancel()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		assert.Empty(t, p.ended, "the bucket may come back")
+		p.poller.GiveUp()
+		p.poller.GiveUp()
+		require.NoError(t, <-p.ended)
+		assert.Zero(t, p.poller.Stats().Discarded)
 	})
 }
 

@@ -18,16 +18,19 @@ const laneReads = 2
 type shard struct {
 	poller *Poller
 	ctx    context.Context // no invocation is begun after its end
-	id     string
-	lanes  []chan []record
-	work   sync.WaitGroup
+	// stopping is closed when no more is read: nothing is tried again then.
+	stopping <-chan struct{}
+	id       string
+	lanes    []chan []record
+	work     sync.WaitGroup
 }
 
-func (p *Poller) openShard(ctx context.Context, id string) *shard {
-	s := &shard{poller: p, ctx: ctx, id: id, lanes: make([]chan []record, p.mapping.Parallelization)}
+func (p *Poller) openShard(reading, working context.Context, id string) *shard {
+	s := &shard{poller: p, ctx: working, stopping: reading.Done(), id: id,
+		lanes: make([]chan []record, p.mapping.Parallelization)}
 	for n := range s.lanes {
 		s.lanes[n] = make(chan []record, laneReads)
-		s.work.Go(func() { s.lane(ctx, s.lanes[n]) })
+		s.work.Go(func() { s.lane(working, s.lanes[n]) })
 	}
 	return s
 }
@@ -72,10 +75,11 @@ func (s *shard) lane(ctx context.Context, reads <-chan []record) {
 	var waiting []record
 	for {
 		batch := s.collect(ctx, reads, &waiting)
-		if len(batch) == 0 || ctx.Err() != nil {
-			return
+		if len(batch) == 0 || ctx.Err() != nil || !s.handle(ctx, batch) {
+			break
 		}
-		s.handle(ctx, batch)
+	}
+	for range reads { // what comes behind what is undone stays undone, too
 	}
 }
 

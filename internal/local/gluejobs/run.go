@@ -130,7 +130,7 @@ func (h *Host) launch(ctx context.Context, r *run, of Job, arguments map[string]
 	if err != nil {
 		return err
 	}
-	output, err := os.Create(log)
+	output, err := os.OpenFile(log, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func Compile(ctx context.Context, source, executable string, tags ...string) err
 		return err
 	}
 	temporary := filepath.Dir(executable)
-	if err := os.MkdirAll(temporary, 0o755); err != nil {
+	if err := os.MkdirAll(temporary, 0o700); err != nil {
 		return err
 	}
 	// The functions run on this machine alone: any release of Go will do that go.mod admits.

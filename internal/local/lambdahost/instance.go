@@ -110,6 +110,11 @@ func (i *instance) awaitInit(id string) (outcome, bool) {
 // offer returns false when the process ended without taking the invocation. One that asks for none,
 // though it was idle, is ended: it hangs.
 func (i *instance) offer(v *invocation) bool {
+	select {
+	case <-i.process.Exited(): // what is left of its last question might still take it
+		return false
+	default:
+	}
 	limit := time.NewTimer(i.function.definition.Timeout)
 	defer limit.Stop()
 	select {

@@ -24,6 +24,7 @@ import (
 
 	"diecast/internal/local/gobuild"
 	"diecast/internal/local/installed"
+	"diecast/internal/local/process"
 	"diecast/internal/local/server/servertest"
 )
 
@@ -388,11 +389,13 @@ func TestEnvironment_isTheFunctionsAlone(t *testing.T) {
 		got[name] = value
 	}
 	assert.Regexp(t, `^127\.0\.0\.1:\d+/[A-Z2-7]{26}$`, got["AWS_LAMBDA_RUNTIME_API"])
+	assert.NotEmpty(t, got[process.MarkVariable], "by which what a function leaves is found")
 	for _, name := range []string{"TMPDIR", "HOME"} {
 		assert.DirExists(t, got[name])
 		assert.Equal(t, filepath.Join(h.options.Dir, "scratch", "specimen-1"), got[name])
 	}
-	for _, name := range []string{"AWS_LAMBDA_RUNTIME_API", "TMPDIR", "HOME", "_X_AMZN_TRACE_ID", "PWD"} {
+	for _, name := range []string{"AWS_LAMBDA_RUNTIME_API", "TMPDIR", "HOME", "_X_AMZN_TRACE_ID", "PWD",
+		process.MarkVariable} {
 		delete(got, name)
 	}
 	assert.Equal(t, map[string]string{

@@ -94,7 +94,7 @@ func Start(ctx context.Context, options Options) (_ *Platform, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(options.Dir, 0o755); err != nil {
+	if err := os.MkdirAll(options.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("the run's folder: %w", err)
 	}
 	// A run that was killed could not remove its own.

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -14,12 +15,19 @@ import (
 )
 
 // account is the user as whom the server runs. PostgreSQL refuses to run as root, so root lends it
-// another one.
+// another one: a number that is nobody's, for each folder its own, so that no other user, not even
+// one that serves many programs, is the server's. Only initdb insists on a user who has a name; it
+// runs as one, in a group that is nobody's, and hands over what it made.
 type account struct {
-	name     string
-	other    bool // not the caller's own
-	uid, gid uint32
+	name  string
+	other bool // not the caller's own
+	// named is the one with a name, number is the server's user and group.
+	named, number uint32
 }
+
+// The numbers from which an account's is taken: those that systemd, too, gives to services for as
+// long as they run (systemd, "Users, Groups, UIDs and GIDs"). A container has them as well.
+const firstNumber, numbers = 61184, 65520 - 61184
 
 func serverAccount() (account, error) {
 	if os.Geteuid() != 0 {
@@ -31,28 +39,77 @@ func serverAccount() (account, error) {
 		return account{}, fmt.Errorf("PostgreSQL refuses to run as root, and there is no user %q to run it as: %w",
 			name, err)
 	}
-	uid, errUID := strconv.ParseUint(found.Uid, 10, 32)
-	gid, errGID := strconv.ParseUint(found.Gid, 10, 32)
-	if err := errors.Join(errUID, errGID); err != nil {
+	uid, err := strconv.ParseUint(found.Uid, 10, 32)
+	if err != nil {
 		return account{}, fmt.Errorf("user %q: %w", name, err)
 	}
-	return account{name: name, other: true, uid: uint32(uid), gid: uint32(gid)}, nil
+	return account{name: name, other: true, named: uint32(uid)}, nil
 }
 
-// credential is what a process of this account is started with: nil for the caller's own.
+// of is the account of the server in a folder, the same at each start.
+func (a account) of(folder string) account {
+	key := sha256.Sum256([]byte(folder))
+	at := binary.BigEndian.Uint32(key[:])
+	for taken := true; taken; at++ {
+		a.number = firstNumber + at%numbers
+		_, err := user.LookupId(strconv.FormatUint(uint64(a.number), 10))
+		taken = err == nil
+	}
+	return a
+}
+
+// credential is what the server is started with: nil for the caller's own.
 func (a account) credential() *syscall.Credential {
 	if !a.other {
 		return nil
 	}
-	return &syscall.Credential{Uid: a.uid, Gid: a.gid}
+	return &syscall.Credential{Uid: a.number, Gid: a.number}
 }
 
-// own makes the account the owner of a path.
-func (a account) own(path string) error {
+// initial is what initdb is started with.
+func (a account) initial() *syscall.Credential {
 	if !a.other {
 		return nil
 	}
-	return os.Chown(path, int(a.uid), int(a.gid))
+	return &syscall.Credential{Uid: a.named, Gid: a.number}
+}
+
+// folderMode is that of the server's folder: another user passes through it, by its group, and
+// nobody lists it but its owner.
+func folderMode(a account) fs.FileMode {
+	if a.other {
+		return 0o710
+	}
+	return 0o700
+}
+
+// enter lets the account pass through a folder of the caller's.
+func (a account) enter(folder string) error {
+	if !a.other {
+		return nil
+	}
+	return os.Chown(folder, -1, int(a.number))
+}
+
+// lend makes initdb's user the owner of a path.
+func (a account) lend(path string) error {
+	if !a.other {
+		return nil
+	}
+	return os.Chown(path, int(a.named), int(a.number))
+}
+
+// own makes the account the owner of a folder and all that is in it.
+func (a account) own(folder string) error {
+	if !a.other {
+		return nil
+	}
+	return filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, int(a.number), int(a.number))
+	})
 }
 
 // readable returns a folder with the same binaries that the account can reach: where it can reach

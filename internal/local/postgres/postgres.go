@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -26,7 +27,8 @@ import (
 )
 
 const (
-	superuser = "postgres"
+	// superuser is RDS's own, which is given to nobody there.
+	superuser = "rdsadmin"
 	// immediateShutdown is the signal that makes PostgreSQL end its processes at once, fastShutdown
 	// that which makes it disconnect its clients and write its data first.
 	immediateShutdown = syscall.SIGQUIT
@@ -53,7 +55,8 @@ type Options struct {
 	Disposable bool
 }
 
-// Cluster is a running server. Password is the superuser's.
+// Cluster is a running server. Password is the superuser's. Who owns a database makes the extension
+// vector in it without being one, as on RDS.
 type Cluster struct {
 	*server.Server
 	// User is the superuser.
@@ -87,12 +90,13 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 	},
 		server.Program{
 			Name: "PostgreSQL", Temporary: sharedTempDir(),
-			Mode: 0o711, // the server's user passes through; nobody else lists it
+			Mode: folderMode(account),
 			Initialise: func(ctx context.Context, place server.Place) error {
-				return initialise(ctx, bin, account,
-					place)
+				return initialise(ctx, bin, account.of(place.Dir), place)
 			},
-			Command: func(place server.Place) process.Command { return command(bin, account, options, place) },
+			Command: func(place server.Place) process.Command {
+				return command(bin, account.of(place.Dir), options, place)
+			},
 			Ready: func(ctx context.Context, place server.Place) error {
 				connection, err := postgresclient.Connect(ctx,
 					dsn(place.Address(), superuser, place.Password, "postgres"))
@@ -138,8 +142,11 @@ func initialise(ctx context.Context, bin string, account account, place server.P
 		return err
 	}
 	defer os.Remove(handover)
+	if err := account.enter(place.Dir); err != nil {
+		return err
+	}
 	for _, path := range []string{place.Data(), handover} {
-		if err := account.own(path); err != nil {
+		if err := account.lend(path); err != nil {
 			return err
 		}
 	}
@@ -151,10 +158,58 @@ func initialise(ctx context.Context, bin string, account account, place server.P
 			"--encoding=UTF8", "--locale=C", "--no-instructions", "--no-sync",
 		},
 		Dir: place.Data(), Environment: environment(place), Output: &output,
-		Credential: account.credential(), DeathSignal: immediateShutdown,
+		Credential: account.initial(), DeathSignal: immediateShutdown,
 	})
 	if err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, bytes.TrimSpace(output.Bytes()))
+	}
+	if err := trust(bin, place); err != nil {
+		return fmt.Errorf("offer the extension %s: %w", extension, err)
+	}
+	return account.own(place.Data())
+}
+
+const (
+	extension = "vector"
+	// trustedFolder, in the data folder, has the extension's files below extension/.
+	trustedFolder = "trusted"
+)
+
+// trust offers the extension as one that is trusted: who may create things in a database may create
+// it. RDS does so, and the installation's control file does not. A server before 18 looks for
+// extensions in its installation alone, and there it stays as it is.
+func trust(bin string, place server.Place) error {
+	version, err := os.ReadFile(filepath.Join(place.Data(), "PG_VERSION"))
+	if err != nil {
+		return err
+	}
+	if major, err := strconv.Atoi(string(bytes.TrimSpace(version))); err != nil || major < 18 {
+		return err
+	}
+	from := filepath.Join(filepath.Dir(bin), "share", "postgresql", "extension")
+	files, err := os.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	to := filepath.Join(place.Data(), trustedFolder, "extension")
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return err
+	}
+	control := extension + ".control"
+	for _, file := range files {
+		if name := file.Name(); name != control && !strings.HasPrefix(name, extension+"--") {
+			continue
+		}
+		content, err := os.ReadFile(filepath.Join(from, file.Name()))
+		if err != nil {
+			return err
+		}
+		if file.Name() == control {
+			content = append(content, "\ntrusted = true\n"...)
+		}
+		if err := os.WriteFile(filepath.Join(to, file.Name()), content, 0o600); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -162,7 +217,13 @@ func initialise(ctx context.Context, bin string, account account, place server.P
 func command(bin string, account account, options Options, place server.Place) process.Command {
 	arguments := []string{
 		"-D", place.Data(), "-p", strconv.Itoa(place.Port), "-h", process.Loopback,
-		"-c", "unix_socket_directories=", "-c", "timezone=UTC", "-c", "shared_buffers=32MB", "-c", "max_connections=60",
+		"-c", "unix_socket_directories=", "-c", "timezone=UTC",
+		// What processes share lies with the data: in /dev/shm all users see what is there.
+		"-c", "dynamic_shared_memory_type=mmap",
+		"-c", "shared_buffers=32MB", "-c", "max_connections=60",
+	}
+	if trusted := filepath.Join(place.Data(), trustedFolder); exists(trusted) {
+		arguments = append(arguments, "-c", "extension_control_path="+trusted+":$system")
 	}
 	if options.Disposable {
 		arguments = append(arguments, "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
@@ -203,6 +264,11 @@ func findBinaries() (string, error) {
 		}
 	}
 	return "", installed.Missing("PostgreSQL", "nothing in "+pattern)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func hasServer(bin string) bool {

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -83,6 +85,75 @@ func TestClusterAnswersWithPgvector(t *testing.T) {
 		"SELECT '[0,0]'::vector <-> '[3,4]'::vector"))
 	assert.Equal(t, "127.0.0.1", query[string](t, cluster.DSN("postgres"), "SHOW listen_addresses"))
 	assert.Equal(t, "UTF8", query[string](t, cluster.DSN("postgres"), "SHOW server_encoding"))
+}
+
+// Who owns a database and may make databases and roles, as RDS's administrator, makes the extension,
+// and does not become more by it.
+func TestTheExtensionIsTrusted(t *testing.T) {
+	cluster := start(t, Options{Disposable: true})
+	superuser, err := postgresclient.Connect(t.Context(), cluster.DSN("postgres"))
+	require.NoError(t, err)
+	defer superuser.Close(context.Background())
+	for _, statement := range []string{"CREATE ROLE master LOGIN CREATEDB CREATEROLE PASSWORD 'm'",
+		"CREATE DATABASE vectors OWNER master"} {
+		_, err := superuser.Exec(t.Context(), statement)
+		require.NoError(t, err)
+	}
+	master, err := postgresclient.Connect(t.Context(), cluster.DSNFor("master", "m", "vectors"))
+	require.NoError(t, err)
+	defer master.Close(context.Background())
+	_, err = master.Exec(t.Context(), "CREATE EXTENSION vector")
+	require.NoError(t, err)
+	var distance float64
+	require.NoError(t, master.QueryRow(t.Context(), "SELECT '[0,0]'::vector <-> '[3,4]'::vector").Scan(&distance))
+	assert.InDelta(t, 5, distance, 0)
+	for _, statement := range []string{"COPY (SELECT 1) TO PROGRAM 'id'", "SELECT pg_read_file('PG_VERSION')",
+		"ALTER ROLE master SUPERUSER", "ALTER ROLE rdsadmin PASSWORD 'm'", "SET ROLE rdsadmin", "GRANT rdsadmin TO master",
+		"ALTER SYSTEM SET log_connections = on", "SELECT rolpassword FROM pg_authid",
+		"CREATE FUNCTION f() RETURNS void LANGUAGE c AS 'vector', 'vector_in'",
+	} {
+		_, err := master.Exec(t.Context(), statement)
+		require.ErrorContains(t, err, "permission denied", statement)
+	}
+}
+
+// As root the server runs as a user whom nobody else is; what it stores only that one reads.
+func TestTheServersUserIsNobodyElse(t *testing.T) {
+	if os.Geteuid() != 0 {
+		cluster := start(t, Options{Disposable: true})
+		info, err := os.Stat(cluster.Dir())
+		require.NoError(t, err)
+		assert.Equal(t, fs.FileMode(0o700), info.Mode().Perm())
+		return
+	}
+	one, two := start(t, Options{Disposable: true}), start(t, Options{Disposable: true})
+	numbers := map[uint32]bool{}
+	for _, cluster := range []*Cluster{one, two} {
+		process, err := os.Stat(fmt.Sprintf("/proc/%d", cluster.PID()))
+		require.NoError(t, err)
+		number := process.Sys().(*syscall.Stat_t).Uid
+		numbers[number] = true
+		_, err = user.LookupId(strconv.FormatUint(uint64(number), 10))
+		require.Error(t, err, "it has no name")
+		require.NoError(t, filepath.WalkDir(cluster.Dir(), func(path string, entry fs.DirEntry, err error) error {
+			require.NoError(t, err)
+			info, err := entry.Info()
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil // a temporary one
+			}
+			require.NoError(t, err)
+			owner := info.Sys().(*syscall.Stat_t)
+			if path == cluster.Dir() {
+				assert.Equal(t, fs.FileMode(0o710), info.Mode().Perm())
+				assert.Equal(t, number, owner.Gid, "who passes through is the server")
+				return nil
+			}
+			assert.Zero(t, info.Mode().Perm()&0o077, path)
+			assert.Contains(t, []uint32{0, number}, owner.Uid, path)
+			return nil
+		}))
+	}
+	assert.Len(t, numbers, 2, "each has its own")
 }
 
 func TestPasswordIsRequired(t *testing.T) {
@@ -185,4 +256,27 @@ func TestMissingBinariesNameTheRemedy(t *testing.T) {
 			assert.NotContains(t, err.Error(), "\n")
 		})
 	}
+}
+
+// Root's cluster is where its user can reach it, and the same for each start of a run.
+func TestFolder_isOneThatTheServersUserCanReach(t *testing.T) {
+	wanted := filepath.Join(t.TempDir(), "postgres") // below a folder of the caller's alone
+	folder, apart, err := Folder(wanted)
+	require.NoError(t, err)
+	assert.Equal(t, os.Geteuid() == 0, apart)
+	if !apart {
+		assert.Equal(t, wanted, folder)
+		return
+	}
+	assert.True(t, passable(filepath.Dir(folder)))
+	again, _, err := Folder(wanted)
+	require.NoError(t, err)
+	assert.Equal(t, folder, again)
+	other, _, err := Folder(wanted + "2")
+	require.NoError(t, err)
+	assert.NotEqual(t, folder, other)
+	reached, apart, err := Folder("/opt/postgres")
+	require.NoError(t, err)
+	assert.False(t, apart)
+	assert.Equal(t, "/opt/postgres", reached)
 }

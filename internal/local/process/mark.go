@@ -13,14 +13,14 @@ import (
 	"time"
 )
 
-// markVariable is in the environment of every child of this process, and so in that of all that a
+// MarkVariable is in the environment of every child of this process, and so in that of all that a
 // child starts and does not give another environment to.
-const markVariable = "DIECAST_STARTED_BY"
+const MarkVariable = "DIECAST_STARTED_BY"
 
 // mark tells the children of this process from everybody else's.
 var mark = rand.Text()
 
-func marked(by string) string { return markVariable + "=" + by }
+func marked(by string) string { return MarkVariable + "=" + by }
 
 const (
 	// endedWithin bounds the search for marked processes: each that is killed may have started

@@ -3,6 +3,7 @@ package process
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,7 +16,8 @@ import (
 // PIDFilePattern is what CleanUp looks for.
 const PIDFilePattern = "*.pid"
 
-// writePIDFile tells who runs: its number and, because numbers are used again, when it started.
+// writePIDFile tells who runs: its number, when it started, because numbers are used again, and which
+// file tells it, because a copy, such as that of a run's folder, tells of somebody else's process.
 func (p *Process) writePIDFile() error {
 	if p.command.PIDFile == "" {
 		return nil
@@ -25,10 +27,35 @@ func (p *Process) writePIDFile() error {
 		return err
 	}
 	fresh := p.command.PIDFile + ".new" // a half-written file would be of no use to CleanUp
-	if err := os.WriteFile(fresh, []byte(strconv.Itoa(p.pid)+"\n"+started+"\n"), 0o600); err != nil {
+	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	file, err := os.OpenFile(fresh, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	identity, err := identify(file)
+	if err == nil {
+		_, err = fmt.Fprintf(file, "%d\n%s\n%s\n", p.pid, started, identity)
+	}
+	if err := errors.Join(err, file.Close()); err != nil {
 		return err
 	}
 	return os.Rename(fresh, p.command.PIDFile)
+}
+
+// identify says which file of this user's it is. The error is that of one which others may have
+// written.
+func identify(file *os.File) (string, error) {
+	info, err := file.Stat()
+	if err != nil {
+		return "", err
+	}
+	status, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || !info.Mode().IsRegular() || int(status.Uid) != os.Geteuid() || info.Mode().Perm()&0o022 != 0 {
+		return "", fmt.Errorf("%s is no file that this user alone can write: remove it", file.Name())
+	}
+	return fmt.Sprintf("file %d of %d", status.Ino, status.Dev), nil
 }
 
 // CleanUpBelow does as CleanUp in each folder below one.
@@ -50,7 +77,7 @@ func CleanUpBelow(dir string) error {
 // folder that does not exist is clean.
 //
 // A process whose start time is another than the file's is not the one that was meant and is left
-// alone.
+// alone, and so is one that another file, or another user, tells of.
 func CleanUp(folder string) ([]int, error) {
 	files, err := filepath.Glob(filepath.Join(folder, PIDFilePattern))
 	if err != nil {
@@ -72,19 +99,29 @@ func CleanUp(folder string) ([]int, error) {
 
 // cleanUp returns the number of the process that it killed, 0 where none ran.
 func cleanUp(file string) (killed int, err error) {
-	content, err := os.ReadFile(file)
+	opened, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil // the process ended while we looked
 	}
 	if err != nil {
 		return 0, err
 	}
-	number, started, _ := strings.Cut(strings.TrimSpace(string(content)), "\n")
+	defer opened.Close()
+	identity, err := identify(opened)
+	if err != nil {
+		return 0, err
+	}
+	content, err := io.ReadAll(opened)
+	if err != nil {
+		return 0, err
+	}
+	number, rest, _ := strings.Cut(strings.TrimSpace(string(content)), "\n")
+	started, told, _ := strings.Cut(rest, "\n")
 	pid, err := strconv.Atoi(number)
 	if err != nil || pid < 2 {
 		return 0, fmt.Errorf("%q is no process id: remove the file", number)
 	}
-	if runs(pid, started) {
+	if told == identity && runs(pid, started) {
 		if err := syscall.Kill(-pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return 0, fmt.Errorf("kill process %d: %w", pid, err)
 		}

@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -80,7 +81,7 @@ type Process struct {
 	err     error // how it ended; read only after exited is closed
 }
 
-// Start starts the child and returns at once.
+// Start starts the child, whose files only its user may read, and returns at once.
 func Start(command Command) (*Process, error) {
 	if command.StopSignal == 0 {
 		command.StopSignal = syscall.SIGTERM
@@ -109,7 +110,7 @@ func Start(command Command) (*Process, error) {
 		// thread as long as the child.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		err := withPlainSignals(child.Start)
+		err := forOwner(func() error { return withPlainSignals(child.Start) })
 		if err == nil {
 			p.pid = child.Process.Pid
 			if err = p.writePIDFile(); err != nil {
@@ -133,6 +134,18 @@ func Start(command Command) (*Process, error) {
 		return nil, fmt.Errorf("start %s: %w", command.Path, err)
 	}
 	return p, nil
+}
+
+// masking is held by who has changed the process's umask for a moment.
+var masking sync.Mutex
+
+// forOwner starts a child whose files are its owner's alone: it inherits the umask. What this process
+// makes in that moment is its owner's, too.
+func forOwner(start func() error) error {
+	masking.Lock()
+	defer masking.Unlock()
+	defer syscall.Umask(syscall.Umask(0o077))
+	return start()
 }
 
 // Run runs the child to its end. When the context ends first, the child and all that it started are

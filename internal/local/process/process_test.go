@@ -366,6 +366,55 @@ func TestCleanUp_killsWhatAFileStillNames(t *testing.T) {
 	assert.Empty(t, killed)
 }
 
+// A run's folder that was copied while the run was up, or a file that somebody wrote, names processes
+// that are not the run's.
+func TestCleanUp_leavesAloneWhatAnotherFileNames(t *testing.T) {
+	folder := t.TempDir()
+	command := sh("echo ready; exec sleep 3600")
+	command.PIDFile = filepath.Join(t.TempDir(), "engine.pid")
+	p, line, _ := lines(t, command)
+	require.Equal(t, "ready", line())
+	content, err := os.ReadFile(command.PIDFile)
+	require.NoError(t, err)
+	told := strings.Split(string(content), "\n")
+	for name, text := range map[string]string{
+		"copy": string(content), "number": told[0], "number and start": told[0] + "\n" + told[1] + "\n",
+		"another file": strings.Join([]string{told[0], told[1], "file 1 of 1"}, "\n"),
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(folder, name+".pid"), []byte(text), 0o600))
+	}
+	killed, err := CleanUp(folder)
+	require.NoError(t, err)
+	assert.Empty(t, killed)
+	require.NoError(t, syscall.Kill(p.PID(), 0))
+
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "open.pid"), content, 0o600))
+	require.NoError(t, os.Chmod(filepath.Join(folder, "open.pid"), 0o666))
+	_, err = CleanUp(folder)
+	require.ErrorContains(t, err, "is no file that this user alone can write: remove it")
+	require.NoError(t, os.Remove(filepath.Join(folder, "open.pid")))
+	require.NoError(t, os.Symlink(command.PIDFile, filepath.Join(folder, "link.pid")))
+	_, err = CleanUp(folder)
+	require.Error(t, err)
+	require.NoError(t, syscall.Kill(p.PID(), 0))
+}
+
+// What a child writes its user alone may read, whatever umask this process has.
+func TestFilesOfAChildAreItsUsersAlone(t *testing.T) {
+	folder := t.TempDir()
+	inherited := syscall.Umask(0o022)
+	t.Cleanup(func() { syscall.Umask(inherited) })
+	command := sh("echo x > file; mkdir folder")
+	command.Dir = folder
+	require.NoError(t, Run(t.Context(), command))
+	for name, mode := range map[string]os.FileMode{"file": 0o600, "folder": 0o700} {
+		info, err := os.Stat(filepath.Join(folder, name))
+		require.NoError(t, err)
+		assert.Equal(t, mode, info.Mode().Perm(), name)
+	}
+	assert.Equal(t, 0o022, syscall.Umask(0o022), "this process keeps its own")
+}
+
 func TestCleanUp_refusesWhatIsNoPIDFile(t *testing.T) {
 	for name, content := range map[string]string{"text": "hello", "everybody": "-1\nx", "init": "1\nx",
 		"group of the caller": "0\nx"} {

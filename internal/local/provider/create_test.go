@@ -302,7 +302,32 @@ func TestMariaDB(t *testing.T) {
 		_, err := administrator.ExecContext(t.Context(), statement)
 		require.ErrorContains(t, err, "Access denied", statement)
 	}
+	for _, statement := range []string{
+		"UPDATE mysql.global_priv SET Priv = JSON_SET(Priv, '$.access', 18446744073709551615)",
+		"INSERT INTO mysql.plugin VALUES ('x', 'x.so')", "INSTALL SONAME 'x'", "CREATE TABLE mysql.t (a int)",
+		"GRANT SUPER ON *.* TO CURRENT_USER", "GRANT FILE ON *.* TO 'late'@'%'", "GRANT INSERT ON mysql.* TO 'late'@'%'",
+		"CREATE DEFINER = 'root'@'127.0.0.1' PROCEDURE p() SHUTDOWN",
+	} {
+		_, err := administrator.ExecContext(t.Context(), statement)
+		require.Error(t, err, statement)
+		assert.Regexp(t, "denied|You need", err.Error(), statement)
+	}
 	require.NoError(t, running.SetPassword(t.Context(), "late", "l1"))
+	// It may give every user another password, and then be that one: none may do more.
+	_, err := administrator.ExecContext(t.Context(), "ALTER USER 'root'@'127.0.0.1' IDENTIFIED BY 'taken'")
+	require.NoError(t, err)
+	root := open("root", "taken", "")
+	for _, statement := range []string{"SHUTDOWN", "SELECT 1 INTO OUTFILE '/tmp/t'", "SELECT * FROM mysql.global_priv",
+		"GRANT SUPER ON *.* TO 'late'@'%'"} {
+		_, err := root.ExecContext(t.Context(), statement)
+		require.ErrorContains(t, err, "denied", statement)
+	}
+	rows, err := administrator.QueryContext(t.Context(), `SELECT User, Host FROM mysql.global_priv
+		WHERE JSON_VALUE(Priv, '$.access') & (1 << 15 | 1 << 9 | 1 << 7)`) // SUPER, FILE, SHUTDOWN
+	require.NoError(t, err)
+	defer rows.Close()
+	assert.False(t, rows.Next(), "no superuser is left")
+	require.NoError(t, rows.Err())
 	for user, password := range map[string]string{"early": "e1", "late": "l1"} {
 		var found int
 		reader := open(user, password, "classicmodels")

@@ -129,7 +129,7 @@ func createEventSourceMapping(
 	}
 	consumer.name, consumer.stream, consumer.poller = resource.String(), lastPart(t.SourceARN, "/"), poller
 	if err := run.background(ctx, task{
-		name: "consumer of " + resource.String(), run: poller.Run, ready: poller.Ready(),
+		name: "consumer of " + resource.String(), run: poller.Run, ready: poller.Ready(), giveUp: poller.GiveUp,
 	}); err != nil {
 		return assembly.Creation{}, err
 	}

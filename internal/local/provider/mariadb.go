@@ -11,6 +11,7 @@ import (
 
 	"diecast/internal/assembly"
 	"diecast/internal/local/mariadb"
+	"diecast/internal/local/process"
 )
 
 var mariadbServer = databaseServer{installed: mariadb.Installed, start: startMariaDB}
@@ -40,22 +41,34 @@ func startMariaDB(
 	return instance, nil
 }
 
-// masterPrivileges are those of RDS's administrator, who is no superuser (Amazon RDS User Guide,
-// "Master user account privileges", MySQL; what MariaDB does not know is left out).
-const masterPrivileges = `SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, RELOAD, PROCESS, REFERENCES, INDEX, ALTER,
-	SHOW DATABASES, CREATE TEMPORARY TABLES, LOCK TABLES, EXECUTE, REPLICATION SLAVE, REPLICATION CLIENT, CREATE VIEW,
-	SHOW VIEW, CREATE ROUTINE, ALTER ROUTINE, CREATE USER, EVENT, TRIGGER`
+// The privileges of RDS's administrator, who is no superuser (Amazon RDS User Guide, "Master user
+// account privileges", MySQL; what MariaDB does not know is left out): of the server, and of every
+// database. Of the one that says who may do what, RDS does not let it write; MariaDB grants that
+// with the privileges of all databases, but those of one database go before those of its pattern.
+const (
+	serverPrivileges   = `RELOAD, PROCESS, SHOW DATABASES, REPLICATION SLAVE, REPLICATION CLIENT, CREATE USER`
+	databasePrivileges = `SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, REFERENCES, INDEX, ALTER,
+	CREATE TEMPORARY TABLES, LOCK TABLES, EXECUTE, CREATE VIEW, SHOW VIEW, CREATE ROUTINE, ALTER ROUTINE, EVENT, TRIGGER`
+)
 
-// prepare makes the administrator and the database that RDS makes with an instance.
+// prepare makes the administrator and the database that RDS makes with an instance. It leaves no
+// superuser: who may make users may give any of them another password here, so that there must be
+// none who may do more.
 func (i mariadbInstance) prepare(ctx context.Context, t *assembly.Database) error {
 	user := account(t.MasterUser)
 	statements := []string{
 		fmt.Sprintf("CREATE USER %s IDENTIFIED BY %s", user, quoted(i.masterPassword)),
-		fmt.Sprintf("GRANT %s ON *.* TO %s WITH GRANT OPTION", masterPrivileges, user),
+		fmt.Sprintf("GRANT %s ON *.* TO %s WITH GRANT OPTION", serverPrivileges, user),
+		fmt.Sprintf("GRANT %s ON `%%`.* TO %s WITH GRANT OPTION", databasePrivileges, user),
+		fmt.Sprintf("GRANT SELECT ON mysql.* TO %s", user),
 	}
 	if t.Name != "" {
 		statements = append(statements, "CREATE DATABASE `"+strings.ReplaceAll(t.Name, "`", "``")+"`")
 	}
+	// The connection that takes its own rights away keeps them to its end.
+	own := "'" + i.User + "'@'" + process.Loopback + "'"
+	statements = append(statements, "DELETE FROM mysql.proxies_priv", "FLUSH PRIVILEGES",
+		"REVOKE ALL PRIVILEGES, GRANT OPTION FROM "+own, "GRANT CREATE USER ON *.* TO "+own)
 	return i.execute(ctx, statements...)
 }
 
@@ -70,6 +83,7 @@ func (i mariadbInstance) execute(ctx context.Context, statements ...string) erro
 	}
 	pool := sql.OpenDB(connector)
 	defer pool.Close()
+	pool.SetMaxOpenConns(1)
 	for _, statement := range statements {
 		if _, err := pool.ExecContext(ctx, statement); err != nil {
 			return err

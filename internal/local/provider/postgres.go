@@ -19,6 +19,8 @@ var postgresServer = databaseServer{installed: postgres.Installed, start: startP
 type postgresInstance struct {
 	*postgres.Cluster
 	masterPassword string
+	// apart says that its folder is not in the run's.
+	apart bool
 }
 
 func startPostgres(
@@ -45,28 +47,31 @@ func startPostgres(
 		}
 		return nil, err
 	}
-	if apart {
-		run.onStop(func(ctx context.Context) error {
-			return errors.Join(cluster.Stop(ctx), os.RemoveAll(folder))
-		})
-	}
-	instance := postgresInstance{Cluster: cluster, masterPassword: cluster.Password()}
-	if t.MasterUser != cluster.User {
-		instance.masterPassword = randomText(16)
-	}
+	instance := postgresInstance{Cluster: cluster, masterPassword: randomText(16), apart: apart}
 	if err := instance.prepare(ctx, t); err != nil {
-		return nil, errors.Join(err, cluster.Stop(context.WithoutCancel(ctx)))
+		return nil, errors.Join(err, instance.Stop(context.WithoutCancel(ctx)))
 	}
 	return instance, nil
 }
 
-// prepare makes the administrator and the database that RDS makes with an instance.
+// Stop ends the cluster; nothing of it is left but in the run's folder.
+func (i postgresInstance) Stop(ctx context.Context) error {
+	err := i.Cluster.Stop(ctx)
+	if i.apart {
+		err = errors.Join(err, os.RemoveAll(i.Dir()))
+	}
+	return err
+}
+
+// prepare makes the administrator and the database that RDS makes with an instance. As there the
+// administrator is no superuser (Amazon RDS User Guide, "Understanding the rds_superuser role").
 func (i postgresInstance) prepare(ctx context.Context, t *assembly.Database) error {
 	user := pgx.Identifier{t.MasterUser}.Sanitize()
-	var statements []string
-	if t.MasterUser != i.User {
-		statements = append(statements,
-			fmt.Sprintf("CREATE ROLE %s SUPERUSER LOGIN PASSWORD %s", user, quoted(i.masterPassword)))
+	statements := []string{
+		fmt.Sprintf("CREATE ROLE %s LOGIN CREATEDB CREATEROLE PASSWORD %s", user, quoted(i.masterPassword)),
+		fmt.Sprintf("GRANT pg_monitor, pg_signal_backend, pg_checkpoint TO %s WITH ADMIN OPTION", user),
+		"REVOKE CONNECT ON DATABASE postgres FROM PUBLIC", // as all that the run does not need
+		fmt.Sprintf("GRANT CONNECT ON DATABASE postgres TO %s", user),
 	}
 	if t.Name != "" {
 		name := pgx.Identifier{t.Name}.Sanitize()

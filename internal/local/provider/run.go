@@ -199,7 +199,7 @@ func (r *Run) log(name string) (*slog.Logger, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := os.OpenFile(filepath.Join(folder, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	file, err := os.OpenFile(filepath.Join(folder, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -210,5 +210,5 @@ func (r *Run) log(name string) (*slog.Logger, error) {
 // folder of the run with this name.
 func (r *Run) folder(name string) (string, error) {
 	folder := filepath.Join(r.Dir, name)
-	return folder, os.MkdirAll(folder, 0o755)
+	return folder, os.MkdirAll(folder, 0o700)
 }

@@ -1,11 +1,15 @@
 // Package runfolder keeps the laptop's runs apart: each has a folder, and at most one process that
-// works in it. The lock is the kernel's, so that it ends with the process, however that ends. The
-// package knows nothing of what a run does.
+// works in it. The lock is the kernel's, so that it ends with the process, however that ends. Folder
+// and lock are their owner's alone. The package knows nothing of what a run does.
+//
+// Whoever stops a run signals the process that its lock names. A file can name any process: one that
+// the kernel does not know for the holder of the lock is named by nobody here.
 package runfolder
 
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,6 +22,12 @@ import (
 
 // lockName is the file in a run's folder that its process locks and writes its id into.
 const lockName = "lock"
+
+// settleWithin is how long a lock may take to name its holder, and who only looks at it to let go of
+// it. A test shortens it.
+var settleWithin = 2 * time.Second
+
+const settlePause = 5 * time.Millisecond
 
 // Folder is a run's folder, held by this process.
 type Folder struct {
@@ -37,50 +47,95 @@ func (e *RunningError) Error() string {
 		e.PID)
 }
 
-// Open makes the folder where it does not exist and locks it. The error of one that is in use is a
-// *RunningError.
+// Open makes the folder where it does not exist, for this user alone, and locks it. The error of one
+// that is in use is a *RunningError.
 func Open(path string) (*Folder, error) {
-	if err := os.MkdirAll(path, 0o755); err != nil {
+	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, err
 	}
-	lock, err := os.OpenFile(filepath.Join(path, lockName), os.O_CREATE|os.O_RDWR, 0o644)
+	folder, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
-	if err := hold(lock); err != nil {
-		defer lock.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			pid, err := read(path)
-			if err != nil {
-				return nil, err
-			}
-			return nil, &RunningError{Path: path, PID: pid}
-		}
-		return nil, fmt.Errorf("locking %s: %w", path, err)
+	if !own(folder) {
+		return nil, fmt.Errorf("%s belongs to another user, who could read and change the run: choose another --run, "+
+			"or remove it", path)
 	}
-	if err := write(lock); err != nil {
+	if err := os.Chmod(path, 0o700); err != nil {
+		return nil, err
+	}
+	lock, err := openLock(path, os.O_CREATE|os.O_RDWR)
+	if err != nil {
+		return nil, err
+	}
+	if err := take(path, lock); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	if err := errors.Join(lock.Chmod(0o600), write(lock)); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return &Folder{Path: path, lock: lock}, nil
 }
 
-const (
-	// looks are how often a lock that somebody holds is asked for, or a process id that is not
-	// written yet; lookAgain is the pause between.
-	looks     = 20
-	lookAgain = 10 * time.Millisecond
-)
+// openLock opens the lock's file, which must be a file of this user's.
+func openLock(path string, flags int) (*os.File, error) {
+	name := filepath.Join(path, lockName)
+	lock, err := os.OpenFile(name, flags|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	info, err := lock.Stat()
+	if err == nil && (!info.Mode().IsRegular() || !own(info)) {
+		err = fmt.Errorf("%s is no file of this user's: remove it", name)
+	}
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return lock, nil
+}
 
-// hold takes the lock. Who only looks whether a run is up holds it for a moment.
-func hold(lock *os.File) (err error) {
-	for range looks {
-		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+func own(info fs.FileInfo) bool {
+	status, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(status.Uid) == os.Geteuid()
+}
+
+// take locks a folder, unless a run holds it. Who looks whether one does has it for a moment.
+func take(path string, lock *os.File) error {
+	for deadline := time.Now().Add(settleWithin); ; time.Sleep(settlePause) {
+		err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return nil
+		}
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return fmt.Errorf("locking %s: %w", path, err)
+		}
+		pid, err := holder(lock)
+		if err == nil {
+			return &RunningError{Path: path, PID: pid}
+		}
+		if time.Now().After(deadline) {
 			return err
 		}
-		time.Sleep(lookAgain)
 	}
-	return err
+}
+
+// holder is the process that a lock names, where it is the one that holds it.
+func holder(lock *os.File) (int, error) {
+	text := make([]byte, 32)
+	n, err := lock.ReadAt(text, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return 0, err
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text[:n])))
+	if err != nil || pid < 2 {
+		return 0, fmt.Errorf("%s is locked, and names no process: who holds it is no run", lock.Name())
+	}
+	holds, err := holds(pid, lock)
+	if err == nil && !holds {
+		err = fmt.Errorf("%s is locked, but not by process %d, which it names: who holds it is no run",
+			lock.Name(), pid)
+	}
+	return pid, err
 }
 
 // write the process id over that of an earlier process: the file is empty only until the first.
@@ -114,9 +169,10 @@ func Left(path string) (bool, error) {
 	return pid == 0, err
 }
 
-// Running tells the process that holds a run's folder, or 0.
+// Running tells the process that holds a run's folder, or 0. The error of a lock that somebody holds
+// who is no run says so.
 func Running(path string) (pid int, err error) {
-	lock, err := os.Open(filepath.Join(path, lockName))
+	lock, err := openLock(path, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
@@ -124,31 +180,18 @@ func Running(path string) (pid int, err error) {
 		return 0, err
 	}
 	defer lock.Close()
-	for range looks { // who has taken the lock writes its id at once, but not at the same time
+	for deadline := time.Now().Add(settleWithin); ; time.Sleep(settlePause) {
 		switch err := syscall.Flock(int(lock.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); {
 		case err == nil:
 			return 0, nil
 		case !errors.Is(err, syscall.EWOULDBLOCK):
 			return 0, fmt.Errorf("looking at the lock of %s: %w", path, err)
 		}
-		if pid, err = read(path); err == nil {
-			return pid, nil
+		// One that has just been taken does not name its holder yet.
+		if pid, err = holder(lock); err == nil || time.Now().After(deadline) {
+			return pid, err
 		}
-		time.Sleep(lookAgain)
 	}
-	return 0, err
-}
-
-func read(path string) (int, error) {
-	text, err := os.ReadFile(filepath.Join(path, lockName))
-	if err != nil {
-		return 0, err
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		return 0, fmt.Errorf("%s holds no process id: %w", filepath.Join(path, lockName), err)
-	}
-	return pid, nil
 }
 
 // List are the names of the runs below a folder, in order.

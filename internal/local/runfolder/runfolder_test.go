@@ -1,10 +1,16 @@
 package runfolder
 
 import (
+	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -42,6 +48,115 @@ func TestFolderHasOneProcessAtATime(t *testing.T) {
 	again, err := Open(path)
 	require.NoError(t, err, "what a process left is no obstacle")
 	require.NoError(t, again.Close())
+}
+
+// victim is a process that has no part in a run.
+func victim(t *testing.T) *exec.Cmd {
+	t.Helper()
+	command := exec.Command("/bin/sleep", "600")
+	require.NoError(t, command.Start())
+	t.Cleanup(func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	})
+	return command
+}
+
+// A lock that names a process which does not hold it names nobody, whoever holds it, and is not
+// taken from who does.
+func TestALockThatNamesAnotherNamesNobody(t *testing.T) {
+	before := settleWithin
+	t.Cleanup(func() { settleWithin = before })
+	settleWithin = 20 * time.Millisecond
+	path := filepath.Join(t.TempDir(), "mine")
+	require.NoError(t, os.Mkdir(path, 0o700))
+	file := filepath.Join(path, "lock")
+	for name, text := range map[string]string{
+		"another": strconv.Itoa(victim(t).Process.Pid), "init": "1", "all": "-1", "the group": "0", "nothing": "",
+		"words": "the run",
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.NoError(t, os.WriteFile(file, []byte(text+"\n"), 0o600))
+			pid, err := Running(path)
+			require.NoError(t, err, "nobody holds it")
+			assert.Zero(t, pid)
+			if runtime.GOOS != "linux" && name == "another" {
+				return // only Linux tells who holds a lock
+			}
+			forged, err := os.Open(file)
+			require.NoError(t, err)
+			defer forged.Close()
+			require.NoError(t, syscall.Flock(int(forged.Fd()), syscall.LOCK_EX))
+			_, err = Running(path)
+			require.ErrorContains(t, err, "who holds it is no run")
+			_, err = Open(path)
+			require.ErrorContains(t, err, "who holds it is no run")
+		})
+	}
+}
+
+func TestFolderAndLockAreTheirOwnersAlone(t *testing.T) {
+	root := t.TempDir()
+	path := filepath.Join(root, "runs", "mine")
+	require.NoError(t, os.MkdirAll(path, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(path, "lock"), []byte("1\n"), 0o644))
+	require.NoError(t, os.Chmod(filepath.Join(path, "lock"), 0o666))
+	folder, err := Open(path)
+	require.NoError(t, err)
+	defer folder.Close()
+	for name, mode := range map[string]fs.FileMode{path: 0o700, filepath.Join(path, "lock"): 0o600} {
+		info, err := os.Stat(name)
+		require.NoError(t, err)
+		assert.Equal(t, mode, info.Mode().Perm(), name)
+	}
+	linked := filepath.Join(root, "linked")
+	require.NoError(t, os.Mkdir(linked, 0o700))
+	require.NoError(t, os.Symlink(filepath.Join(path, "lock"), filepath.Join(linked, "lock")))
+	_, err = Open(linked)
+	require.Error(t, err, "the lock is elsewhere")
+	if os.Geteuid() != 0 {
+		return // nobody else's folder can be made
+	}
+	theirs := filepath.Join(root, "theirs")
+	require.NoError(t, os.Mkdir(theirs, 0o777))
+	require.NoError(t, os.Chown(theirs, 65534, 65534))
+	_, err = Open(theirs)
+	require.ErrorContains(t, err, "belongs to another user")
+	require.NoError(t, os.Chown(filepath.Join(path, "lock"), 65534, 65534))
+	_, err = Running(path)
+	require.ErrorContains(t, err, "is no file of this user's")
+}
+
+// Who asks whether a run is up hinders none that starts.
+func TestLookingHindersNoStart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mine")
+	first, err := Open(path)
+	require.NoError(t, err)
+	require.NoError(t, first.Close())
+	done := make(chan struct{})
+	var looking sync.WaitGroup
+	for range 2 {
+		looking.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+					_, err := Running(path)
+					assert.NoError(t, err)
+				}
+			}
+		})
+	}
+	for range 50 {
+		folder, err := Open(path)
+		if !assert.NoError(t, err) {
+			break
+		}
+		require.NoError(t, folder.Close())
+	}
+	close(done)
+	looking.Wait()
 }
 
 func TestRunningOfAFolderThatNeverWas(t *testing.T) {

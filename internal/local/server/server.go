@@ -182,7 +182,7 @@ func (s *Server) open(options Options) (killed bool, err error) {
 			return false, err
 		}
 	}
-	if err := os.MkdirAll(s.place.Dir, 0o755); err != nil {
+	if err := os.MkdirAll(s.place.Dir, 0o700); err != nil {
 		return false, err
 	}
 	mode := s.program.Mode
@@ -224,7 +224,7 @@ func (s *Server) run(ctx context.Context) error {
 	if err := os.Remove(s.place.PortFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	log, err := os.Create(s.place.logFile())
+	log, err := os.OpenFile(s.place.logFile(), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,10 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
@@ -33,6 +36,23 @@ type Getter interface {
 // Putter is the part of the S3 client that writing uses.
 type Putter interface {
 	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
+}
+
+// Lister is the part of the S3 client that listing uses.
+type Lister interface {
+	ListObjectsV2(context.Context, *s3.ListObjectsV2Input, ...func(*s3.Options)) (*s3.ListObjectsV2Output, error)
+}
+
+// Deleter is the part of the S3 client that removing uses.
+type Deleter interface {
+	DeleteObject(context.Context, *s3.DeleteObjectInput, ...func(*s3.Options)) (*s3.DeleteObjectOutput, error)
+}
+
+// Keeper is the part of the S3 client of who keeps the bucket.
+type Keeper interface {
+	Putter
+	Lister
+	Deleter
 }
 
 // Bucket holds models.
@@ -53,13 +73,119 @@ func (b Bucket) Upload(ctx context.Context, client Putter, version string, folde
 		return err
 	}
 	for _, name := range append(slices.Sorted(maps.Keys(manifest.Files)), artifacts.ManifestName) {
-		data, err := fs.ReadFile(folder, name)
+		if err := b.put(ctx, client, version, folder, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// put copies one file, which is read into memory only where its folder has no files to seek in.
+func (b Bucket) put(ctx context.Context, client Putter, version string, folder fs.FS, name string) error {
+	file, err := folder.Open(name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	body, seekable := file.(io.ReadSeeker)
+	if !seekable {
+		data, err := io.ReadAll(file)
 		if err != nil {
 			return err
 		}
+		body = bytes.NewReader(data)
+	}
+	key := models.Key(version, name)
+	if _, err := client.PutObject(ctx, &s3.PutObjectInput{Bucket: &b.Name, Key: &key, Body: body}); err != nil {
+		return fmt.Errorf("%s: %w", b.address(version, name), err)
+	}
+	return nil
+}
+
+// Versions are the models that have a folder, whole or not.
+func (b Bucket) Versions(ctx context.Context, client Lister) ([]string, error) {
+	prefix := models.Prefix
+	var versions []string
+	err := b.list(ctx, client, &s3.ListObjectsV2Input{Bucket: &b.Name, Prefix: &prefix, Delimiter: aws.String("/")},
+		func(page *s3.ListObjectsV2Output) {
+			for _, folder := range page.CommonPrefixes {
+				if version := path.Base(aws.ToString(folder.Prefix)); models.CheckVersion(version) == nil {
+					versions = append(versions, version)
+				}
+			}
+		})
+	return versions, err
+}
+
+// Files are those in the folder of a model by their names, with when they were written.
+func (b Bucket) Files(ctx context.Context, client Lister, version string) (map[string]time.Time, error) {
+	prefix := models.Folder(version) + "/"
+	files := map[string]time.Time{}
+	err := b.list(ctx, client, &s3.ListObjectsV2Input{Bucket: &b.Name, Prefix: &prefix},
+		func(page *s3.ListObjectsV2Output) {
+			for _, object := range page.Contents {
+				// A name that ends in a slash is a folder that a console has drawn.
+				if name := strings.TrimPrefix(aws.ToString(object.Key), prefix); !strings.HasSuffix(name, "/") {
+					files[name] = aws.ToTime(object.LastModified)
+				}
+			}
+		})
+	return files, err
+}
+
+func (b Bucket) list(ctx context.Context, client Lister, input *s3.ListObjectsV2Input,
+	visit func(*s3.ListObjectsV2Output)) error {
+	pages := s3.NewListObjectsV2Paginator(client, input)
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return fmt.Errorf("listing s3://%s/%s: %w", b.Name, aws.ToString(input.Prefix), err)
+		}
+		visit(page)
+	}
+	return nil
+}
+
+// Compare refuses a folder with files that its manifest does not list, or without some that it
+// does; their content is for whoever reads them. The error is an *artifacts.Error.
+func (b Bucket) Compare(ctx context.Context, client Lister, manifest artifacts.Manifest) error {
+	files, err := b.Files(ctx, client, manifest.ModelVersion)
+	if err != nil {
+		return err
+	}
+	found := &artifacts.Error{}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if _, listed := manifest.Files[name]; !listed && name != artifacts.ManifestName {
+			found.Add(models.Key(manifest.ModelVersion, name), "not listed in the manifest")
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(manifest.Files)) {
+		if _, there := files[name]; !there {
+			found.Add(models.Key(manifest.ModelVersion, name), "listed in the manifest, does not exist")
+		}
+	}
+	if len(found.Problems) == 0 {
+		return nil
+	}
+	return found
+}
+
+// Remove removes a model's folder, the manifest first: what is left of one is no model.
+func (b Bucket) Remove(ctx context.Context, client interface {
+	Lister
+	Deleter
+}, version string) error {
+	files, err := b.Files(ctx, client, version)
+	if err != nil {
+		return err
+	}
+	names := slices.Sorted(maps.Keys(files))
+	if at := slices.Index(names, artifacts.ManifestName); at > 0 {
+		names = slices.Insert(slices.Delete(names, at, at+1), 0, artifacts.ManifestName)
+	}
+	for _, name := range names {
 		key := models.Key(version, name)
-		if _, err := client.PutObject(ctx, &s3.PutObjectInput{Bucket: &b.Name, Key: &key,
-			Body: bytes.NewReader(data)}); err != nil {
+		if _, err := client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &b.Name, Key: &key}); err != nil {
 			return fmt.Errorf("%s: %w", b.address(version, name), err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -159,4 +160,36 @@ func TestUploadRefusesAFolderThatIsNoModel(t *testing.T) {
 			assert.Empty(t, objects.keys)
 		})
 	}
+}
+
+func TestFoldersAreListedComparedAndRemoved(t *testing.T) {
+	objects, version := stored(t)
+	folder, manifest := modelstoretest.Embeddings(t, 2, 5, 2, artifacts.Trained)
+	other := objects.Put(t, folder, manifest)
+	objects.Change("not-a-version", "notes.txt", []byte("x"))
+	bucket := objects.Bucket()
+	versions, err := bucket.Versions(t.Context(), objects)
+	require.NoError(t, err)
+	assert.ElementsMatch(t, []string{version, other}, versions)
+	require.NoError(t, bucket.Compare(t.Context(), objects, manifest))
+
+	drawn := models.Folder(other) + "/embeddings/"
+	_, err = objects.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket.Name, Key: &drawn,
+		Body: strings.NewReader("")})
+	require.NoError(t, err)
+	require.NoError(t, bucket.Compare(t.Context(), objects, manifest), "a folder that a console has drawn")
+	objects.Change(other, "embeddings/stranger.csv", []byte("x"))
+	objects.Remove(other, artifacts.UserEmbeddings)
+	err = bucket.Compare(t.Context(), objects, manifest)
+	require.ErrorContains(t, err, "models/"+other+"/embeddings/stranger.csv: not listed in the manifest")
+	require.ErrorContains(t, err, "user_embeddings.csv: listed in the manifest, does not exist")
+
+	require.NoError(t, bucket.Remove(t.Context(), objects, other))
+	_, err = bucket.Manifest(t.Context(), other)
+	require.ErrorContains(t, err, "does not exist")
+	files, err := bucket.Files(t.Context(), objects, other)
+	require.NoError(t, err)
+	assert.Empty(t, files)
+	_, err = bucket.Manifest(t.Context(), version)
+	require.NoError(t, err, "others stay")
 }

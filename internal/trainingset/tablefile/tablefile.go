@@ -1,5 +1,6 @@
-// Package tablefile reads the rows of a run's files, Parquet or CSV, as text: for whoever shows or
-// sums a few of them. It knows neither where the files lie nor what their columns mean.
+// Package tablefile reads the rows of a run's files, Parquet or CSV, as text and one after the
+// other, so that a file may be larger than memory. It knows neither where the files lie nor what
+// their columns mean.
 package tablefile
 
 import (
@@ -26,11 +27,30 @@ import (
 // absent is empty. The error, after which nothing comes, is that of a damaged file or of one with
 // other columns.
 func Rows(kind trainingset.Format, columns []trainingset.Column, content []byte) iter.Seq2[[]string, error] {
+	return Stream(kind, columns, bytes.NewReader(content), int64(len(content)))
+}
+
+// Stream is Rows for a file of so many bytes that need not be in memory. With wanted columns, a row
+// has their values only, in the order of wanted, and of a Parquet file only they are read.
+func Stream(kind trainingset.Format, columns []trainingset.Column, file io.ReaderAt, size int64,
+	wanted ...string) iter.Seq2[[]string, error] {
+	if len(wanted) == 0 {
+		for _, column := range columns {
+			wanted = append(wanted, column.Name)
+		}
+	}
+	places := make([]int, len(wanted))
+	for i, name := range wanted {
+		places[i] = slices.IndexFunc(columns, func(column trainingset.Column) bool { return column.Name == name })
+		if places[i] < 0 {
+			return failing(fmt.Errorf("the table has no column %s", name))
+		}
+	}
 	switch kind {
 	case trainingset.Parquet:
-		return parquetRows(columns, content)
+		return parquetRows(columns, file, size, places)
 	case trainingset.CSV:
-		return csvRows(columns, content)
+		return csvRows(columns, io.NewSectionReader(file, 0, size), places)
 	}
 	return failing(fmt.Errorf("a file of format %q: %s and %s are known", kind, trainingset.Parquet, trainingset.CSV))
 }
@@ -52,14 +72,14 @@ func check(found []string, columns []trainingset.Column) error {
 	return nil
 }
 
-func csvRows(columns []trainingset.Column, content []byte) iter.Seq2[[]string, error] {
+func csvRows(columns []trainingset.Column, file io.Reader, places []int) iter.Seq2[[]string, error] {
 	return func(yield func([]string, error) bool) {
-		content, err := plaintext.Trim(content)
+		content, err := plaintext.Reader(file)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		rows := csv.NewReader(bytes.NewReader(content))
+		rows := csv.NewReader(content)
 		header, err := rows.Read()
 		if errors.Is(err, io.EOF) {
 			err = errors.New("it has no header line")
@@ -71,7 +91,7 @@ func csvRows(columns []trainingset.Column, content []byte) iter.Seq2[[]string, e
 			var row []string
 			if row, err = rows.Read(); err == nil {
 				tidyTimes(columns, row)
-				if !yield(row, nil) {
+				if !yield(picked(row, places), nil) {
 					return
 				}
 			}
@@ -82,21 +102,33 @@ func csvRows(columns []trainingset.Column, content []byte) iter.Seq2[[]string, e
 	}
 }
 
+func picked(row []string, places []int) []string {
+	values := make([]string, len(places))
+	for i, place := range places {
+		values[i] = row[place]
+	}
+	return values
+}
+
 // tidyTimes writes times as the contract of this package has them: Spark writes them as RFC 3339
 // into CSV.
 func tidyTimes(columns []trainingset.Column, row []string) {
 	for i, column := range columns {
-		if at, err := time.Parse(time.RFC3339, row[i]); column.Type == "timestamp" && err == nil {
+		if column.Type != "timestamp" {
+			continue
+		}
+		if at, err := time.Parse(time.RFC3339, row[i]); err == nil {
 			row[i] = at.UTC().Format(time.DateTime)
 		}
 	}
 }
 
-// batch is how many rows are read at a time.
+// batch is how many values of a column are read at a time.
 const batch = 256
 
-func parquetRows(columns []trainingset.Column, content []byte) iter.Seq2[[]string, error] {
-	file, err := parquet.OpenFile(bytes.NewReader(content), int64(len(content)))
+func parquetRows(columns []trainingset.Column, content io.ReaderAt, size int64,
+	places []int) iter.Seq2[[]string, error] {
+	file, err := parquet.OpenFile(content, size)
 	if err != nil {
 		return failing(fmt.Errorf("it is no Parquet file: %w", err))
 	}
@@ -113,7 +145,7 @@ func parquetRows(columns []trainingset.Column, content []byte) iter.Seq2[[]strin
 	fields := file.Schema().Fields()
 	return func(yield func([]string, error) bool) {
 		for _, group := range file.RowGroups() {
-			if !groupRows(group, fields, yield) {
+			if !groupRows(group, fields, places, yield) {
 				return
 			}
 		}
@@ -121,28 +153,63 @@ func parquetRows(columns []trainingset.Column, content []byte) iter.Seq2[[]strin
 }
 
 // groupRows yields the rows of one group, and says whether more are wanted.
-func groupRows(group parquet.RowGroup, fields []parquet.Field, yield func([]string, error) bool) bool {
-	rows := group.Rows()
-	defer rows.Close()
-	buffer := make([]parquet.Row, batch)
-	for {
-		n, err := rows.ReadRows(buffer)
-		for _, values := range buffer[:n] {
-			row := make([]string, len(fields))
-			for _, value := range values {
-				row[value.Column()] = text(fields[value.Column()], value)
+func groupRows(group parquet.RowGroup, fields []parquet.Field, places []int,
+	yield func([]string, error) bool) bool {
+	chunks := group.ColumnChunks()
+	readers := make([]*columnReader, len(places))
+	for i, place := range places {
+		readers[i] = &columnReader{pages: chunks[place].Pages()}
+		defer readers[i].pages.Close()
+	}
+	for range group.NumRows() {
+		row := make([]string, len(places))
+		for i, place := range places {
+			value, err := readers[i].next()
+			if err != nil {
+				return yield(nil, fmt.Errorf("column %s: %w", fields[place].Name(), err)) && false
 			}
-			if !yield(row, nil) {
-				return false
-			}
+			row[i] = text(fields[place], value)
 		}
-		switch {
-		case errors.Is(err, io.EOF):
-			return true
-		case err != nil:
-			return yield(nil, err) && false
+		if !yield(row, nil) {
+			return false
 		}
 	}
+	return true
+}
+
+// columnReader reads the values of one column of a group, one for each row.
+type columnReader struct {
+	pages  parquet.Pages
+	page   parquet.Page
+	values parquet.ValueReader
+	buffer [batch]parquet.Value
+	unread []parquet.Value
+}
+
+// next value; io.ErrUnexpectedEOF where the column has fewer than its group has rows.
+func (c *columnReader) next() (parquet.Value, error) {
+	for len(c.unread) == 0 {
+		if c.values == nil {
+			page, err := c.pages.ReadPage()
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			if err != nil {
+				return parquet.Value{}, err
+			}
+			c.page, c.values = page, page.Values()
+		}
+		n, err := c.values.ReadValues(c.buffer[:])
+		c.unread = c.buffer[:n]
+		if errors.Is(err, io.EOF) {
+			c.values = nil
+		} else if err != nil {
+			return parquet.Value{}, err
+		}
+	}
+	value := c.unread[0]
+	c.unread = c.unread[1:]
+	return value, nil
 }
 
 // text of a value, by the column's logical type (Parquet's LogicalTypes.md).

@@ -1,6 +1,7 @@
 package tablefile
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
@@ -88,4 +89,19 @@ func TestRows_refuseOtherColumnsAndDamagedFiles(t *testing.T) {
 	require.ErrorContains(t, err, "wrong number of fields")
 	_, err = read(t, "avro", columns, nil)
 	require.ErrorContains(t, err, `a file of format "avro"`)
+}
+
+func TestStream_readsTheWantedColumnsInTheirOrder(t *testing.T) {
+	for _, kind := range []trainingset.Format{trainingset.Parquet, trainingset.CSV} {
+		content := file(t, kind)
+		var rows [][]string
+		for row, err := range Stream(kind, columns, bytes.NewReader(content), int64(len(content)), "aMean", "aText") {
+			require.NoError(t, err)
+			rows = append(rows, row)
+		}
+		assert.Equal(t, [][]string{{"2.5", "S10_1"}, {"", ""}}, rows, kind)
+		for _, err := range Stream(kind, columns, bytes.NewReader(content), int64(len(content)), "aPrice") {
+			require.ErrorContains(t, err, "no column aPrice")
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -54,8 +55,12 @@ func loadModel(ctx context.Context, bucket modelstore.Bucket, version string) (*
 	if err != nil {
 		return nil, err
 	}
+	popularity, err := readRanking(ctx, bucket, manifest)
+	if err != nil {
+		return nil, err
+	}
 	loaded := &model{ranking: recommendation.Ranking{ModelVersion: version}}
-	for _, product := range manifest.Popularity {
+	for _, product := range popularity {
 		loaded.ranking.Items = append(loaded.ranking.Items, recommendation.Item{ID: product.ID, Score: product.Score})
 	}
 	if manifest.Mode == artifacts.EmbeddingsOnly {
@@ -69,6 +74,19 @@ func loadModel(ctx context.Context, bucket modelstore.Bucket, version string) (*
 		return nil, fmt.Errorf("%s: %w", artifacts.UserTower, err)
 	}
 	return loaded, nil
+}
+
+// readRanking prefers the file to the manifest: the version covers it.
+func readRanking(ctx context.Context, bucket modelstore.Bucket, manifest artifacts.Manifest) ([]artifacts.Popular,
+	error) {
+	if _, listed := manifest.Files[artifacts.PopularityFile]; !listed {
+		return manifest.Popularity, nil
+	}
+	file, err := bucket.File(ctx, manifest, artifacts.PopularityFile)
+	if err != nil {
+		return nil, err
+	}
+	return artifacts.ReadPopularity(bytes.NewReader(file), artifacts.PopularityFile)
 }
 
 func (m *model) version() string { return m.ranking.ModelVersion }

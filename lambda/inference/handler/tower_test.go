@@ -21,6 +21,8 @@ import (
 	"diecast/internal/embeddings"
 	"diecast/internal/inference"
 	"diecast/internal/models"
+	"diecast/internal/models/modelstore/modelstoretest"
+	"diecast/internal/recommendation"
 )
 
 // The tower and its golden vectors were made by ONNX Runtime: see testdata/make_tower.py.
@@ -198,4 +200,24 @@ func TestDamagedTowerIsRefused(t *testing.T) {
 	p.objects.Change(manifest.ModelVersion, artifacts.UserTower, damaged)
 	_, err := p.ask(t, inference.BatchRequest{Limit: 5, Events: []inference.BatchEvent{event(7, nil, nil)}})
 	require.ErrorContains(t, err, "model/user_tower.onnx: sha256 is")
+}
+
+// A manifest is no part of a model's version: what a refresh ranked counts as its file has it.
+func TestTheRankingIsReadFromItsFile(t *testing.T) {
+	objects := modelstoretest.New()
+	folder, manifest := towers(t, 1)
+	text := artifacts.FormatPopularity([]artifacts.Popular{{ID: "P_007", Score: 0.5}})
+	folder[artifacts.PopularityFile] = &fstest.MapFile{Data: text}
+	sum := sha256.Sum256(text)
+	manifest.Files[artifacts.PopularityFile] = artifacts.File{SHA256: hex.EncodeToString(sum[:]),
+		Bytes: int64(len(text))}
+	manifest.ModelVersion = artifacts.Version(manifest.Files)
+	version := objects.Put(t, folder, manifest)
+	loaded, err := loadModel(t.Context(), objects.Bucket(), version)
+	require.NoError(t, err)
+	assert.Equal(t, []recommendation.Item{{ID: "P_007", Score: 0.5}}, loaded.ranking.Items)
+
+	objects.Change(version, artifacts.PopularityFile, append(text, "P_008,0.4\n"...))
+	_, err = loadModel(t.Context(), objects.Bucket(), version)
+	require.ErrorContains(t, err, artifacts.PopularityFile)
 }

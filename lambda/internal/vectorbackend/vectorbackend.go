@@ -18,7 +18,7 @@ import (
 type Backend struct {
 	Store  *embeddings.Store
 	Models modelstore.Bucket
-	// S3 is the client of Models, for who writes there.
+	// S3 is the client of Models, for who writes there or reads elsewhere.
 	S3 *s3.Client
 }
 
@@ -28,6 +28,11 @@ func Open(ctx context.Context, variables map[string]string) (Backend, error) {
 	if err != nil {
 		return Backend{}, err
 	}
+	return Of(ctx, read)
+}
+
+// Of is Open for an environment that was read.
+func Of(ctx context.Context, read environment.VectorStore) (Backend, error) {
 	settings, err := awsdb.SettingsOf(read.Database)
 	if err != nil {
 		return Backend{}, err

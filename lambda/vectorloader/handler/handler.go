@@ -2,22 +2,25 @@ package handler
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
-	"diecast/internal/artifacts"
 	"diecast/internal/embeddings"
 	"diecast/internal/metrics"
-	"diecast/internal/models"
 	"diecast/internal/models/modelstore"
+	"diecast/internal/refresh"
+	"diecast/internal/trainingset/publishedrun"
+	"diecast/internal/vectorloader"
+	"diecast/internal/vectorloader/answer"
+	"diecast/internal/vectorsize"
 	"diecast/lambda/internal/customresource"
 	"diecast/lambda/internal/function"
 	"diecast/sql"
@@ -34,8 +37,14 @@ const physicalID = "vector-store"
 type Backend struct {
 	Store  *embeddings.Store
 	Bucket modelstore.Bucket
-	// Upload writes into the bucket.
-	Upload modelstore.Putter
+	// Keeper writes, lists and removes in the bucket.
+	Keeper modelstore.Keeper
+	// Lake reads runs of training data.
+	Lake publishedrun.Getter
+	// Limits are those of a refresh.
+	Limits refresh.Limits
+	// Memory bounds the models that are loaded.
+	Memory vectorsize.Memory
 }
 
 // Handler answers the events of the custom resource and the requests of operators.
@@ -46,6 +55,8 @@ type Handler struct {
 	Shipped func() (fs.FS, string, error)
 	Metrics metrics.Writer
 	Logger  *slog.Logger
+	// Clock tells the time. Default time.Now.
+	Clock func() time.Time
 }
 
 // Properties of the custom resource. Others, such as a hash that makes CloudFormation run it again,
@@ -58,19 +69,8 @@ type Properties struct {
 // ResourceAnswer is what the framework takes.
 type ResourceAnswer = customresource.Answer
 
-// Request is what operators and the state machine send.
-type Request struct {
-	// Action is status, load, approve, reject, rollback or query.
-	Action string `json:"action"`
-	// ModelVersion names the model to load, approve or reject.
-	ModelVersion string `json:"model_version,omitempty"`
-	// Activate makes a load switch to its model at once; else that waits for approve.
-	Activate bool `json:"activate,omitempty"`
-	// Reason of a rejection.
-	Reason string `json:"reason,omitempty"`
-	// Statement to query with.
-	Statement string `json:"statement,omitempty"`
-}
+// Request is documented there.
+type Request = vectorloader.Request
 
 // Handle answers a ResourceEvent with a ResourceAnswer, and a Request with the state that it asked
 // for or left behind.
@@ -104,6 +104,7 @@ func (h Handler) deploy(ctx context.Context, change customresource.Change[Proper
 	if err != nil {
 		return nil, err
 	}
+	backend.Store = backend.Store.As("a deployment")
 	schema, err := backend.Store.Migrate(ctx)
 	if err != nil {
 		return nil, err
@@ -136,7 +137,34 @@ func (h Handler) ship(
 		// Only something else has changed: who went back to another model meanwhile meant it.
 		activation = embeddings.WhenNone
 	}
+	active, err := backend.Store.Active(ctx)
+	if err != nil && !errors.Is(err, embeddings.ErrNoActiveModel) {
+		return "", err
+	}
+	if active.Origin == embeddings.Shipped && active.Lake != "" {
+		if cmp.Or(active.Base, active.Version) == wanted {
+			return active.Version, nil // it has these towers, and follows a catalogue
+		}
+		if activation == embeddings.Switch {
+			return h.shipRefreshed(ctx, backend, wanted, active)
+		}
+	}
 	loaded, err := h.load(ctx, backend, wanted, activation)
+	return loaded.Active, err
+}
+
+// shipRefreshed takes over the towers of a shipped model where the active one, which was shipped
+// before, follows a catalogue: the new one must follow it, too, before it serves. Where that fails
+// the new one waits beside, and the deployment goes on.
+func (h Handler) shipRefreshed(ctx context.Context, backend Backend, wanted string, active embeddings.Active) (string,
+	error) {
+	refreshed, err := h.refresh(ctx, backend, refreshOf{base: wanted, lake: active.Lake})
+	if err == nil {
+		return refreshed.Active, nil
+	}
+	h.Logger.WarnContext(ctx, "the shipped model waits beside: it cannot be refreshed",
+		slog.String("model_version", wanted), slog.Any("error", err))
+	loaded, err := h.load(ctx, backend, wanted, embeddings.Beside)
 	return loaded.Active, err
 }
 
@@ -147,10 +175,10 @@ func (h Handler) uploadShipped(ctx context.Context, backend Backend, wanted stri
 	if err != nil || version != wanted {
 		return err
 	}
-	return backend.Bucket.Upload(ctx, backend.Upload, version, folder)
+	return backend.Bucket.Upload(ctx, backend.Keeper, version, folder)
 }
 
-const allowedActions = "status, load, approve, reject, rollback and query are allowed"
+const allowedActions = "status, load, refresh, approve, reject, rollback and query are allowed"
 
 func (h Handler) operate(ctx context.Context, payload json.RawMessage) (any, error) {
 	var request Request
@@ -159,33 +187,34 @@ func (h Handler) operate(ctx context.Context, payload json.RawMessage) (any, err
 	if err := decoder.Decode(&request); err != nil {
 		return nil, fmt.Errorf("request: %w", err)
 	}
+	if utf8.RuneCountInString(request.By) > vectorloader.MaxBy {
+		return nil, fmt.Errorf("request: by has more than %d characters", vectorloader.MaxBy)
+	}
 	operations := map[string]func(Backend) (any, error){
-		"status": func(b Backend) (any, error) { return b.Store.Status(ctx) },
-		"load": func(b Backend) (any, error) {
+		vectorloader.Status: func(b Backend) (any, error) { return h.status(ctx, b) },
+		vectorloader.Load: func(b Backend) (any, error) {
 			activation := embeddings.Beside
 			if request.Activate {
 				activation = embeddings.Switch
 			}
 			return h.load(ctx, b, request.ModelVersion, activation)
 		},
-		"approve": func(b Backend) (any, error) {
-			active, err := b.Store.Activate(ctx, request.ModelVersion)
-			if err == nil {
-				h.retire(ctx, b)
-			}
-			return active, err
+		vectorloader.Refresh: func(b Backend) (any, error) {
+			return h.refresh(ctx, b, refreshOf{lake: request.Lake, run: request.Run})
 		},
-		"reject": func(b Backend) (any, error) {
+		vectorloader.Approve: func(b Backend) (any, error) { return h.approve(ctx, b, request.ModelVersion) },
+		vectorloader.Reject: func(b Backend) (any, error) {
 			if request.Reason == "" {
 				return nil, errors.New("reject: give a reason, it is kept with the model")
 			}
 			if err := b.Store.Reject(ctx, request.ModelVersion, request.Reason); err != nil {
 				return nil, err
 			}
-			return b.Store.Status(ctx)
+			h.retire(ctx, b)
+			return h.status(ctx, b)
 		},
-		"rollback": func(b Backend) (any, error) { return b.Store.Rollback(ctx) },
-		"query":    func(b Backend) (any, error) { return b.Store.Query(ctx, request.Statement) },
+		vectorloader.Rollback: func(b Backend) (any, error) { return b.Store.Rollback(ctx) },
+		vectorloader.Query:    func(b Backend) (any, error) { return b.Store.Query(ctx, request.Statement) },
 	}
 	operation, known := operations[request.Action]
 	if !known {
@@ -195,74 +224,43 @@ func (h Handler) operate(ctx context.Context, payload json.RawMessage) (any, err
 	if err != nil {
 		return nil, err
 	}
-	answer, err := operation(backend)
+	if request.By != "" {
+		backend.Store = backend.Store.As(request.By)
+	}
+	done, err := operation(backend)
 	if err == nil {
 		h.measure(ctx, backend)
 	}
-	return answer, err
+	return done, err
 }
 
-// measure counts what has no index. A failure is logged: what was asked for is done.
-func (h Handler) measure(ctx context.Context, backend Backend) {
+func (h Handler) status(ctx context.Context, backend Backend) (answer.Status, error) {
 	status, err := backend.Store.Status(ctx)
+	if err != nil {
+		return answer.Status{}, err
+	}
+	return answer.StatusOf(status, h.now()), nil
+}
+
+func (h Handler) now() time.Time {
+	if h.Clock == nil {
+		return time.Now()
+	}
+	return h.Clock()
+}
+
+// measure counts what has no index, and how old the active model's run is. A failure is logged:
+// what was asked for is done.
+func (h Handler) measure(ctx context.Context, backend Backend) {
+	status, err := h.status(ctx, backend)
 	if err == nil {
-		err = h.Metrics.Write(metrics.Counts{metrics.UnindexedItems: status.Unindexed()})
+		counts := metrics.Counts{metrics.UnindexedItems: status.Unindexed()}
+		if status.RunAgeHours != nil {
+			counts[metrics.RunAgeHours] = *status.RunAgeHours
+		}
+		err = h.Metrics.Write(counts)
 	}
 	if err != nil {
-		h.Logger.WarnContext(ctx, "items without an index are not counted", slog.Any("error", err))
-	}
-}
-
-// load downloads, verifies and loads one model.
-func (h Handler) load(ctx context.Context, backend Backend, version string,
-	activation embeddings.Activation) (embeddings.Loaded, error) {
-	if err := models.CheckVersion(version); err != nil {
-		return embeddings.Loaded{}, err
-	}
-	folder, err := os.MkdirTemp("", "model-")
-	if err != nil {
-		return embeddings.Loaded{}, err
-	}
-	defer os.RemoveAll(folder)
-	if err := backend.Bucket.Download(ctx, version, folder); err != nil {
-		return embeddings.Loaded{}, err
-	}
-	model, err := artifacts.Verify(os.DirFS(folder))
-	if err != nil {
-		return embeddings.Loaded{}, fmt.Errorf("model %s is refused: %w", version, err)
-	}
-	items, err := os.Open(filepath.Join(folder, filepath.FromSlash(artifacts.ItemEmbeddings)))
-	if err != nil {
-		return embeddings.Loaded{}, err
-	}
-	defer items.Close()
-	users, err := os.Open(filepath.Join(folder, filepath.FromSlash(artifacts.UserEmbeddings)))
-	if err != nil {
-		return embeddings.Loaded{}, err
-	}
-	defer users.Close()
-	loaded, err := backend.Store.Load(ctx, embeddings.Model{
-		Version: version, Origin: embeddings.Origin(model.Manifest.Origin),
-		Towers: model.Manifest.Mode == artifacts.Towers,
-		Items:  items, Users: users, ItemCount: len(model.Items), UserCount: len(model.Users),
-	}, activation)
-	if err != nil {
-		return embeddings.Loaded{}, err
-	}
-	h.Logger.InfoContext(ctx, "model loaded", slog.Any("result", loaded))
-	h.retire(ctx, backend)
-	return loaded, nil
-}
-
-// retire removes old models. That the new one serves is what counts: a failure is logged, and the
-// next load tries again.
-func (h Handler) retire(ctx context.Context, backend Backend) {
-	retired, err := backend.Store.Retire(ctx)
-	if err != nil {
-		h.Logger.WarnContext(ctx, "old models are still in the vector store", slog.Any("error", err))
-		return
-	}
-	if len(retired) > 0 {
-		h.Logger.InfoContext(ctx, "old models removed", slog.Any("model_versions", retired))
+		h.Logger.WarnContext(ctx, "the store is not measured", slog.Any("error", err))
 	}
 }

@@ -26,7 +26,10 @@ import (
 	"diecast/internal/metrics"
 	"diecast/internal/models/modelstore/modelstoretest"
 	"diecast/internal/postgresclient"
+	"diecast/internal/refresh"
 	"diecast/internal/sqlquery"
+	"diecast/internal/trainingset/publishedrun/publishedruntest"
+	"diecast/internal/vectorsize"
 	shipped "diecast/training/artifacts"
 )
 
@@ -36,29 +39,37 @@ func TestMain(m *testing.M) { os.Exit(postgrestest.Run(m)) }
 type loader struct {
 	Handler
 	objects *modelstoretest.Objects
+	lake    *publishedruntest.Lake
 	store   *embeddings.Store
 	pool    *pgxpool.Pool
 	// counts are the lines that it wrote.
 	counts *bytes.Buffer
 }
 
-func newLoader(t *testing.T) loader {
+func newLoader(t testing.TB) loader {
 	t.Helper()
 	settings, err := postgresclient.Pool(postgrestest.Cluster(t).DSN(postgrestest.Database(t)))
 	require.NoError(t, err)
 	pool, err := pgxpool.NewWithConfig(context.Background(), settings)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
-	l := loader{objects: modelstoretest.New(), store: embeddings.NewStore(pool), pool: pool, counts: &bytes.Buffer{}}
+	l := loader{objects: modelstoretest.New(), lake: publishedruntest.NewLake(), store: embeddings.NewStore(pool),
+		pool: pool, counts: &bytes.Buffer{}}
 	l.Handler = Handler{
-		Open: func(context.Context) (Backend, error) {
-			return Backend{Store: l.store, Bucket: l.objects.Bucket(), Upload: l.objects}, nil
-		},
+		Open:    func(context.Context) (Backend, error) { return l.backend(), nil },
 		Shipped: shipped.Model,
 		Metrics: metrics.Writer{Function: metrics.VectorLoader, Output: l.counts},
 		Logger:  slog.New(slog.DiscardHandler),
 	}
 	return l
+}
+
+// limits are the default configuration's.
+var limits = refresh.Limits{CatalogueOverlap: 0.99, PreviousOverlap: 0.5, Vanished: 0.2, LengthError: 1e-3}
+
+func (l loader) backend() Backend {
+	return Backend{Store: l.store, Bucket: l.objects.Bucket(), Keeper: l.objects, Lake: l.lake, Limits: limits,
+		Memory: vectorsize.Memory{DatabaseMiB: 1024, FunctionMiB: 512}}
 }
 
 func (l loader) put(t *testing.T, seed uint64, origin artifacts.Origin) string {
@@ -68,7 +79,7 @@ func (l loader) put(t *testing.T, seed uint64, origin artifacts.Origin) string {
 }
 
 // call sends an event and decodes the answer as its caller sees it.
-func (l loader) call(t *testing.T, event string, into any) error {
+func (l loader) call(t testing.TB, event string, into any) error {
 	t.Helper()
 	answer, err := l.Handle(t.Context(), json.RawMessage(event))
 	if err != nil {
@@ -80,7 +91,7 @@ func (l loader) call(t *testing.T, event string, into any) error {
 	return nil
 }
 
-func (l loader) resource(t *testing.T, kind, version, old string) ResourceAnswer {
+func (l loader) resource(t testing.TB, kind, version, old string) ResourceAnswer {
 	t.Helper()
 	var answer ResourceAnswer
 	require.NoError(t, l.call(t,
@@ -102,7 +113,7 @@ func TestCreateWithoutAModelSucceedsTwice(t *testing.T) {
 	for range 2 {
 		var answer ResourceAnswer
 		require.NoError(t, l.call(t, `{"RequestType":"Create","ResourceProperties":{"SchemaHash":"h"}}`, &answer))
-		assert.Equal(t, ResourceAnswer{PhysicalResourceID: "vector-store", Data: map[string]string{"SchemaVersion": "1",
+		assert.Equal(t, ResourceAnswer{PhysicalResourceID: "vector-store", Data: map[string]string{"SchemaVersion": "2",
 			"ModelVersion": ""}}, answer)
 	}
 	_, err := l.store.Active(t.Context())
@@ -248,7 +259,11 @@ func TestBadArtifactsAreRefusedAndTheActiveModelStays(t *testing.T) {
 			"manifest.json does not exist"},
 		"a file that is missing": {
 			func(version string) { l.objects.Remove(version, artifacts.UserEmbeddings) },
-			"user_embeddings.csv does not exist",
+			"user_embeddings.csv: listed in the manifest, does not exist",
+		},
+		"a stranger's file": {
+			func(version string) { l.objects.Change(version, "embeddings/mine.csv", []byte("x")) },
+			"embeddings/mine.csv: not listed in the manifest",
 		},
 		"a file that was changed": {
 			func(version string) { l.objects.Change(version, artifacts.ItemEmbeddings, []byte("id,embedding\n")) },
@@ -300,7 +315,7 @@ func TestUnknownEventsNameWhatIsAllowed(t *testing.T) {
 	for name, test := range map[string]struct{ event, message string }{
 		"no JSON":             {`{`, "not a JSON object"},
 		"a list":              {`[]`, "not a JSON object"},
-		"neither of the two":  {`{"version":"0"}`, "status, load, approve, reject, rollback and query are allowed"},
+		"neither of the two":  {`{"version":"0"}`, "rollback and query are allowed"},
 		"unknown request":     {`{"RequestType":"Replace"}`, "Create, Update and Delete are allowed"},
 		"unknown action":      {`{"action":"drop"}`, `action is "drop"`},
 		"a misspelt field":    {`{"action":"load","model":"00000000000a"}`, "model"},
@@ -325,9 +340,7 @@ func TestConnectionsThatDiedInASleepCostHalfASecond(t *testing.T) {
 	t.Cleanup(pool.Close)
 	l := newLoader(t)
 	l.store, l.pool = embeddings.NewStore(pool), pool
-	l.Open = func(context.Context) (Backend, error) {
-		return Backend{Store: l.store, Bucket: l.objects.Bucket(), Upload: l.objects}, nil
-	}
+	l.Open = func(context.Context) (Backend, error) { return l.backend(), nil }
 	version := l.put(t, 1, artifacts.Trained)
 	l.resource(t, "Create", "", "")
 	for _, request := range []string{

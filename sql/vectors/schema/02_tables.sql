@@ -42,3 +42,20 @@ CREATE TABLE IF NOT EXISTS vectors.active (
     switched_at timestamptz NOT NULL DEFAULT now(),
     CHECK (previous_version <> model_version)
 );
+
+-- Where a refreshed model comes from, see the manifest of ML artifacts; run_id and run_created_at
+-- are those of the run whose catalogue the model was last seen to have, in the bucket lake.
+ALTER TABLE vectors.versions
+    ADD COLUMN IF NOT EXISTS base_version text,
+    ADD COLUMN IF NOT EXISTS run_id text,
+    ADD COLUMN IF NOT EXISTS run_created_at timestamptz,
+    ADD COLUMN IF NOT EXISTS lake text;
+
+-- Every move of the pointer, and who asked for it by their own account.
+CREATE TABLE IF NOT EXISTS vectors.switches (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    model_version text NOT NULL REFERENCES vectors.versions,
+    previous_version text REFERENCES vectors.versions,
+    switched_at timestamptz NOT NULL DEFAULT now(),
+    switched_by text NOT NULL
+);

@@ -1,4 +1,5 @@
 SELECT v.model_version, v.origin, v.state, v.towers, v.search, v.item_count, v.user_count,
-       COALESCE(v.reason, ''), v.loaded_at
+       COALESCE(v.reason, ''), v.loaded_at, COALESCE(v.base_version, ''), COALESCE(v.run_id, ''),
+       v.run_created_at, COALESCE(v.lake, '')
 FROM vectors.versions AS v
 ORDER BY v.loaded_at DESC, v.model_version;

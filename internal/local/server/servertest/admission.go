@@ -48,8 +48,8 @@ func AdmitsTheRunAlone(t *testing.T, configuration aws.Config, target string) {
 		defer response.Body.Close()
 		text, err := io.ReadAll(response.Body)
 		require.NoError(t, err)
-		for _, said := range []string{"AccessDenied", "MissingAuthentication", "InvalidAccessKeyId", "UnrecognizedClient",
-			"InvalidClientTokenId"} {
+		for _, said := range []string{"AccessDenied", "MissingAuthentication", "InvalidAccessKeyId",
+			"UnrecognizedClient", "InvalidClientTokenId"} {
 			refused = refused || strings.Contains(string(text), said)
 		}
 		if refused {

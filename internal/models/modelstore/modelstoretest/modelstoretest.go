@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -30,10 +33,11 @@ const BucketName = "artifacts"
 type Objects struct {
 	mutex    sync.Mutex
 	contents map[string][]byte
+	modified map[string]time.Time
 }
 
 // New returns an empty bucket.
-func New() *Objects { return &Objects{contents: map[string][]byte{}} }
+func New() *Objects { return &Objects{contents: map[string][]byte{}, modified: map[string]time.Time{}} }
 
 // GetObject answers as S3 does.
 func (o *Objects) GetObject(_ context.Context, input *s3.GetObjectInput, _ ...func(*s3.Options)) (*s3.GetObjectOutput,
@@ -62,8 +66,58 @@ func (o *Objects) PutObject(_ context.Context, input *s3.PutObjectInput, _ ...fu
 	if *input.Bucket != BucketName {
 		return nil, &types.NoSuchBucket{}
 	}
-	o.contents[*input.Key] = content
+	o.contents[*input.Key], o.modified[*input.Key] = content, time.Now()
 	return &s3.PutObjectOutput{}, nil
+}
+
+// ListObjectsV2 answers as S3 does, in one page.
+func (o *Objects) ListObjectsV2(_ context.Context, input *s3.ListObjectsV2Input,
+	_ ...func(*s3.Options)) (*s3.ListObjectsV2Output, error) {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	if *input.Bucket != BucketName {
+		return nil, &types.NoSuchBucket{}
+	}
+	output, prefixes := &s3.ListObjectsV2Output{}, map[string]bool{}
+	for _, key := range slices.Sorted(maps.Keys(o.contents)) {
+		rest, below := strings.CutPrefix(key, *input.Prefix)
+		if !below {
+			continue
+		}
+		if folder, _, deeper := strings.Cut(rest, "/"); deeper && input.Delimiter != nil {
+			if prefix := *input.Prefix + folder + "/"; !prefixes[prefix] {
+				prefixes[prefix] = true
+				output.CommonPrefixes = append(output.CommonPrefixes, types.CommonPrefix{Prefix: &prefix})
+			}
+			continue
+		}
+		modified := o.modified[key]
+		output.Contents = append(output.Contents, types.Object{Key: &key, LastModified: &modified})
+	}
+	return output, nil
+}
+
+// DeleteObject removes as S3 does: what is not there is gone already.
+func (o *Objects) DeleteObject(_ context.Context, input *s3.DeleteObjectInput,
+	_ ...func(*s3.Options)) (*s3.DeleteObjectOutput, error) {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	if *input.Bucket != BucketName {
+		return nil, &types.NoSuchBucket{}
+	}
+	delete(o.contents, *input.Key)
+	return &s3.DeleteObjectOutput{}, nil
+}
+
+// Age makes the files of a model as old as that.
+func (o *Objects) Age(version string, by time.Duration) {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	for key := range o.contents {
+		if strings.HasPrefix(key, models.Folder(version)+"/") {
+			o.modified[key] = o.modified[key].Add(-by)
+		}
+	}
 }
 
 // Bucket reads models from these objects.
@@ -73,7 +127,7 @@ func (o *Objects) Bucket() modelstore.Bucket { return modelstore.Bucket{Client: 
 func (o *Objects) Change(version, name string, content []byte) {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
-	o.contents[models.Key(version, name)] = content
+	o.contents[models.Key(version, name)], o.modified[models.Key(version, name)] = content, time.Now()
 }
 
 // Remove a file of a model.

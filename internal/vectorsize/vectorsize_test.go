@@ -1,0 +1,28 @@
+package vectorsize
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestTheLeastMemoryHoldsWhatItIsFor(t *testing.T) {
+	for _, rows := range []int{110, 10_000, 100_000, 1_000_000} {
+		least := Memory{DatabaseMiB: LeastDatabaseMiB(rows, rows), FunctionMiB: LeastFunctionMiB(rows, rows)}
+		require.NoError(t, least.Check(rows, rows))
+		assert.GreaterOrEqual(t, MostItems(least.DatabaseMiB), rows)
+		assert.GreaterOrEqual(t, MostRows(least.FunctionMiB), 2*rows)
+	}
+}
+
+func TestMoreThanTheMemoryHoldsIsRefusedWithWhatToSet(t *testing.T) {
+	lean := Memory{DatabaseMiB: 1024, FunctionMiB: 512}
+	require.NoError(t, lean.Check(250_000, 250_000))
+	err := lean.Check(1_000_000, 100_000)
+	require.ErrorContains(t, err, "want a database with 2646 MiB of memory, it has 1024: set vectors.instanceClass")
+	require.ErrorContains(t, err, "want a loader with 653 MiB of memory, it has 512: set vectors.loaderMemoryMiB")
+	err = Memory{DatabaseMiB: 1 << 20, FunctionMiB: 512}.Check(1_000_000, 0)
+	require.ErrorContains(t, err, "set vectors.loaderMemoryMiB")
+	assert.NotContains(t, err.Error(), "vectors.instanceClass")
+}

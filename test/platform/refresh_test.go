@@ -1,0 +1,232 @@
+package platform
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"diecast/internal/deployment/outputs"
+	"diecast/internal/embeddings"
+	"diecast/internal/inference"
+	"diecast/internal/local/demonstration"
+	"diecast/internal/local/platform"
+	"diecast/internal/recommendation"
+	"diecast/internal/vectorloader"
+	answers "diecast/internal/vectorloader/answer"
+	shipped "diecast/training/artifacts"
+)
+
+// mostItems is the most that one answer has.
+const mostItems = recommendation.MaxItems
+
+// invoked calls one of the run's functions and decodes its answer.
+func invoked(ctx context.Context, client *lambda.Client, function string, request, into any) error {
+	payload, err := json.Marshal(request)
+	if err != nil {
+		return err
+	}
+	told, err := client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &function, Payload: payload})
+	if err != nil {
+		return err
+	}
+	if told.FunctionError != nil {
+		return fmt.Errorf("%s: %s", function, told.Payload)
+	}
+	return json.Unmarshal(told.Payload, into)
+}
+
+// asking is a batch of one event whose answer has as many items as there may be.
+func asking(cart ...string) inference.BatchRequest {
+	return inference.BatchRequest{Limit: mostItems, SimilarLimit: 1, Events: []inference.BatchEvent{{
+		EventID: uuid.MustParse("00000000-0000-4000-8000-000000000001"), CustomerNumber: 103,
+		City: "Nantes", Country: "France", CreditLimit: 21000, Cart: append([]string{}, cart...), Browsed: []string{},
+	}}}
+}
+
+// recommended are the products that inference knows: what it recommends, and what it does so with
+// all of that in the cart.
+func recommended(t *testing.T, client *lambda.Client, function string) (codes []string, told inference.BatchAnswer) {
+	t.Helper()
+	for range 2 {
+		require.NoError(t, invoked(t.Context(), client, function, asking(codes...), &told))
+		for _, item := range told.Results[0].Items {
+			codes = append(codes, item.ID)
+		}
+	}
+	return codes, told
+}
+
+// Products are added in the shop and another one is withdrawn: after the job and the refresh those
+// are recommended and that is not, nor by the fallback; and a hundred switches under load leave
+// no reader without an answer, and mix no two models.
+func TestTheStoreFollowsTheCatalogue(t *testing.T) {
+	folder := t.TempDir()
+	running := startIn(t, synthesized, folder)
+	client, err := running.deployed.Lambda(t.Context())
+	require.NoError(t, err)
+	inferring, loader := output(t, running, outputs.InferenceFunctionName), output(t, running,
+		outputs.VectorsLoaderFunctionName)
+	before, told := recommended(t, client, inferring)
+	base := told.ModelVersion
+	require.Len(t, before, 110)
+
+	var advanced struct{}
+	require.NoError(t, invoked(t.Context(), client, output(t, running, outputs.SourceLoaderFunctionName),
+		map[string]any{"action": "advance", "days": 1}, &advanced))
+	batch, err := demonstration.BatchTargetOf(t.Context(), running.deployed)
+	require.NoError(t, err)
+	report, err := demonstration.RunBatch(t.Context(), batch, func(string) {})
+	require.NoError(t, err)
+	command := buildCommand(t)
+	outputsFile := filepath.Join(folder, platform.OutputsFile)
+	operate := func(into any, arguments ...string) {
+		t.Helper()
+		process := exec.CommandContext(t.Context(), command,
+			append([]string{"vectors", "--json", "--outputs", outputsFile}, arguments...)...)
+		var notes bytes.Buffer
+		process.Stderr = &notes
+		text, err := process.Output()
+		require.NoError(t, err, "%s", notes.String())
+		require.NoError(t, json.Unmarshal(text, into), "%s", text)
+	}
+	var refreshed answers.Refreshed
+	operate(&refreshed, "refresh", "--training-run", report.Outcome.RunID)
+	assert.Equal(t, []int{111, 109, 2, 1}, []int{refreshed.Figures.Items, refreshed.Figures.Kept,
+		refreshed.Figures.Added, refreshed.Figures.Vanished})
+	assert.Equal(t, refreshed.Version, refreshed.Active)
+
+	after, told := recommended(t, client, inferring)
+	assert.Equal(t, refreshed.Version, told.ModelVersion)
+	assert.False(t, told.Results[0].Degraded)
+	added, withdrawn := without(after, before), without(before, after)
+	require.Len(t, added, 2, "one that customers buy, and one that is to be withdrawn next")
+	require.Len(t, withdrawn, 1)
+
+	t.Run("the fallback, too", func(t *testing.T) {
+		connection := administrator(t, running)
+		lock, err := connection.Begin(t.Context())
+		require.NoError(t, err)
+		_, err = lock.Exec(t.Context(), "LOCK TABLE vectors.item_embeddings IN ACCESS EXCLUSIVE MODE")
+		require.NoError(t, err)
+		popular, told := recommended(t, client, inferring)
+		require.NoError(t, lock.Rollback(t.Context()))
+		assert.True(t, told.Results[0].Degraded)
+		assert.Subset(t, popular, added)
+		assert.NotContains(t, popular, withdrawn[0])
+	})
+	t.Run("status, and an unchanged catalogue", func(t *testing.T) {
+		var again answers.Refreshed
+		operate(&again, "refresh")
+		assert.True(t, again.Figures.Unchanged)
+		var status answers.Status
+		operate(&status, "status")
+		assert.Len(t, status.Versions, 2)
+		assert.Equal(t, []string{refreshed.Version, base, report.Outcome.RunID}, []string{status.Active.Version,
+			status.Active.Previous, status.Active.RunID})
+		require.NotNil(t, status.RunAgeHours)
+		assert.Zero(t, *status.RunAgeHours)
+		assert.Contains(t, status.Moves[0].By, "@")
+	})
+	t.Run("a hundred switches under load", func(t *testing.T) {
+		codes := map[string][]string{base: before, refreshed.Version: after}
+		ctx, stop := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		var asked, mixed atomic.Int64
+		var failed []error
+		var mutex sync.Mutex
+		for range 2 {
+			group.Go(func() {
+				for ctx.Err() == nil {
+					var told inference.BatchAnswer
+					if err := invoked(context.WithoutCancel(ctx), client, inferring, asking(), &told); err != nil {
+						mutex.Lock()
+						failed = append(failed, err)
+						mutex.Unlock()
+						continue
+					}
+					asked.Add(1)
+					for _, item := range told.Results[0].Items {
+						if !slices.Contains(codes[told.ModelVersion], item.ID) {
+							mixed.Add(1)
+						}
+					}
+				}
+			})
+		}
+		for range 100 {
+			var active struct{}
+			err = errors.Join(err, invoked(t.Context(), client, loader, vectorloader.Request{Action: "rollback"},
+				&active))
+		}
+		stop()
+		group.Wait()
+		require.NoError(t, err)
+		assert.Empty(t, failed)
+		assert.Zero(t, mixed.Load())
+		assert.Greater(t, asked.Load(), int64(100))
+	})
+	t.Run("the course's CSV files alone", func(t *testing.T) {
+		model, _, err := shipped.Model()
+		require.NoError(t, err)
+		files, err := fs.Sub(model, "embeddings")
+		require.NoError(t, err)
+		course := filepath.Join(t.TempDir(), "embeddings")
+		require.NoError(t, os.CopyFS(course, files))
+		var loaded embeddings.Loaded
+		operate(&loaded, "load", course, "--activate")
+		assert.Equal(t, loaded.Version, loaded.Active)
+		for customer, degraded := range map[int]bool{103: false, 999_999: true} {
+			request := asking()
+			request.Events[0].CustomerNumber = customer
+			var told inference.BatchAnswer
+			require.NoError(t, invoked(t.Context(), client, inferring, request, &told))
+			assert.Equal(t, loaded.Version, told.ModelVersion)
+			assert.Len(t, told.Results[0].Items, mostItems)
+			assert.Equal(t, degraded, told.Results[0].Degraded, customer)
+		}
+	})
+}
+
+// without are the texts of one list that the other has not.
+func without(one, other []string) []string {
+	return slices.DeleteFunc(slices.Clone(one), func(text string) bool { return slices.Contains(other, text) })
+}
+
+// administrator is a connection to the vector store by the login that RDS would keep.
+func administrator(t *testing.T, running started) *pgx.Conn {
+	t.Helper()
+	secrets, err := running.deployed.SecretsManager(t.Context())
+	require.NoError(t, err)
+	arn := output(t, running, outputs.VectorsDatabaseSecretARN)
+	secret, err := secrets.GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: &arn})
+	require.NoError(t, err)
+	var login struct{ Username, Password string }
+	require.NoError(t, json.Unmarshal([]byte(*secret.SecretString), &login))
+	settings, err := pgx.ParseConfig(fmt.Sprintf("host=%s port=%s dbname=%s sslmode=disable",
+		output(t, running, outputs.VectorsDatabaseHost), output(t, running, outputs.VectorsDatabasePort),
+		output(t, running, outputs.VectorsDatabaseName)))
+	require.NoError(t, err)
+	settings.User, settings.Password, settings.ConnectTimeout = login.Username, login.Password, 10*time.Second
+	connection, err := pgx.ConnectConfig(t.Context(), settings)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = connection.Close(context.WithoutCancel(t.Context())) })
+	return connection
+}
