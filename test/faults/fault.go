@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -22,6 +23,8 @@ type fault struct {
 	does, must string
 	// within bounds the whole trial.
 	within time.Duration
+	// apart says that it needs no run: it is tried beside the others.
+	apart bool
 	// try makes it happen. The account is what a person reads of it; the error says what did not
 	// hold.
 	try func(context.Context, *bench) (account string, err error)
@@ -257,18 +260,33 @@ func (f fault) tried(ctx context.Context, b *bench) outcome {
 	return outcome{fault: f, account: account, err: err, took: time.Since(begun)}
 }
 
-// all tries one fault after the other and gives each outcome as it comes.
+// all tries one fault after the other, those apart beside the others, and gives each outcome as it
+// comes, one at a time.
 func all(ctx context.Context, settings settings, faults []fault, each func(outcome)) error {
 	if err := os.RemoveAll(settings.folder); err != nil {
 		return err
 	}
-	b := &bench{settings: settings}
-	for _, f := range faults {
-		settings.told(f.name + ": " + f.does)
-		each(f.tried(ctx, b))
-		if ctx.Err() != nil {
-			break
+	var telling sync.Mutex
+	lane := func(apart bool) *bench {
+		b := &bench{settings: settings}
+		for _, f := range faults {
+			if f.apart != apart || ctx.Err() != nil {
+				continue
+			}
+			if !apart {
+				settings.told(f.name + ": " + f.does)
+			}
+			one := f.tried(ctx, b)
+			telling.Lock()
+			each(one)
+			telling.Unlock()
 		}
+		return b
 	}
-	return b.close(context.WithoutCancel(ctx))
+	var beside sync.WaitGroup
+	beside.Go(func() { lane(true) })
+	shared := lane(false)
+	settings.told("waiting for the tests of packages")
+	beside.Wait()
+	return shared.close(context.WithoutCancel(ctx))
 }

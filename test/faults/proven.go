@@ -20,7 +20,7 @@ type proof struct {
 // reached.
 func proven(name, does, must string, by proof) fault {
 	return fault{
-		name: name, does: does, must: must, within: 5 * time.Minute,
+		name: name, does: does, must: must, within: 8 * time.Minute, apart: true,
 		try: func(ctx context.Context, b *bench) (string, error) {
 			arguments := []string{"test", "-count=1", "-v", "-run", by.pattern}
 			for _, folder := range by.folders {

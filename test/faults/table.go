@@ -95,7 +95,7 @@ func provenElsewhere() []fault {
 	return []fault{
 		proven("random schedules",
 			fmt.Sprintf("%d events through both consumers, in one process, on a clock of their own",
-			millions), "what became of the events is what the reference model says",
+				millions), "what became of the events is what the reference model says",
 			proof{pattern: "^(TestSchedules|TestBreachesAreFound)$", folders: []string{"test/schedules"},
 				arguments: []string{"-events", fmt.Sprint(millions), "-seed", "SEED"}}),
 		proven("what transform may answer", "each behaviour of a processor, documented or not",
