@@ -34,8 +34,9 @@ var Credentials = aws.Credentials{
 	AccessKeyID: "AKIADIECASTLOCALRUN0", SecretAccessKey: "for-engines-on-this-machine-only",
 }
 
-// All engines, in the order in which they are told of. Each has a file of its own.
-var All = []Engine{Moto, Kinesalite, Dynalite, FunctionHost, JobHost, FleetHost}
+// All engines, in the order in which they are told of, and in which hosts stop: state machines call
+// functions and jobs. Each has a file of its own.
+var All = []Engine{Moto, Kinesalite, Dynalite, StateMachineHost, FunctionHost, JobHost, FleetHost}
 
 // Engine is one of them: a *Kind.
 type Engine interface {
