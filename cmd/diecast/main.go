@@ -24,7 +24,8 @@ type terminal struct {
 }
 
 // commands make the subcommands.
-var commands = []func(*terminal) *cobra.Command{generateCommand, loadCommand, localCommand, modelCommand, sqlCommand}
+var commands = []func(*terminal) *cobra.Command{etlCommand, generateCommand, loadCommand, localCommand,
+	modelCommand, sqlCommand}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
