@@ -51,11 +51,11 @@ it stands until it has ended. Ctrl-C ends the looking only: the execution goes o
 	command.MarkFlagsMutuallyExclusive("outputs", "run")
 	own := command.Flags()
 	own.SortFlags = false
-	own.StringVar(&e.strategy, "strategy", "", "update strategy: replace, latest or average (default: the job's own)")
-	own.StringVar(&e.since, "since", "", "first moment of the window on ratedAt, in UTC")
-	own.StringVar(&e.until, "until", "", "moment before which the window ends")
-	own.StringVar(&e.lookback, "lookback", "", "how far before the watermark ratings are read again")
-	own.StringVar(&e.erased, "erased", "", "list of customers who were erased, s3://bucket/key")
+	own.StringVar(&e.strategy, "strategy", "", "update strategy, replace, latest or average; default: the job's")
+	own.StringVar(&e.since, "since", "", "read ratings from this time on: a day or a time in RFC 3339, UTC")
+	own.StringVar(&e.until, "until", "", "read ratings before this time")
+	own.StringVar(&e.lookback, "lookback", "", "days before the watermark that are read again; default: the job's")
+	own.StringVar(&e.erased, "erased", "", "s3://bucket/key of a list of erased customers")
 	own.BoolVar(&e.detach, "detach", false, "start it and end; `diecast etl status` tells of it")
 	command.AddCommand(&cobra.Command{
 		Use: "status", Short: "Tell what is published and what is under way", Args: cobra.NoArgs,

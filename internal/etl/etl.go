@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -77,6 +76,9 @@ type Execution struct {
 // that it has of its own.
 func (t Target) Start(ctx context.Context, arguments map[string]string) (Execution, error) {
 	run := runName(time.Now())
+	if arguments == nil {
+		arguments = map[string]string{} // null would be no object
+	}
 	input, err := json.Marshal(map[string]any{"arguments": arguments})
 	if err != nil {
 		return Execution{}, err
@@ -190,18 +192,20 @@ func (t Target) progress(ctx context.Context, execution Execution) Progress {
 	return told
 }
 
+// latestRuns are those among which an execution's is looked for: the newest, which Glue tells
+// first.
+const latestRuns = 25
+
 // jobRun is the job's run that was given the run's name; nil where there is none.
 func (t Target) jobRun(ctx context.Context, run string) (*gluetypes.JobRun, error) {
-	pages := glue.NewGetJobRunsPaginator(t.Jobs, &glue.GetJobRunsInput{JobName: &t.Job})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("runs of the job %s: %w", t.Job, err)
-		}
-		for _, one := range page.JobRuns {
-			if one.Arguments["--run-id"] == run {
-				return &one, nil
-			}
+	answer, err := wait.Answer(ctx, answerWithin, t.Jobs.GetJobRuns,
+		&glue.GetJobRunsInput{JobName: &t.Job, MaxResults: aws.Int32(latestRuns)})
+	if err != nil {
+		return nil, fmt.Errorf("runs of the job %s: %w", t.Job, err)
+	}
+	for _, one := range answer.JobRuns {
+		if one.Arguments["--run-id"] == run {
+			return &one, nil
 		}
 	}
 	return nil, nil
@@ -211,7 +215,7 @@ func (t Target) jobRun(ctx context.Context, run string) (*gluetypes.JobRun, erro
 type Cost struct {
 	// DPUSeconds are data processing units times seconds; 0 on this machine.
 	DPUSeconds float64 `json:"dpu_seconds"`
-	// USD at the price of Prices; 0 where Region is empty.
+	// USD at the price of Region; 0 where Region is empty.
 	USD float64 `json:"usd"`
 	// Region whose price it is, which is us-east-1's whatever the deployment's; empty where nothing
 	// is charged.
@@ -220,9 +224,9 @@ type Cost struct {
 	Class string `json:"execution_class,omitempty"`
 }
 
-// Prices of a DPU for an hour in us-east-1, in USD, by execution class
+// prices of a DPU for an hour in us-east-1, in USD, by execution class
 // (aws.amazon.com/glue/pricing, 2026-11; Flex's not verified in an account).
-var Prices = map[gluetypes.ExecutionClass]float64{
+var prices = map[gluetypes.ExecutionClass]float64{
 	gluetypes.ExecutionClassStandard: 0.44, gluetypes.ExecutionClassFlex: 0.29,
 }
 
@@ -249,7 +253,7 @@ func costOf(run *gluetypes.JobRun, region string) *Cost {
 	if run.ExecutionTime > 0 {
 		charged = max(used, leastSeconds*capacity)
 	}
-	return &Cost{DPUSeconds: used, USD: charged / 3600 * Prices[class], Region: pricedRegion, Class: string(class)}
+	return &Cost{DPUSeconds: used, USD: charged / 3600 * prices[class], Region: pricedRegion, Class: string(class)}
 }
 
 // object reads one of the lake's, with its entity tag.
@@ -295,7 +299,7 @@ func (t Target) outcome(ctx context.Context, run string) (trainingset.Outcome, e
 // job has its own.
 func Arguments(given map[string]string) map[string]string {
 	arguments := map[string]string{}
-	for name, value := range maps.All(given) {
+	for name, value := range given {
 		if value != "" {
 			arguments["--"+name] = value
 		}

@@ -213,8 +213,15 @@ func TestCheck_refusesBeforeAnythingStarts(t *testing.T) {
 		return `{"Type":"AWS::StepFunctions::StateMachine","Properties":{"RoleArn":"r","DefinitionString":` +
 			strconv.Quote(`{"StartAt":"A","States":{"A":`+state+`}}`) + `}}`
 	}
+	// telling has a place in a text with values, for a name that is not known before the run.
+	telling := func(name string) string {
+		return `{"B":` + oneBucket + `,"X":{"Type":"AWS::StepFunctions::StateMachine","Properties":{"RoleArn":"r",` +
+			`"DefinitionSubstitutions":{"` + name + `":{"Ref":"B"}},"DefinitionString":` +
+			strconv.Quote(`{"StartAt":"A","States":{"A":{"Type":"Pass","Parameters":{"told.$":`+
+				`"States.StringToJson('${Key}')"},"End":true}}}`) + `}}}`
+	}
 	calling := func(resource string) string {
-		return machine(`{"Type":"Task","Resource":"arn:${Partition}:states:::` + resource + `","End":true}`)
+		return machine(`{"Type":"Task","Resource":"arn:aws:states:::` + resource + `","End":true}`)
 	}
 	variable := func(name string) string { return function(`,"Environment":{"Variables":{"` + name + `":"mars"}}`) }
 	tests := map[string]struct{ accepted, refused, want string }{
@@ -310,6 +317,10 @@ func TestCheck_refusesBeforeAnythingStarts(t *testing.T) {
 			alone(machine(`{"Type":"Succeed","InputPath":"$.a.b"}`)),
 			alone(machine(`{"Type":"Succeed","InputPath":"$.a[0]"}`)),
 			"A/X Properties.DefinitionString: state A.InputPath: ",
+		},
+		"a state machine with a place that nothing fills": {
+			telling("Key"), telling("Other"),
+			"A/X Properties.DefinitionString: has ${Key}, and DefinitionSubstitutions has nothing for it",
 		},
 		"a state machine that calls what it cannot": {
 			alone(calling("aws-sdk:s3:getObject")), alone(calling("aws-sdk:s3:deleteObject")),

@@ -1,9 +1,11 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -34,8 +36,13 @@ func checkStateMachine(
 	if t.Definition == "" {
 		return nil // told when it was decoded
 	}
+	definition := complete(t)
+	if left := placeSyntax.FindString(definition); left != "" {
+		problems = append(problems, resource.Problem("Properties.DefinitionString",
+			"has %s, and DefinitionSubstitutions has nothing for it", left))
+	}
 	var refused asl.Problems
-	if err := stepfunctions.Check(t.Definition); errors.As(err, &refused) {
+	if err := stepfunctions.Check(definition); errors.As(err, &refused) {
 		for _, one := range refused {
 			problems = append(problems, resource.Problem("Properties.DefinitionString", "%s", one))
 		}
@@ -64,12 +71,15 @@ func checkStateMachines(plan *assembly.Plan) (problems assembly.Problems) {
 	return problems
 }
 
+// placeSyntax is a place of a definition that CloudFormation fills in.
+var placeSyntax = regexp.MustCompile(`\$\{[A-Za-z0-9_]+\}`)
+
 // complete is a definition with everything filled in, as CloudFormation does: in one pass over the
-// text.
+// text. What is not known yet has its name.
 func complete(t *assembly.StateMachine) string {
 	var pairs []string
 	for _, name := range slices.Sorted(maps.Keys(t.Substitutions)) {
-		pairs = append(pairs, "${"+name+"}", t.Substitutions[name])
+		pairs = append(pairs, "${"+name+"}", cmp.Or(t.Substitutions[name], name))
 	}
 	return strings.NewReplacer(pairs...).Replace(t.Definition)
 }

@@ -451,7 +451,7 @@ func TestBatchPath_runsOneAtATime(t *testing.T) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	require.Len(t, s.told, 3)
-	assert.Contains(t, s.told[1], "Run first is published with 2532 rows")
+	assert.Contains(t, s.told[1], "Run first is published. ")
 }
 
 // A run that nobody waits for any more is stopped.

@@ -173,8 +173,8 @@ func (o *object) close(what string) {
 	}
 }
 
-// Parse reads a definition. The error is Problems: everything in it that the interpreter would not
-// honour. What CloudFormation puts in later may still be there as ${Name}.
+// Parse reads a definition that is complete. The error is Problems: everything in it that the
+// interpreter would not honour.
 func Parse(definition string, integrations Integrations) (*Machine, error) {
 	value, err := decode([]byte(definition))
 	if err != nil {
@@ -326,8 +326,7 @@ func (o *object) parameters(s *state) {
 	}
 }
 
-// resource is what a Task calls: the part after arn:<partition>:states:::, of which the partition
-// may be filled in later.
+// resourceSyntax is what a Task calls: the part after arn:<partition>:states:::.
 var resourceSyntax = regexp.MustCompile(`^arn:[^:]+:states:::(.+)$`)
 
 func (o *object) task(s *state) {
