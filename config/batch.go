@@ -5,6 +5,9 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
+
+	"diecast/internal/schedule"
 )
 
 // Source is the shop's database that the batch job reads.
@@ -29,8 +32,10 @@ type Source struct {
 
 // ETL is the batch job and what it publishes.
 type ETL struct {
-	Flex                    bool
-	TimeoutMinutes          int
+	Flex           bool
+	TimeoutMinutes int
+	// Schedule starts executions of the state machine; empty: nothing does.
+	Schedule                string
 	Format                  string
 	MaxQuarantined          float64
 	Connections             int
@@ -112,6 +117,17 @@ var batchKeys = []Key{
 	integer("etl.timeoutMinutes", 5, 1440, every(15),
 		func(c *Config) *int { return &c.ETL.TimeoutMinutes },
 		"Ends a run that takes longer; it bounds what a stuck run costs."),
+	newKey("etl.schedule", "rate(...) or cron(...) as EventBridge has them, or empty", every(""),
+		func(c *Config) *string { return &c.ETL.Schedule },
+		"When the batch path runs by itself, in UTC, such as cron(0 3 * * ? *); empty: on demand only. "+
+			"An alarm tells when nothing was published for twice as long as two starts are apart at most.",
+		func(s string) (string, error) {
+			if s == "" {
+				return s, nil
+			}
+			_, err := schedule.Parse(s)
+			return s, err
+		}),
 	choice("etl.format", []string{FormatParquet, FormatCSV}, every(FormatParquet),
 		func(c *Config) *string { return &c.ETL.Format },
 		"Format of the published files; changing it makes new tables, which are empty until the next run. "+
@@ -137,6 +153,7 @@ var batchKeys = []Key{
 var batchRules = []rule{
 	{[]string{"source.kind", "source.dumpUri"}, Config.dumpProblems},
 	{[]string{"source.scale"}, Config.scaleProblems},
+	{[]string{"etl.schedule", "etl.timeoutMinutes"}, Config.scheduleProblems},
 	{[]string{"source.instanceClass", "etl.connections", "web.maxInstances"}, Config.connectionProblems},
 	{[]string{"data.destroy", "data.removal", "source.deletionProtection"}, Config.sourceDeletionProblems},
 }
@@ -158,6 +175,61 @@ func (c Config) scaleProblems() []Problem {
 	text := strconv.FormatFloat(c.Source.Scale, 'f', -1, 64)
 	if _, fraction, _ := strings.Cut(text, "."); len(fraction) > 1 {
 		return []Problem{{Key: "source.scale", Value: text, Allowed: "must have one decimal at most"}}
+	}
+	return nil
+}
+
+// What an execution of the state machine may take beside the job's own time-out, in minutes.
+const (
+	// jobWaitMinutes is how long a Flex job may wait for capacity; its own time-out does not bound
+	// that.
+	jobWaitMinutes = 30
+	// tellMinutes is for what comes before and after the job, tried again where a service fails.
+	tellMinutes = 15
+)
+
+// JobMinutes is how long the state machine waits for the job, waiting for capacity included.
+func (e ETL) JobMinutes() int { return e.TimeoutMinutes + jobWaitMinutes }
+
+// ExecutionMinutes is the longest that an execution of the state machine takes.
+func (e ETL) ExecutionMinutes() int { return e.JobMinutes() + tellMinutes }
+
+// longestAlarm is the most that an alarm with periods of an hour or more looks at (CloudWatch API
+// reference, PutMetricAlarm, EvaluationPeriods).
+const longestAlarm = 7 * 24 * time.Hour
+
+// QuietHours is after how many hours without a publication the schedule's alarm tells: twice the
+// longest time between two starts, in whole hours, the period that it counts by. It is 0 without a
+// schedule.
+func (e ETL) QuietHours() int {
+	read, err := schedule.Parse(e.Schedule)
+	if err != nil {
+		return 0
+	}
+	return int((2*read.Longest() + time.Hour - 1) / time.Hour)
+}
+
+// scheduleProblems refuses a schedule whose executions would meet, of which the later one fails,
+// and one that its alarm cannot watch.
+func (c Config) scheduleProblems() []Problem {
+	read, err := schedule.Parse(c.ETL.Schedule)
+	if err != nil {
+		return nil // none
+	}
+	if least := time.Duration(c.ETL.ExecutionMinutes()) * time.Minute; read.Shortest() < least {
+		return []Problem{{Key: "etl.schedule", Value: c.ETL.Schedule,
+			Allowed: fmt.Sprintf("must start at least %d minutes apart, and starts %.0f apart: the job runs once at a "+
+				"time, and an execution takes up to etl.timeoutMinutes=%d, %d of waiting for capacity and %d around it",
+				c.ETL.ExecutionMinutes(), read.Shortest().Minutes(), c.ETL.TimeoutMinutes, jobWaitMinutes,
+				tellMinutes)}}
+	}
+	if time.Duration(c.ETL.QuietHours())*time.Hour > longestAlarm {
+		return []Problem{{Key: "etl.schedule", Value: c.ETL.Schedule,
+			Allowed: fmt.Sprintf("must start at most %.0f hours apart, and starts up to %.0f apart: its alarm looks "+
+				"back "+
+				"over twice that, and CloudWatch lets an alarm look back %.0f hours; start rarer runs yourself, with "+
+				"no "+
+				"schedule", longestAlarm.Hours()/2, read.Longest().Hours(), longestAlarm.Hours())}}
 	}
 	return nil
 }

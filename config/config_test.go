@@ -157,6 +157,7 @@ var badValues = map[string][]any{
 	"source.deletionProtection":         {nil},
 	"etl.flex":                          {"flex"},
 	"etl.timeoutMinutes":                {4.0, 1441.0},
+	"etl.schedule":                      {"daily", "rate(1 days)", "cron(0 3 * * *)", "cron(0 3 L * ? *)"},
 	"etl.format":                        {"orc", "Parquet"},
 	"etl.maxQuarantined":                {-0.1, 1.1, "1%"},
 	"etl.connections":                   {0.0, 65.0},
@@ -575,6 +576,18 @@ func TestBatchKeysAreCheckedAgainstEachOther(t *testing.T) {
 			"from 0.1 to 468"},
 		"an owner that reads as an option": {map[string]any{"source.owner": "--help"}, "source.owner",
 			"the first a letter or digit"},
+		"executions that would meet": {map[string]any{"etl.schedule": "rate(59 minutes)"}, "etl.schedule",
+			"must start at least 60 minutes apart, and starts 59 apart: the job runs once at a time, and an " +
+				"execution " +
+				"takes up to etl.timeoutMinutes=15, 30 of waiting for capacity and 15 around it"},
+		"executions of a longer job that would meet": {
+			map[string]any{"etl.schedule": "cron(0 0,2 * * ? *)", "etl.timeoutMinutes": 76}, "etl.schedule",
+			"must start at least 121 minutes apart, and starts 120 apart"},
+		"a schedule that its alarm cannot watch": {map[string]any{"etl.schedule": "rate(85 hours)"}, "etl.schedule",
+			"must start at most 84 hours apart, and starts up to 85 apart: its alarm looks back over twice that, and " +
+				"CloudWatch lets an alarm look back 168 hours"},
+		"a month's schedule": {map[string]any{"etl.schedule": "cron(0 3 1 * ? *)"}, "etl.schedule",
+			"starts up to 744 apart"},
 		"more connections than the class leaves the job": {map[string]any{"etl.connections": 43},
 			"source.instanceClass", "must be a class with 65 connections (this one has 64): etl.connections=43, 2 for" +
 				" each of the 6 web servers that web.maxInstances=4 makes while they roll, and 10 for others, such as" +
@@ -598,5 +611,19 @@ func TestBatchKeysAreCheckedAgainstEachOther(t *testing.T) {
 		"source.owner": "Ada Lovelace <ada@example.com>", "etl.connections": 42, "source.scale": 1.2,
 		"etl.maxQuarantined": 1})
 	require.NoError(t, err)
+	assert.Zero(t, c.ETL.QuietHours(), "nothing starts by itself, and nothing is missed")
 	assert.Equal(t, "Ada Lovelace <ada@example.com>", c.Source.Owner)
+}
+
+// The alarm looks back over twice the longest time between two starts, in whole hours, and
+// CloudWatch takes at most 168 of them.
+func TestScheduleAndItsAlarm(t *testing.T) {
+	for schedule, hours := range map[string]int{
+		"rate(60 minutes)": 2, "rate(100 minutes)": 4, "rate(1 day)": 48, "cron(0 3 * * ? *)": 48,
+		"cron(0 0,6 * * ? *)": 36, "cron(0 3 ? * MON-FRI *)": 144, "rate(84 hours)": 168,
+	} {
+		c, err := Load(map[string]any{"etl.schedule": schedule})
+		require.NoError(t, err, schedule)
+		assert.Equal(t, hours, c.ETL.QuietHours(), schedule)
+	}
 }

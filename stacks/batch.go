@@ -60,7 +60,8 @@ type Batch struct {
 
 // NewBatch adds the stack.
 func NewBatch(app constructs.Construct, cfg config.Config, network *Network) *Batch {
-	stack := newStack(app, cfg, outputs.Batch, "The source database, the Glue job and the data lake with its catalogue")
+	stack := newStack(app, cfg, outputs.Batch, "The source database, the Glue job with its state machine, and the "+
+		"data lake with its catalogue")
 	b := &Batch{Stack: stack, trusted: authoritiesOf(cfg), generation: strconv.Itoa(cfg.Source.Generation)}
 	b.Source = database.New(stack, "Source", database.Props{
 		Engine:                  sourceEngine(cfg),
@@ -100,6 +101,7 @@ func NewBatch(app constructs.Construct, cfg config.Config, network *Network) *Ba
 	b.Loader = b.newLoader(cfg, network)
 	b.Lake = datalake.New(stack, "Lake", lake(cfg, network))
 	b.Job = b.newJob(cfg, network)
+	machine, runs := b.newMachine(cfg, network)
 
 	output(stack, outputs.SourceDatabaseHost, b.Source.Host())
 	output(stack, outputs.SourceDatabasePort, b.Source.Port())
@@ -109,6 +111,8 @@ func NewBatch(app constructs.Construct, cfg config.Config, network *Network) *Ba
 	output(stack, outputs.SourceLoaderFunctionName, b.Loader.Name())
 	output(stack, outputs.LakeBucketName, b.Lake.Bucket().Name())
 	output(stack, outputs.ETLJobName, b.Job.Name())
+	output(stack, outputs.ETLStateMachineARN, machine.ARN())
+	output(stack, outputs.ETLTopicARN, runs.TopicArn())
 	output(stack, outputs.GlueDatabaseName, b.Lake.Database())
 	output(stack, outputs.AthenaWorkgroupName, b.Lake.Workgroup())
 	return b

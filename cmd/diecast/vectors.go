@@ -365,5 +365,3 @@ func runOf(status answer.Status) string {
 	}
 	return fmt.Sprintf("%s of %s, %s old", active.RunID, moment(*active.RunCreatedAt), age)
 }
-
-func moment(at time.Time) string { return at.UTC().Format(time.RFC3339) }

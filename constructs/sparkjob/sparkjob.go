@@ -84,6 +84,7 @@ type Props struct {
 type Job struct {
 	job  awsglue.CfnJob
 	role *role.Role
+	logs *string
 }
 
 // New makes a job at id in scope.
@@ -107,11 +108,11 @@ func New(scope constructs.Construct, id string, p Props) *Job {
 		return uploaded
 	}
 	script := asset("Script", filepath.Join(root, p.Source))
-	logs := j.addLogs(this, p)
+	j.logs = j.addLogs(this, p)
 	arguments := map[string]*string{
 		"--job-language":           jsii.String("python"),
 		"--job-bookmark-option":    jsii.String("job-bookmark-disable"),
-		"--custom-logGroup-prefix": logs,
+		"--custom-logGroup-prefix": j.logs,
 	}
 	var jars []string
 	for i, path := range p.Jars {
@@ -343,3 +344,7 @@ func (j *Job) Name() *string { return j.job.Ref() }
 
 // Role is what the job may do.
 func (j *Job) Role() *role.Role { return j.role }
+
+// LogPrefix begins the names of the log groups: the prefix and /error, and the prefix and /output,
+// each with a stream for each run.
+func (j *Job) LogPrefix() *string { return j.logs }

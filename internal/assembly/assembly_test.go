@@ -159,7 +159,7 @@ func TestPlan_tellsEveryProblemAtOnce(t *testing.T) {
 			`"Name":{"Ref":"Nowhere"}},"DependsOn":"Gone"},
 			"List":[],"NoType":{},"Strange":{"Type":"AWS::S3::Bucket","Color":1,"DependsOn":[1],"Condition":2,` +
 			`"Properties":[]}}}`},
-		"B": {template: `{"Resources":{"Topic":{"Type":"AWS::SNS::Topic",` +
+		"B": {template: `{"Resources":{"Topic":{"Type":"AWS::SNS::Subscription",` +
 			`"Properties":{"Name":{"Fn::ImportValue":"nothing"}}}}}`},
 	})
 	var problems Problems
@@ -199,7 +199,8 @@ func TestPlan_tellsEveryProblemAtOnce(t *testing.T) {
 func TestPlan_checks(t *testing.T) {
 	assembled, err := assemble(t, map[string]given{"A": {template: `{"Resources":{
 		"Events":{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":0,"Name":{"Ref":"Data"}}},
-		"Data":{"Type":"AWS::S3::Bucket","Properties":{"BucketName":"lake"}},"Topic":{"Type":"AWS::SNS::Topic"}}}`}},
+		"Data":{"Type":"AWS::S3::Bucket","Properties":{"BucketName":"lake"}},
+		"Topic":{"Type":"AWS::SNS::Subscription"}}}`}},
 		nil)
 	require.NoError(t, err)
 	seen := map[string]any{}
@@ -227,10 +228,10 @@ func TestPlan_order(t *testing.T) {
 			"A1":{"Type":"AWS::S3::Bucket","Properties":{"BucketName":{"Fn::Sub":"x-${B1}"}}},
 			"B1":{"Type":"AWS::S3::Bucket","DependsOn":["D1"],"Properties":{"BucketName":{"Fn::GetAtt":["C1","Arn"]}}},
 			"C1":` + bucket + `,"D1":` + bucket + `}}`},
-		"B": {template: `{"Resources":{"Own":{"Type":"AWS::SNS::Topic",` +
+		"B": {template: `{"Resources":{"Own":{"Type":"AWS::SNS::Subscription",` +
 			`"Properties":{"TopicName":{"Fn::ImportValue":{"Fn::Sub":"name-${AWS::Region}"}}}}},
 			"Outputs":{"Name":{"Value":{"Ref":"Own"}}}}`},
-		"C": {template: `{"Resources":{"Own":{"Type":"AWS::SNS::Topic",` +
+		"C": {template: `{"Resources":{"Own":{"Type":"AWS::SNS::Subscription",` +
 			`"Properties":{"TopicName":{"Fn::GetStackOutput":{"StackName":"shop-B","OutputName":"Name"}}}}}}`},
 		"D": {template: `{"Resources":{"Own":` + bucket +
 			`},"Outputs":{"Name":{"Value":"fixed","Export":{"Name":"name-us-east-1"}}}}`},
@@ -245,19 +246,22 @@ func TestPlan_circlesAreNamed(t *testing.T) {
 		want   string
 	}{
 		"resources": {map[string]given{"A": {template: `{"Resources":{
-			"X":{"Type":"AWS::SNS::Topic","Properties":{"N":{"Ref":"Y"}}},"Y":{"Type":"AWS::SNS::Topic",` +
+			"X":{"Type":"AWS::SNS::Subscription","Properties":{"N":{"Ref":"Y"}}},
+			"Y":{"Type":"AWS::SNS::Subscription",` +
 			`"DependsOn":"Z"},
-			"Z":{"Type":"AWS::SNS::Topic","Properties":{"N":[{"Fn::Sub":"${X.Arn}"}]}},"W":{"Type":"AWS::SNS::Topic",` +
+			"Z":{"Type":"AWS::SNS::Subscription","Properties":{"N":[{"Fn::Sub":"${X.Arn}"}]}},
+			"W":{"Type":"AWS::SNS::Subscription",` +
 			`"DependsOn":"X"}}}`}},
 			"A/X: resources depend on each other in a circle: X -> Y -> Z -> X"},
-		"a resource and itself": {map[string]given{"A": {template: `{"Resources":{"X":{"Type":"AWS::SNS::Topic",` +
+		"a resource and itself": {map[string]given{"A": {template: `{"Resources":{"X":{` +
+			`"Type":"AWS::SNS::Subscription",` +
 			`"Properties":{"N":{"Ref":"X"}}}}}`}},
 			"A/X: resources depend on each other in a circle: X -> X"},
 		"stacks by the manifest": {map[string]given{"A": {needs: []string{"B"}, template: `{"Resources":{"X":` +
 			bucket + `}}`}, "B": {needs: []string{"A"}, template: `{"Resources":{"X":` + bucket + `}}`}},
 			"A: stacks depend on each other in a circle: A -> B -> A"},
 		"stacks by an export": {map[string]given{
-			"A": {template: `{"Resources":{"X":{"Type":"AWS::SNS::Topic",` +
+			"A": {template: `{"Resources":{"X":{"Type":"AWS::SNS::Subscription",` +
 				`"Properties":{"N":{"Fn::ImportValue":"b"}}}}}`},
 			"B": {needs: []string{"A"}, template: `{"Resources":{"X":` + bucket +
 				`},"Outputs":{"O":{"Value":"v","Export":{"Name":"b"}}}}`}},
@@ -284,7 +288,7 @@ func TestPlan_falseConditions(t *testing.T) {
 	template := `{"Parameters":{"Stage":{"Type":"String","Default":"dev"}},
 		"Conditions":{"Prod":{"Fn::Equals":[{"Ref":"Stage"},"prod"]}},
 		"Resources":{"Extra":{"Type":"AWS::S3::Bucket","Condition":"Prod"},
-			"Topic":{"Type":"AWS::SNS::Topic","DependsOn":"Extra","Properties":{"N":{"Fn::If":["Prod",{` +
+			"Topic":{"Type":"AWS::SNS::Subscription","DependsOn":"Extra","Properties":{"N":{"Fn::If":["Prod",{` +
 		`"Ref":"Extra"},{"Ref":"AWS::NoValue"}]}}}%s},
 		"Outputs":{"Name":{"Condition":"Prod","Value":{"Ref":"Extra"},"Export":{"Name":"extra"}},` +
 		`"Stage":{"Value":{"Ref":"Stage"}}}}`
@@ -309,13 +313,13 @@ func TestPlan_falseConditions(t *testing.T) {
 	t.Run("a reference to what is left out", func(t *testing.T) {
 		_, err := planned(t, Environment{},
 			map[string]given{"A": {template: fmt.Sprintf(template,
-				`,"Other":{"Type":"AWS::SNS::Topic","Properties":{"N":{"Fn::GetAtt":["Extra","Arn"]}}}`)}})
+				`,"Other":{"Type":"AWS::SNS::Subscription","Properties":{"N":{"Fn::GetAtt":["Extra","Arn"]}}}`)}})
 		assert.EqualError(t, err,
 			"A/Other Properties.N.Fn::GetAtt: refers to Extra, which is left out because its condition Prod is false")
 	})
 	t.Run("an import of what is left out", func(t *testing.T) {
 		_, err := planned(t, Environment{}, map[string]given{"A": {template: fmt.Sprintf(template, "")},
-			"B": {template: `{"Resources":{"T":{"Type":"AWS::SNS::Topic",` +
+			"B": {template: `{"Resources":{"T":{"Type":"AWS::SNS::Subscription",` +
 				`"Properties":{"N":{"Fn::ImportValue":"extra"}}}}}`}})
 		assert.EqualError(t, err,
 			"B/T Properties.N.Fn::ImportValue: the output Name of stack A is left out because its condition is false")
@@ -375,7 +379,7 @@ func TestPlan_createdResourcesAnswer(t *testing.T) {
 func TestPlan_standIns(t *testing.T) {
 	plan, err := planned(t, Environment{Region: "eu-west-1", AccountID: "111122223333"},
 		map[string]given{"Net": {template: `{"Resources":{
-		"Vpc":{"Type":"AWS::EC2::VPC"},"Role":{"Type":"AWS::IAM::Role"},"Topic":{"Type":"AWS::SNS::Topic"},` +
+		"Vpc":{"Type":"AWS::EC2::VPC"},"Role":{"Type":"AWS::IAM::Role"},"Topic":{"Type":"AWS::SNS::Subscription"},` +
 			`"Scaling":{"Type":"AWS::AutoScaling::ScalingPolicy"}},
 		"Outputs":{"Vpc":{"Value":{"Ref":"Vpc"}},"Cidr":{"Value":{"Fn::GetAtt":["Vpc","CidrBlock"]}},` +
 			`"Role":{"Value":{"Ref":"Role"}},"RoleArn":{"Value":{"Fn::GetAtt":"Role.Arn"}},
@@ -449,7 +453,7 @@ func TestParameters(t *testing.T) {
 			plan, err := planned(t, Environment{Parameters: test.given,
 				SystemParameters: map[string]string{"/own": "u,v"}}, map[string]given{
 				"A": {template: `{"Parameters":{"P":` + test.declaration +
-					`},"Resources":{"T":{"Type":"AWS::SNS::Topic","Properties":{"V":{"Ref":"P"}}}}}`}})
+					`},"Resources":{"T":{"Type":"AWS::SNS::Subscription","Properties":{"V":{"Ref":"P"}}}}}`}})
 			if test.problem != "" {
 				require.ErrorContains(t, err, test.problem)
 				return

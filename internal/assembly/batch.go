@@ -100,3 +100,52 @@ func decodeArguments(o *object) map[string]string {
 	}
 	return arguments
 }
+
+// StateMachine is an AWS::StepFunctions::StateMachine of the type STANDARD.
+type StateMachine struct {
+	// Name is the physical name that the template asks for; empty: any.
+	Name string
+	// Definition is Amazon States Language, with ${Name} for each of Substitutions. It is known
+	// before anything is created, so that it can be refused then.
+	Definition    string
+	Substitutions map[string]string
+	// Role is told to who describes the machine.
+	Role string
+}
+
+// decodeStateMachine takes limits and defaults from CloudFormation's reference of the type.
+func decodeStateMachine(o *object) *StateMachine {
+	o.need("DefinitionString", "RoleArn")
+	o.oneOf("StateMachineType", "STANDARD")
+	o.ignore(noLogService, "LoggingConfiguration")
+	o.ignore("nothing is traced on a laptop", "TracingConfiguration")
+	o.ignore(noEncryption, "EncryptionConfiguration")
+	o.ignore(noTags, "Tags")
+	machine := &StateMachine{
+		Name: o.text("StateMachineName"), Definition: o.text("DefinitionString"), Role: o.text("RoleArn"),
+		Substitutions: o.table("DefinitionSubstitutions"),
+	}
+	if machine.Definition == "" {
+		o.refuse("DefinitionString", "a text that refers to nothing: what is not known before the deployment stands "+
+			"in "+
+			"DefinitionSubstitutions, so that a laptop can refuse the rest before anything starts")
+	}
+	return machine
+}
+
+// Topic is an AWS::SNS::Topic.
+type Topic struct {
+	// Name is the physical name that the template asks for; empty: any.
+	Name string
+}
+
+func decodeTopic(o *object) *Topic {
+	o.ignore(noEncryption, "KmsMasterKeyId")
+	o.ignore(noTags, "Tags")
+	o.ignore("told to people only", "DisplayName")
+	o.ignore("a laptop writes to nobody", "Subscription")
+	if o.boolean("FifoTopic", false) {
+		o.refuse("FifoTopic", "false: the laptop's topics keep no order")
+	}
+	return &Topic{Name: o.text("TopicName")}
+}

@@ -23,11 +23,12 @@ func FuzzPlan(f *testing.F) {
 	f.Add([]byte(`{"Parameters":{"P":{"Type":"String","Default":"p"}},"Conditions":{"C":{"Fn::Equals":[{"Ref":"P"},`+
 		`"p"]}},"Mappings":{"M":{"a":{"b":"c"}}},
 		"Resources":{"X":{"Type":"AWS::Kinesis::Stream","Condition":"C","Properties":{"ShardCount":1}},
-		"Y":{"Type":"AWS::SNS::Topic","DependsOn":"X","Properties":{"A":{"Fn::Join":["",[{"Fn::ImportValue":"o"},`+
+		"Y":{"Type":"AWS::SNS::Subscription","DependsOn":"X",
+		"Properties":{"A":{"Fn::Join":["",[{"Fn::ImportValue":"o"},`+
 		`{"Fn::GetAtt":["X","Arn"]}]]},"B":{"Fn::Sub":["${v}",{"v":{"Fn::FindInMap":["M","a","b"]}}]}}}},
 		"Outputs":{"Z":{"Value":{"Fn::If":["C",{"Fn::Select":[0,{"Fn::Split":["-",{"Ref":"X"}]}]},"n"]},`+
 		`"Export":{"Name":"z"}}}}`), []byte(other))
-	f.Add([]byte(`{"Resources":{"X":{"Type":"AWS::SNS::Topic","Properties":{"N":{"Fn::ImportValue":"b"}}}},`+
+	f.Add([]byte(`{"Resources":{"X":{"Type":"AWS::SNS::Subscription","Properties":{"N":{"Fn::ImportValue":"b"}}}},`+
 		`"Outputs":{"O":{"Value":{"Fn::ImportValue":"b"},"Export":{"Name":"a"}}}}`),
 		[]byte(`{"Resources":{"X":{"Type":"AWS::S3::Bucket"}},"Outputs":{"O":{"Value":{"Fn::ImportValue":"a"},`+
 			`"Export":{"Name":"b"}}}}`))
@@ -87,7 +88,7 @@ func (g *grower) templates() (first, second map[string]any) {
 			"D": map[string]any{"Fn::Or": []any{map[string]any{"Condition": "C"}, g.condition(2)}}},
 		"Resources": map[string]any{
 			"X": map[string]any{"Type": "AWS::S3::Bucket", "Properties": map[string]any{"BucketName": g.text(3, "o")}},
-			"Y": map[string]any{"Type": "AWS::SNS::Topic", "Condition": "D",
+			"Y": map[string]any{"Type": "AWS::SNS::Subscription", "Condition": "D",
 				"Properties": map[string]any{"A": g.text(4, "o", "X", "Z"), "B": g.list(3, "o", "X", "Z")}},
 			"Z": map[string]any{"Type": "AWS::Kinesis::Stream", "Properties": map[string]any{"ShardCount": 1,
 				"Name": g.text(3, "o", "X")}},

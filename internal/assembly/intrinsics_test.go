@@ -18,8 +18,8 @@ func evaluated(t *testing.T, expression string) (any, error) {
 			"Mappings":{"M":{"us-east-1":{"Name":"one","Names":["a","b"],"Count":3,"Odd":{}}}},
 			"Conditions":{"Yes":{"Fn::Equals":["a","a"]},"No":{"Fn::Not":[{"Condition":"Yes"}]}},
 			"Resources":{"Data":{"Type":"AWS::S3::Bucket"},"Vpc":{"Type":"AWS::EC2::VPC"},
-				"Topic":{"Type":"AWS::SNS::Topic","Properties":{"V":` + expression + `}},
-				"Self":{"Type":"AWS::SNS::Topic"}},
+				"Topic":{"Type":"AWS::SNS::Subscription","Properties":{"V":` + expression + `}},
+				"Self":{"Type":"AWS::SNS::Subscription"}},
 			"Outputs":{"Own":{"Value":"own","Export":{"Name":"own"}}}}`},
 		"B": {env: "aws://unknown-account/eu-west-1",
 			template: `{"Resources":{"Far":{"Type":"AWS::S3::Bucket"}},"Outputs":{

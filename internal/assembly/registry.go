@@ -104,8 +104,10 @@ var registry = map[string]kind{
 	"AWS::Lambda::Url":                     run(decodeFunctionURL, "FunctionArn", "FunctionUrl"),
 	"AWS::RDS::DBInstance": run(decodeDatabase,
 		"DBInstanceArn", "DbiResourceId", "Endpoint.Address", "Endpoint.Port", "MasterUserSecret.SecretArn"),
-	"AWS::S3::Bucket":             run(decodeBucket, "Arn", "DomainName", "RegionalDomainName"),
-	"AWS::SecretsManager::Secret": run(decodeSecret, "Id"),
+	"AWS::S3::Bucket":                  run(decodeBucket, "Arn", "DomainName", "RegionalDomainName"),
+	"AWS::SecretsManager::Secret":      run(decodeSecret, "Id"),
+	"AWS::SNS::Topic":                  run(decodeTopic, "TopicArn", "TopicName"),
+	"AWS::StepFunctions::StateMachine": run(decodeStateMachine, "Arn", "Name"),
 
 	customResourceType:             running(decodeCustomResource),
 	customResourceMark:             running(decodeCustomResource), // all of Custom::*, but for these:
@@ -118,9 +120,9 @@ var registry = map[string]kind{
 	"AWS::CloudWatch::CompositeAlarm": checked(noMetrics),
 	"AWS::CloudWatch::Dashboard":      checked(noMetrics),
 	"AWS::SNS::Subscription":          checkedARN(noAlarms),
-	"AWS::SNS::Topic":                 checkedARN(noAlarms),
 	"AWS::SNS::TopicPolicy":           checked(noAlarms),
 	"AWS::Events::Rule":               checked(noEvents),
+	"AWS::Scheduler::Schedule":        checked("nothing starts by the clock on a laptop"),
 	"AWS::Logs::LogGroup":             checked(noLogService),
 	"AWS::Logs::LogStream":            checked(noLogService),
 	"AWS::Logs::MetricFilter":         checked(noMetrics),

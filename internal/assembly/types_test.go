@@ -85,6 +85,15 @@ var examples = map[string]struct {
 			Arguments: map[string]string{"--lake-bucket": "lake", "--source-port": "3306", "--conf": "spark.a=1"},
 		},
 	},
+	"AWS::SNS::Topic": {`{"TopicName":"runs","DisplayName":"d","Subscription":[],"FifoTopic":"false"}`,
+		&Topic{Name: "runs"}},
+	"AWS::StepFunctions::StateMachine": {
+		`{"StateMachineName":"nightly","StateMachineType":"STANDARD","RoleArn":"r",` +
+			`"DefinitionString":"{\"StartAt\":\"${First}\"}","DefinitionSubstitutions":{"First":"Run","Port":3306},` +
+			`"LoggingConfiguration":{"Level":"ALL"},"TracingConfiguration":{"Enabled":true},"Tags":[]}`,
+		&StateMachine{Name: "nightly", Role: "r", Definition: `{"StartAt":"${First}"}`,
+			Substitutions: map[string]string{"First": "Run", "Port": "3306"}},
+	},
 	"AWS::Lambda::Url": {`{"AuthType":"AWS_IAM","TargetFunctionArn":"arn:function"}`,
 		&FunctionURL{FunctionARN: "arn:function", RequiresIAM: true}},
 	"AWS::S3::Bucket": {`{"BucketName":"b","VersioningConfiguration":{"Status":"Enabled"},` +
@@ -315,12 +324,23 @@ func TestDecode_refused(t *testing.T) {
 		balancer             = "AWS::ElasticLoadBalancingV2::LoadBalancer"
 		listener             = "AWS::ElasticLoadBalancingV2::Listener"
 		targets              = "AWS::ElasticLoadBalancingV2::TargetGroup"
+		machine, topic       = "AWS::StepFunctions::StateMachine", "AWS::SNS::Topic"
 	)
 	tests := map[string]struct {
 		kind    string
 		changes map[string]string
 		want    string
 	}{
+		"machine of the other type": {machine, map[string]string{"StateMachineType": `"EXPRESS"`},
+			`got "EXPRESS", want STANDARD`},
+		"machine whose definition is elsewhere": {machine,
+			map[string]string{"DefinitionString": "", "DefinitionS3Location": `{"Bucket":"b","Key":"k"}`},
+			"Properties.DefinitionString: got nothing, want"},
+		"machine whose definition is empty": {machine, map[string]string{"DefinitionString": `""`},
+			`Properties.DefinitionString: got "", want a text that refers to nothing`},
+		"topic in order": {topic, map[string]string{"FifoTopic": `true`}, "got true, want false"},
+		"topic that keeps": {topic, map[string]string{"ArchivePolicy": `{}`},
+			"ArchivePolicy: the laptop's SNS::Topic neither"},
 		"stream without shards": {stream, map[string]string{"ShardCount": ""},
 			"Properties.ShardCount: got nothing, want a value"},
 		"stream with half a shard": {stream, map[string]string{"ShardCount": `"1.5"`},

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
 	"diecast/internal/deployment/outputs"
 	"diecast/internal/environment"
@@ -57,6 +58,11 @@ func (d *Deployment) Lambda(ctx context.Context) (*lambda.Client, error) {
 // SecretsManager is a client of the deployment's secrets.
 func (d *Deployment) SecretsManager(ctx context.Context) (*secretsmanager.Client, error) {
 	return client(ctx, d, secretsmanager.ServiceID, secretsmanager.NewFromConfig)
+}
+
+// StepFunctions is a client of the deployment's state machines.
+func (d *Deployment) StepFunctions(ctx context.Context) (*sfn.Client, error) {
+	return client(ctx, d, sfn.ServiceID, sfn.NewFromConfig)
 }
 
 // client of a service, made from the deployment's configuration for it.

@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -76,6 +77,13 @@ var calls = map[string]func(context.Context, *Deployment) error{
 		client, err := d.Lambda(ctx)
 		if err == nil {
 			_, err = client.ListFunctions(ctx, &lambda.ListFunctionsInput{})
+		}
+		return err
+	},
+	"SFN": func(ctx context.Context, d *Deployment) error {
+		client, err := d.StepFunctions(ctx)
+		if err == nil {
+			_, err = client.ListStateMachines(ctx, &sfn.ListStateMachinesInput{})
 		}
 		return err
 	},

@@ -88,6 +88,9 @@ func (d *Deployment) Target() string {
 	return fmt.Sprintf("platform %s %s, outputs of %s", d.platform, where, d.file)
 }
 
+// OnThisMachine says whether it is a run of the laptop, where nothing is charged.
+func (d *Deployment) OnThisMachine() bool { return d.contents.Endpoints != nil }
+
 // place is the account and the region of the deployment, as one of its ARNs has them.
 func (d *Deployment) place() (arn.ARN, bool) {
 	for _, output := range []outputs.Output{outputs.AlarmTopicARN, outputs.VectorsDatabaseSecretARN} {

@@ -47,12 +47,17 @@ func (d *Deployment) Vectors() (Vectors, error) {
 type Batch struct {
 	// Job publishes training data and sales mart into Lake, laid out as internal/trainingset says.
 	Job, Lake string
+	// Machine is the ARN of the state machine that runs it.
+	Machine string
 }
 
 // Batch reads the outputs of the stack. The error names all that are missing.
 func (d *Deployment) Batch() (Batch, error) {
 	r := reader{deployment: d}
-	names := Batch{Job: r.value(outputs.ETLJobName), Lake: r.value(outputs.LakeBucketName)}
+	names := Batch{
+		Job: r.value(outputs.ETLJobName), Lake: r.value(outputs.LakeBucketName),
+		Machine: r.value(outputs.ETLStateMachineARN),
+	}
 	return names, errors.Join(r.problems...)
 }
 

@@ -82,8 +82,8 @@ var rules = []rule{{
 }, {
 	packages: []string{
 		"diecast/internal/deployment/outputs", "diecast/internal/environment", "diecast/internal/metrics",
-		"diecast/internal/models", "diecast/internal/quotas", "diecast/internal/archive", "diecast/internal/sqlquery",
-		"diecast/internal/vectorloader", "diecast/internal/vectorsize",
+		"diecast/internal/models", "diecast/internal/quotas", "diecast/internal/archive", "diecast/internal/schedule",
+		"diecast/internal/sqlquery", "diecast/internal/vectorloader", "diecast/internal/vectorsize",
 	},
 	not:    []string{sdk, "github.com/jackc/..."},
 	reason: "stacks, functions and commands all share it: what it imports, they all link",
@@ -95,6 +95,11 @@ var rules = []rule{{
 	packages: []string{"diecast/internal/onnx"},
 	not:      []string{"diecast/internal/artifacts", "diecast/internal/tower", "diecast/internal/models", sdk},
 	reason:   "an evaluator of graphs does not know what they are for",
+}, {
+	packages: []string{"diecast/internal/local/stepfunctions/asl"},
+	not:      []string{sdk, "diecast/internal/..."},
+	save:     []string{"diecast/internal/local/stepfunctions/asl"},
+	reason:   "an interpreter of the language knows neither a service nor what its machines are for",
 }, {
 	packages: []string{"diecast/internal/assembly"},
 	not:      []string{"diecast/internal/local/...", sdk},

@@ -3,6 +3,7 @@ package platform
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -24,6 +25,7 @@ import (
 
 	"diecast/internal/deployment"
 	"diecast/internal/deployment/outputs"
+	"diecast/internal/etl"
 	"diecast/internal/local/demonstration"
 	"diecast/internal/source"
 	"diecast/internal/sqlquery"
@@ -132,30 +134,50 @@ func TestBatchPath(t *testing.T) {
 		assert.Positive(t, advanced.Added["orders"])
 		assert.Equal(t, before+advanced.Added["orders"], orders())
 	})
+	path, err := etl.TargetOf(t.Context(), deployed)
+	require.NoError(t, err)
 	t.Run("a run that fails tells it in the script's own words", func(t *testing.T) {
-		started, err := target.Glue.StartJobRun(t.Context(), &glue.StartJobRunInput{
-			JobName: &target.Job, Arguments: map[string]string{"--max-quarantined": "2"},
-		})
+		failed := executed(t, path, map[string]string{"--max-quarantined": "2"})
+		assert.Equal(t, "RunFailed", failed.Error)
+		assert.Contains(t, failed.Cause, "--max-quarantined is '2'")
+		assert.Regexp(t, `Log: /aws-glue/diecast-Batch/Etl/error, stream jr_[0-9a-f]+\.$`, failed.Cause)
+	})
+	t.Run("the state machine runs what came meanwhile, and the run before can be gone back to", func(t *testing.T) {
+		done := executed(t, path, nil)
+		require.True(t, done.Succeeded(), "%s: %s", done.Error, done.Cause)
+		require.NotNil(t, done.Outcome)
+		assert.Greater(t, done.Outcome.Rows.Published["sales"], report.Outcome.Rows.Published["sales"])
+		assert.Equal(t, &etl.Cost{}, done.Cost, "it costs nothing here")
+		runs, err := path.Runs(t.Context())
 		require.NoError(t, err)
-		run := ended(t, target, *started.JobRunId)
-		assert.Equal(t, gluetypes.JobRunStateFailed, run.JobRunState)
-		assert.Contains(t, *run.ErrorMessage, "--max-quarantined is '2'")
+		require.GreaterOrEqual(t, len(runs), 2)
+		assert.Equal(t, []any{done.Run, true}, []any{runs[0].ID, runs[0].Published})
+		before := report.Outcome.RunID
+		back, err := path.Publish(t.Context(), before)
+		require.NoError(t, err)
+		assert.Equal(t, []string{before, done.Run}, []string{back.Run, back.Before})
+		status, err := path.Status(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, before, status.Published.RunID)
+		assert.Nil(t, status.UnderWay)
+		list, err := target.S3.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &target.Lake,
+			Key: aws.String("catalogue/ratings_ml_training/symlink.txt")})
+		require.NoError(t, err)
+		defer list.Body.Close()
+		text, err := io.ReadAll(list.Body)
+		require.NoError(t, err)
+		assert.Contains(t, string(text), "/"+before+"/ratings/", "the job's list and the command's are alike")
 	})
 }
 
-// ended is a run once it has ended.
-func ended(t *testing.T, target demonstration.BatchTarget, id string) *gluetypes.JobRun {
+// executed is an execution of the state machine once it has ended.
+func executed(t *testing.T, path etl.Target, arguments map[string]string) etl.Report {
 	t.Helper()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		told, err := target.Glue.GetJobRun(t.Context(), &glue.GetJobRunInput{JobName: &target.Job, RunId: &id})
-		require.NoError(t, err)
-		if told.JobRun.CompletedOn != nil {
-			return told.JobRun
-		}
-		<-tick.C
-	}
+	execution, err := path.Start(t.Context(), arguments)
+	require.NoError(t, err)
+	report, err := path.Watch(t.Context(), execution, func(etl.Progress) {})
+	require.NoError(t, err)
+	return report
 }
 
 // What the templates say of database, load and job, the laptop does.

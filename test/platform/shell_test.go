@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	"github.com/aws/aws-sdk-go-v2/service/glue"
+	gluetypes "github.com/aws/aws-sdk-go-v2/service/glue/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -80,10 +81,26 @@ func TestTheDocumentedShellTalksToTheRun(t *testing.T) {
 			require.NoError(t, err, "%s", said)
 			assert.Contains(t, string(said), stream)
 			assert.Regexp(t, `STARTING|RUNNING|SUCCEEDED`, string(said), "the job")
+			assert.Contains(t, string(said), "ExecutionStarted")
 			assert.Contains(t, string(said), "InstanceRefreshId")
 			assert.Zero(t, elsewhere.Load(), "somebody was asked who has no part in it")
 			settle(t, running)
 		})
+	}
+}
+
+// ended is a run once it has ended.
+func ended(t *testing.T, target demonstration.BatchTarget, id string) *gluetypes.JobRun {
+	t.Helper()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		told, err := target.Glue.GetJobRun(t.Context(), &glue.GetJobRunInput{JobName: &target.Job, RunId: &id})
+		require.NoError(t, err)
+		if told.JobRun.CompletedOn != nil {
+			return told.JobRun
+		}
+		<-tick.C
 	}
 }
 

@@ -184,6 +184,7 @@ var otherValues = map[string]otherValue{
 	"source.deletionProtection":   {values: []string{"true", "false"}},
 	"etl.flex":                    {values: []string{"true", "false"}},
 	"etl.timeoutMinutes":          {values: []string{"30"}},
+	"etl.schedule":                {values: []string{"cron(0 3 * * ? *)", "rate(12 hours)"}},
 	"etl.format":                  {values: []string{"csv"}},
 	"etl.maxQuarantined":          {values: []string{"0.05"}},
 	"etl.connections":             {values: []string{"2"}},

@@ -44,6 +44,7 @@ import (
 	"diecast/constructs/securebucket"
 	"diecast/constructs/servicelinkedrole"
 	"diecast/constructs/sparkjob"
+	"diecast/constructs/statemachine"
 	"diecast/constructs/streamconsumer"
 	"diecast/constructs/webfleet"
 )
@@ -176,6 +177,11 @@ func TestConstructs_refuseBadProps(t *testing.T) {
 		props := sparkjob.Props{Source: "glue-scripts/ratings_etl.py", Timeout: time.Minute, LogRetention: week}
 		change(&props)
 		return func() { sparkjob.New(stack, "Bad", props) }
+	}
+	machineOf := func(change func(*statemachine.Props)) func() {
+		props := statemachine.Props{Definition: "{}", Description: "nothing", Advice: "look.", LogRetention: week}
+		change(&props)
+		return func() { statemachine.New(stack, "Bad", props) }
 	}
 	loader := p.function("Loader")
 	balanced := loadbalancer.New(stack, "GoodBalancer", p.balancer())
@@ -331,6 +337,22 @@ func TestConstructs_refuseBadProps(t *testing.T) {
 			"sparkjob: LogRetention is required"},
 		"job that fails unheard": {jobOf(func(p *sparkjob.Props) { p.FailureRule = "rule" }),
 			"sparkjob: FailureTopic and FailureRule belong together"},
+		"machine without a definition": {machineOf(func(p *statemachine.Props) { p.Definition = "{" }),
+			"statemachine: Definition must be JSON"},
+		"machine without words": {machineOf(func(p *statemachine.Props) { p.Description = "" }),
+			"statemachine: Description is required"},
+		"machine whose alarm says nothing": {machineOf(func(p *statemachine.Props) { p.Advice = "" }),
+			"statemachine: Advice is required"},
+		"machine that logs for ever": {machineOf(func(p *statemachine.Props) { p.LogRetention = "" }),
+			"statemachine: LogRetention is required"},
+		"machine with an alarm that looks back too far": {machineOf(func(p *statemachine.Props) {
+			p.Schedule = &statemachine.Schedule{Expression: "rate(7 days)", Quiet: 14 * day}
+		}), `statemachine: Schedule must have an Expression and a Quiet of whole hours up to 168, got "rate(7 days)" ` +
+			`and ` +
+			"336h0m0s"},
+		"machine with an alarm on nothing": {machineOf(func(p *statemachine.Props) {
+			p.Schedule = &statemachine.Schedule{Expression: "rate(1 hour)"}
+		}), "statemachine: Schedule must have"},
 		"table without a reason": {func() {
 			recommendationtable.New(stack, "Bad", recommendationtable.Props{})
 		}, "recommendationtable: NoRecoveryReason must say why AwsSolutions-DDB3 is accepted, got none"},

@@ -35,6 +35,7 @@ import (
 	"diecast/constructs/securebucket"
 	"diecast/constructs/servicelinkedrole"
 	"diecast/constructs/sparkjob"
+	"diecast/constructs/statemachine"
 	"diecast/constructs/streamconsumer"
 	"diecast/constructs/webfleet"
 )
@@ -174,6 +175,17 @@ func twoOfEach(stack awscdk.Stack) {
 		})
 		started.Role().AllowObjects("Publish", []string{"s3:PutObject"}, lake.Bucket().ARN(), "tables/")
 	}
+
+	// Two state machines: one by the clock, one that tells nobody.
+	const definition = `{"StartAt":"End","States":{"End":{"Type":"Succeed"}}}`
+	statemachine.New(stack, "ByTheClock", statemachine.Props{
+		Definition: definition, Description: "the nightly end", Advice: "wake up.", LogRetention: week,
+		Schedule: &statemachine.Schedule{Expression: "rate(1 day)", Quiet: 2 * day}, AlarmTopic: topic,
+	})
+	statemachine.New(stack, "OnDemand", statemachine.Props{
+		Definition: definition, Description: "an end", Advice: "read its history.", LogRetention: week,
+		AlarmTopic: topic,
+	})
 
 	// Two balancers with a fleet each: one that nobody reaches, one for everybody who logs in.
 	servicelinkedrole.New(stack, "BalancerRoles", servicelinkedrole.Props{

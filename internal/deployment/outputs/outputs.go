@@ -81,7 +81,11 @@ var (
 		"Function that creates the source's schema and users, fills it, lets it live on, and queries it")
 	LakeBucketName = declare(Batch, "LakeBucketName",
 		"Bucket of runs below ratings_ml_training/, of what was quarantined, and of what the tables list")
-	ETLJobName          = declare(Batch, "EtlJobName", "Glue job, for `aws glue start-job-run` and `get-job-runs`")
+	ETLJobName         = declare(Batch, "EtlJobName", "Glue job, for `aws glue start-job-run` and `get-job-runs`")
+	ETLStateMachineARN = declare(Batch, "EtlStateMachineArn",
+		"State machine of the batch path, for `diecast etl` and `aws stepfunctions start-execution`")
+	ETLTopicARN = declare(Batch, "EtlTopicArn",
+		"Topic that hears how each execution of the state machine ended: subscribe whom it concerns")
 	GlueDatabaseName    = declare(Batch, "GlueDatabaseName", "Catalogue of the lake's tables")
 	AthenaWorkgroupName = declare(Batch, "AthenaWorkgroupName",
 		"Athena workgroup with the saved queries and the limit on what a query reads")

@@ -123,6 +123,7 @@ func batchTarget(t *testing.T, l *lake) BatchTarget {
 	t.Cleanup(server.Close)
 	file := written(t, map[string]map[string]string{outputs.Batch.Name("diecast"): {
 		outputs.ETLJobName.Name: "etl", outputs.LakeBucketName.Name: "lake",
+		outputs.ETLStateMachineARN.Name: "arn:machine",
 	}}, outputs.Endpoints{
 		outputs.EndpointOf("Glue"): server.URL, outputs.EndpointOf("S3"): server.URL,
 		outputs.AccessKeyID: "k", outputs.SecretAccessKey: "s", outputs.Region: "us-east-1",

@@ -32,7 +32,7 @@ const (
 )
 
 // All engines, in the order in which they are told of. Each has a file of its own.
-var All = []Engine{Moto, Kinesalite, Dynalite, FunctionHost, JobHost, FleetHost}
+var All = []Engine{Moto, Kinesalite, Dynalite, StateMachineHost, FunctionHost, JobHost, FleetHost}
 
 // stopTimeout bounds the end of engines whose start has failed.
 const stopTimeout = 5 * time.Second

@@ -1,11 +1,9 @@
 package gluejobs
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -13,92 +11,37 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
+	"diecast/internal/local/awsjson"
 )
 
+// service is Glue in AWS's JSON protocol, version 1.1.
+var service = awsjson.Service{
+	Target: "AWSGlue.", ContentType: "application/x-amz-json-1.1", Message: "Message",
+	Invalid: invalid, Unknown: "UnknownOperationException", Internal: "InternalServiceException",
+	// Glue's own bound is on the arguments: 32 KB.
+	MaxRequest: 1 << 20,
+}
+
 const (
-	// target begins the operations' names in the header that tells them (AWS JSON protocol 1.1).
-	target      = "AWSGlue."
-	contentType = "application/x-amz-json-1.1"
-	// maxRequest bounds a request, in bytes. Glue's own bound is on the arguments: 32 KB.
-	maxRequest = 1 << 20
 	// maxRuns is how many runs GetJobRuns tells at a time (AWS Glue API reference, GetJobRuns).
 	maxRuns = 200
 	// maxTimeout is a week in minutes (AWS Glue API reference, Job).
 	maxTimeout = 7 * 24 * 60
 )
 
-// exception is an error of the API, as the reference names it.
-type exception struct{ kind, message string }
-
-func (e *exception) Error() string { return e.kind + ": " + e.message }
-
-func exceptionf(kind, format string, arguments ...any) *exception {
-	return &exception{kind, fmt.Sprintf(format, arguments...)}
-}
-
 const (
 	notFound       = "EntityNotFoundException"
 	invalid        = "InvalidInputException"
 	tooManyRuns    = "ConcurrentRunsExceededException"
-	unknown        = "UnknownOperationException"
 	noMoreRequests = "OperationTimeoutException"
 )
 
 // api answers operations by the header that names them.
 func (h *Host) api() http.Handler {
-	operations := map[string]func([]byte) (any, error){
-		"StartJobRun": answering(h.startJobRun), "GetJobRun": answering(h.getJobRun),
-		"GetJobRuns": answering(h.getJobRuns), "BatchStopJobRun": answering(h.batchStopJobRun),
-	}
-	known := strings.Join(slices.Sorted(maps.Keys(operations)), ", ")
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		operation, ok := operations[strings.TrimPrefix(r.Header.Get("X-Amz-Target"), target)]
-		if r.Method != http.MethodPost || !ok {
-			asked := r.Method + " " + r.Header.Get("X-Amz-Target")
-			respond(w, nil, exceptionf(unknown, "%s is not known here: %s are", asked, known))
-			return
-		}
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
-		if err != nil {
-			respond(w, nil, exceptionf(invalid, "the request cannot be read: %v", err))
-			return
-		}
-		answer, err := operation(body)
-		respond(w, answer, err)
+	return awsjson.Handler(service, map[string]awsjson.Operation{
+		"StartJobRun": awsjson.Of(h.startJobRun), "GetJobRun": awsjson.Of(h.getJobRun),
+		"GetJobRuns": awsjson.Of(h.getJobRuns), "BatchStopJobRun": awsjson.Of(h.batchStopJobRun),
 	})
-}
-
-// answering decodes an operation's input. What it does not know it refuses: it would not be
-// honoured.
-func answering[Input any](operate func(Input) (any, error)) func([]byte) (any, error) {
-	return func(body []byte) (any, error) {
-		var input Input
-		decoder := json.NewDecoder(bytes.NewReader(body))
-		decoder.DisallowUnknownFields()
-		if err := decoder.Decode(&input); err != nil {
-			return nil, exceptionf(invalid, "the request is not understood: %v", err)
-		}
-		return operate(input)
-	}
-}
-
-func respond(w http.ResponseWriter, answer any, err error) {
-	header := w.Header()
-	header.Set("Content-Type", contentType)
-	header.Set("X-Amzn-Requestid", uuid.NewString())
-	if err == nil {
-		_ = json.NewEncoder(w).Encode(answer) // the caller has hung up
-		return
-	}
-	refused := &exception{"InternalServiceException", err.Error()}
-	status := http.StatusInternalServerError
-	if errors.As(err, &refused) {
-		status = http.StatusBadRequest
-	}
-	w.WriteHeader(status)
-	// As above.
-	_ = json.NewEncoder(w).Encode(map[string]string{"__type": refused.kind, "Message": refused.message})
 }
 
 // startRequest is StartJobRun's input. What says how large a run is has no meaning here.
@@ -120,7 +63,7 @@ func (h *Host) startJobRun(input startRequest) (any, error) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	if h.stopped {
-		return nil, &exception{noMoreRequests, errStopped.Error()}
+		return nil, awsjson.Exceptionf(noMoreRequests, "%v", errStopped)
 	}
 	of, err := h.find(input.JobName)
 	if err != nil {
@@ -129,15 +72,16 @@ func (h *Host) startJobRun(input startRequest) (any, error) {
 	timeout := of.Timeout
 	if input.Timeout != nil {
 		if *input.Timeout < 1 || *input.Timeout > maxTimeout {
-			return nil, exceptionf(invalid, "Timeout is %d: 1 to %d minutes are allowed", *input.Timeout, maxTimeout)
+			return nil, awsjson.Exceptionf(invalid, "Timeout is %d: 1 to %d minutes are allowed", *input.Timeout,
+				maxTimeout)
 		}
 		timeout = time.Duration(*input.Timeout) * time.Minute
 	}
 	if input.JobRunQueuingEnabled {
-		return nil, exceptionf(invalid, "JobRunQueuingEnabled is true: no run waits here for another")
+		return nil, awsjson.Exceptionf(invalid, "JobRunQueuingEnabled is true: no run waits here for another")
 	}
 	if _, err := settings(input.Arguments); err != nil {
-		return nil, exceptionf(invalid, "%v", err)
+		return nil, awsjson.Exceptionf(invalid, "%v", err)
 	}
 	underWay := 0
 	for _, one := range of.runs {
@@ -146,7 +90,7 @@ func (h *Host) startJobRun(input startRequest) (any, error) {
 		}
 	}
 	if underWay >= of.MaxConcurrentRuns {
-		return nil, exceptionf(tooManyRuns, "Concurrent runs exceeded for %s: %d under way, %d allowed",
+		return nil, awsjson.Exceptionf(tooManyRuns, "Concurrent runs exceeded for %s: %d under way, %d allowed",
 			of.Name, underWay, of.MaxConcurrentRuns)
 	}
 	return map[string]string{"JobRunId": h.start(of, input.Arguments, timeout).id}, nil
@@ -158,7 +102,7 @@ func (h *Host) find(name string) (*job, error) {
 		return found, nil
 	}
 	known := strings.Join(slices.Sorted(maps.Keys(h.jobs)), ", ")
-	return nil, exceptionf(notFound, "no job is called %q: the jobs are %s", name, known)
+	return nil, awsjson.Exceptionf(notFound, "no job is called %q: the jobs are %s", name, known)
 }
 
 type getRequest struct {
@@ -176,7 +120,7 @@ func (h *Host) getJobRun(input getRequest) (any, error) {
 	}
 	at := slices.IndexFunc(of.runs, func(one *run) bool { return one.id == input.RunID })
 	if at < 0 {
-		return nil, exceptionf(notFound, "job %s has no run %q", of.Name, input.RunID)
+		return nil, awsjson.Exceptionf(notFound, "job %s has no run %q", of.Name, input.RunID)
 	}
 	return map[string]any{"JobRun": describe(of.runs[at])}, nil
 }
@@ -197,13 +141,13 @@ func (h *Host) getJobRuns(input listRequest) (any, error) {
 	most := maxRuns
 	if input.MaxResults != nil {
 		if most = *input.MaxResults; most < 1 || most > maxRuns {
-			return nil, exceptionf(invalid, "MaxResults is %d: 1 to %d are allowed", most, maxRuns)
+			return nil, awsjson.Exceptionf(invalid, "MaxResults is %d: 1 to %d are allowed", most, maxRuns)
 		}
 	}
 	from := 0
 	if input.NextToken != "" {
 		if from, err = strconv.Atoi(input.NextToken); err != nil || from < 0 || from > len(of.runs) {
-			return nil, exceptionf(invalid, "NextToken is %q: it is none of GetJobRuns'", input.NextToken)
+			return nil, awsjson.Exceptionf(invalid, "NextToken is %q: it is none of GetJobRuns'", input.NextToken)
 		}
 	}
 	answer := struct {

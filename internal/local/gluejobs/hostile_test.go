@@ -27,7 +27,7 @@ func TestNoRequestEndsTheHost(t *testing.T) {
 		{"BatchStopJobRun", `{"JobName":"etl","JobRunIds":["a"]}`},
 	} {
 		samples = append(samples, hostiletest.Sample{Name: operation[0], Body: operation[1], Headers: map[string]string{
-			"Content-Type": contentType, "X-Amz-Target": target + operation[0],
+			"Content-Type": service.ContentType, "X-Amz-Target": service.Target + operation[0],
 			"Authorization": "AWS4-HMAC-SHA256 Credential=" + options(t).Credentials.AccessKeyID +
 				"/20260101/eu-test-1/glue/aws4_request, SignedHeaders=host, Signature=a",
 		}})

@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
 
 	"diecast/internal/local/awsapi"
 	"diecast/internal/local/installed"
@@ -125,4 +126,16 @@ func (s *Server) CreateSecret(ctx context.Context, name, value string) (arn stri
 		return "", fmt.Errorf("create secret %s: %w", name, err)
 	}
 	return aws.ToString(output.ARN), nil
+}
+
+// SNS is a client of the server.
+func (s *Server) SNS() *sns.Client { return sns.NewFromConfig(s.Config()) }
+
+// CreateTopic makes a topic and returns its ARN. One that is there already stays as it is.
+func (s *Server) CreateTopic(ctx context.Context, name string) (arn string, err error) {
+	output, err := s.SNS().CreateTopic(ctx, &sns.CreateTopicInput{Name: aws.String(name)})
+	if err != nil {
+		return "", fmt.Errorf("create topic %s: %w", name, err)
+	}
+	return aws.ToString(output.TopicArn), nil
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -337,6 +338,51 @@ func TestMariaDB(t *testing.T) {
 		_, err := reader.ExecContext(t.Context(), "DELETE FROM t")
 		require.ErrorContains(t, err, "denied", user)
 	}
+}
+
+// A machine reads and tells by the run's own engines, under the names that were filled in.
+func TestStateMachine(t *testing.T) {
+	run := start(t, engine.Moto, engine.StateMachineHost)
+	bucket := create(t, run, "AWS::S3::Bucket", "Lake", &assembly.Bucket{}).Ref
+	_, err := engine.Moto.In(run.Engines).S3().PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket,
+		Key: aws.String("told"), Body: strings.NewReader(`{"rows":3}`)})
+	require.NoError(t, err)
+	topic := create(t, run, "AWS::SNS::Topic", "Runs", &assembly.Topic{})
+	assert.Regexp(t, "^arn:aws:sns:us-east-1:000000000000:shop-A-Runs-[0-9a-f]{8}$", topic.Ref)
+	assert.Equal(t, topic.Ref, topic.Attributes["TopicArn"])
+	assert.Equal(t, "runs", create(t, run, "AWS::SNS::Topic", "Named",
+		&assembly.Topic{Name: "runs"}).Attributes["TopicName"])
+	definition := `{"StartAt":"Read","States":{` +
+		`"Read":{"Type":"Task","Resource":"arn:aws:states:::aws-sdk:s3:getObject",` +
+		`"Parameters":{"Bucket":"${Bucket}","Key":"told"},` +
+		`"ResultSelector":{"read.$":"States.StringToJson($.Body)"},"Next":"Tell"},` +
+		`"Tell":{"Type":"Task","Resource":"arn:aws:states:::aws-sdk:sns:publish","Parameters":{"TopicArn":"${Topic}",` +
+		`"Message.$":"States.Format('{} rows', $.read.rows)"},"ResultPath":"$.message","End":true}}}`
+	machine := create(t, run, "AWS::StepFunctions::StateMachine", "Batch", &assembly.StateMachine{
+		Definition: definition, Substitutions: map[string]string{"Bucket": bucket, "Topic": topic.Ref},
+		Role: "arn:role",
+	})
+	assert.Regexp(t, "^arn:aws:states:us-east-1:000000000000:stateMachine:shop-A-Batch-[0-9a-f]{8}$", machine.Ref)
+	assert.Equal(t, machine.Ref, machine.Attributes["Arn"])
+	client := sfn.New(sfn.Options{
+		Region: engine.Region, Credentials: credentials.StaticCredentialsProvider{Value: run.Engines.Credentials()},
+		BaseEndpoint: aws.String(run.Engines.Endpoints()["AWS_ENDPOINT_URL_SFN"]),
+	})
+	started, err := client.StartExecution(t.Context(), &sfn.StartExecutionInput{StateMachineArn: &machine.Ref})
+	require.NoError(t, err)
+	var told *sfn.DescribeExecutionOutput
+	require.Eventually(t, func() bool {
+		told, err = client.DescribeExecution(t.Context(),
+			&sfn.DescribeExecutionInput{ExecutionArn: started.ExecutionArn})
+		return err == nil && told.Status != "RUNNING"
+	}, 30*time.Second, 20*time.Millisecond)
+	require.EqualValues(t, "SUCCEEDED", told.Status, "%s", aws.ToString(told.Cause))
+	assert.Regexp(t, `"MessageId":"[0-9a-f-]+"`, *told.Output, "the topic has taken it")
+
+	long := create(t, run, "AWS::StepFunctions::StateMachine", strings.Repeat("Long", 20), &assembly.StateMachine{
+		Definition: `{"StartAt":"A","States":{"A":{"Type":"Succeed"}}}`,
+	})
+	assert.Len(t, long.Attributes["Name"], 80)
 }
 
 // A script that knows nothing of this machine reads and writes the run's buckets.

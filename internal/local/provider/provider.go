@@ -21,11 +21,11 @@ import (
 // providers make every type of resource that runs.
 var providers = []provider{
 	bucket, customResource, database, deliveryStream, eventSourceMapping, function, functionURL, job, listener,
-	loadBalancer, secret, serverGroup, stream, table, targetGroup,
+	loadBalancer, secret, serverGroup, stateMachine, stream, table, targetGroup, topic,
 }
 
 // together are checks of what resources can only do wrong with each other.
-var together = []assembly.Check{checkStreams, checkFunctions, checkFunctionURLs}
+var together = []assembly.Check{checkStreams, checkFunctions, checkFunctionURLs, checkStateMachines}
 
 // provider is a kind of any resource.
 type provider interface {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -208,6 +209,20 @@ func TestCheck_refusesBeforeAnythingStarts(t *testing.T) {
 	secret := func(generate string) string {
 		return alone(`{"Type":"AWS::SecretsManager::Secret","Properties":{"GenerateSecretString":{` + generate + `}}}`)
 	}
+	machine := func(state string) string {
+		return `{"Type":"AWS::StepFunctions::StateMachine","Properties":{"RoleArn":"r","DefinitionString":` +
+			strconv.Quote(`{"StartAt":"A","States":{"A":`+state+`}}`) + `}}`
+	}
+	// telling has a place in a text with values, for a name that is not known before the run.
+	telling := func(name string) string {
+		return `{"B":` + oneBucket + `,"X":{"Type":"AWS::StepFunctions::StateMachine","Properties":{"RoleArn":"r",` +
+			`"DefinitionSubstitutions":{"` + name + `":{"Ref":"B"}},"DefinitionString":` +
+			strconv.Quote(`{"StartAt":"A","States":{"A":{"Type":"Pass","Parameters":{"told.$":`+
+				`"States.StringToJson('${Key}')"},"End":true}}}`) + `}}}`
+	}
+	calling := func(resource string) string {
+		return machine(`{"Type":"Task","Resource":"arn:aws:states:::` + resource + `","End":true}`)
+	}
 	variable := func(name string) string { return function(`,"Environment":{"Variables":{"` + name + `":"mars"}}`) }
 	tests := map[string]struct{ accepted, refused, want string }{
 		"a database engine that is not there": {
@@ -293,6 +308,33 @@ func TestCheck_refusesBeforeAnythingStarts(t *testing.T) {
 		},
 		"a bucket's name that is too long": {
 			bucketOf(strings.Repeat("x", 63)), bucketOf(strings.Repeat("x", 64)), "A/X Properties.BucketName: got",
+		},
+		"a state machine with a state that is not interpreted": {
+			alone(machine(`{"Type":"Succeed"}`)), alone(machine(`{"Type":"Parallel","Branches":[],"End":true}`)),
+			`A/X Properties.DefinitionString: state A.Type: got "Parallel", want Task, Pass`,
+		},
+		"a state machine with a path that is not interpreted": {
+			alone(machine(`{"Type":"Succeed","InputPath":"$.a.b"}`)),
+			alone(machine(`{"Type":"Succeed","InputPath":"$.a[0]"}`)),
+			"A/X Properties.DefinitionString: state A.InputPath: ",
+		},
+		"a state machine with a place that nothing fills": {
+			telling("Key"), telling("Other"),
+			"A/X Properties.DefinitionString: has ${Key}, and DefinitionSubstitutions has nothing for it",
+		},
+		"a state machine that calls what it cannot": {
+			alone(calling("aws-sdk:s3:getObject")), alone(calling("aws-sdk:s3:deleteObject")),
+			"A/X Properties.DefinitionString: state A.Resource: ",
+		},
+		"a state machine that calls a job where there is none": {
+			`{"J":` + jobOf("glue-scripts/ratings_etl.py", "") + `,"X":` + calling("glue:startJobRun.sync") + `}`,
+			alone(calling("glue:startJobRun.sync")),
+			"A/X Properties.DefinitionString: calls Glue, and nothing in these templates is served by it",
+		},
+		"a state machine that calls a function where there is none": {
+			`{"F":` + functionOf("lambda/deliver", "") + `,"X":` + calling("lambda:invoke") + `}`,
+			alone(calling("lambda:invoke")),
+			"A/X Properties.DefinitionString: calls Lambda, and nothing",
 		},
 		"a password that cannot be": {
 			secret(`"PasswordLength":4`), secret(`"PasswordLength":3`),
@@ -384,10 +426,14 @@ func TestNeeded(t *testing.T) {
 		}
 		return all
 	}
-	assert.Empty(t, names(`{"T":{"Type":"AWS::SNS::Topic"}}`), "what is only checked needs none")
+	assert.Empty(t, names(`{"T":{"Type":"AWS::SNS::Subscription"}}`), "what is only checked needs none")
 	assert.Equal(t, []string{"kinesalite"}, names(`{"S":`+oneStream+`}`))
 	assert.Equal(t, []string{"moto", "kinesalite"}, names(`{"S":`+oneStream+`,"B":`+oneBucket+`}`))
 	assert.Equal(t, []string{"moto", "glue"}, names(`{"J":`+jobOf("glue-scripts/ratings_etl.py", "")+`}`))
+	assert.Equal(t, []string{"moto"}, names(`{"T":{"Type":"AWS::SNS::Topic"}}`))
+	assert.Equal(t, []string{"moto", "stepfunctions"}, names(`{"M":{"Type":"AWS::StepFunctions::StateMachine",`+
+		`"Properties":{"RoleArn":"r","DefinitionString":"{\"StartAt\":\"A\",`+
+		`\"States\":{\"A\":{\"Type\":\"Succeed\"}}}"}}}`))
 	assert.Equal(t, []string{"moto", "lambda"}, names(`{"F":`+functionOf("lambda/deliver", "")+`}`),
 		"a function never calls AWS itself")
 }
