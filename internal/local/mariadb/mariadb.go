@@ -166,8 +166,8 @@ func command(base string, options Options, place server.Place) process.Command {
 		"--no-defaults", "--basedir=" + base, "--lc-messages-dir=" + filepath.Join(base, "share"), "--datadir=" +
 			place.Data(),
 		"--bind-address=" + process.Loopback, "--port=" + strconv.Itoa(place.Port), "--skip-name-resolve",
-		// Relative to the data folder: a socket's full path may have 107 bytes only.
-		"--socket=mariadb.sock", "--pid-file=mariadb.pid",
+		"--socket=", // none: it would be everybody's
+		"--pid-file=mariadb.pid",
 		"--character-set-server=utf8mb4", "--collation-server=utf8mb4_0900_ai_ci", "--sql-mode=" + mysqlMode,
 		"--default-time-zone=+00:00", "--max-connections=60", "--innodb-buffer-pool-size=64M", redoLog,
 		"--skip-performance-schema", "--local-infile=OFF",
