@@ -78,7 +78,7 @@ const (
 	// eventsEach are sent around each fault.
 	eventsEach = 200
 	// patience is how long the last event of a load may take to its place.
-	patience = 40 * time.Second
+	patience = time.Minute
 )
 
 // disturbance is what a run lives through.
@@ -92,7 +92,7 @@ type disturbance struct {
 func survived(d disturbance) fault {
 	return fault{
 		name: d.name, does: d.does, must: "the run goes on; every event comes to its place, once and whole",
-		within: 90 * time.Second,
+		within: 3 * time.Minute,
 		try: func(ctx context.Context, b *bench) (string, error) {
 			r, err := b.run(ctx)
 			if err != nil {
@@ -147,7 +147,7 @@ func fatal(name, does, named string, do func(context.Context, *run) error) fault
 		name: name, does: does,
 		must: fmt.Sprintf("the run ends non-zero within %s and names what was lost, and its log; nothing is left; "+
 			"nothing is wrong with what came to its place before", inWords(noticeWithin)),
-		within: 90 * time.Second,
+		within: 3 * time.Minute,
 		try: func(ctx context.Context, b *bench) (string, error) {
 			return b.ending(ctx, noticeWithin, do, func(r *run) error {
 				if r.err == nil {
@@ -165,7 +165,7 @@ func asked(signal syscall.Signal, name string) fault {
 		name: "SIG" + name + " under load", does: "SIG" + name + " while events arrive",
 		must: fmt.Sprintf("the run has ended within %s; nothing is left; no event became an error by it",
 			inWords(endWithin)),
-		within: 90 * time.Second,
+		within: 3 * time.Minute,
 		try: func(ctx context.Context, b *bench) (string, error) {
 			return b.ending(ctx, endWithin, func(_ context.Context, r *run) error { return r.signal(signal) },
 				nothingFailed)

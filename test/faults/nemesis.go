@@ -15,7 +15,7 @@ func nemesis(events int) fault {
 	return fault{
 		name: "nemesis", does: fmt.Sprintf("disturbances drawn by the seed, one after the other, during %d events",
 			events),
-		must: "the run goes on; every event comes to its place, once and whole", within: 3 * time.Minute,
+		must: "the run goes on; every event comes to its place, once and whole", within: 4 * time.Minute,
 		try: func(ctx context.Context, b *bench) (string, error) {
 			r, err := b.run(ctx)
 			if err != nil {

@@ -207,7 +207,7 @@ func countsInSight() fault {
 	return fault{
 		name: "the counts of status",
 		does: "compared with what is in the stream and the bucket after all that went before",
-		must: "they are the same, and add up", within: 2 * time.Minute,
+		must: "they are the same, and add up", within: 3 * time.Minute,
 		try: func(ctx context.Context, b *bench) (string, error) {
 			r, err := b.run(ctx)
 			if err != nil {
@@ -264,7 +264,7 @@ func (b *bench) sameCounts(ctx context.Context, found audit.Account) error {
 // killedItself: nothing outlives a run that is killed, and nobody takes it for one that is up.
 func killedItself() fault {
 	return fault{
-		name: "SIGKILL of the run", does: "SIGKILL to its process while events arrive", within: 90 * time.Second,
+		name: "SIGKILL of the run", does: "SIGKILL to its process while events arrive", within: 3 * time.Minute,
 		must: "no process is left; status says that it is down; the next run starts",
 		try: func(ctx context.Context, b *bench) (string, error) {
 			r, err := b.run(ctx)
@@ -301,7 +301,7 @@ func stoppedEarly(signal syscall.Signal, name string) fault {
 	return fault{
 		name: "SIG" + name + " while it starts", does: "SIG" + name + ", four times, at moments that the seed draws",
 		must:   fmt.Sprintf("the run has ended within %s each time; nothing is left", inWords(endWithin)),
-		within: 2 * time.Minute,
+		within: 3 * time.Minute,
 		try: func(ctx context.Context, b *bench) (string, error) {
 			if err := b.close(ctx); err != nil {
 				return "", err
@@ -349,7 +349,7 @@ func askedTwice() fault {
 	return fault{
 		name: "a second Ctrl-C", does: "SIGINT, and SIGINT again half a second later, while the processor hangs",
 		must: fmt.Sprintf("the run has ended %s after the second; no process is left",
-			atOnce), within: 90 * time.Second,
+			atOnce), within: 3 * time.Minute,
 		try: func(ctx context.Context, b *bench) (string, error) {
 			r, err := b.run(ctx)
 			if err != nil {

@@ -48,7 +48,7 @@ func (s *settings) absolute() error {
 
 const (
 	// startWithin bounds a run's start.
-	startWithin = 90 * time.Second
+	startWithin = 2 * time.Minute
 	// endWithin is how long a run may take to end once it is asked to.
 	endWithin = 15 * time.Second
 	// noticeWithin is how long a run may take to end by itself once a part is dead.
