@@ -97,8 +97,8 @@ func createStateMachine(
 	if err != nil {
 		return assembly.Creation{}, err
 	}
-	// Its executions end before what they call.
-	run.onStop(func(context.Context) error {
+	// Its executions end first, while what they call still works: a run of a job can be stopped.
+	run.onFlush(func(context.Context) error {
 		host.Remove(arn)
 		return nil
 	})
