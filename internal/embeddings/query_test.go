@@ -12,7 +12,7 @@ import (
 
 func TestQuery_answersAsText(t *testing.T) {
 	store, _, _ := migrated(t)
-	answer, err := store.Query(t.Context(), "SELECT version, NULL::int AS nothing, 1.50 AS price FROM schema_version")
+	answer, err := store.Query(t.Context(), "SELECT 1 AS version, NULL::int AS nothing, 1.50 AS price")
 	require.NoError(t, err)
 	assert.Equal(t, []string{"version", "nothing", "price"}, answer.Columns)
 	require.Len(t, answer.Rows, 1)
