@@ -35,13 +35,22 @@ type ETL struct {
 	Flex           bool
 	TimeoutMinutes int
 	// Schedule starts executions of the state machine; empty: nothing does.
-	Schedule                string
-	Format                  string
-	MaxQuarantined          float64
-	Connections             int
-	KeepRuns                int
-	QuarantineRetentionDays int
-	ScanLimitMiB            int
+	Schedule string
+	Format   string
+	// Strategy is what a run makes of the source and of what was seen before; LookbackDays are read
+	// again by those that look back.
+	Strategy     string
+	LookbackDays int
+	// Drift keys bound how far a run may lie from the published one: Rows, New and Vanished are
+	// shares of what that had, Nulls a difference of shares, Mean one of ratings. Least is the
+	// number of rows from which a table is judged.
+	DriftRows, DriftNulls, DriftMean, DriftNew, DriftVanished float64
+	DriftLeast                                                int
+	MaxQuarantined                                            float64
+	Connections                                               int
+	KeepRuns                                                  int
+	QuarantineRetentionDays                                   int
+	ScanLimitMiB                                              int
 }
 
 // Values of source.kind.
@@ -55,6 +64,13 @@ const (
 const (
 	FormatParquet = "parquet"
 	FormatCSV     = "csv"
+)
+
+// Values of etl.strategy.
+const (
+	StrategyReplace = "replace"
+	StrategyLatest  = "latest"
+	StrategyAverage = "average"
 )
 
 const (
@@ -136,6 +152,25 @@ var batchKeys = []Key{
 		func(c *Config) *float64 { return &c.ETL.MaxQuarantined },
 		"Share of a table's rows that may break a rule: they are kept apart and the rest is published; "+
 			"above it nothing is."),
+	choice("etl.strategy", []string{StrategyReplace, StrategyLatest, StrategyAverage}, every(StrategyReplace),
+		func(c *Config) *string { return &c.ETL.Strategy },
+		"What a run publishes: the source as it is (replace), or of all ratings ever seen the newest of each "+
+			"customer and product (latest) or their mean (average)."),
+	integer("etl.lookbackDays", 0, 36500, every(7), func(c *Config) *int { return &c.ETL.LookbackDays },
+		"Days before the newest rating read so far that latest and average read again, for ratings that come late."),
+	number("etl.driftRows", 0, 1000, every(0.5), func(c *Config) *float64 { return &c.ETL.DriftRows },
+		"Share of the published run's rows by which a table may grow or shrink; a run beyond one of the etl.drift "+
+			"keys is not published."),
+	number("etl.driftNulls", 0, 1, every(0.1), func(c *Config) *float64 { return &c.ETL.DriftNulls },
+		"Most by which a column's share of nulls may differ from the published run's."),
+	number("etl.driftMean", 0, 4, every(0.5), func(c *Config) *float64 { return &c.ETL.DriftMean },
+		"Most by which the mean rating, from 1 to 5, may differ from the published run's."),
+	number("etl.driftNew", 0, 1000, every(0.5), func(c *Config) *float64 { return &c.ETL.DriftNew },
+		"Most new products, as a share of those of the published run."),
+	number("etl.driftVanished", 0, 1, every(0.1), func(c *Config) *float64 { return &c.ETL.DriftVanished },
+		"Most products that may be gone, as a share of those of the published run."),
+	integer("etl.driftLeast", 0, 1000000, every(100), func(c *Config) *int { return &c.ETL.DriftLeast },
+		"Rows that a table must have had in the published run for its drift to be judged."),
 	integer("etl.connections", 1, 64, values[int]{lean: 4, standard: 4, prod: 8, course: 4},
 		func(c *Config) *int { return &c.ETL.Connections },
 		"Most connections of the job to the source database at a time."),

@@ -175,16 +175,15 @@ func lake(cfg config.Config, network *Network) datalake.Props {
 		Format:         datalake.Format(format),
 		ScanLimitBytes: cfg.ETL.ScanLimitMiB << 20,
 	}
-	for _, table := range trainingset.TableNames() {
+	for _, entry := range trainingset.Catalogue(format) {
 		described := datalake.Table{
-			Name:        trainingset.CatalogueTable(table, format),
-			Description: fmt.Sprintf("Table %s of the published run", table),
-			Folder:      trainingset.CatalogueFolder(table, format),
+			Name: entry.Name, Folder: entry.Folder,
+			Description: fmt.Sprintf("Table %s of the published run", entry.Table),
 		}
 		if format == trainingset.CSV {
 			described.Description += "; Athena reads CSV line by line: a line end in a text ends a row"
 		}
-		for _, column := range trainingset.Columns(table) {
+		for _, column := range entry.Columns {
 			described.Columns = append(described.Columns, datalake.Column(column))
 		}
 		props.Tables = append(props.Tables, described)
@@ -206,6 +205,17 @@ var sourceKinds = map[string]string{
 	config.SourceSample: "generated", config.SourceDump: "dump", config.SourceEmpty: "mysql",
 }
 
+// etlMetrics are the numbers of the line etlMeasures that the script writes at the end of a run
+// that is published. Shares are from 0 on.
+var etlMetrics = sparkjob.Metrics{
+	Line: "etlMeasures",
+	Names: []string{"RatingRows", "ObservationRows", "QuarantinedRatings", "MeanRating", "GreatestNullShare",
+		"NewProductShare", "VanishedProductShare", "BrokenDriftRules"},
+}
+
+// plain is a number as the script's parser reads it.
+func plain(number float64) *string { return jsii.String(strconv.FormatFloat(number, 'f', -1, 64)) }
+
 func (b *Batch) newJob(cfg config.Config, network *Network) *sparkjob.Job {
 	folder, err := installed.Folder()
 	if err != nil {
@@ -219,7 +229,7 @@ func (b *Batch) newJob(cfg config.Config, network *Network) *sparkjob.Job {
 			"--region":            b.Stack.Region(),
 			"--lake-bucket":       b.Lake.Bucket().Name(),
 			"--format":            jsii.String(cfg.ETL.Format),
-			"--max-quarantined":   jsii.String(strconv.FormatFloat(cfg.ETL.MaxQuarantined, 'f', -1, 64)),
+			"--max-quarantined":   plain(cfg.ETL.MaxQuarantined),
 			"--keep-runs":         jsii.String(strconv.Itoa(cfg.ETL.KeepRuns)),
 			"--connections":       jsii.String(strconv.Itoa(cfg.ETL.Connections)),
 			"--fetch-size":        jsii.String("10000"),
@@ -231,6 +241,14 @@ func (b *Batch) newJob(cfg config.Config, network *Network) *sparkjob.Job {
 			"--source-kind":       jsii.String(sourceKinds[cfg.Source.Kind]),
 			"--source-detail":     jsii.String(sourceDetail(cfg)),
 			"--source-owner":      jsii.String(cfg.Source.Owner),
+			"--strategy":          jsii.String(cfg.ETL.Strategy),
+			"--lookback":          jsii.String(strconv.Itoa(cfg.ETL.LookbackDays)),
+			"--drift-rows":        plain(cfg.ETL.DriftRows),
+			"--drift-nulls":       plain(cfg.ETL.DriftNulls),
+			"--drift-mean":        plain(cfg.ETL.DriftMean),
+			"--drift-new":         plain(cfg.ETL.DriftNew),
+			"--drift-vanished":    plain(cfg.ETL.DriftVanished),
+			"--drift-least":       jsii.String(strconv.Itoa(cfg.ETL.DriftLeast)),
 		},
 		Files:   map[string]string{"--source-ca": b.jobAuthorities()},
 		Jars:    []string{filepath.Join(folder, mysqlDriver)},
@@ -243,6 +261,7 @@ func (b *Batch) newJob(cfg config.Config, network *Network) *sparkjob.Job {
 				network.OpenS3, b.Source.Admit),
 		},
 		LogRetention: logRetention(cfg.Functions.LogRetentionDays),
+		Metrics:      etlMetrics,
 		FailureTopic: network.AlarmTopic,
 		FailureRule:  failureRule(cfg),
 	})
@@ -252,6 +271,8 @@ func (b *Batch) newJob(cfg config.Config, network *Network) *sparkjob.Job {
 	for _, prefix := range []string{trainingset.Prefix, trainingset.QuarantinePrefix, trainingset.CataloguePrefix} {
 		job.Role().AllowObjects("Publish", objects, b.Lake.Bucket().ARN(), prefix)
 	}
+	// Who starts a run with --erased has the list there; the job changes nothing of it.
+	job.Role().AllowObjects("ReadErased", []string{"s3:GetObject"}, b.Lake.Bucket().ARN(), trainingset.ErasedPrefix)
 	job.Role().Allow("ListLake", []string{"s3:ListBucket"}, b.Lake.Bucket().ARN())
 	return job
 }

@@ -86,8 +86,17 @@ _COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
         "ratedAt": ("timestamp",),
         "productRating": ("int",),
     },
+    "etl_quality": {
+        "runId": ("string",),
+        "createdAt": ("timestamp",),
+        **dict.fromkeys(("strategy", "tableName", "columnName", "measure"), ("string",)),
+        "value": ("double",),
+    },
 }
-_OPTIONAL = ("sales", "dates", "observations")
+_OPTIONAL = ("sales", "dates", "observations", "etl_quality")
+_MEASURES = ("rows", "quarantined", "nulls", "mean", "new", "vanished")
+_MAX_MEASURES = 1000
+_MAX_VALUE = 10**15
 _MAX_SOURCE_TABLES = 100
 _MAX_COLUMNS = 4096
 _MAX_IDENTIFIER = 64
@@ -238,6 +247,7 @@ def decode_bytes(data: bytes, name: str) -> Run:
     reader.choice(source, "kind", ("generated", "mysql", "dump"), "source.")
     reader.text(source, "detail", lambda text: len(text) <= MAX_DETAIL, "a string of at most 500", "source.")
     _check_source_schema(reader, root)
+    _check_origin(reader, root)
     problems.raise_any()
     return run
 
@@ -311,6 +321,39 @@ def _check_source_schema(reader: _Reader, root: dict[str, Any]) -> None:
     if root.get("additions") is not None:
         for i, entry in enumerate(reader.array(root, "additions", 0, _MAX_COLUMNS, "")):
             names(reader.object(entry, f"additions[{i}]"), f"additions[{i}].", "table", "column", "type")
+
+
+def _check_origin(reader: _Reader, root: dict[str, Any]) -> None:
+    """What the run read, took over and measured is for people and for the next run; here it only
+    has to be well formed."""
+
+    def moment(parent: dict[str, Any], key: str, at: str = "") -> None:
+        if parent.get(key) is not None:
+            reader.text(parent, key, _is_time, "a time in RFC 3339", at)
+
+    if root.get("window") is not None:
+        window = reader.object(root["window"], "window")
+        moment(window, "since", "window.")
+        moment(window, "until", "window.")
+    moment(root, "watermark")
+    if root.get("previous_run") is not None:
+        reader.text(root, "previous_run", _is(_RUN_ID), _RUN_ID_MEANING)
+    if root.get("quality") is None:
+        return
+    quality = reader.object(root["quality"], "quality")
+    for kind, numbers in (("measures", ("value",)), ("drift", ("before", "now", "change", "limit"))):
+        for i, entry in enumerate(reader.array(quality, kind, 0, _MAX_MEASURES, "quality.")):
+            place = f"quality.{kind}[{i}]"
+            given = reader.object(entry, place)
+            for key in ("table", "column"):
+                reader.text(
+                    given, key, _has(_MAX_IDENTIFIER), f"a string of 1 to {_MAX_IDENTIFIER}", place + "."
+                )
+            reader.choice(given, "measure", _MEASURES, place + ".")
+            for key in numbers:
+                reader.number(given, key, 0, _MAX_VALUE, place + ".")
+            if kind == "drift" and not isinstance(given.get("passed"), bool):
+                reader.refuse(place + ".passed", given.get("passed"), "true or false")
 
 
 def _table(reader: _Reader, tables: dict[str, Any], name: str, run: Run) -> Table:
@@ -387,6 +430,11 @@ class _Reader:
             return int(number)
         self.refuse(at + key, value, f"a whole number from {least} to {most}")
         return 0
+
+    def number(self, parent: dict[str, Any], key: str, least: int, most: int, at: str) -> None:
+        value = parent.get(key)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+            self.refuse(at + key, value, f"a number from {least} to {most}")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -72,12 +72,23 @@ type Props struct {
 	Network Network
 	// LogRetention is how long the runs' logs are kept. Required.
 	LogRetention awslogs.RetentionDays
+	// Metrics are taken from lines that the script prints. Default: none.
+	Metrics Metrics
 	// FailureTopic hears of every run that fails. Its policy must admit EventBridge for the rule
 	// FailureRule. Default nil: only the console shows it.
 	FailureTopic awssns.ITopic
 	// FailureRule names the rule that tells it, unique in account and region. Required with
 	// FailureTopic.
 	FailureRule string
+}
+
+// Metrics are numbers that the script prints as one line of JSON, {"<Line>": {"<name>": 1.5}}. They
+// are metrics of the namespace that has the stack's name, with no dimension: CloudWatch Logs makes
+// them of the job's log, so that its network needs no way to CloudWatch. A line without one of the
+// names is none for that metric.
+type Metrics struct {
+	Line  string
+	Names []string
 }
 
 // Job is a Glue job.
@@ -108,7 +119,18 @@ func New(scope constructs.Construct, id string, p Props) *Job {
 		return uploaded
 	}
 	script := asset("Script", filepath.Join(root, p.Source))
-	j.logs = j.addLogs(this, p)
+	var output awslogs.LogGroup
+	j.logs, output = j.addLogs(this, p)
+	for _, name := range p.Metrics.Names {
+		value := "$." + p.Metrics.Line + "." + name
+		awslogs.NewCfnMetricFilter(this, jsii.String("Metric"+name), &awslogs.CfnMetricFilterProps{
+			LogGroupName: output.LogGroupName(), FilterPattern: jsii.String("{ " + value + " = * }"),
+			MetricTransformations: []any{&awslogs.CfnMetricFilter_MetricTransformationProperty{
+				MetricName: jsii.String(name), MetricNamespace: awscdk.Aws_STACK_NAME(),
+				MetricValue: jsii.String(value),
+			}},
+		})
+	}
 	arguments := map[string]*string{
 		"--job-language":           jsii.String("python"),
 		"--job-bookmark-option":    jsii.String("job-bookmark-disable"),
@@ -178,8 +200,9 @@ func at(root, path string) string {
 }
 
 // addLogs makes the two log groups that Glue 5 derives from a prefix, so that they have a
-// retention; Glue would keep its own for ever. It returns the prefix.
-func (j *Job) addLogs(scope constructs.Construct, p Props) *string {
+// retention; Glue would keep its own for ever. It returns the prefix, and the group of what the
+// script prints.
+func (j *Job) addLogs(scope constructs.Construct, p Props) (prefixed *string, output awslogs.LogGroup) {
 	prefix := fmt.Sprintf("/aws-glue/%s/%s", *awscdk.Aws_STACK_NAME(), *scope.Node().Id())
 	var groups []*string
 	for _, stream := range []string{"error", "output"} {
@@ -188,11 +211,11 @@ func (j *Job) addLogs(scope constructs.Construct, p Props) *string {
 			RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
 		})
 		j.role.AllowLog(group.LogGroupArn())
-		groups = append(groups, group.LogGroupArn())
+		groups, output = append(groups, group.LogGroupArn()), group
 	}
 	// Glue asks for the groups again at each start, though they are there.
 	j.role.Allow("OpenOwnLog", []string{"logs:CreateLogGroup"}, groups...)
-	return jsii.String(prefix)
+	return jsii.String(prefix), output
 }
 
 // joinNetwork makes the connection that puts the job's workers into the VPC. Its type NETWORK has
@@ -329,6 +352,10 @@ func (p Props) validate(root string) {
 	if p.Timeout < time.Minute || p.Timeout%time.Minute != 0 {
 		panic(fmt.Sprintf("sparkjob: Timeout must be whole minutes, got %s; "+
 			"Glue's default of eight hours costs as much", p.Timeout))
+	}
+	if (p.Metrics.Line == "") != (len(p.Metrics.Names) == 0) {
+		panic(fmt.Sprintf("sparkjob: Metrics must have both Line and Names or neither, got line %q and names %q for %s",
+			p.Metrics.Line, p.Metrics.Names, p.Source))
 	}
 	if p.LogRetention == "" {
 		panic(fmt.Sprintf("sparkjob: LogRetention is required, got none for %s; logs would be kept for ever", p.Source))

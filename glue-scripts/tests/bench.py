@@ -1,4 +1,5 @@
-"""Measures the job at several sizes beside a bare JDBC-to-Parquet copy of the same tables.
+"""Measures the job at several sizes beside a bare JDBC-to-Parquet copy of the same tables, and the
+strategies beside each other, over the last size and a tenth of it that is new.
 
 Run it with `make bench-etl`; arguments are numbers of ratings, 100000 and 1000000 by default.
 """
@@ -112,6 +113,47 @@ def measure(shop: Shop, ratings: int) -> None:
     )
 
 
+def add(shop: Shop, ratings: int, new: int) -> None:
+    """New customers with a hundred ratings each, all newer than those that are there by more than
+    the lookback.
+    """
+    shop.sql(
+        f"""INSERT INTO customers
+            SELECT seq, 'Name', CONCAT('City ', seq MOD 50), NULL, '1000', CONCAT('Country ', seq MOD 20),
+              1000
+            FROM seq_{ratings // RATINGS_PER_CUSTOMER + 1}_to_{(ratings + new) // RATINGS_PER_CUSTOMER}""",
+        f"""INSERT INTO ratings
+            SELECT 1 + seq DIV {RATINGS_PER_CUSTOMER}, CONCAT('S', seq MOD {RATINGS_PER_CUSTOMER}),
+              1 + (seq * 7) MOD 5, '2024-03-01' + INTERVAL (seq - {ratings}) SECOND
+            FROM seq_{ratings}_to_{ratings + new - 1}""",
+        "ANALYZE TABLE ratings",
+    )
+
+
+def compare(shop: Shop, ratings: int, new: int) -> None:
+    """Runs replace, latest and average in turns over the same published run and the same source,
+    and prints what they took.
+    """
+    with contextlib.redirect_stdout(None):
+        shop.run(run_id="before", keep_runs="1000")
+    add(shop, ratings, new)
+    pointer = shop.object(etl.PUBLISHED)
+    took: dict[str, list[float]] = {strategy: [] for strategy in etl.STRATEGIES}
+    for _ in range(RUNS):
+        for strategy, seconds in took.items():
+            shop.client.put_object(Bucket=shop.bucket, Key=etl.PUBLISHED, Body=pointer)
+            with contextlib.redirect_stdout(None):
+                outcome = shop.run(strategy=strategy, keep_runs="1000")
+            assert outcome.rows_published["ratings"] == ratings + new
+            assert strategy == etl.REPLACE or outcome.rows_read["ratings"] <= new
+            seconds.append(sum(each for stage, each in outcome.seconds.items() if stage != "session"))
+    print(f"{ratings} observations and {new} new ratings, {RUNS} runs, load {os.getloadavg()[0]:.1f}")
+    for strategy, seconds in took.items():
+        print(f"  {strategy:8}, s                   {spread(seconds)}")
+        if strategy != etl.REPLACE:
+            print(f"  {strategy:8} / replace            {ratio(seconds, took[etl.REPLACE])}")
+
+
 def ratio(parts: list[float], wholes: list[float]) -> str:
     """Run by run, as each pair ran side by side."""
     return spread([part / whole for part, whole in zip(parts, wholes, strict=True)])
@@ -143,6 +185,9 @@ def main(sizes: list[int]) -> None:
                 shop = new_shop(spark, mariadb, s3)
                 fill(shop, size)
                 measure(shop, size)
+            shop = new_shop(spark, mariadb, s3)
+            fill(shop, sizes[-1])
+            compare(shop, sizes[-1], sizes[-1] // 10)
             spark.stop()
         finally:
             s3.stop()

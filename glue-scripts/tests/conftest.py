@@ -165,9 +165,9 @@ class Shop:
     def manifest(self, run: str) -> Any:
         return self.document(f"{etl.PREFIX}/{run}/{etl.MANIFEST}")
 
-    def catalogue(self, table: str, file_format: str = "parquet") -> list[str]:
+    def catalogue(self, table: str, file_format: str = "parquet", strategy: str = etl.REPLACE) -> list[str]:
         """The files that the catalogue's table lists."""
-        key = f"{etl.CATALOGUE}/{etl.catalogue_name(table, file_format)}/symlink.txt"
+        key = f"{etl.CATALOGUE}/{etl.catalogue_name(table, file_format, strategy)}/symlink.txt"
         return self.object(key).decode().splitlines() if key in self.listed() else []
 
     def rows(self, table: str, run: str = "") -> list[tuple[Any, ...]]:
@@ -176,9 +176,10 @@ class Shop:
         manifest = self.manifest(run or self.published())
         listed = [file["path"] for file in manifest["tables"][table]["files"]]
         files = [f"s3://{self.bucket}/{etl.PREFIX}/{run}/{path}" for path in listed]
-        reader = self.spark.read.schema(etl.schema_of(etl.TABLES[table])).format(manifest["format"])
+        columns = {column["name"]: column["type"] for column in manifest["tables"][table]["columns"]}
+        reader = self.spark.read.schema(etl.schema_of(columns)).format(manifest["format"])
         frame = reader.options(**etl.FORMAT_OPTIONS[manifest["format"]]).load(
-            files if run else self.catalogue(table, manifest["format"])
+            files if run else self.catalogue(table, manifest["format"], manifest["strategy"])
         )
         return [tuple(row) for row in frame.collect()]
 

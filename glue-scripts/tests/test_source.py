@@ -125,7 +125,7 @@ def test_a_large_table_is_read_over_several_connections_row_for_row(
         *(f"INSERT INTO ratings VALUES ({n}, 'S10_3', 1, '2024-05-01')" for n in range(104, 112)),
     )
     columns = {"customerNumber": "int", "productCode": "string", "productRating": "int"}
-    frame = reading(shop).table("ratings", columns, about=14)
+    frame = reading(shop).table("ratings", columns, 14, etl.SourceWindow())
     assert frame.rdd.getNumPartitions() == 2
     found = [tuple(row) for row in frame.collect()]
     wanted = shop.mariadb.rows(shop.database, f"SELECT {', '.join(columns)} FROM ratings")
@@ -139,7 +139,8 @@ def test_small_numbers_are_no_bits_and_zero_dates_are_none(shop: Shop) -> None:
         cursor.execute("ALTER TABLE ratings MODIFY productRating tinyint(1)")
         cursor.execute("INSERT INTO ratings VALUES (103, 'S10_3', 5, '0000-00-00 00:00:00')")
     columns = {"productCode": "string", "productRating": "int", "ratedAt": "timestamp"}
-    found = {(row[0], row[1], row[2] is None) for row in reading(shop).table("ratings", columns, 5).collect()}
+    ratings = reading(shop).table("ratings", columns, 5, etl.SourceWindow())
+    found = {(row[0], row[1], row[2] is None) for row in ratings.collect()}
     assert ("S10_3", 5, True) in found
     assert ("S10_1", 4, False) in found
 

@@ -40,6 +40,11 @@ type Outcome struct {
 	Additions  []Addition `json:"additions"`
 	// Seconds by stage.
 	Seconds map[string]float64 `json:"seconds"`
+	// Strategy is empty in outcomes that are older than strategies.
+	Strategy Strategy `json:"strategy"`
+	// Window is that of the manifest, Quality too; nil where the run did not come so far.
+	Window  *Window  `json:"window"`
+	Quality *Quality `json:"quality"`
 }
 
 // Rows are numbers of rows by table.
@@ -99,6 +104,15 @@ func DecodeOutcome(data []byte) (Outcome, error) {
 	}
 	if reason := root.Field("reason"); outcome.Status == Failed || !reason.Missing() {
 		outcome.Reason = reason.Text(1, maxReason)
+	}
+	if strategy := root.Field("strategy"); !strategy.Missing() {
+		outcome.Strategy = Strategy(strategy.OneOf(string(Replace), string(Latest), string(Average)))
+	}
+	if window := root.Field("window"); !window.Missing() {
+		outcome.Window = readWindow(window)
+	}
+	if quality := root.Field("quality"); !quality.Missing() {
+		outcome.Quality = readQuality(quality)
 	}
 	for _, entry := range root.Field("rules").Elements(0, maxRules) {
 		if entry.Object() {

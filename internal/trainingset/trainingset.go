@@ -2,12 +2,12 @@
 // writes, what the gate checks, and what the trainer reads.
 //
 // A run is a folder, ratings_ml_training/<run_id>/, with the tables ratings, products and
-// customers, where the ETL job made it also the sales mart (sales, dates) and observations, and a
-// manifest.json that names every file; everything else in it begins with an underscore.
-// published.json beside the runs names the one that programs read. The catalogue's tables follow it
-// by a file that lists the run's files (CatalogueFolder). The package must not know how a run is
-// made or what is learned from it. JSON Schemas are docs/schemas/training_set_*.schema.json; golden
-// examples are in test/contracts/.
+// customers, where the ETL job made it also the sales mart (sales, dates), observations and
+// etl_quality, and a manifest.json that names every file; everything else in it begins with an
+// underscore. published.json beside the runs names the one that programs read. The catalogue's
+// tables follow it by a file that lists the run's files (CatalogueFolder). The package must not
+// know how a run is made or what is learned from it. JSON Schemas are
+// docs/schemas/training_set_*.schema.json; golden examples are in test/contracts/.
 package trainingset
 
 import (
@@ -36,6 +36,9 @@ const (
 	// QuarantinePrefix is the folder of the rows that were not published:
 	// quarantine/<run_id>/<table>/.
 	QuarantinePrefix = "quarantine"
+	// ErasedPrefix is the folder of lists of erased customers, one number a line, that a run of the
+	// ETL job may be given.
+	ErasedPrefix = "erased"
 	// SymlinkName is the file in a CatalogueFolder that lists the published run's files of a table.
 	SymlinkName = "symlink.txt"
 )
@@ -79,11 +82,26 @@ type Manifest struct {
 	Format        Format    `json:"format"`
 	Tables        Tables    `json:"tables"`
 	Source        Source    `json:"source"`
+	// Window bounds the ratings that were read; nil where all were.
+	Window *Window `json:"window,omitempty"`
+	// Watermark is the greatest ratedAt of all that was read so far; zero where that is not known.
+	Watermark time.Time `json:"watermark,omitzero"`
+	// PreviousRun is the run that was published before and whose observations this one took over;
+	// empty where there was none.
+	PreviousRun string `json:"previous_run,omitempty"`
+	// Quality is what was measured of the run; nil where nothing was.
+	Quality *Quality `json:"quality,omitempty"`
 	// SourceSchema is the tables that were read as the source described them; nil where that is not
 	// known.
 	SourceSchema []SourceTable `json:"source_schema,omitempty"`
 	// Additions are columns of those tables that the job does not know.
 	Additions []Addition `json:"additions,omitempty"`
+}
+
+// Window bounds ratings by ratedAt: from Since on and before Until; a zero time is no bound.
+type Window struct {
+	Since time.Time `json:"since,omitzero"`
+	Until time.Time `json:"until,omitzero"`
 }
 
 // Tables are the tables of a run; nil where a run need not have one and has not.
@@ -97,12 +115,16 @@ type Tables struct {
 	Dates *Table `json:"dates,omitempty"`
 	// Observations are all values that a customer's rating of a product was ever seen to have.
 	Observations *Table `json:"observations,omitempty"`
+	// Quality is what was measured of this run and of those that it came from.
+	Quality *Table `json:"etl_quality,omitempty"`
 }
 
 // All are the tables that the run has, by name.
 func (t Tables) All() map[string]Table {
 	all := map[string]Table{"ratings": t.Ratings, "products": t.Products, "customers": t.Customers}
-	for name, table := range map[string]*Table{"sales": t.Sales, "dates": t.Dates, "observations": t.Observations} {
+	optional := map[string]*Table{"sales": t.Sales, "dates": t.Dates, "observations": t.Observations,
+		"etl_quality": t.Quality}
+	for name, table := range optional {
 		if table != nil {
 			all[name] = *table
 		}
@@ -179,13 +201,16 @@ var (
 
 // TableNames are the tables that a run of the ETL job has.
 func TableNames() []string {
-	return []string{"ratings", "products", "customers", "sales", "dates", "observations"}
+	return []string{"ratings", "products", "customers", "sales", "dates", "observations", "etl_quality"}
 }
 
-// Columns are the columns of a table of TableNames as the ETL job writes them.
-func Columns(table string) []Column {
+// Columns are the columns of a table of TableNames as the ETL job writes them by any strategy but
+// Average.
+func Columns(table string) []Column { return written(table, "int") }
+
+func written(table, rating string) []Column {
 	var written []Column
-	for _, rule := range columns(table, "int") {
+	for _, rule := range columns(table, rating) {
 		written = append(written, Column{Name: rule.name, Type: rule.types[0]})
 	}
 	return written
@@ -214,6 +239,26 @@ func CatalogueFolder(table string, format Format) string {
 	return CataloguePrefix + "/" + CatalogueTable(table, format)
 }
 
+// CatalogueEntry is a table of the Glue catalogue.
+type CatalogueEntry struct {
+	Name, Folder string
+	// Table is the run's table that it shows, of TableNames.
+	Table   string
+	Columns []Column
+}
+
+// Catalogue lists the tables of the Glue catalogue. The ratings have two, because those of a run by
+// the strategy Average have another type; the one that the published run does not have is empty.
+func Catalogue(format Format) []CatalogueEntry {
+	var entries []CatalogueEntry
+	for _, table := range TableNames() {
+		entries = append(entries, CatalogueEntry{CatalogueTable(table, format), CatalogueFolder(table, format), table,
+			Columns(table)})
+	}
+	name := strings.Replace(CatalogueTable("ratings", format), Prefix, Prefix+"_average", 1)
+	return append(entries, CatalogueEntry{name, CataloguePrefix + "/" + name, "ratings", written("ratings", "double")})
+}
+
 // columns are the tables' columns in their order; rating is the type of productRating.
 func columns(table string, rating string) []columnRule {
 	switch table {
@@ -238,6 +283,9 @@ func columns(table string, rating string) []columnRule {
 	case "observations":
 		return []columnRule{{"customerNumber", integer}, {"productCode", text}, {"ratedAt", time64},
 			{"productRating", integer}}
+	case "etl_quality":
+		return []columnRule{{"runId", text}, {"createdAt", time64}, {"strategy", text}, {"tableName", text},
+			{"columnName", text}, {"measure", text}, {"value", []string{"double"}}}
 	default:
 		return []columnRule{{"customerNumber", integer}, {"city", text}, {"state", text}, {"postalCode", text},
 			{"country", text}, {"creditLimit", money}}
@@ -271,7 +319,7 @@ func Decode(data []byte) (Manifest, error) {
 		manifest.Tables.Products = readTable(tables, "products", rating, manifest.Format)
 		manifest.Tables.Customers = readTable(tables, "customers", rating, manifest.Format)
 		optional := map[string]**Table{"sales": &manifest.Tables.Sales, "dates": &manifest.Tables.Dates,
-			"observations": &manifest.Tables.Observations}
+			"observations": &manifest.Tables.Observations, "etl_quality": &manifest.Tables.Quality}
 		for _, name := range TableNames() {
 			if target := optional[name]; target != nil && !tables.Field(name).Missing() {
 				table := readTable(tables, name, rating, manifest.Format)
@@ -285,6 +333,18 @@ func Decode(data []byte) (Manifest, error) {
 			Detail: source.Field("detail").Text(0, 500),
 		}
 	}
+	if window := root.Field("window"); !window.Missing() {
+		manifest.Window = readWindow(window)
+	}
+	if watermark := root.Field("watermark"); !watermark.Missing() {
+		manifest.Watermark = watermark.Time()
+	}
+	if previous := root.Field("previous_run"); !previous.Missing() {
+		manifest.PreviousRun = previous.Pattern(runIDPattern, runIDMeaning)
+	}
+	if quality := root.Field("quality"); !quality.Missing() {
+		manifest.Quality = readQuality(quality)
+	}
 	if schema := root.Field("source_schema"); !schema.Missing() {
 		manifest.SourceSchema = readSourceSchema(schema)
 	}
@@ -295,6 +355,18 @@ func Decode(data []byte) (Manifest, error) {
 		return Manifest{}, err
 	}
 	return manifest, nil
+}
+
+func readWindow(value strictjson.Value) *Window {
+	window := &Window{}
+	if value.Object() {
+		for name, bound := range map[string]*time.Time{"since": &window.Since, "until": &window.Until} {
+			if field := value.Field(name); !field.Missing() {
+				*bound = field.Time()
+			}
+		}
+	}
+	return window
 }
 
 // Limits of what is told of the source; the columns' are MySQL's.

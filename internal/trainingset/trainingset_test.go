@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -85,6 +86,44 @@ func TestTheCataloguesTableOfTheRatingsHasTheCoursesName(t *testing.T) {
 	assert.Equal(t, "catalogue/ratings_ml_training", trainingset.CatalogueFolder("ratings", trainingset.Parquet))
 	assert.Equal(t, "catalogue/sales", trainingset.CatalogueFolder("sales", trainingset.Parquet))
 	assert.Equal(t, "catalogue/ratings_ml_training_csv", trainingset.CatalogueFolder("ratings", trainingset.CSV))
+}
+
+func TestMeansHaveATableOfTheirOwnInTheCatalogue(t *testing.T) {
+	for format, name := range map[trainingset.Format]string{trainingset.Parquet: "ratings_ml_training_average",
+		trainingset.CSV: "ratings_ml_training_average_csv"} {
+		entries := trainingset.Catalogue(format)
+		means := entries[len(entries)-1]
+		assert.Equal(t, "catalogue/"+name, means.Folder)
+		assert.Equal(t, name, means.Name)
+		ratings := trainingset.Columns("ratings")
+		require.Len(t, means.Columns, len(ratings))
+		for i, column := range means.Columns {
+			if column.Name == "productRating" {
+				assert.Equal(t, "double", column.Type)
+				continue
+			}
+			assert.Equal(t, ratings[i], column)
+		}
+		names := map[string]bool{}
+		for _, entry := range entries {
+			names[entry.Name] = true
+		}
+		assert.Len(t, names, len(trainingset.TableNames())+1)
+	}
+}
+
+func TestWhatARunTookOverIsRead(t *testing.T) {
+	manifest, err := trainingset.Decode(contracts.Load(t, suiteName).Example(t, "looking_back"))
+	require.NoError(t, err)
+	assert.Equal(t, trainingset.Average, manifest.Strategy)
+	assert.Equal(t, "20260228T090000Z-0a1b2c3d", manifest.PreviousRun)
+	assert.Equal(t, "2026-02-28T23:59:59.5Z", manifest.Watermark.Format(time.RFC3339Nano))
+	assert.Equal(t, "2026-02-20T00:00:00Z", manifest.Window.Since.Format(time.RFC3339))
+	assert.True(t, manifest.Window.Until.IsZero())
+	assert.Equal(t, trainingset.Drift{Table: "ratings", Column: "*", Measure: "rows", Before: 2500, Now: 2532,
+		Change: 0.0128, Limit: 0.5, Passed: true}, manifest.Quality.Drift[0])
+	assert.Equal(t, trainingset.Measure{Table: "ratings", Column: "productRating", Measure: "mean", Value: 3.25},
+		manifest.Quality.Measures[1])
 }
 
 func FuzzDecode(f *testing.F) {

@@ -54,7 +54,7 @@ func TestBatch_argumentsAreTheScriptsParameters(t *testing.T) {
 	known := parameters(string(script))
 	require.Contains(t, known, "--lake-bucket")
 	_, arguments := etlJob(t, dumped...)
-	given := []string{"--run-id"} // for who starts a run
+	given := []string{"--run-id", "--since", "--until", "--erased"} // for who starts a run
 	for name, value := range arguments {
 		assert.NotEmpty(t, value, "%s: Glue would take the next argument's name as its value", name)
 		if !slices.Contains(ofGlue, name) {
@@ -89,6 +89,30 @@ func TestBatch_argumentsFollowTheConfiguration(t *testing.T) {
 	_, arguments = etlJob(t, "profile=lean", "source.kind=empty")
 	assert.Equal(t, "mysql", arguments["--source-kind"])
 	assert.NotContains(t, arguments, "--source-detail", "the script names host and database itself")
+}
+
+// TestBatch_metricsAreWhatTheScriptPrints: a misspelt name would be a metric without values.
+func TestBatch_metricsAreWhatTheScriptPrints(t *testing.T) {
+	script, err := os.ReadFile("../../glue-scripts/ratings_etl.py")
+	require.NoError(t, err)
+	_, body, _ := strings.Cut(string(script), "def tell_measures(")
+	body, _, _ = strings.Cut(body, "\ndef ")
+	var printed, found []string
+	for _, name := range regexp.MustCompile(`"([A-Z][A-Za-z]+)":`).FindAllStringSubmatch(body, -1) {
+		printed = append(printed, name[1])
+	}
+	require.Contains(t, body, `{"etlMeasures":`)
+	for _, r := range synth(t, "profile=lean").templates["Batch"].Resources {
+		if r.Type == "AWS::Logs::MetricFilter" && strings.Contains(fmt.Sprint(r.Properties["FilterPattern"]), "etl") {
+			made := r.Properties["MetricTransformations"].([]any)[0].(map[string]any)
+			value := fmt.Sprintf("$.etlMeasures.%s", made["MetricName"])
+			assert.Equal(t, value, made["MetricValue"])
+			assert.Equal(t, "{ "+value+" = * }", r.Properties["FilterPattern"])
+			found = append(found, fmt.Sprint(made["MetricName"]))
+		}
+	}
+	assert.NotEmpty(t, printed)
+	assert.ElementsMatch(t, printed, found)
 }
 
 func TestBatch_jobIsBounded(t *testing.T) {
@@ -168,6 +192,7 @@ func TestBatch_rolesAllowThisAndNoMore(t *testing.T) {
 		"OpenOwnLog logs:CreateLogGroup", "LogInGeneration1 rds-db:connect /etl_reader", "ListLake s3:ListBucket",
 		"Publish s3:AbortMultipartUpload s3:DeleteObject s3:GetObject s3:PutObject /ratings_ml_training*",
 		"Publish2 s3:AbortMultipartUpload s3:DeleteObject s3:GetObject s3:PutObject /quarantine*",
+		"ReadErased s3:GetObject /erased*",
 		"Publish3 s3:AbortMultipartUpload s3:DeleteObject s3:GetObject s3:PutObject /catalogue*",
 	}, job)
 	loader := allowed(synth(t, "profile=lean"), "Batch", "LoaderRole")
@@ -182,7 +207,7 @@ func TestBatch_rolesAllowThisAndNoMore(t *testing.T) {
 // named by text.
 func allowed(a assembly, stack, prefix string) []string {
 	ending := regexp.MustCompile(
-		`"((?::s3:::my-bucket)?/(?:etl_reader|ratings_ml_training\*|quarantine\*|catalogue\*|dumps/shop\.sql))"`)
+		`"((?::s3:::my-bucket)?/(?:etl_reader|(?:ratings_ml_training|quarantine|catalogue|erased)\*|dumps/shop\.sql))"`)
 	var all []string
 	for id, r := range a.templates[stack].Resources {
 		if r.Type != "AWS::IAM::Policy" || !strings.HasPrefix(id, prefix) {
@@ -251,15 +276,14 @@ func TestLake_tablesAreTheContracts(t *testing.T) {
 			storage := input["StorageDescriptor"].(map[string]any)
 			name := input["Name"].(string)
 			found = append(found, name)
-			var table string
-			for _, one := range trainingset.TableNames() {
-				if trainingset.CatalogueTable(one, format) == name {
-					table = one
+			var entry trainingset.CatalogueEntry
+			for _, one := range trainingset.Catalogue(format) {
+				if one.Name == name {
+					entry = one
 				}
 			}
-			require.NotEmpty(t, table, "%s is no table of a run", name)
-			assert.Contains(t, string(compact(storage["Location"])), `"/`+trainingset.CatalogueFolder(table,
-				format)+`/"`)
+			require.NotEmpty(t, entry.Table, "%s is no table of a run", name)
+			assert.Contains(t, string(compact(storage["Location"])), `"/`+entry.Folder+`/"`)
 			assert.Equal(t, "org.apache.hadoop.hive.ql.io.SymlinkTextInputFormat", storage["InputFormat"])
 			assert.Equal(t, "EXTERNAL_TABLE", input["TableType"])
 			serde := storage["SerdeInfo"].(map[string]any)["SerializationLibrary"]
@@ -272,7 +296,7 @@ func TestLake_tablesAreTheContracts(t *testing.T) {
 				assert.Contains(t, input["Description"], "a line end in a text ends a row")
 			}
 			var want []any
-			for _, column := range trainingset.Columns(table) {
+			for _, column := range entry.Columns {
 				kind := column.Type
 				if format == trainingset.CSV {
 					kind = "string"
@@ -281,7 +305,7 @@ func TestLake_tablesAreTheContracts(t *testing.T) {
 			}
 			assert.Equal(t, want, storage["Columns"], name)
 		}
-		assert.Len(t, found, len(trainingset.TableNames()))
+		assert.Len(t, found, len(trainingset.Catalogue(format)))
 		assert.Equal(t, format == trainingset.Parquet, slices.Contains(found, "ratings_ml_training"),
 			"the course's name, in its format")
 	}
