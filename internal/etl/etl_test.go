@@ -359,6 +359,8 @@ func TestARunIsPublishedAgain(t *testing.T) {
 		assert.Equal(t, want.String(), w.objects[trainingset.CatalogueFolder(name, manifest.Format)+"/symlink.txt"],
 			name)
 	}
+	assert.Empty(t, w.objects["catalogue/ratings_ml_training_average/symlink.txt"], "these are no means")
+	assert.Contains(t, w.objects, "catalogue/ratings_ml_training_average/symlink.txt")
 
 	before := w.objects[pointer]
 	delete(w.objects, "catalogue/ratings_ml_training/symlink.txt")

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -348,19 +347,24 @@ func (t Target) point(ctx context.Context, run, sum, tag string) error {
 // follow writes the lists of files that the catalogue's tables read, one object a table.
 func (t Target) follow(ctx context.Context, manifest trainingset.Manifest) ([]string, error) {
 	var followed []string
-	all := manifest.Tables.All()
-	for _, table := range slices.Sorted(maps.Keys(all)) {
+	for _, entry := range trainingset.Catalogue(manifest.Format) {
+		files, ok := manifest.Shown(entry)
+		if !ok {
+			continue
+		}
 		var list strings.Builder
-		for _, file := range all[table].Files {
+		for _, file := range files {
 			fmt.Fprintf(&list, "s3://%s/%s%s\n", t.Lake, folder(manifest.RunID), file.Path)
 		}
-		key := trainingset.CatalogueFolder(table, manifest.Format) + "/" + trainingset.SymlinkName
+		key := entry.Folder + "/" + trainingset.SymlinkName
 		_, err := t.Buckets.PutObject(ctx, &s3.PutObjectInput{Bucket: &t.Lake, Key: &key,
 			Body: strings.NewReader(list.String())})
 		if err != nil {
 			return followed, fmt.Errorf("s3://%s/%s: %w", t.Lake, key, err)
 		}
-		followed = append(followed, trainingset.CatalogueTable(table, manifest.Format))
+		if len(files) > 0 {
+			followed = append(followed, entry.Name)
+		}
 	}
 	return followed, nil
 }

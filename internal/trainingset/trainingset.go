@@ -245,18 +245,40 @@ type CatalogueEntry struct {
 	// Table is the run's table that it shows, of TableNames.
 	Table   string
 	Columns []Column
+	// means says that it shows ratings by the strategy Average.
+	means bool
 }
+
+// Shown are the files of a run that an entry of Catalogue lists. The second result is false where
+// the run has no such table, and the entry is left as it is.
+func (m Manifest) Shown(entry CatalogueEntry) ([]File, bool) {
+	table, ok := m.Tables.All()[entry.Table]
+	if !ok {
+		return nil, false
+	}
+	if entry.Table == ratings && entry.means != (m.Strategy == Average) {
+		return nil, true
+	}
+	return table.Files, true
+}
+
+// ratings is the table whose type depends on the strategy.
+const ratings = "ratings"
 
 // Catalogue lists the tables of the Glue catalogue. The ratings have two, because those of a run by
 // the strategy Average have another type; the one that the published run does not have is empty.
 func Catalogue(format Format) []CatalogueEntry {
 	var entries []CatalogueEntry
 	for _, table := range TableNames() {
-		entries = append(entries, CatalogueEntry{CatalogueTable(table, format), CatalogueFolder(table, format), table,
-			Columns(table)})
+		entries = append(entries, CatalogueEntry{
+			Name: CatalogueTable(table, format), Folder: CatalogueFolder(table, format), Table: table,
+			Columns: Columns(table),
+		})
 	}
-	name := strings.Replace(CatalogueTable("ratings", format), Prefix, Prefix+"_average", 1)
-	return append(entries, CatalogueEntry{name, CataloguePrefix + "/" + name, "ratings", written("ratings", "double")})
+	name := strings.Replace(CatalogueTable(ratings, format), Prefix, Prefix+"_average", 1)
+	return append(entries, CatalogueEntry{
+		Name: name, Folder: CataloguePrefix + "/" + name, Table: ratings, Columns: written(ratings, "double"), means: true,
+	})
 }
 
 // columns are the tables' columns in their order; rating is the type of productRating.

@@ -190,3 +190,26 @@ func TestVerifyWithoutAManifestSaysSo(t *testing.T) {
 	_, err := trainingset.Verify(fstest.MapFS{})
 	assert.ErrorContains(t, err, "manifest")
 }
+
+func TestShown_followsTheStrategy(t *testing.T) {
+	manifest, err := trainingset.Decode(contracts.Load(t, "training_set_manifest").Example(t, "job"))
+	require.NoError(t, err)
+	shown := func() map[string]int {
+		files := map[string]int{}
+		for _, entry := range trainingset.Catalogue(trainingset.Parquet) {
+			if of, ok := manifest.Shown(entry); ok {
+				files[entry.Name] = len(of)
+			}
+		}
+		return files
+	}
+	assert.Len(t, shown(), len(manifest.Tables.All())+1, "the ratings have two")
+	assert.Positive(t, shown()["ratings_ml_training"])
+	assert.Zero(t, shown()["ratings_ml_training_average"])
+	manifest.Strategy = trainingset.Average
+	assert.Zero(t, shown()["ratings_ml_training"])
+	assert.Positive(t, shown()["ratings_ml_training_average"])
+	assert.Positive(t, shown()["sales"])
+	manifest.Tables.Sales = nil
+	assert.NotContains(t, shown(), "sales", "the run says nothing of it")
+}
