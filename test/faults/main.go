@@ -12,6 +12,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"math/big"
 	"os"
 	"os/signal"
@@ -29,6 +30,8 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// Package http tells there of servers that speak before they are asked, as databases do.
+	log.SetOutput(io.Discard)
 	if signal.Ignored(syscall.SIGHUP) { // as by nohup: a run that inherited that would not hear of it
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	}
