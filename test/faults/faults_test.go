@@ -145,6 +145,14 @@ func TestWhatDoesNotHoldIsTold(t *testing.T) {
 	require.NoError(t, prove(t.Context(), s, []fault{good}, &out, os.Stderr))
 	assert.Regexp(t, `good +yes +0 s  all is well\n1 of 1 faults held`, out.String())
 
+	// What is not tried any more counts as what does not hold.
+	out.Reset()
+	over, end := context.WithCancel(t.Context())
+	last := good
+	last.try = func(context.Context, *bench) (string, error) { end(); return "", nil }
+	require.ErrorContains(t, prove(over, s, []fault{last, good}, &out, os.Stderr), "1 of 2 faults did not hold")
+	assert.Contains(t, out.String(), "1 of 2 faults held")
+
 	out.Reset()
 	bad := fault{name: "bad", must: "hold", within: time.Minute,
 		try: func(context.Context, *bench) (string, error) { return "", fmt.Errorf("it broke") }}
