@@ -144,7 +144,7 @@ synth: node_modules/.complete $(GLUE_JARS) ## Write the CloudFormation templates
 
 .PHONY: demo
 demo: setup synth bin/diecast ## Run the platform on this machine, send it events, run its ETL job, account for both, stop
-	@bin/diecast local run --buffers 1s
+	@bin/diecast local run --buffers 1s --advance 30
 
 .PHONY: up
 up: setup synth bin/diecast ## Run the platform on this machine until Ctrl-C

@@ -40,12 +40,15 @@ type localRun struct {
 	source        string
 	buffers       *parsed[time.Duration]
 	events, shown *parsed[int]
-	broken        *parsed[float64]
+	// advance is how many days the shop lives on between the job's runs; 0: the job runs once.
+	advance *parsed[int]
+	broken  *parsed[float64]
 }
 
 func localCommand(user *terminal) *cobra.Command {
 	l := &localRun{user: user, events: integerFlag("events", 300), shown: integerFlag("shown", 3),
-		broken: numberFlag("broken", 0.05), buffers: durationFlag("buffers", 0)}
+		advance: integerFlag("advance", 0),
+		broken:  numberFlag("broken", 0.05), buffers: durationFlag("buffers", 0)}
 	command := &cobra.Command{Use: localName, Short: "Run the synthesized platform on this machine, without AWS"}
 	command.PersistentFlags().StringVar(&l.name, "run", "default",
 		"name of the run; each has its folder below "+runsFolder)
@@ -62,6 +65,8 @@ func localCommand(user *terminal) *cobra.Command {
 	run := starting(runName,
 		"Start the platform, send it generated events, account for each, run the ETL job beside, and stop", l.run)
 	run.Flags().Var(l.events, "events", "how many events to send")
+	run.Flags().Var(l.advance, "advance",
+		"days that the shop lives on after the ETL job, which then runs by each strategy; 0 leaves that out")
 	run.Flags().Var(l.broken, "broken", "share of them that breaks the contract")
 	run.Flags().Var(l.shown, "shown", "how many recommendations to show in full")
 	command.AddCommand(up, run, guardCommand(),
@@ -90,6 +95,8 @@ func (l *localRun) check() error {
 	allow(&found, l.events, func(count int) bool { return count >= 1 && count <= demonstration.MaxEvents },
 		"1 to 100,000 are allowed")
 	allow(&found, l.shown, func(count int) bool { return count >= 0 }, "0 and more are allowed")
+	allow(&found, l.advance, func(days int) bool { return days >= 0 && days <= classicmodels.MaxAdvanceDays },
+		fmt.Sprintf("0 to %d are allowed", classicmodels.MaxAdvanceDays))
 	allow(&found, l.broken, func(share float64) bool { return share >= 0 && share <= 1 }, "0 to 1 is allowed")
 	return found.err()
 }
@@ -269,6 +276,14 @@ func (l *localRun) run(ctx context.Context) (err error) {
 	result.batch, batchFailure = batch.wait()
 	watched()
 	failure = errors.Join(failure, batchFailure)
+	if failure == nil && l.advance.value > 0 {
+		var state atomic.Value
+		state.Store("letting the shop live on")
+		watched = shown.watch(func() string { return fmt.Sprintf("strategies: %s", state.Load()) })
+		result.compared, failure = demonstration.CompareStrategies(ctx, deployed, result.batch, l.advance.value,
+			func(told string) { state.Store(told) })
+		watched()
+	}
 	if l.user.json {
 		return errors.Join(failure, l.encode(result))
 	}

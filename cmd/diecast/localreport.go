@@ -71,6 +71,22 @@ type batchSummary struct {
 	// Seconds by stage, and from the request to the end of the run.
 	Seconds map[string]float64 `json:"seconds"`
 	Elapsed float64            `json:"elapsed_seconds"`
+	// Strategies are what each made of the same change, where the shop lived on.
+	Strategies []strategySummary `json:"strategies,omitempty"`
+}
+
+// strategySummary is what local run tells a machine of a strategy.
+type strategySummary struct {
+	Strategy string `json:"strategy"`
+	RunID    string `json:"run_id"`
+	Ratings  int    `json:"ratings"`
+	Gone     int    `json:"gone"`
+	// Customer and Product have had the rating Before, and have Value now.
+	Customer string  `json:"customer"`
+	Product  string  `json:"product"`
+	Before   string  `json:"before"`
+	Value    string  `json:"value"`
+	Elapsed  float64 `json:"elapsed_seconds"`
 }
 
 type figures struct {
@@ -115,6 +131,7 @@ type demonstrated struct {
 	target    demonstration.Target
 	streaming demonstration.Report
 	batch     demonstration.BatchReport
+	compared  demonstration.Comparison
 	pages     demonstration.PagesReport
 	// up is how long the platform took to start.
 	up time.Duration
@@ -144,6 +161,13 @@ func (l *localRun) encode(result demonstrated) error {
 		summary.LatencySeconds[row.name] = figures{len(row.durations),
 			demonstration.Percentile(row.durations, 50).Seconds(), demonstration.Percentile(row.durations,
 				99).Seconds()}
+	}
+	for _, one := range result.compared.Strategies {
+		summary.Batch.Strategies = append(summary.Batch.Strategies, strategySummary{
+			Strategy: string(one.Strategy), RunID: one.Run, Ratings: one.Ratings, Gone: one.Gone,
+			Customer: result.compared.Customer, Product: result.compared.Product, Before: result.compared.Before,
+			Value: one.Value, Elapsed: one.Elapsed.Seconds(),
+		})
 	}
 	for _, row := range batch.Sample {
 		named := map[string]string{}
@@ -196,6 +220,9 @@ func (l *localRun) showBatch(result demonstrated) error {
 	if err := showRun(l.user.out, result.batch); err != nil {
 		return err
 	}
+	if err := showStrategies(l.user.out, result.compared); err != nil {
+		return err
+	}
 	if err := showPages(l.user.out, result.pages); err != nil {
 		return err
 	}
@@ -244,6 +271,21 @@ func showRun(to io.Writer, batch demonstration.BatchReport) error {
 	_, err := fmt.Fprintf(to, "\nThe best-selling line is %s, with a revenue of %s.\n", batch.BestLine,
 		batch.BestRevenue)
 	return err
+}
+
+// showStrategies tells in a line each what the strategies made of the same change.
+func showStrategies(to io.Writer, compared demonstration.Comparison) error {
+	if len(compared.Strategies) == 0 {
+		return nil
+	}
+	fmt.Fprintf(to, "\n%d days later, in which customer %s changed a rating of %s from %s, as the strategies have it\n",
+		compared.Days, compared.Customer, compared.Product, compared.Before)
+	table := tabwriter.NewWriter(to, 0, 0, 3, ' ', 0)
+	for _, one := range compared.Strategies {
+		fmt.Fprintf(table, "  %s\tthat rating is %s\t%s ratings, %s of the first run's are gone\tafter %s\n", one.Strategy,
+			one.Value, grouped(int64(one.Ratings)), grouped(int64(one.Gone)), one.Elapsed.Round(100*time.Millisecond))
+	}
+	return table.Flush()
 }
 
 // showPages tells in one line what the web tier's pages show.

@@ -15,7 +15,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/glue"
 	gluetypes "github.com/aws/aws-sdk-go-v2/service/glue/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/google/uuid"
 
 	"diecast/internal/deployment"
 	"diecast/internal/trainingset"
@@ -89,14 +88,8 @@ const (
 // told the run's state as it changes.
 func RunBatch(ctx context.Context, target BatchTarget, progress func(state string)) (BatchReport, error) {
 	begun := time.Now()
-	run := "demo-" + begun.UTC().Format("20060102T150405Z") + "-" + uuid.NewString()[:8]
-	started, err := target.Glue.StartJobRun(ctx, &glue.StartJobRunInput{
-		JobName: &target.Job, Arguments: map[string]string{"--run-id": run},
-	})
+	run, err := target.run(ctx, nil, progress)
 	if err != nil {
-		return BatchReport{}, fmt.Errorf("starting the job %s: %w", target.Job, err)
-	}
-	if err := target.await(ctx, *started.JobRunId, progress); err != nil {
 		return BatchReport{}, err
 	}
 	report := BatchReport{Elapsed: time.Since(begun)}
