@@ -740,6 +740,8 @@ def bad(frame: DataFrame) -> DataFrame:
 
 WHOLE = "*"  # stands for a column where a measure is of the whole table
 ROWS, NULLS, MEAN, NEW, VANISHED = "rows", "nulls", "mean", "new", "vanished"
+DRIFTING = (ROWS, NULLS, MEAN, NEW, VANISHED)  # measures with a limit, by their names in Limits
+QUARANTINED = "quarantined"
 NEWEST = "newest"  # of ratings: the time of the newest, in microseconds; no measure of quality
 MEASURED = (RATINGS, PRODUCTS, CUSTOMERS, SALES, OBSERVATIONS)  # tables whose rows are counted
 PARTLY_NULL = (RATINGS, PRODUCTS, CUSTOMERS)  # tables whose columns may have nulls
@@ -842,12 +844,14 @@ def turnover(before: DataFrame, now: DataFrame) -> list[Measure]:
 
 
 def drifts(before: Sequence[Measure], now: Sequence[Measure], limits: Limits) -> list[Drift]:
-    """Holds each measure to that of the previous run; one that either run lacks is passed over."""
+    """Holds each measure that has a limit to that of the previous run; one that either run lacks
+    is passed over.
+    """
     earlier = {(each.table, each.column, each.measure): each.value for each in before}
     found = []
     for each in now:
         had = earlier.get((each.table, WHOLE, ROWS), 0)
-        if had < max(1, limits.least):
+        if had < max(1, limits.least) or each.measure not in DRIFTING:
             continue
         if each.measure in (NEW, VANISHED):
             was, change = 0.0, each.value
@@ -2120,7 +2124,7 @@ def weigh(
     now = [measure for table in MEASURED for measure in measured(table, measures[table])]
     for table in ORIGIN:
         out = outcome.rows_quarantined.get(table, 0)
-        now.append(Measure(table, WHOLE, "quarantined", float(out)))
+        now.append(Measure(table, WHOLE, QUARANTINED, float(out)))
     if before.products is not None:
         now += turnover(before.products, products)
     found = drifts(before.measures, now, lake.settings.limits)
@@ -2170,7 +2174,7 @@ def tell_measures(measures: Sequence[Measure], drift: Sequence[Mapping[str, Any]
     line = {
         "RatingRows": values.get((RATINGS, WHOLE, ROWS)),
         "ObservationRows": values.get((OBSERVATIONS, WHOLE, ROWS)),
-        "QuarantinedRatings": values.get((RATINGS, WHOLE, "quarantined")),
+        "QuarantinedRatings": values.get((RATINGS, WHOLE, QUARANTINED)),
         "MeanRating": values.get((RATINGS, PRODUCT_RATING, MEAN)),
         "GreatestNullShare": max(nulls, default=None),
         "NewProductShare": values.get((PRODUCTS, PRODUCT_CODE, NEW)),

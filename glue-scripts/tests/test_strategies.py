@@ -219,6 +219,8 @@ def test_each_drift_rule_holds_at_its_limit_and_breaks_beyond(
         assert (found.passed, found.now, found.limit) == (passed, value, getattr(LIMITS, kind))
         assert found.finding(told_only=False).passed == passed
         assert found.finding(told_only=True).passed
+    # What is left out has a tolerance of its own.
+    assert etl.drifts(earlier, [measure("ratings", "*", "quarantined", 50)], LIMITS) == []
     # Too few rows to tell anything, and a table that was not there.
     now = [measure("ratings", column, kind, beyond)]
     assert etl.drifts([measure("ratings", "*", "rows", 9), *earlier[1:]], now, LIMITS) == []
