@@ -151,7 +151,7 @@ class _Admission:
 def main(port: int, port_file: Path, wanted: str) -> None:
     """Serve until the process is ended; port_file appears once requests are accepted."""
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for each request would fill the disk
-    application = _Contained(_Admission(DomainDispatcherApplication(create_backend_app), wanted))
+    application = _Admission(_Contained(DomainDispatcherApplication(create_backend_app)), wanted)
     server = make_server("127.0.0.1", port, application, threaded=True, request_handler=_Handler)
     fresh = port_file.with_suffix(".new")
     fresh.write_text(str(server.server_port))

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/assembly"
+	"diecast/internal/deployment"
 	"diecast/internal/local/engine"
 	"diecast/internal/local/server/servertest"
 )
@@ -68,7 +69,7 @@ func TestWebTier(t *testing.T) {
 	group := create(t, run, serverGroupType, "Servers", serverGroupForm(targets.Ref))
 	assert.Equal(t, "servers", group.Ref)
 
-	page := "http://" + balancer.Attributes["DNSName"].(string)
+	page := pageOf(t, balancer)
 	assert.ElementsMatch(t, []string{"us-east-1a", "us-east-1b"},
 		[]string{servertest.Get(t, page+"/zone"), servertest.Get(t, page+"/zone")})
 	variables := servertest.Get(t, page+"/environment")
@@ -86,6 +87,14 @@ func TestWebTier(t *testing.T) {
 	assert.ErrorContains(t, err, `"nobody" is no target group of the template`)
 }
 
+// pageOf is the address of a load balancer's pages for a program.
+func pageOf(t *testing.T, balancer assembly.Creation) string {
+	t.Helper()
+	page, err := deployment.PageLogin("http://" + balancer.Attributes["DNSName"].(string))
+	require.NoError(t, err)
+	return page.String()
+}
+
 func TestRedirectingListener(t *testing.T) {
 	run := start(t)
 	balancer := create(t, run, loadBalancerType, "Balancer",
@@ -95,7 +104,7 @@ func TestRedirectingListener(t *testing.T) {
 			Path: "/#{path}", Query: "#{query}"}})
 	client := &http.Client{Timeout: 10 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	response, err := client.Get("http://" + balancer.Attributes["DNSName"].(string) + "/sales?a=b")
+	response, err := client.Get(pageOf(t, balancer) + "/sales?a=b")
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
 	assert.Equal(t, http.StatusMovedPermanently, response.StatusCode)
