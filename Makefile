@@ -245,7 +245,7 @@ accept: $(PYTHON_HOME)/.complete $(GLUE_JARS) ## Accept what is generated as it 
 	@go test ./config -run '^(TestConfigurationIsDocumented|TestRegionsAreDocumented|TestSizesAreDocumented)$$' -update -count=1
 	@go test ./internal/classicmodels -run '^TestScaleOneKeepsItsBytes$$' -update -count=1
 	@go test ./test/faults -run '^TestFaultsAreDocumented$$' -update -count=1
-	@cd test/templates && CDK_VALIDATION=false go test -run '^(TestSnapshots|TestKeys|TestProfiles|TestLeftovers)' -update -count=1
+	@cd test/templates && CDK_VALIDATION=false go test -timeout 20m -run '^(TestSnapshots|TestKeys|TestProfiles|TestLeftovers)' -update -count=1
 	@$(GIT) status --short -- docs test/templates/snapshots internal/classicmodels/testdata
 
 # SEED draws what an earlier run drew, ONLY tries the faults whose names it matches.

@@ -220,9 +220,9 @@ func TestETL_listsRuns(t *testing.T) {
 	at := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
 	assert.Equal(t, strings.TrimPrefix(`
             Run   Begun                  Strategy   Ratings   Status
-            c     2026-03-01 09:00:00Z   latest     2,492     kept
-published   b     2026-03-01 09:00:00Z   replace    2,532     published
-            a     2026-03-01 09:00:00Z                        failed at quality
+            c     2026-03-01T09:00:00Z   latest     2,492     kept
+published   b     2026-03-01T09:00:00Z   replace    2,532     published
+            a     2026-03-01T09:00:00Z                        failed at quality
             x     at an unknown time                          it is damaged
 `, "\n"), shown(func(to io.Writer) {
 		showETLRuns(to, []etl.Run{
@@ -240,10 +240,10 @@ func TestETL_status(t *testing.T) {
 	at := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
 	later := at.Add(90 * time.Second)
 	assert.Equal(t, strings.TrimPrefix(`
-Published    b at 2026-03-01 09:00:00Z
-Under way    jr_1, running since 2026-03-01 09:00:00Z
-Executions   c, running, begun 2026-03-01 09:00:00Z
-             b, failed, begun 2026-03-01 09:00:00Z, took 1m30s
+Published    b at 2026-03-01T09:00:00Z
+Under way    jr_1, running since 2026-03-01T09:00:00Z
+Executions   c, running, begun 2026-03-01T09:00:00Z
+             b, failed, begun 2026-03-01T09:00:00Z, took 1m30s
                ratings: too many
                ask Ada
 `, "\n"), shown(func(to io.Writer) {

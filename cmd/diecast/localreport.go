@@ -282,9 +282,11 @@ func showStrategies(to io.Writer, compared demonstration.Comparison) error {
 		compared.Days, compared.Customer, compared.Product, compared.Before)
 	table := tabwriter.NewWriter(to, 0, 0, 3, ' ', 0)
 	for _, one := range compared.Strategies {
-		fmt.Fprintf(table, "  %s\tthat rating is %s\t%s ratings, %s of the first run's are gone\tafter %s\n", one.Strategy,
-			one.Value, grouped(int64(one.Ratings)), grouped(int64(one.Gone)), one.Elapsed.Round(100*time.Millisecond))
+		fmt.Fprintf(table, "  %s\tthat rating is %s\t%s ratings, %s of the first run's are gone\tafter %s\n",
+			one.Strategy, one.Value, grouped(int64(one.Ratings)), grouped(int64(one.Gone)),
+			one.Elapsed.Round(100*time.Millisecond))
 	}
+	fmt.Fprintln(table)
 	return table.Flush()
 }
 

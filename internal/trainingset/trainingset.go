@@ -277,7 +277,8 @@ func Catalogue(format Format) []CatalogueEntry {
 	}
 	name := strings.Replace(CatalogueTable(ratings, format), Prefix, Prefix+"_average", 1)
 	return append(entries, CatalogueEntry{
-		Name: name, Folder: CataloguePrefix + "/" + name, Table: ratings, Columns: written(ratings, "double"), means: true,
+		Name: name, Folder: CataloguePrefix + "/" + name, Table: ratings, Columns: written(ratings, "double"),
+		means: true,
 	})
 }
 
