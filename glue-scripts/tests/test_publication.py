@@ -138,6 +138,9 @@ STEPS = [
     (r"POST .*\?delete.*", etl.LATEST),
 ]
 PUBLISHING = 7
+# Those after which a process of its own is killed, each around the publication and one before: each
+# costs a start of Spark. In one process, the test that cuts a run off tries all of them.
+KILLED = (2, 6, 7, 8)
 
 
 def state(shop: Shop) -> dict[str, bytes]:
@@ -195,13 +198,14 @@ def test_a_run_that_is_cut_off_after_any_step_leaves_what_is_published(shop: Sho
     )
 
 
-def test_a_run_that_is_killed_after_any_step_leaves_what_is_published_and_the_next_one_goes_on(
+def test_a_run_that_is_killed_leaves_what_is_published_and_the_next_one_goes_on(
     shop: Shop, environment: dict[str, str], tmp_path: Path
 ) -> None:
     door = shop.s3.door
     assert door is not None
     before, running = "", list[Any]()
-    for number, (step, strategy) in enumerate(STEPS):
+    for number in KILLED:
+        step, strategy = STEPS[number]
         run = f"killed-{number}"
         pattern = re.compile(step.replace("{run}", run))
 
