@@ -108,9 +108,8 @@ func (p *Platform) keepAccount(ctx context.Context, dir string, tell func(line s
 		for _, one := range drawn.Engines {
 			if one.Nearly() && !warned[one.Name] {
 				warned[one.Name] = true
-				tell(fmt.Sprintf("%s takes %d MiB of memory; from %d MiB on it refuses to store more: start the r"+
-					"un anew "+
-					"before that", one.Name, one.Memory>>20, one.Limit>>20))
+				tell(fmt.Sprintf("%s takes %d MiB of memory; from %d MiB on it refuses to store more: start the run "+
+					"anew before that", one.Name, one.Memory>>20, one.Limit>>20))
 			}
 		}
 	}

@@ -98,7 +98,7 @@ func Start(ctx context.Context, options Options) (_ *Platform, err error) {
 		return nil, fmt.Errorf("the run's folder: %w", err)
 	}
 	// A run that was killed could not remove its own.
-	for _, file := range []string{IgnoredFile, OutputsFile} {
+	for _, file := range []string{IgnoredFile, OutputsFile, ledger.File} {
 		if err := os.Remove(filepath.Join(options.Dir, file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}

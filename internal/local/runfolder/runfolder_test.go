@@ -127,38 +127,6 @@ func TestFolderAndLockAreTheirOwnersAlone(t *testing.T) {
 	require.ErrorContains(t, err, "is no file of this user's")
 }
 
-// Who asks whether a run is up hinders none that starts.
-func TestLookingHindersNoStart(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "mine")
-	first, err := Open(path)
-	require.NoError(t, err)
-	require.NoError(t, first.Close())
-	done := make(chan struct{})
-	var looking sync.WaitGroup
-	for range 2 {
-		looking.Go(func() {
-			for {
-				select {
-				case <-done:
-					return
-				default:
-					_, err := Running(path)
-					assert.NoError(t, err)
-				}
-			}
-		})
-	}
-	for range 50 {
-		folder, err := Open(path)
-		if !assert.NoError(t, err) {
-			break
-		}
-		require.NoError(t, folder.Close())
-	}
-	close(done)
-	looking.Wait()
-}
-
 func TestRunningOfAFolderThatNeverWas(t *testing.T) {
 	pid, err := Running(filepath.Join(t.TempDir(), "never"))
 	require.NoError(t, err)
