@@ -206,7 +206,10 @@ def test_within_the_tolerance_bad_rows_are_quarantined_and_above_it_nothing_is_p
     with pytest.raises(etl.JobError) as refused:
         shop.run(run_id="strict", max_quarantined="0.33")
     message = str(refused.value)
-    assert "ratings: 2 of 6 rows break a rule, allowed is a share of 0.33; nothing is published" in message
+    assert (
+        "ratings: 2 of 6 rows that were read break a rule, allowed is a share of 0.33; nothing is published"
+        in message
+    )
     assert "ratings.productRating: range: want from 1 to 5, found 6 (1 rows)" in message
     assert "ratings.customerNumber: reference: want in the table customers, found 999 (1 rows)" in message
     told = shop.outcome("strict")
