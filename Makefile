@@ -189,11 +189,11 @@ lint: setup
 	@go vet ./...
 	@go tool staticcheck ./...
 
-# The two packages that take longest begin first, and a third beside them: they wait for engines and for Node.
+# The two packages that take longest begin first.
 .PHONY: test-go
 test-go: lint
 	@echo "test: engines and templates"
-	@CDK_VALIDATION=false go test -p 3 -timeout 20m ./test/platform ./test/templates ./...
+	@CDK_VALIDATION=false go test -timeout 30m ./test/platform ./test/templates ./...
 
 .PHONY: test-contracts
 test-contracts: $(PYTHON_HOME)/.complete

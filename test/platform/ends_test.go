@@ -30,7 +30,7 @@ import (
 const (
 	endsWithin  = 15 * time.Second
 	lostWithin  = 5 * time.Second
-	busyMachine = 3 * time.Second
+	busyMachine = 20 * time.Second
 )
 
 // trial is one run of the operator's command, in folders of its own.
