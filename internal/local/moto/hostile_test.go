@@ -77,8 +77,8 @@ func valid(t *testing.T, server *moto.Server) (samples []hostiletest.Sample) {
 	return samples
 }
 
-// moto keeps large objects on disk, so no number of them fills it for sure: here it is full from the
-// beginning.
+// moto keeps large objects on disk, so no number of them fills it for sure: here it is full from
+// the beginning.
 func TestAFullServerRefusesMoreAndAnswersWhoReads(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
