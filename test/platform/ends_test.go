@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -227,13 +228,17 @@ func (r *trial) rows(deployed *deployment.Deployment, wanted int) {
 // Whatever ends a run that is coming up, nothing is left of it.
 func TestAnyEndOfAStartLeavesNothing(t *testing.T) {
 	program := buildCommand(t)
+	hangup := syscall.SIGHUP
+	if signal.Ignored(hangup) { // under nohup, whose children ignore it
+		hangup = syscall.SIGTERM
+	}
 	for _, c := range []struct {
 		name, reached string
 		signals       []syscall.Signal
 	}{
 		{"engines starting", "engines/moto", []syscall.Signal{syscall.SIGINT}},
 		{"building", "engines/lambda/build", []syscall.Signal{syscall.SIGPIPE}},
-		{"creating", "engines/mariadb-*/data", []syscall.Signal{syscall.SIGHUP}},
+		{"creating", "engines/mariadb-*/data", []syscall.Signal{hangup}},
 		{"creating, in a hurry", "engines/mariadb-*/password", []syscall.Signal{syscall.SIGTERM, syscall.SIGTERM}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
