@@ -16,13 +16,7 @@ func (h *Host) api() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /2015-03-31/functions/{function}/invocations", h.invokeRequest)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		body, err := readAll(r)
-		if err != nil {
-			respondInvokeError(w, err)
-			return
-		}
-		if refused := h.verifier.verify(r, body); refused != nil {
-			respondError(w, http.StatusForbidden, refused.exception, refused.message)
+		if _, admitted := h.admitted(w, r); !admitted {
 			return
 		}
 		respondError(w, http.StatusNotFound, "UnknownOperationException",
@@ -31,16 +25,25 @@ func (h *Host) api() http.Handler {
 	return mux
 }
 
-// invokeRequest is https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html without LogType,
-// ClientContext and versions.
-func (h *Host) invokeRequest(w http.ResponseWriter, r *http.Request) {
+// admitted is the body of a request with a valid signature; any other request is answered.
+func (h *Host) admitted(w http.ResponseWriter, r *http.Request) (body []byte, ok bool) {
 	body, err := readAll(r)
 	if err != nil {
 		respondInvokeError(w, err)
-		return
+		return nil, false
 	}
 	if refused := h.verifier.verify(r, body); refused != nil {
 		respondError(w, http.StatusForbidden, refused.exception, refused.message)
+		return nil, false
+	}
+	return body, true
+}
+
+// invokeRequest is https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html without LogType,
+// ClientContext and versions.
+func (h *Host) invokeRequest(w http.ResponseWriter, r *http.Request) {
+	body, admitted := h.admitted(w, r)
+	if !admitted {
 		return
 	}
 	name, err := h.functionName(r.PathValue("function"), r.URL.Query().Get("Qualifier"))

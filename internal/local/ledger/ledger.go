@@ -5,12 +5,11 @@ package ledger
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
+
+	"diecast/internal/local/runfolder"
 )
 
 // File in a run's folder, while the run is up. Its owner alone may read it.
@@ -115,33 +114,10 @@ func (a Account) Write(folder string) error {
 	if err != nil {
 		return err
 	}
-	fresh, err := os.CreateTemp(folder, "."+File+"-*") // its owner's alone
-	if err != nil {
-		return err
-	}
-	_, err = fresh.Write(append(text, '\n'))
-	if err = errors.Join(err, fresh.Close()); err == nil {
-		err = os.Rename(fresh.Name(), filepath.Join(folder, File))
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(fresh.Name()))
-	}
-	return nil
+	return runfolder.WriteFile(filepath.Join(folder, File), append(text, '\n'))
 }
 
 // Read the account in a run's folder; nil where the run has written none.
 func Read(folder string) (*Account, error) {
-	file := filepath.Join(folder, File)
-	text, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var read Account
-	if err := json.Unmarshal(text, &read); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	return &read, nil
+	return runfolder.ReadJSON[Account](filepath.Join(folder, File))
 }

@@ -3,14 +3,11 @@ package platform
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 
 	"diecast/internal/deployment/outputs"
 	"diecast/internal/local/ledger"
+	"diecast/internal/local/runfolder"
 )
 
 // Files in a run's folder while it is up. What they tell is over when the run is: endpoints on
@@ -49,19 +46,11 @@ func (p *Platform) Ignored() []Ignored {
 // ReadIgnored reads what the run in this folder told of Ignored; nothing where it has not come up
 // yet.
 func ReadIgnored(dir string) ([]Ignored, error) {
-	file := filepath.Join(dir, IgnoredFile)
-	data, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
+	all, err := runfolder.ReadJSON[[]Ignored](filepath.Join(dir, IgnoredFile))
+	if all == nil {
 		return nil, err
 	}
-	var all []Ignored
-	if err := json.Unmarshal(data, &all); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	return all, nil
+	return *all, err
 }
 
 // Endpoints are the engines' addresses, and the login that they take.
@@ -92,12 +81,7 @@ func (p *Platform) writeFiles(ctx context.Context, dir string) error {
 }
 
 func (p *Platform) writeFile(file string, data []byte) error {
-	// In one step: who looks meanwhile sees all of it or nothing.
-	fresh := file + ".new"
-	if err := os.WriteFile(fresh, data, 0o600); err != nil {
-		return err
-	}
-	if err := os.Rename(fresh, file); err != nil {
+	if err := runfolder.WriteFile(file, data); err != nil {
 		return err
 	}
 	p.files = append(p.files, file)
