@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/glue"
 	gluetypes "github.com/aws/aws-sdk-go-v2/service/glue/types"
@@ -41,6 +42,8 @@ type world struct {
 	jobRuns []string
 	// asked is called before an object is read or written.
 	asked func(method, key string)
+	// lost says that the answer to the next write of the pointer is lost, though it is written.
+	lost bool
 }
 
 func start(t *testing.T, definition string) *world {
@@ -100,6 +103,10 @@ func (w *world) answer(response http.ResponseWriter, r *http.Request) {
 	default:
 		body, _ := io.ReadAll(r.Body)
 		w.objects[key] = string(body)
+		if key == pointer && w.lost {
+			w.lost = false
+			refuse(http.StatusInternalServerError, "InternalError")
+		}
 	}
 }
 
@@ -375,6 +382,24 @@ func TestARunIsPublishedAgain(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, done.Before)
 	assert.Equal(t, "new", w.pointsTo(t))
+}
+
+// The client asks once more, and the condition refuses what it has written itself.
+func TestARunIsPublishedThoughTheAnswerIsLost(t *testing.T) {
+	w := start(t, succeeds)
+	w.keep(t, "old")
+	w.keep(t, "new")
+	w.pointTo("new")
+	options := w.Buckets.Options()
+	options.RetryMaxAttempts = 2
+	options.Retryer = retry.NewStandard(func(options *retry.StandardOptions) { options.MaxBackoff = time.Millisecond })
+	w.Buckets = s3.New(options)
+	w.lost = true
+	done, err := w.Publish(t.Context(), "old")
+	require.NoError(t, err)
+	assert.False(t, w.lost)
+	assert.Equal(t, []string{"old", "new"}, []string{done.Run, done.Before})
+	assert.Equal(t, "old", w.pointsTo(t))
 }
 
 func TestWhatCannotBePublishedIsRefused(t *testing.T) {

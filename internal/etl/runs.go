@@ -334,9 +334,12 @@ func (t Target) point(ctx context.Context, run, sum, tag string) error {
 	var refused smithy.APIError
 	if errors.As(err, &refused) && slices.Contains([]string{"PreconditionFailed", "ConditionalRequestConflict"},
 		refused.ErrorCode()) {
-		return errors.New("another run was published at this moment: look at `diecast etl runs`, and publish again " +
-			"if " +
-			"you still want to")
+		// A request that was repeated after a lost answer finds its own work.
+		if now, _, err := t.published(ctx); err == nil && now.RunID == run && now.ManifestSHA256 == sum {
+			return nil
+		}
+		return errors.New("another run was published at this moment: look at `diecast etl runs`, and publish " +
+			"again if you still want to")
 	}
 	if err != nil {
 		return fmt.Errorf("s3://%s/%s: %w", t.Lake, pointer, err)
