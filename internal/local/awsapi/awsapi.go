@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"diecast/internal/local/admission"
@@ -125,5 +126,6 @@ func (s *Server) Config() aws.Config {
 	return aws.Config{
 		Region: s.options.Region, BaseEndpoint: aws.String(s.Endpoint()),
 		Credentials: credentials.StaticCredentialsProvider{Value: s.options.Credentials},
+		HTTPClient:  client{awshttp.NewBuildableClient()},
 	}
 }
