@@ -57,7 +57,7 @@ func localCommand(user *terminal) *cobra.Command {
 			RunE: func(c *cobra.Command, _ []string) error { return run(c.Context()) }}
 		c.Flags().SortFlags = false
 		c.Flags().StringVar(&l.assembly, "assembly", "cdk.out", "folder that cdk synth wrote")
-		c.Flags().StringVar(&l.source, "source", ".", "root of the module whose functions are built")
+		c.Flags().StringVar(&l.source, "source", ".", "root of the module whose functions are built, and whose engines are installed")
 		c.Flags().Var(l.buffers, "buffers", "cap the delivery streams' buffer intervals; 0s keeps the template's")
 		return c
 	}

@@ -72,8 +72,7 @@ func begin(t *testing.T, program, assembly string) *trial {
 	r := &trial{t: t, folder: t.TempDir(), tempFiles: t.TempDir(), notes: &notes{}, ended: make(chan struct{})}
 	r.command = exec.Command(program, "local", "up", "--assembly", assembly, "--source", source)
 	r.command.Dir = r.folder
-	r.command.Env = append(os.Environ(), "DIECAST_NODE_MODULES="+filepath.Join(source, "node_modules"),
-		"TMPDIR="+r.tempFiles)
+	r.command.Env = append(os.Environ(), "TMPDIR="+r.tempFiles)
 	r.command.Stderr = r.notes
 	reader, writer, err := os.Pipe()
 	require.NoError(t, err)

@@ -27,7 +27,8 @@ import (
 type Options struct {
 	// Assembly is the folder that cdk synth wrote. Required.
 	Assembly string
-	// Source is the root of the Go module whose functions are built. Required.
+	// Source is the root of the Go module whose functions are built, and whose npm packages are
+	// served. Required.
 	Source string
 	// Dir keeps everything of this run: data, logs, outputs. What an earlier run of the same folder
 	// left running is stopped first. Required.
@@ -108,7 +109,7 @@ func Start(ctx context.Context, options Options) (_ *Platform, err error) {
 		return nil, fmt.Errorf("the run's folder: %w", err)
 	}
 	options.Progress("starting the engines")
-	engines, err := engine.Start(ctx, provider.Needed(plan), data)
+	engines, err := engine.Start(ctx, provider.Needed(plan), engine.Options{Dir: data, Source: options.Source})
 	if err != nil {
 		return nil, err
 	}
