@@ -57,7 +57,7 @@ func localCommand(user *terminal) *cobra.Command {
 			RunE: func(c *cobra.Command, _ []string) error { return run(c.Context()) }}
 		c.Flags().SortFlags = false
 		c.Flags().StringVar(&l.assembly, "assembly", "cdk.out", "folder that cdk synth wrote")
-		c.Flags().StringVar(&l.source, "source", ".", "root of the module whose functions are built")
+		c.Flags().StringVar(&l.source, "source", ".", "root of the module whose functions are built, and whose engines are installed")
 		c.Flags().Var(l.buffers, "buffers", "cap the delivery streams' buffer intervals; 0s keeps the template's")
 		return c
 	}
@@ -101,12 +101,15 @@ func (l *localRun) check() error {
 	return found.err()
 }
 
+// tell a line of what happens by itself.
+func (l *localRun) tell(line string) { fmt.Fprintln(l.user.err, line) }
+
 // start holds the run's folder and starts the platform in it. The returned function stops both.
 func (l *localRun) start(ctx context.Context) (_ *platform.Platform, stop func() error, err error) {
 	if err := l.check(); err != nil {
 		return nil, nil, err
 	}
-	folder, err := runfolder.Open(filepath.Join(runsFolder, l.name))
+	folder, err := runfolder.Open(filepath.Join(runsFolder, l.name), platform.Telling...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -115,20 +118,20 @@ func (l *localRun) start(ctx context.Context) (_ *platform.Platform, stop func()
 	limit.once(l.user.hurried, hurryWithin)
 	unguard, err := l.guard()
 	if err != nil {
-		return nil, nil, errors.Join(err, folder.Close())
+		return nil, nil, errors.Join(err, folder.Abandon())
 	}
-	closed := func() error {
+	closed := func(giveUp func() error) error {
 		defer limit.met()
-		return errors.Join(unguard(), folder.Close())
+		return errors.Join(unguard(), giveUp())
 	}
 	shown := startSteps(l.user.err)
 	defer shown.close()
 	running, err := platform.Start(ctx, platform.Options{
 		Assembly: l.assembly, Source: l.source, Dir: folder.Path, ShortenBuffers: l.buffers.value, Progress: shown.step,
-		Told: func(line string) { fmt.Fprintln(l.user.err, line) }, Hurried: l.user.hurried,
+		Told: l.tell, Hurried: l.user.hurried,
 	})
 	if err != nil {
-		return nil, nil, errors.Join(err, closed())
+		return nil, nil, errors.Join(err, closed(folder.Abandon))
 	}
 	return running, func() error {
 		within := stopWithin
@@ -140,7 +143,7 @@ func (l *localRun) start(ctx context.Context) (_ *platform.Platform, stop func()
 		}
 		ctx, cancel := context.WithTimeout(l.user.hurried, within)
 		defer cancel()
-		return errors.Join(running.Stop(ctx), closed())
+		return errors.Join(running.Stop(ctx), closed(folder.Close))
 	}, nil
 }
 
@@ -338,8 +341,30 @@ type runStatus struct {
 	Account *accountSummary `json:"account,omitempty"`
 	// Ignored is what a run that is up does not honour of the templates.
 	Ignored []platform.Ignored `json:"ignored,omitempty"`
+	// Problem is why not all of this could be told; where nothing else is, nobody knows whether the
+	// run is up.
+	Problem string `json:"problem,omitempty"`
 }
 
+// statusOf a run; the error says what could not be read.
+func statusOf(name string) (runStatus, error) {
+	folder := filepath.Join(runsFolder, name)
+	one := runStatus{Run: name, Outputs: filepath.Join(folder, platform.OutputsFile)}
+	var err error
+	if one.PID, err = runfolder.Running(folder); err != nil || one.PID == 0 {
+		return one, err
+	}
+	account, err := ledger.Read(folder)
+	if account != nil {
+		told := summarised(*account)
+		one.Account = &told
+	}
+	var ignoredErr error
+	one.Ignored, ignoredErr = platform.ReadIgnored(folder)
+	return one, errors.Join(err, ignoredErr)
+}
+
+// status tells of every run what can be read of it; what cannot be does not hide the others.
 func (l *localRun) status() error {
 	if _, err := runfolder.Of(runsFolder, l.name); err != nil {
 		return err
@@ -349,51 +374,44 @@ func (l *localRun) status() error {
 		return err
 	}
 	all := []runStatus{}
+	var problems []error
 	for _, name := range names {
-		folder := filepath.Join(runsFolder, name)
-		pid, err := runfolder.Running(folder)
+		one, err := statusOf(name)
 		if err != nil {
-			return err
-		}
-		one := runStatus{Run: name, PID: pid, Outputs: filepath.Join(folder, platform.OutputsFile)}
-		if pid != 0 {
-			account, err := ledger.Read(folder)
-			if err != nil {
-				return err
-			}
-			if account != nil {
-				told := summarised(*account)
-				one.Account = &told
-			}
-			if one.Ignored, err = platform.ReadIgnored(folder); err != nil {
-				return err
-			}
+			one.Problem = err.Error()
+			problems = append(problems, fmt.Errorf("%s: %w", name, err))
 		}
 		all = append(all, one)
 	}
 	if l.user.json {
-		return json.NewEncoder(l.user.out).Encode(all)
+		return errors.Join(append(problems, json.NewEncoder(l.user.out).Encode(all))...)
 	}
 	if len(all) == 0 {
 		fmt.Fprintln(l.user.out, "no run yet: `make up` starts one")
 	}
 	for _, one := range all {
-		if one.PID == 0 {
-			fmt.Fprintf(l.user.out, "%s: down\n", one.Run)
-			continue
+		problems = append(problems, l.showStatus(one))
+	}
+	return errors.Join(problems...)
+}
+
+func (l *localRun) showStatus(one runStatus) error {
+	if one.PID == 0 {
+		state := "down"
+		if one.Problem != "" {
+			state = "not known"
 		}
-		fmt.Fprintf(l.user.out, "%s: up, process %d, outputs and endpoints in %s\n", one.Run, one.PID, one.Outputs)
-		if one.Account != nil {
-			showAge(l.user.out, one.Account.Account, time.Now())
-			if err := showAccount(l.user.out, one.Account.Account); err != nil {
-				return err
-			}
-		}
-		if err := showIgnored(l.user.out, one.Ignored); err != nil {
+		_, err := fmt.Fprintf(l.user.out, "%s: %s\n", one.Run, state)
+		return err
+	}
+	fmt.Fprintf(l.user.out, "%s: up, process %d, outputs and endpoints in %s\n", one.Run, one.PID, one.Outputs)
+	if one.Account != nil {
+		showAge(l.user.out, one.Account.Account, time.Now())
+		if err := showAccount(l.user.out, one.Account.Account); err != nil {
 			return err
 		}
 	}
-	return nil
+	return showIgnored(l.user.out, one.Ignored)
 }
 
 func (l *localRun) down(ctx context.Context) error {
@@ -428,7 +446,7 @@ func (l *localRun) down(ctx context.Context) error {
 	}}
 	return rule.Until(ctx, func(context.Context) error {
 		left, err := runfolder.Running(folder)
-		if err == nil && left != 0 {
+		if err == nil && left == pid { // else another run of the name has begun
 			return fmt.Errorf("process %d has not ended", pid)
 		}
 		return wait.Permanent(err)

@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"diecast/internal/local/ledger"
 	"diecast/internal/local/platform"
 	"diecast/internal/local/runfolder"
 )
@@ -89,6 +91,40 @@ func TestLocalStatus_whatIsIgnored(t *testing.T) {
 	assert.Contains(t, failure, platform.IgnoredFile)
 }
 
+// One folder that cannot be read hides no other, and what can be read of it is told.
+func TestLocalStatus_aBadFolderHidesNoOther(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"a-up", "c-half"} {
+		folder, err := runfolder.Open(".local/" + name)
+		require.NoError(t, err)
+		defer folder.Close()
+	}
+	require.NoError(t, os.MkdirAll(".local/b-bad/lock", 0o700))
+	require.NoError(t, os.MkdirAll(".local/d-down", 0o700))
+	require.NoError(t, os.WriteFile(".local/d-down/lock", []byte("1\n"), 0o600))
+	require.NoError(t, os.WriteFile(".local/c-half/"+ledger.File, []byte("{"), 0o600))
+	require.NoError(t, os.WriteFile(".local/c-half/"+platform.IgnoredFile,
+		[]byte(`[{"type":"AWS::A::B","property":"P","reason":"no need"}]`), 0o600))
+
+	code, out, failure := local(t, "status")
+	assert.Equal(t, 1, code)
+	assert.Regexp(t, `^a-up: up, .*\nb-bad: not known\nc-half: up, .*\n(?:  .*\n)*  .*P: no need\nd-down: down\n$`, out)
+	assert.Regexp(t, `^diecast local status: b-bad: .*lock is no file of this user's.*\n`+
+		`diecast local status: c-half: .*account\.json: .*\n$`, failure)
+
+	code, out, _ = local(t, "status", "--json")
+	assert.Equal(t, 1, code)
+	var all []runStatus
+	require.NoError(t, json.Unmarshal([]byte(out), &all))
+	require.Len(t, all, 4)
+	assert.Equal(t, os.Getpid(), all[0].PID)
+	assert.Empty(t, all[0].Problem)
+	assert.Contains(t, all[1].Problem, "is no file of this user's")
+	assert.Contains(t, all[2].Problem, "account.json")
+	assert.Len(t, all[2].Ignored, 1)
+	assert.Equal(t, runStatus{Run: "d-down", Outputs: ".local/d-down/outputs.json"}, all[3])
+}
+
 func TestLocalDownOfARunThatIsNotUp(t *testing.T) {
 	t.Chdir(t.TempDir())
 	code, out, _ := local(t, "down", "--run", "mine")
@@ -102,6 +138,27 @@ func TestLocalWithoutAnAssemblySaysSo(t *testing.T) {
 	assert.Equal(t, 1, code)
 	assert.Contains(t, err, "cdk.out")
 	assert.NotContains(t, err, "goroutine")
+	assert.NoDirExists(t, runsFolder, "nothing came of it")
+}
+
+// What a killed run told is gone when the next one starts, whatever becomes of that.
+func TestAStartRemovesWhatAKilledRunLeft(t *testing.T) {
+	t.Chdir(t.TempDir())
+	folder := filepath.Join(runsFolder, "mine")
+	log, password := filepath.Join("engines", "mariadb-S", "mariadb.log"), filepath.Join("engines", "mariadb-S",
+		"password")
+	for _, name := range append([]string{"lock", log, password}, platform.Telling...) {
+		file := filepath.Join(folder, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o700))
+		require.NoError(t, os.WriteFile(file, nil, 0o600))
+	}
+	code, _, _ := local(t, "up", "--run", "mine")
+	assert.Equal(t, 1, code, "there is no assembly")
+	left, err := filepath.Glob(filepath.Join(folder, "*"))
+	require.NoError(t, err)
+	assert.Equal(t, []string{filepath.Join(folder, "engines"), filepath.Join(folder, "lock")}, left)
+	assert.FileExists(t, filepath.Join(folder, log))
+	assert.NoFileExists(t, filepath.Join(folder, password))
 }
 
 // lost is a platform whose engine ends.

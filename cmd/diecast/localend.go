@@ -38,7 +38,7 @@ func (l *localRun) guard() (end func() error, err error) {
 	if l.user.program == "" {
 		return func() error { return nil }, nil
 	}
-	release, err := process.StartGuard(l.user.program, localName, guardName)
+	release, err := process.StartGuard(l.tell, l.user.program, localName, guardName)
 	if err != nil {
 		return nil, err
 	}
@@ -85,9 +85,7 @@ func (o *overdue) met() {
 
 func (o *overdue) kill() {
 	fmt.Fprintln(o.run.user.err, "the run did not end in time: what was left of it is killed")
-	_, _ = process.EndMarked() // there is nobody left to tell
-	for _, file := range []string{platform.OutputsFile, platform.IgnoredFile} {
-		_ = os.Remove(filepath.Join(runsFolder, o.run.name, file)) // as above
-	}
+	_, _ = process.EndMarked()                                // there is nobody left to tell
+	_ = platform.Clear(filepath.Join(runsFolder, o.run.name)) // as above
 	os.Exit(1)
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -63,10 +64,43 @@ func execute(ctx context.Context, user *terminal, arguments []string) int {
 		return 0
 	}
 	if errors.Is(failure, context.Canceled) {
-		failure = errors.New("interrupted: nothing was kept of what was not finished")
+		failure = errors.Join(append([]error{errInterrupted}, besideInterruption(failure)...)...)
 	}
 	for line := range strings.Lines(failure.Error()) {
 		fmt.Fprintf(user.err, "%s: %s\n", command.CommandPath(), strings.TrimRight(line, "\n"))
 	}
 	return 1
+}
+
+// errInterrupted stands for all that went wrong because the user wanted an end.
+var errInterrupted = errors.New("interrupted: nothing was kept of what was not finished")
+
+// besideInterruption is what else went wrong, of errors that were joined.
+func besideInterruption(failure error) []error {
+	if onlyCanceled(failure) {
+		return nil
+	}
+	joined, ok := failure.(interface{ Unwrap() []error })
+	if !ok || failure.Error() != errors.Join(joined.Unwrap()...).Error() { // it has words of its own
+		return []error{failure}
+	}
+	var others []error
+	for _, one := range joined.Unwrap() {
+		others = append(others, besideInterruption(one)...)
+	}
+	return others
+}
+
+// onlyCanceled tells whether an error has no other cause than that its context was cancelled.
+func onlyCanceled(failure error) bool {
+	if failure == context.Canceled {
+		return true
+	}
+	switch wrapper := failure.(type) {
+	case interface{ Unwrap() error }:
+		return onlyCanceled(wrapper.Unwrap())
+	case interface{ Unwrap() []error }:
+		return !slices.ContainsFunc(wrapper.Unwrap(), func(one error) bool { return !onlyCanceled(one) })
+	}
+	return false
 }

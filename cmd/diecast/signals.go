@@ -16,7 +16,8 @@ import (
 type ends struct {
 	// asked ends with the first signal: what is under way is finished or given up in order.
 	asked context.Context
-	// hurried ends with the second one: nothing is waited for any more.
+	// hurried ends with a Ctrl-C after that: nothing is waited for any more. Other signals come
+	// twice by themselves, from a terminal and its shell, or from two who each want the same end.
 	hurried context.Context
 	// release gives the signals back.
 	release func()
@@ -41,6 +42,15 @@ func listen(arguments []string) ends {
 	}
 	received := make(chan os.Signal, 8)
 	signal.Notify(received, wanted...)
+	heard := heed(received, told)
+	return ends{heard.asked, heard.hurried, func() {
+		signal.Stop(received)
+		heard.release()
+	}}
+}
+
+// heed turns what is received, and tells of an end, into ends.
+func heed(received <-chan os.Signal, told func(os.Signal) bool) ends {
 	asked, ask := context.WithCancel(context.Background())
 	hurried, hurry := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -52,7 +62,7 @@ func listen(arguments []string) ends {
 				case !told(one):
 				case asked.Err() == nil:
 					ask()
-				case one != syscall.SIGPIPE: // each line to a broken pipe raises one
+				case one == os.Interrupt:
 					hurry()
 				}
 			case <-done:
@@ -61,7 +71,6 @@ func listen(arguments []string) ends {
 		}
 	}()
 	return ends{asked, hurried, func() {
-		signal.Stop(received)
 		close(done)
 		ask()
 		hurry()

@@ -27,7 +27,7 @@ func comes(t *testing.T, end context.Context) {
 	}
 }
 
-func TestTheFirstSignalAsksAndTheSecondHurries(t *testing.T) {
+func TestTheFirstSignalAsksAndACtrlCAfterItHurries(t *testing.T) {
 	// Tests that were started by nohup(1) ignore it.
 	own := make(chan os.Signal, 1)
 	signal.Notify(own, syscall.SIGHUP)
@@ -38,7 +38,25 @@ func TestTheFirstSignalAsksAndTheSecondHurries(t *testing.T) {
 		send(t, one)
 		comes(t, heard.asked)
 		require.NoError(t, heard.hurried.Err(), "%s", one)
-		send(t, one)
+		send(t, syscall.SIGINT)
+		comes(t, heard.hurried)
+		heard.release()
+	}
+}
+
+// `local down` twice, kill(1) by hand after it, or a terminal that is closed, want one end.
+func TestOtherSignalsAskOnce(t *testing.T) {
+	all := []os.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE}
+	for _, first := range append(all, syscall.SIGINT) {
+		received := make(chan os.Signal) // who is sent the next one has heeded the last
+		heard := heed(received, func(os.Signal) bool { return true })
+		received <- first
+		for _, one := range append(all, all...) {
+			received <- one
+		}
+		require.Error(t, heard.asked.Err())
+		require.NoError(t, heard.hurried.Err(), "%s", first)
+		received <- syscall.SIGINT
 		comes(t, heard.hurried)
 		heard.release()
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -99,12 +98,10 @@ func (s settings) launch() (_ *run, out *os.File, err error) {
 		return nil, nil, errors.Join(err, said.Close())
 	}
 	defer writer.Close()
-	const modules = "DIECAST_NODE_MODULES"
 	child := exec.Command(s.command, "local", "up", "--assembly", s.assembly, "--source", s.source, "--buffers", "1s",
 		"--json")
 	child.Dir, child.Stdout, child.Stderr = s.folder, writer, said
-	child.Env = append(os.Environ(), "TMPDIR="+s.temporary(), modules+"="+cmp.Or(os.Getenv(modules),
-		filepath.Join(s.source, "node_modules")))
+	child.Env = append(os.Environ(), "TMPDIR="+s.temporary())
 	// Signals to whoever watches are not the run's.
 	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := child.Start(); err != nil {

@@ -47,7 +47,7 @@ func stateMachine(t *testing.T, settings ...string) (machine resource, definitio
 // aslProblems are what npm's asl-validator finds.
 func aslProblems(t *testing.T, definition string) string {
 	t.Helper()
-	folder, err := installed.NodePackage("asl-validator")
+	folder, err := installed.NodePackage("asl-validator", "")
 	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "definition.asl.json")
 	require.NoError(t, os.WriteFile(file, []byte(definition), 0o600))

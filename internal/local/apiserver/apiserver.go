@@ -15,8 +15,16 @@ import (
 	"diecast/internal/local/process"
 )
 
-// headerTime bounds how long a client may take to send a request's header.
-const headerTime = 10 * time.Second
+// Bounds of a connection, each of which costs memory and a file: how long a client may take to send
+// a request's header, and how long it may be silent between two requests, which is longer than the
+// SDK keeps one.
+const headerTime, idleTime = 10 * time.Second, 2 * time.Minute
+
+// HTTP is a server for a handler: its panics are one request's, and silent clients lose their
+// connections.
+func HTTP(handler http.Handler) *http.Server {
+	return &http.Server{Handler: Contained(handler), ReadHeaderTimeout: headerTime, IdleTimeout: idleTime}
+}
 
 // Server is an API that is served.
 type Server struct {
@@ -36,7 +44,7 @@ func Start(name string, port int, accessKeyID string, handler http.Handler) (*Se
 	}
 	s := &Server{
 		name: name, listener: listener, served: make(chan struct{}),
-		server: &http.Server{Handler: Contained(admission.Signed(accessKeyID, handler)), ReadHeaderTimeout: headerTime},
+		server: HTTP(admission.Signed(accessKeyID, handler)),
 	}
 	go func() {
 		defer close(s.served)

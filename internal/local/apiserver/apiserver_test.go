@@ -94,3 +94,9 @@ func TestAPortThatIsTakenIsTold(t *testing.T) {
 	_, err := Start("Glue", s.listener.Addr().(*net.TCPAddr).Port, keyID, http.NotFoundHandler())
 	require.ErrorContains(t, err, "open the Glue API: ")
 }
+
+func TestASilentClientDoesNotKeepItsConnection(t *testing.T) {
+	server := HTTP(http.NotFoundHandler())
+	assert.Positive(t, server.ReadHeaderTimeout)
+	assert.Positive(t, server.IdleTimeout)
+}

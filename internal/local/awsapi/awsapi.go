@@ -40,6 +40,9 @@ type Options struct {
 	// MemoryLimit is how much memory the program may take, in bytes, before it refuses to store
 	// more. Default: a quarter of this machine's, as three engines store.
 	MemoryLimit int64
+	// Source is a folder of the module, beside whose go.mod npm packages are installed. Default:
+	// the working directory.
+	Source string
 	// Credentials that Config carries. The server refuses requests of any other access key id; it
 	// verifies no signature. Default: random ones.
 	Credentials aws.Credentials

@@ -231,7 +231,7 @@ func TestMissingPartsAreNamed(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	_, err := awsapi.Node("sample", awsapi.Package{})
 	require.ErrorIs(t, err, installed.ErrNotInstalled)
-	err = awsapi.NodeInstalled("sample")
+	err = awsapi.NodeInstalled("sample", "")
 	require.ErrorIs(t, err, installed.ErrNotInstalled)
 	require.ErrorContains(t, err, "Node.js is not installed")
 	require.ErrorContains(t, err, "the npm package sample is not installed")

@@ -26,6 +26,8 @@ type Package struct {
 	Settings map[string]any
 	// Environment beside that of package surroundings.
 	Environment map[string]string
+	// Source is Options.Source.
+	Source string
 }
 
 // Node is the program that serves an npm package whose export makes an HTTP server of settings. The
@@ -36,7 +38,7 @@ func Node(name string, serve Package) (Program, error) {
 	if err != nil {
 		return Program{}, err
 	}
-	folder, err := installed.NodePackage(name)
+	folder, err := installed.NodePackage(name, serve.Source)
 	if err != nil {
 		return Program{}, err
 	}
@@ -52,10 +54,10 @@ func Node(name string, serve Package) (Program, error) {
 	}, nil
 }
 
-// NodeInstalled is the error of a machine without Node.js or without the npm package; nil where
-// both are there.
-func NodeInstalled(name string) error {
+// NodeInstalled is the error of a machine without Node.js or without the npm package, which is
+// looked for as Options.Source says; nil where both are there.
+func NodeInstalled(name, source string) error {
 	_, err := installed.Node()
-	_, errPackage := installed.NodePackage(name)
+	_, errPackage := installed.NodePackage(name, source)
 	return errors.Join(err, errPackage)
 }

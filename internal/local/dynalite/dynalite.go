@@ -32,7 +32,9 @@ type Server struct{ *awsapi.Server }
 
 // Installed is the error, an installed.ErrNotInstalled, of a machine without dynalite or Node.js;
 // nil where both are there.
-func Installed(context.Context) error { return awsapi.NodeInstalled(npmPackage) }
+func Installed(_ context.Context, source string) error {
+	return awsapi.NodeInstalled(npmPackage, source)
+}
 
 // Start starts dynalite and returns once it listens. It fails with installed.ErrNotInstalled where
 // the package or Node.js is missing. The context bounds the start only.
@@ -42,6 +44,7 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 			Prelude:     mend,
 			Settings:    map[string]any{"createTableMs": 0, "deleteTableMs": 0, "updateTableMs": 0},
 			Environment: map[string]string{"AWS_ACCOUNT_ID": options.Account, "AWS_REGION": options.Region},
+			Source:      options.Source,
 		})
 	})
 	if err != nil {

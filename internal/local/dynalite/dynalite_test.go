@@ -39,7 +39,7 @@ func TestServerAdmitsTheRunAlone(t *testing.T) {
 
 func TestInstalledSaysWhatIsMissing(t *testing.T) {
 	t.Setenv("DIECAST_NODE_MODULES", t.TempDir())
-	require.ErrorIs(t, dynalite.Installed(t.Context()), installed.ErrNotInstalled)
+	require.ErrorIs(t, dynalite.Installed(t.Context(), ""), installed.ErrNotInstalled)
 	_, err := dynalite.Start(t.Context(), dynalite.Options{})
 	require.ErrorIs(t, err, installed.ErrNotInstalled)
 }

@@ -16,6 +16,7 @@ var Dynalite = &Kind[*dynalite.Server]{
 	serve: func(ctx context.Context, options options) (*dynalite.Server, error) {
 		return dynalite.Start(ctx, dynalite.Options{
 			Dir: options.dir, Account: Account, Region: Region, Credentials: options.credentials,
+			Source: options.source,
 		})
 	},
 }

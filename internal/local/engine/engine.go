@@ -42,8 +42,8 @@ type Engine interface {
 	// Name of the product, and of its folder.
 	Name() string
 	// Installed fails with the remedy where something that the engine needs is missing on this
-	// machine.
-	Installed(context.Context) error
+	// machine, or in the module of this source.
+	Installed(ctx context.Context, source string) error
 
 	start(ctx context.Context, options options) (server, error)
 	variables() []string
@@ -73,14 +73,14 @@ type Kind[S server] struct {
 	// host says that it runs programs which call the other engines: it starts when those listen,
 	// and gives each program their addresses.
 	host      bool
-	installed func(context.Context) error
+	installed func(ctx context.Context, source string) error
 	serve     func(context.Context, options) (S, error)
 }
 
 // options of one engine's start.
 type options struct {
-	// dir is the engine's own folder.
-	dir string
+	// dir is the engine's own folder, source the run's.
+	dir, source string
 	// credentials are those of the run.
 	credentials aws.Credentials
 	// environment leads to the engines that are no hosts; it is a host's only.
@@ -90,8 +90,16 @@ type options struct {
 // Name of the product, and of its folder.
 func (k *Kind[S]) Name() string { return k.name }
 
-// Installed fails with the remedy where something that the engine needs is missing on this machine.
-func (k *Kind[S]) Installed(ctx context.Context) error { return k.installed(ctx) }
+// Installed fails with the remedy where something that the engine needs is missing on this machine,
+// or in the module of this source.
+func (k *Kind[S]) Installed(ctx context.Context, source string) error {
+	return k.installed(ctx, source)
+}
+
+// anywhere is installed for this machine, whatever the module.
+func anywhere(installed func(context.Context) error) func(context.Context, string) error {
+	return func(ctx context.Context, _ string) error { return installed(ctx) }
+}
 
 func (k *Kind[S]) variables() []string { return k.endpoints }
 
@@ -126,12 +134,21 @@ type Running struct {
 	err    error // why the first ended by itself
 }
 
-// Start starts these engines, each in a folder of its own below dir: the servers side by side, then
-// the hosts. What an earlier run of the same folder left running is ended first. The context bounds
-// the start only. When Start fails, nothing is left running.
-func Start(ctx context.Context, needed []Engine, dir string) (_ *Running, err error) {
+// Options of a run's engines.
+type Options struct {
+	// Dir has a folder for each. Required.
+	Dir string
+	// Source is a folder of the module whose npm packages are served. Default: the working
+	// directory.
+	Source string
+}
+
+// Start starts these engines: the servers side by side, then the hosts. What an earlier run of the
+// same folder left running is ended first. The context bounds the start only. When Start fails,
+// nothing is left running.
+func Start(ctx context.Context, needed []Engine, of Options) (_ *Running, err error) {
 	// Also of the engines that this run does not need.
-	if err := process.CleanUpBelow(dir); err != nil {
+	if err := process.CleanUpBelow(of.Dir); err != nil {
 		return nil, err
 	}
 	r := &Running{
@@ -154,9 +171,9 @@ func Start(ctx context.Context, needed []Engine, dir string) (_ *Running, err er
 				continue
 			}
 			group.Go(func() error {
-				folder := filepath.Join(dir, engine.Name())
+				folder := filepath.Join(of.Dir, engine.Name())
 				started, err := engine.start(starting, options{
-					dir: folder, credentials: r.credentials, environment: environment,
+					dir: folder, source: of.Source, credentials: r.credentials, environment: environment,
 				})
 				if err != nil {
 					return err

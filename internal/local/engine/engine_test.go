@@ -84,7 +84,7 @@ func stubs(t *testing.T) (first, second, host *stub, events *[]string) {
 
 func TestStart_hostsStartWithEveryServersEndpointAndStopFirst(t *testing.T) {
 	first, second, host, events := stubs(t)
-	running, err := Start(t.Context(), All, t.TempDir())
+	running, err := Start(t.Context(), All, Options{Dir: t.TempDir()})
 	require.NoError(t, err)
 	require.Len(t, *events, 3)
 	assert.ElementsMatch(t, []string{"start first", "start second"}, (*events)[:2])
@@ -105,7 +105,7 @@ func TestStart_hostsStartWithEveryServersEndpointAndStopFirst(t *testing.T) {
 	for _, engine := range []*stub{first, second, host} {
 		assert.Equal(t, running.Credentials(), engine.credentials, engine.name)
 	}
-	other, err := Start(t.Context(), nil, t.TempDir())
+	other, err := Start(t.Context(), nil, Options{Dir: t.TempDir()})
 	require.NoError(t, err)
 	assert.NotEqual(t, running.Credentials().AccessKeyID, other.Credentials().AccessKeyID, "each run has its own")
 
@@ -118,7 +118,7 @@ func TestStart_hostsStartWithEveryServersEndpointAndStopFirst(t *testing.T) {
 
 func TestStart_startsWhatIsNeededOnly(t *testing.T) {
 	first, second, _, events := stubs(t)
-	running, err := Start(t.Context(), []Engine{first.Kind}, t.TempDir())
+	running, err := Start(t.Context(), []Engine{first.Kind}, Options{Dir: t.TempDir()})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"start first"}, *events)
 	assert.NotContains(t, running.Endpoints(), "SECOND")
@@ -129,7 +129,7 @@ func TestStart_startsWhatIsNeededOnly(t *testing.T) {
 func TestStart_stopsWhatItStartedWhenOneFails(t *testing.T) {
 	first, _, host, events := stubs(t)
 	host.failed = errors.New("no place")
-	_, err := Start(t.Context(), []Engine{first.Kind, host.Kind}, t.TempDir())
+	_, err := Start(t.Context(), []Engine{first.Kind, host.Kind}, Options{Dir: t.TempDir()})
 	require.EqualError(t, err, "host: no place")
 	assert.Equal(t, []string{"start first", "start host", "stop first"}, *events)
 }
@@ -143,14 +143,14 @@ func TestStart_tellsOfAnEngineThatEndsMeanwhile(t *testing.T) {
 		return errors.New("connection refused")
 	}
 	folder := t.TempDir()
-	_, err := Start(t.Context(), []Engine{first.Kind, host.Kind}, folder)
+	_, err := Start(t.Context(), []Engine{first.Kind, host.Kind}, Options{Dir: folder})
 	require.EqualError(t, err, "the engine first has ended, see "+filepath.Join(folder, "first")+": killed")
 }
 
 func TestRunning_tellsOfTheFirstEngineThatEndsUnasked(t *testing.T) {
 	first, second, host, _ := stubs(t)
 	folder := t.TempDir()
-	running, err := Start(t.Context(), All, folder)
+	running, err := Start(t.Context(), All, Options{Dir: folder})
 	require.NoError(t, err)
 	select {
 	case <-running.Exited():
@@ -170,7 +170,7 @@ func TestRunning_tellsOfTheFirstEngineThatEndsUnasked(t *testing.T) {
 
 func TestRunning_tellsOfServersThatOthersStarted(t *testing.T) {
 	_, second, _, _ := stubs(t)
-	running, err := Start(t.Context(), nil, t.TempDir())
+	running, err := Start(t.Context(), nil, Options{Dir: t.TempDir()})
 	require.NoError(t, err)
 	running.Watch("database", "the.log", second)
 	second.end("killed")
@@ -181,7 +181,7 @@ func TestRunning_tellsOfServersThatOthersStarted(t *testing.T) {
 func TestRunning_anEndThatWasAskedForIsNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stubs(t)
-		running, err := Start(t.Context(), All, t.TempDir())
+		running, err := Start(t.Context(), All, Options{Dir: t.TempDir()})
 		require.NoError(t, err)
 		require.NoError(t, running.Stop(t.Context()))
 		synctest.Wait()
@@ -196,10 +196,10 @@ func TestStart_endsWhatAnEarlierRunLeft(t *testing.T) {
 	require.NoError(t, os.Mkdir(filepath.Join(folder, "second"), 0o700))
 	left := filepath.Join(folder, "second", "second.pid")
 	require.NoError(t, os.WriteFile(left, []byte("not a process\n"), 0o600))
-	_, err := Start(t.Context(), nil, folder)
+	_, err := Start(t.Context(), nil, Options{Dir: folder})
 	require.ErrorContains(t, err, "stopping what an earlier run left")
 	require.NoError(t, os.Remove(left))
-	_, err = Start(t.Context(), nil, folder)
+	_, err = Start(t.Context(), nil, Options{Dir: folder})
 	require.NoError(t, err)
 }
 

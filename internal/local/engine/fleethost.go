@@ -12,7 +12,7 @@ import (
 
 // FleetHost runs the groups of servers, behind Auto Scaling's API.
 var FleetHost = &Kind[*fleet.Host]{
-	name: "autoscaling", host: true, installed: gobuild.Installed,
+	name: "autoscaling", host: true, installed: anywhere(gobuild.Installed),
 	endpoints: []string{outputs.EndpointOf(autoscaling.ServiceID)},
 	serve: func(ctx context.Context, options options) (*fleet.Host, error) {
 		return fleet.Start(ctx, fleet.Options{

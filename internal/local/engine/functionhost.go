@@ -13,7 +13,7 @@ import (
 // FunctionHost runs the functions, behind Lambda's API and function URLs.
 var FunctionHost = &Kind[*lambdahost.Host]{
 	name: "lambda", host: true, endpoints: []string{outputs.EndpointOf(lambda.ServiceID)},
-	installed: gobuild.Installed,
+	installed: anywhere(gobuild.Installed),
 	serve: func(ctx context.Context, options options) (*lambdahost.Host, error) {
 		// The host ends with its context, and this one bounds the start only.
 		return lambdahost.Start(context.WithoutCancel(ctx), hostOptions(options))

@@ -11,7 +11,7 @@ import (
 
 // JobHost runs the jobs, behind Glue's API.
 var JobHost = &Kind[*gluejobs.Host]{
-	name: "glue", host: true, installed: gluejobs.Installed,
+	name: "glue", host: true, installed: anywhere(gluejobs.Installed),
 	endpoints: []string{outputs.EndpointOf(glue.ServiceID)},
 	serve: func(ctx context.Context, options options) (*gluejobs.Host, error) {
 		return gluejobs.Start(ctx, gluejobs.Options{

@@ -16,6 +16,7 @@ var Kinesalite = &Kind[*kinesalite.Server]{
 	serve: func(ctx context.Context, options options) (*kinesalite.Server, error) {
 		return kinesalite.Start(ctx, kinesalite.Options{
 			Dir: options.dir, Account: Account, Region: Region, Credentials: options.credentials,
+			Source: options.source,
 		})
 	},
 }

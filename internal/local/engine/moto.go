@@ -14,7 +14,7 @@ import (
 // Moto serves buckets, secrets and topics, and answers for every service that no other engine
 // serves.
 var Moto = &Kind[*moto.Server]{
-	name: "moto", installed: moto.Installed, endpoints: []string{
+	name: "moto", installed: anywhere(moto.Installed), endpoints: []string{
 		outputs.AnyEndpoint, outputs.EndpointOf(s3.ServiceID), outputs.EndpointOf(secretsmanager.ServiceID),
 		outputs.EndpointOf(sns.ServiceID),
 	},

@@ -34,7 +34,7 @@ func fine(context.Context) error { return nil }
 // muted is a run with one such server, and what is told of it.
 func muted(t *testing.T) (*Running, *mute, *[]string) {
 	t.Helper()
-	running, err := Start(t.Context(), nil, t.TempDir())
+	running, err := Start(t.Context(), nil, Options{Dir: t.TempDir()})
 	require.NoError(t, err)
 	server, lines := &mute{exited: make(chan struct{})}, &[]string{}
 	server.does(fine)

@@ -55,8 +55,7 @@ func startMetadata(id, zone, region string) (*metadata, error) {
 	} {
 		routes.HandleFunc("GET /latest/meta-data/"+path, m.guarded(value))
 	}
-	m.server = &http.Server{Handler: apiserver.Contained(admission.WithPassword(m.secret, routes)),
-		ReadHeaderTimeout: 10 * time.Second}
+	m.server = apiserver.HTTP(admission.WithPassword(m.secret, routes))
 	go func() {
 		defer close(m.served)
 		_ = m.server.Serve(listener) // ends when it is closed

@@ -65,10 +65,10 @@ func Node() (string, error) {
 }
 
 // NodePackage is the folder of an npm package: in DIECAST_NODE_MODULES, by default in node_modules
-// beside the nearest go.mod above the working directory. The error is ErrNotInstalled where it is
-// missing.
-func NodePackage(name string) (string, error) {
-	modules, err := nodeModules()
+// beside the nearest go.mod in a folder or above it; "" is the working directory. The error is
+// ErrNotInstalled where it is missing.
+func NodePackage(name, from string) (string, error) {
+	modules, err := nodeModules(from)
 	if err != nil {
 		return "", err
 	}
@@ -79,12 +79,12 @@ func NodePackage(name string) (string, error) {
 	return folder, nil
 }
 
-func nodeModules() (string, error) {
+func nodeModules(from string) (string, error) {
 	const variable = "DIECAST_NODE_MODULES"
 	if folder := os.Getenv(variable); folder != "" {
 		return filepath.Abs(folder)
 	}
-	start, err := os.Getwd()
+	start, err := filepath.Abs(from)
 	if err != nil {
 		return "", err
 	}
@@ -93,7 +93,7 @@ func nodeModules() (string, error) {
 			return filepath.Join(folder, "node_modules"), nil
 		}
 		if folder == filepath.Dir(folder) {
-			return "", fmt.Errorf("no go.mod above %s: start there, or name the folder of npm packages in %s", start,
+			return "", fmt.Errorf("no go.mod in %s or above: start there, or name the folder of npm packages in %s", start,
 				variable)
 		}
 	}

@@ -42,7 +42,7 @@ func TestMissingPartsAreNamedWithTheRemedy(t *testing.T) {
 		parts     []string
 	}{
 		"npm package": {map[string]string{"DIECAST_NODE_MODULES": nowhere},
-			func() (string, error) { return NodePackage("kinesalite") },
+			func() (string, error) { return NodePackage("kinesalite", "") },
 			[]string{"kinesalite", "make setup", nowhere}},
 		"Node.js": {map[string]string{"PATH": nowhere}, Node, []string{"Node.js", "version 20",
 			"PATH"}},
@@ -65,7 +65,7 @@ func TestMissingPartsAreNamedWithTheRemedy(t *testing.T) {
 	}
 }
 
-func TestNodePackageLiesBesideTheModuleAboveTheWorkingFolder(t *testing.T) {
+func TestNodePackageLiesBesideTheModuleAboveAFolder(t *testing.T) {
 	t.Setenv("DIECAST_NODE_MODULES", "")
 	module := t.TempDir()
 	sample := filepath.Join(module, "node_modules", "sample")
@@ -75,11 +75,16 @@ func TestNodePackageLiesBesideTheModuleAboveTheWorkingFolder(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(module, "go.mod"), nil, 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(sample, "package.json"), nil, 0o600))
 	t.Chdir(below)
-	found, err := NodePackage("sample")
+	found, err := NodePackage("sample", "")
 	require.NoError(t, err)
 	assert.Equal(t, sample, found)
 
 	t.Chdir(t.TempDir())
-	_, err = NodePackage("sample")
+	for _, from := range []string{module, below} {
+		found, err = NodePackage("sample", from)
+		require.NoError(t, err, "from anywhere")
+		assert.Equal(t, sample, found)
+	}
+	_, err = NodePackage("sample", "")
 	require.ErrorContains(t, err, "name the folder of npm packages in DIECAST_NODE_MODULES")
 }

@@ -45,7 +45,9 @@ type Server struct{ *awsapi.Server }
 
 // Installed is the error, an installed.ErrNotInstalled, of a machine without kinesalite or Node.js;
 // nil where both are there.
-func Installed(context.Context) error { return awsapi.NodeInstalled(npmPackage) }
+func Installed(_ context.Context, source string) error {
+	return awsapi.NodeInstalled(npmPackage, source)
+}
 
 // Start starts kinesalite and returns once it listens. It fails with installed.ErrNotInstalled
 // where the package or Node.js is missing. The context bounds the start only.
@@ -56,6 +58,7 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 			Settings: map[string]any{"createStreamMs": 0, "deleteStreamMs": 0, "updateStreamMs": 0,
 				"shardLimit": MaxShards},
 			Environment: map[string]string{"AWS_ACCOUNT_ID": options.Account, "AWS_REGION": options.Region},
+			Source:      options.Source,
 		})
 	})
 	if err != nil {

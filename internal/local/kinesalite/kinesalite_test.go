@@ -42,7 +42,7 @@ func start(t *testing.T, options kinesalite.Options) *kinesalite.Server {
 func clock(t *testing.T) (ahead func(time.Duration)) {
 	t.Helper()
 	servertest.Needed(t, "kinesalite")
-	real, err := installed.NodePackage("kinesalite")
+	real, err := installed.NodePackage("kinesalite", "")
 	require.NoError(t, err)
 	modules := t.TempDir()
 	folder, file := filepath.Join(modules, "kinesalite"), filepath.Join(modules, "ahead")
@@ -106,7 +106,7 @@ func TestServerAdmitsTheRunAlone(t *testing.T) {
 
 func TestInstalledSaysWhatIsMissing(t *testing.T) {
 	t.Setenv("DIECAST_NODE_MODULES", t.TempDir())
-	require.ErrorIs(t, kinesalite.Installed(t.Context()), installed.ErrNotInstalled)
+	require.ErrorIs(t, kinesalite.Installed(t.Context(), ""), installed.ErrNotInstalled)
 	_, err := kinesalite.Start(t.Context(), kinesalite.Options{})
 	require.ErrorIs(t, err, installed.ErrNotInstalled)
 }

@@ -58,8 +58,7 @@ func (f *function) start() (*instance, error) {
 	}
 	secret := admission.NewSecret()
 	i := &instance{function: f, work: make(chan *invocation), ready: make(chan struct{})}
-	i.api = &http.Server{Handler: apiserver.Contained(admission.Below(secret, i.routes())),
-		ReadHeaderTimeout: 10 * time.Second}
+	i.api = apiserver.HTTP(admission.Below(secret, i.routes()))
 	i.process, err = process.Start(process.Command{
 		Path: f.definition.Executable, Dir: filepath.Dir(f.definition.Executable),
 		Environment: h.environment(f.definition, name, listener.Addr().String()+"/"+secret, scratch),

@@ -202,9 +202,8 @@ func (h *Host) ARN(name string) string {
 // serve answers on a listener until the host is stopped, but for pages in a browser. The caller
 // holds the lock where others know the host.
 func (h *Host) serve(listener net.Listener, handler http.Handler) {
-	server := &http.Server{Handler: apiserver.Contained(admission.NoStrangers(handler)),
-		ReadHeaderTimeout: 10 * time.Second,
-		BaseContext:       func(net.Listener) context.Context { return h.ctx }}
+	server := apiserver.HTTP(admission.NoStrangers(handler))
+	server.BaseContext = func(net.Listener) context.Context { return h.ctx }
 	h.servers = append(h.servers, server)
 	h.work.Go(func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

@@ -58,6 +58,17 @@ type Consumer struct {
 	Repeated int `json:"repeated,omitempty"`
 }
 
+// MarshalJSON gives an empty object where there are no reasons: null is no count.
+func (c Consumer) MarshalJSON() ([]byte, error) {
+	type plain Consumer
+	for _, counts := range []*map[string]int{&c.Discarded, &c.InError} {
+		if *counts == nil {
+			*counts = map[string]int{}
+		}
+	}
+	return json.Marshal(plain(c))
+}
+
 // Engine is a program that holds what is stored, in its memory.
 type Engine struct {
 	Name string `json:"engine"`
@@ -110,6 +121,12 @@ func (a Account) Problems() []string {
 
 // Write replaces the account in a run's folder, in one step.
 func (a Account) Write(folder string) error {
+	if a.Consumers == nil {
+		a.Consumers = []Consumer{}
+	}
+	if a.Engines == nil {
+		a.Engines = []Engine{}
+	}
 	text, err := json.Marshal(a)
 	if err != nil {
 		return err

@@ -72,3 +72,17 @@ func TestAnEngineIsNearItsLimitBeforeItReachesIt(t *testing.T) {
 	assert.False(t, Engine{Memory: 74, Limit: 100}.Nearly())
 	assert.True(t, Engine{Memory: 76, Limit: 100}.Nearly())
 }
+
+// A machine reads an account: what nothing is in is empty, and not null.
+func TestAnAccountHasNoNulls(t *testing.T) {
+	folder := t.TempDir()
+	require.NoError(t, Account{}.Write(folder))
+	text, err := os.ReadFile(filepath.Join(folder, File))
+	require.NoError(t, err)
+	assert.NotContains(t, string(text), "null")
+	require.NoError(t, Account{Consumers: []Consumer{{Name: "a"}}, Engines: []Engine{}}.Write(folder))
+	text, err = os.ReadFile(filepath.Join(folder, File))
+	require.NoError(t, err)
+	assert.Contains(t, string(text), `"discarded":{},"in_error":{}`)
+	assert.NotContains(t, string(text), "null")
+}

@@ -12,7 +12,9 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -27,6 +29,10 @@ import (
 
 //go:embed serve.py
 var serve string
+
+// silentFor is how long a connection may be silent, within a request or between two, before it is
+// closed. A test shortens it.
+var silentFor = 30 * time.Second
 
 // Options of a server.
 type Options = awsapi.Options
@@ -61,8 +67,11 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 		return awsapi.Program{
 			Name: "moto", Path: python,
 			// Isolated: neither variables nor packages of the user's change what runs.
-			Arguments:   []string{"-I", "-c", serve},
-			Environment: map[string]string{"MOTO_ACCOUNT_ID": options.Account},
+			Arguments: []string{"-I", "-c", serve},
+			Environment: map[string]string{
+				"MOTO_ACCOUNT_ID":        options.Account,
+				"DIECAST_SILENT_SECONDS": strconv.FormatFloat(silentFor.Seconds(), 'f', -1, 64),
+			},
 		}, err
 	})
 	if err != nil && strings.Contains(err.Error(), "No module named 'moto") {

@@ -41,6 +41,10 @@ class _Whole:
 
 
 class _Handler(MotoRequestHandler):
+    # Each connection has a thread: whoever is silent for so long, within a request or between two,
+    # loses it. Clients connect anew.
+    timeout = float(os.environ.pop("DIECAST_SILENT_SECONDS"))
+
     def make_environ(self) -> dict[str, Any]:
         environ = super().make_environ()
         if environ.get("wsgi.input_terminated"):
@@ -63,7 +67,7 @@ class _Contained:
             return Response("<Error><Code>SlowDown</Code></Error>", 503)(environ, start_response)
         try:
             return self._application(environ, start_response)
-        except (ConnectionError, ClientDisconnected):
+        except (ConnectionError, ClientDisconnected, TimeoutError):
             raise
         except HTTPException as error:
             return error(environ, start_response)

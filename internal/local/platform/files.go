@@ -3,10 +3,16 @@ package platform
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
+	"strings"
 
 	"diecast/internal/deployment/outputs"
 	"diecast/internal/local/ledger"
+	"diecast/internal/local/process"
+	"diecast/internal/local/provider"
 	"diecast/internal/local/runfolder"
 )
 
@@ -19,6 +25,82 @@ const (
 	// Ignored.
 	IgnoredFile = "ignored.json"
 )
+
+// Telling are all of them, the outputs last: who waits for these finds the others, too.
+var Telling = []string{IgnoredFile, ledger.File, OutputsFile}
+
+// What is in a run's folder beside those.
+const (
+	// enginesFolder has a folder for each engine and each database, in which logs end with
+	// logSuffix.
+	enginesFolder = "engines"
+	logSuffix     = ".log"
+	// buildPrefix begins the names of folders with programs that were built: the next run of the
+	// same source takes them as they are.
+	buildPrefix = "build"
+	// storedFolder is where a database keeps what it stores.
+	storedFolder = "data"
+)
+
+// Clear removes what a run that has ended, however that was, leaves in its folder and elsewhere:
+// processes, what tells of it, what it stored, and passwords. Its logs stay, and what it built. The
+// caller holds the folder; where there is none, nothing is done.
+func Clear(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	problems := []error{untell(dir)}
+	engines := filepath.Join(dir, enginesFolder)
+	_, err = clearBelow(engines)
+	return errors.Join(append(problems, err, provider.RemoveLeft(engines))...)
+}
+
+// untell removes what tells others of a run.
+func untell(dir string) error {
+	var problems []error
+	for _, name := range Telling {
+		if err := os.Remove(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+			problems = append(problems, err)
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// clearBelow ends the processes that a folder tells of, removes all in it but logs and what was
+// built, and tells whether something has stayed.
+func clearBelow(folder string) (stayed bool, err error) {
+	entries, err := os.ReadDir(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return true, err
+	}
+	if _, err := process.CleanUp(folder); err != nil {
+		return true, err
+	}
+	var problems []error
+	for _, entry := range entries {
+		path := filepath.Join(folder, entry.Name())
+		stays := false
+		switch {
+		case !entry.IsDir():
+			stays = strings.HasSuffix(entry.Name(), logSuffix)
+		case strings.HasPrefix(entry.Name(), buildPrefix):
+			stays = true
+		case entry.Name() != storedFolder:
+			if stays, err = clearBelow(path); err != nil {
+				problems = append(problems, err)
+			}
+		}
+		if !stays {
+			problems = append(problems, os.RemoveAll(path))
+		}
+		stayed = stayed || stays
+	}
+	return stayed, errors.Join(problems...)
+}
 
 // Ignored is a property of a resource that runs which the run knowingly does not honour.
 type Ignored struct {
@@ -56,7 +138,7 @@ func ReadIgnored(dir string) ([]Ignored, error) {
 // Endpoints are the engines' addresses, and the login that they take.
 func (p *Platform) Endpoints() outputs.Endpoints { return p.engines.Endpoints() }
 
-// writeFiles writes the run's files, the outputs last: who waits for these finds the others, too.
+// writeFiles writes the run's files in the order of Telling.
 func (p *Platform) writeFiles(ctx context.Context, dir string) error {
 	stacks, err := p.plan.Outputs()
 	if err != nil {
@@ -70,20 +152,11 @@ func (p *Platform) writeFiles(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := p.writeFile(filepath.Join(dir, IgnoredFile), append(ignored, '\n')); err != nil {
+	if err := runfolder.WriteFile(filepath.Join(dir, IgnoredFile), append(ignored, '\n')); err != nil {
 		return err
 	}
 	if err := p.Account(ctx).Write(dir); err != nil {
 		return err
 	}
-	p.files = append(p.files, filepath.Join(dir, ledger.File))
-	return p.writeFile(filepath.Join(dir, OutputsFile), told)
-}
-
-func (p *Platform) writeFile(file string, data []byte) error {
-	if err := runfolder.WriteFile(file, data); err != nil {
-		return err
-	}
-	p.files = append(p.files, file)
-	return nil
+	return runfolder.WriteFile(filepath.Join(dir, OutputsFile), told)
 }

@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -28,7 +27,8 @@ import (
 type Options struct {
 	// Assembly is the folder that cdk synth wrote. Required.
 	Assembly string
-	// Source is the root of the Go module whose functions are built. Required.
+	// Source is the root of the Go module whose functions are built, and whose npm packages are
+	// served. Required.
 	Source string
 	// Dir keeps everything of this run: data, logs, outputs. What an earlier run of the same folder
 	// left running is stopped first. Required.
@@ -48,11 +48,10 @@ type Options struct {
 
 // Platform is a running platform.
 type Platform struct {
+	dir     string
 	plan    *assembly.Plan
 	engines *engine.Running
 	made    *provider.Run
-	// files tell others of the run while it is up.
-	files []string
 
 	accounting   sync.Mutex
 	account      ledger.Account // the last one
@@ -70,7 +69,7 @@ const stopTimeout = 10 * time.Second
 
 // Start checks the whole assembly first, starts the engines it needs and creates its resources. The
 // error of an assembly that cannot run is an assembly.Problems, and nothing was started. When Start
-// fails, nothing is left running.
+// fails, nothing is left running, nor of it in the folder but logs and what was built.
 func Start(ctx context.Context, options Options) (_ *Platform, err error) {
 	if options.Progress == nil {
 		options.Progress = func(string) {}
@@ -82,11 +81,23 @@ func Start(ctx context.Context, options Options) (_ *Platform, err error) {
 	if options.Dir, err = filepath.Abs(options.Dir); err != nil {
 		return nil, err
 	}
+	// A run that was killed could not do so itself.
+	if err := Clear(options.Dir); err != nil {
+		return nil, fmt.Errorf("removing what an earlier run left: %w", err)
+	}
+	defer func() {
+		if err == nil {
+			return
+		}
+		if left := Clear(options.Dir); left != nil {
+			err = errors.Join(err, left)
+		}
+	}()
 	assembled, err := assembly.Read(options.Assembly)
 	if err != nil {
 		return nil, err
 	}
-	data := filepath.Join(options.Dir, "engines")
+	data := filepath.Join(options.Dir, enginesFolder)
 	settings := provider.Options{Source: options.Source, Dir: data, ShortenBuffers: options.ShortenBuffers,
 		Told: options.Told}
 	here := assembly.Environment{Region: engine.Region, AccountID: engine.Account}
@@ -97,19 +108,14 @@ func Start(ctx context.Context, options Options) (_ *Platform, err error) {
 	if err := os.MkdirAll(options.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("the run's folder: %w", err)
 	}
-	// A run that was killed could not remove its own.
-	for _, file := range []string{IgnoredFile, OutputsFile, ledger.File} {
-		if err := os.Remove(filepath.Join(options.Dir, file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-	}
 	options.Progress("starting the engines")
-	engines, err := engine.Start(ctx, provider.Needed(plan), data)
+	engines, err := engine.Start(ctx, provider.Needed(plan), engine.Options{Dir: data, Source: options.Source})
 	if err != nil {
 		return nil, err
 	}
 	engines.OnSilence(options.Told)
-	p := &Platform{plan: plan, engines: engines, made: provider.NewRun(settings, engines), stopAccounts: func() {}}
+	p := &Platform{dir: options.Dir, plan: plan, engines: engines, made: provider.NewRun(settings, engines),
+		stopAccounts: func() {}}
 	creating, release := engines.While(ctx)
 	defer release()
 	err = p.create(creating, options.Progress)
@@ -158,14 +164,11 @@ func (p *Platform) create(ctx context.Context, progress func(string)) error {
 // Stop ends everything: first what gives functions and servers work, so that what is under way is
 // finished, then functions, servers and jobs, and last what these use. Each stage has a share of
 // the time until the context's end, and ends what it has by then not finished: with the context all
-// has ended. Stopping twice does nothing.
+// has ended, and Clear has removed what was stored. Stopping twice does nothing.
 func (p *Platform) Stop(ctx context.Context) error {
 	p.stopping.Do(func() {
-		var problems []error
 		p.stopAccounts()
-		for _, file := range p.files {
-			problems = append(problems, os.Remove(file))
-		}
+		problems := []error{untell(p.dir)}
 		flushing, cancel := part(ctx, flushShare)
 		problems = append(problems, p.made.Flush(flushing))
 		cancel()
@@ -178,7 +181,7 @@ func (p *Platform) Stop(ctx context.Context) error {
 		ending.Go(func() { made = p.made.Stop(ctx) })
 		ending.Go(func() { engines = p.engines.Stop(ctx) })
 		ending.Wait()
-		p.stopped = errors.Join(append(problems, made, engines)...)
+		p.stopped = errors.Join(append(problems, made, engines, Clear(p.dir))...)
 	})
 	return p.stopped
 }

@@ -3,6 +3,7 @@ package platform
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"diecast/internal/local/process"
 	"diecast/internal/local/server/servertest"
 )
 
@@ -48,6 +50,9 @@ func TestExited_tellsOfAnEngineThatEndsByItself(t *testing.T) {
 				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 				defer cancel()
 				assert.NoError(t, running.Stop(ctx))
+				for _, name := range files(t, folder) {
+					assert.True(t, strings.HasSuffix(name, ".log"), "%s is left", name)
+				}
 			})
 			require.NoError(t, running.Err())
 			require.NoError(t, syscall.Kill(child(t, c.program), syscall.SIGKILL))
@@ -83,4 +88,56 @@ func child(t *testing.T, program string) int {
 	}
 	require.Fail(t, "no child runs "+program)
 	return 0
+}
+
+// files below a folder, by their paths within it.
+func files(t *testing.T, folder string) (names []string) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			name, _ := filepath.Rel(folder, path) // below it
+			names = append(names, name)
+		}
+		return err
+	}))
+	return names
+}
+
+// Of a run that has ended, and of one that could not start, logs are left and what was built.
+func TestClear(t *testing.T) {
+	folder := t.TempDir()
+	require.NoError(t, Clear(filepath.Join(folder, "never")))
+	kept := []string{"engines/lambda/build/a/bootstrap", "engines/lambda/log/a.log", "engines/moto/moto.log", "lock"}
+	put := func(names ...string) {
+		for _, name := range names {
+			file := filepath.Join(folder, filepath.FromSlash(name))
+			require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o700))
+			require.NoError(t, os.WriteFile(file, nil, 0o600))
+		}
+	}
+	put(kept...)
+	put("account.json", "ignored.json", "outputs.json", "engines/moto/moto.port", "engines/mariadb-S/password",
+		"engines/mariadb-S/data/tc.log", "engines/glue/jr_1/conf/spark-defaults.conf", "engines/lambda/scratch/a/b")
+	require.NoError(t, Clear(folder))
+	assert.Equal(t, kept, files(t, folder))
+	assert.NoDirExists(t, filepath.Join(folder, "engines", "glue"), "nothing is in it")
+
+	put("outputs.json", "engines/moto/moto.port")
+	_, err := Start(t.Context(), Options{Assembly: t.TempDir(), Source: "../../..", Dir: folder})
+	require.Error(t, err)
+	assert.Equal(t, kept, files(t, folder))
+}
+
+// A process that a killed run has left is ended before what tells of it goes.
+func TestClear_endsWhatRuns(t *testing.T) {
+	folder := t.TempDir()
+	scratch := filepath.Join(folder, "engines", "lambda", "scratch")
+	require.NoError(t, os.MkdirAll(scratch, 0o700))
+	left, err := process.Start(process.Command{Path: "/bin/sleep", Arguments: []string{"600"},
+		PIDFile: filepath.Join(scratch, "a.pid")})
+	require.NoError(t, err)
+	require.NoError(t, Clear(folder))
+	<-left.Exited()
+	require.Error(t, left.Err(), "it was killed")
+	assert.Empty(t, files(t, folder))
 }

@@ -217,25 +217,6 @@ func sharedFolder() (string, error) {
 	return SharedFolder, os.Chmod(SharedFolder, 0o711) // whatever the umask: its user passes through
 }
 
-// Folder is the wanted one, but where the server's user cannot reach it one in SharedFolder that
-// belongs to the wanted one alone. It is for Options.Dir; apart says whether it is another one,
-// which whoever ends the server removes.
-func Folder(wanted string) (folder string, apart bool, err error) {
-	account, err := serverAccount()
-	if err != nil {
-		return "", false, err
-	}
-	if wanted, err = filepath.Abs(wanted); err != nil {
-		return "", false, err
-	}
-	if !account.other || passable(filepath.Dir(wanted)) {
-		return wanted, false, nil
-	}
-	shared, err := sharedFolder()
-	key := sha256.Sum256([]byte(wanted))
-	return filepath.Join(shared, "run-"+hex.EncodeToString(key[:12])), true, err
-}
-
 // passable tells whether everybody can pass through a folder and all above it.
 func passable(folder string) bool {
 	for path := folder; ; path = filepath.Dir(path) {

@@ -258,26 +258,3 @@ func TestMissingBinariesNameTheRemedy(t *testing.T) {
 		})
 	}
 }
-
-// Root's cluster is where its user can reach it, and the same for each start of a run.
-func TestFolder_isOneThatTheServersUserCanReach(t *testing.T) {
-	wanted := filepath.Join(t.TempDir(), "postgres") // below a folder of the caller's alone
-	folder, apart, err := Folder(wanted)
-	require.NoError(t, err)
-	assert.Equal(t, os.Geteuid() == 0, apart)
-	if !apart {
-		assert.Equal(t, wanted, folder)
-		return
-	}
-	assert.True(t, passable(filepath.Dir(folder)))
-	again, _, err := Folder(wanted)
-	require.NoError(t, err)
-	assert.Equal(t, folder, again)
-	other, _, err := Folder(wanted + "2")
-	require.NoError(t, err)
-	assert.NotEqual(t, folder, other)
-	reached, apart, err := Folder("/opt/postgres")
-	require.NoError(t, err)
-	assert.False(t, apart)
-	assert.Equal(t, "/opt/postgres", reached)
-}

@@ -1,7 +1,9 @@
 package process
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -14,6 +16,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"diecast/internal/wait"
 )
 
 // leaving is a shell whose child leaves its group and its session, and says then who it is.
@@ -92,9 +96,64 @@ func TestGuard_needsToKnowWhom(t *testing.T) {
 func TestStartGuard_endsWithItsProcess(t *testing.T) {
 	self, err := os.Executable()
 	require.NoError(t, err)
-	end, err := StartGuard(self, guardOnly)
+	told := func(line string) { assert.Fail(t, line) }
+	end, err := StartGuard(told, self, guardOnly)
 	require.NoError(t, err)
 	require.NoError(t, end())
-	_, err = StartGuard("/nowhere")
+	_, err = StartGuard(told, "/nowhere")
 	require.ErrorIs(t, err, os.ErrNotExist)
+	require.ErrorContains(t, err, "start the guard")
+}
+
+// A guard that ends too early is told of, and another one takes its place and does its work.
+func TestStartGuard_startsItAgain(t *testing.T) {
+	self, err := os.Executable()
+	require.NoError(t, err)
+	lines := make(chan string, 10)
+	end, err := StartGuard(func(line string) { lines <- line }, self, guardOnly)
+	require.NoError(t, err)
+	first := guardOf(t, os.Getpid(), 0)
+	require.NoError(t, syscall.Kill(first, syscall.SIGKILL))
+	assert.Equal(t, "the guard, process "+strconv.Itoa(first)+", which ends what this process would leave, has ended: "+
+		"signal: killed; it is started again", <-lines)
+	second := guardOf(t, os.Getpid(), first)
+	require.NoError(t, syscall.Kill(second, 0))
+	require.NoError(t, end())
+	require.ErrorIs(t, syscall.Kill(second, 0), syscall.ESRCH, "the end is that of the second")
+	assert.Empty(t, lines)
+}
+
+// What a guard says is told, and one that cannot stay is not started without a pause.
+func TestStartGuard_tellsWhy(t *testing.T) {
+	lines := make(chan string, 10)
+	begun := time.Now()
+	end, err := StartGuard(func(line string) { lines <- line }, shell, "-c", "read mark; echo no luck >&2; exit 3")
+	require.NoError(t, err)
+	for range 3 {
+		assert.Regexp(t, "has ended: exit status 3: no luck; it is started again", <-lines)
+	}
+	assert.GreaterOrEqual(t, time.Since(begun), guardPause)
+	require.NoError(t, end())
+}
+
+// guardOf is the guard that a process has started, another one than that of a number.
+func guardOf(t *testing.T, parent, other int) (found int) {
+	t.Helper()
+	rule := wait.Rule{For: time.Minute, Pause: 5 * time.Millisecond}
+	require.NoError(t, rule.Until(t.Context(), func(context.Context) error {
+		listed, err := exec.Command("ps", "-e", "-o", "pid=,ppid=,stat=,args=").Output()
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(string(listed)) {
+			var by int
+			var state string
+			_, err := fmt.Sscan(line, &found, &by, &state)
+			if err == nil && by == parent && found != other && state[0] != 'Z' && strings.Contains(line, guardOnly) {
+				return nil
+			}
+		}
+		return errors.New("there is no guard")
+	}))
+	return found
 }

@@ -56,7 +56,7 @@ func TestMain(m *testing.M) {
 			command.DeathSignal = syscall.SIGINT
 		}
 		if os.Getenv(parentGuard) != "" {
-			if _, err := StartGuard(os.Args[0], guardOnly); err != nil {
+			if _, err := StartGuard(func(string) {}, os.Args[0], guardOnly); err != nil {
 				fmt.Println(err)
 				os.Exit(1)
 			}

@@ -37,7 +37,7 @@ func start(t *testing.T, needed ...engine.Engine) *Run {
 	t.Helper()
 	servertest.Needed(t, "an engine")
 	folder := t.TempDir()
-	engines, err := engine.Start(t.Context(), needed, folder)
+	engines, err := engine.Start(t.Context(), needed, engine.Options{Dir: folder})
 	require.NoError(t, err)
 	run := NewRun(Options{Source: "../../..", Dir: folder}, engines)
 	t.Cleanup(func() {

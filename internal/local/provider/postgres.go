@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/jackc/pgx/v5"
 
@@ -19,8 +18,7 @@ var postgresServer = databaseServer{installed: postgres.Installed, start: startP
 type postgresInstance struct {
 	*postgres.Cluster
 	masterPassword string
-	// apart says that its folder is not in the run's.
-	apart bool
+	folder         *postgres.Folder
 }
 
 func startPostgres(
@@ -30,37 +28,30 @@ func startPostgres(
 	if err != nil {
 		return nil, err
 	}
-	folder, apart, err := postgres.Folder(own)
+	folder, err := postgres.Claim(own)
 	if err != nil {
 		return nil, err
 	}
 	// The other engines forget what an earlier run stored: this one does, too. The log stays with
 	// the run.
-	options := postgres.Options{Dir: folder, Fresh: true}
-	if apart {
+	options := postgres.Options{Dir: folder.Path, Fresh: true}
+	if folder.Apart {
 		options.Log = own
 	}
 	cluster, err := postgres.Start(ctx, options)
 	if err != nil {
-		if apart {
-			err = errors.Join(err, os.RemoveAll(folder))
-		}
-		return nil, err
+		return nil, errors.Join(err, folder.Remove())
 	}
-	instance := postgresInstance{Cluster: cluster, masterPassword: randomText(16), apart: apart}
+	instance := postgresInstance{Cluster: cluster, masterPassword: randomText(16), folder: folder}
 	if err := instance.prepare(ctx, t); err != nil {
 		return nil, errors.Join(err, instance.Stop(context.WithoutCancel(ctx)))
 	}
 	return instance, nil
 }
 
-// Stop ends the cluster; nothing of it is left but in the run's folder.
+// Stop ends the cluster; nothing of it is left but in the run's folder, see RemoveLeft.
 func (i postgresInstance) Stop(ctx context.Context) error {
-	err := i.Cluster.Stop(ctx)
-	if i.apart {
-		err = errors.Join(err, os.RemoveAll(i.Dir()))
-	}
-	return err
+	return errors.Join(i.Cluster.Stop(ctx), i.folder.Remove())
 }
 
 // prepare makes the administrator and the database that RDS makes with an instance. As there the

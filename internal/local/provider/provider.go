@@ -113,7 +113,7 @@ func Check(ctx context.Context, options Options) assembly.Check {
 					continue
 				}
 				looked[needed] = true
-				if err := needed.Installed(ctx); err != nil {
+				if err := needed.Installed(ctx, options.Source); err != nil {
 					problems = append(problems, resource.Problem("", "needs %s: %v", needed.Name(), err))
 				}
 			}

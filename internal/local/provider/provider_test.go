@@ -407,6 +407,35 @@ func TestCheck_whatIsNotInstalled(t *testing.T) {
 	assert.NotContains(t, err.Error(), "dynalite", "nothing needs it")
 }
 
+// A run may be started from any folder: its packages are those of its source.
+func TestCheck_looksForPackagesInTheSource(t *testing.T) {
+	everything(t)
+	module, elsewhere := t.TempDir(), t.TempDir()
+	packages := filepath.Join(module, "node_modules", "kinesalite")
+	require.NoError(t, os.MkdirAll(packages, 0o700))
+	for _, file := range []string{filepath.Join(module, "go.mod"), filepath.Join(packages, "package.json")} {
+		require.NoError(t, os.WriteFile(file, []byte("{}"), 0o600))
+	}
+	t.Setenv("DIECAST_NODE_MODULES", "")
+	t.Chdir(elsewhere)
+	check := func(source string) error {
+		return engine.Kinesalite.Installed(t.Context(), source)
+	}
+	require.NoError(t, check(module))
+	require.ErrorContains(t, check(elsewhere), "no go.mod in "+elsewhere)
+	folder := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "manifest.json"),
+		[]byte(`{"version":"54.0.0","artifacts":{"A":{"type":"aws:cloudformation:stack",
+			"environment":"aws://unknown-account/unknown-region","properties":{"templateFile":"A.json"}}}}`), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "A.json"), []byte(`{"Resources":{"S":`+oneStream+`}}`), 0o600))
+	assembled, err := assembly.Read(folder)
+	require.NoError(t, err)
+	for source, problem := range map[string]bool{module: false, elsewhere: true} {
+		_, err := assembled.Plan(assembly.Environment{}, Check(t.Context(), Options{Source: source, Dir: folder}))
+		assert.Equal(t, problem, err != nil, "%v", err)
+	}
+}
+
 func TestCheck_aPythonWithoutTheModule(t *testing.T) {
 	everything(t)
 	python := filepath.Join(t.TempDir(), "python")

@@ -15,6 +15,7 @@ import (
 
 	"diecast/internal/assembly"
 	"diecast/internal/local/engine"
+	"diecast/internal/local/postgres"
 )
 
 // Options of a run, as far as resources depend on them.
@@ -212,3 +213,7 @@ func (r *Run) folder(name string) (string, error) {
 	folder := filepath.Join(r.Dir, name)
 	return folder, os.MkdirAll(folder, 0o700)
 }
+
+// RemoveLeft ends and removes what resources of a run that has ended have left outside of its
+// folder, and so of all runs whose processes have ended.
+func RemoveLeft(dir string) error { return postgres.RemoveLeft(dir) }

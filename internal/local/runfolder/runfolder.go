@@ -48,8 +48,24 @@ func (e *RunningError) Error() string {
 }
 
 // Open makes the folder where it does not exist, for this user alone, and locks it. The error of
-// one that is in use is a *RunningError.
-func Open(path string) (*Folder, error) {
+// one that is in use is a *RunningError. Files of these names, which tell of a run while it is up,
+// are removed before anybody hears of this one: whoever had the folder before may have been killed.
+func Open(path string, telling ...string) (*Folder, error) {
+	for attempt := 1; ; attempt++ {
+		folder, err := open(path, telling)
+		// Whoever gives the folder up may remove it just now.
+		if attempt == openAttempts || !errors.Is(err, errRemoved) && !errors.Is(err, fs.ErrNotExist) {
+			return folder, err
+		}
+	}
+}
+
+const openAttempts = 10
+
+// errRemoved says that a lock was taken whose file is no longer the folder's.
+var errRemoved = errors.New("the folder has been removed meanwhile")
+
+func open(path string, telling []string) (*Folder, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, err
 	}
@@ -71,10 +87,39 @@ func Open(path string) (*Folder, error) {
 	if err := take(path, lock); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	if err := errors.Join(lock.Chmod(0o600), write(lock)); err != nil {
+	if err := hold(path, lock, telling); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return &Folder{Path: path, lock: lock}, nil
+}
+
+// hold has a lock, which was taken, name this process: from then on the run counts as up.
+func hold(path string, lock *os.File, telling []string) error {
+	taken, err := lock.Stat()
+	if err != nil {
+		return err
+	}
+	there, err := os.Lstat(lock.Name())
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(taken, there) {
+		return fmt.Errorf("%s: %w", path, errRemoved)
+	}
+	if err := removeFiles(path, telling); err != nil {
+		return err
+	}
+	return errors.Join(lock.Chmod(0o600), write(lock))
+}
+
+func removeFiles(path string, names []string) error {
+	var problems []error
+	for _, name := range names {
+		if err := os.Remove(filepath.Join(path, name)); !errors.Is(err, fs.ErrNotExist) {
+			problems = append(problems, err)
+		}
+	}
+	return errors.Join(problems...)
 }
 
 // openLock opens the lock's file, which must be a file of this user's.
@@ -147,6 +192,47 @@ func write(lock *os.File) error {
 
 // Close gives the folder up and leaves what is in it.
 func (f *Folder) Close() error { return f.lock.Close() }
+
+// Abandon gives the folder up as Close does, and removes it, and the one that it lies in, where
+// nothing is in them but empty folders: nothing has come of the run.
+func (f *Folder) Abandon() error {
+	if holdsFiles(f.Path) {
+		return f.Close()
+	}
+	err := f.Remove()
+	_ = os.Remove(filepath.Dir(f.Path)) // fails where another run has its folder in it
+	return err
+}
+
+// Remove gives the folder up and removes it with all that is in it.
+func (f *Folder) Remove() error {
+	var problems []error
+	entries, err := os.ReadDir(f.Path)
+	problems = append(problems, err)
+	for _, entry := range entries {
+		if entry.Name() != lockName {
+			problems = append(problems, os.RemoveAll(filepath.Join(f.Path, entry.Name())))
+		}
+	}
+	// The lock goes last, while it is held: who has its file open already sees that it is not the
+	// folder's any more.
+	problems = append(problems, os.Remove(f.lock.Name()))
+	_ = os.Remove(f.Path) // fails where somebody has begun to use it again
+	return errors.Join(append(problems, f.Close())...)
+}
+
+// holdsFiles tells whether anything but folders and the lock is below a folder, or may be.
+func holdsFiles(path string) bool {
+	lock, found := filepath.Join(path, lockName), false
+	err := filepath.WalkDir(path, func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() && name != lock {
+			found = true
+			return fs.SkipAll
+		}
+		return err
+	})
+	return found || err != nil
+}
 
 // nameSyntax is that of a run's name, which is a folder of its own, below the folder of all runs.
 var nameSyntax = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)

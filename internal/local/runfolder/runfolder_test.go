@@ -1,6 +1,7 @@
 package runfolder
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -8,6 +9,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -174,4 +176,71 @@ func TestLookingDoesNotHinderAStart(t *testing.T) {
 	}
 	close(over)
 	looking.Wait()
+}
+
+// What a killed run told is gone before anybody can take it for what the next one tells.
+func TestOpenRemovesWhatTellsOfAnEarlierRun(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "run")
+	require.NoError(t, os.Mkdir(path, 0o700))
+	for _, name := range []string{"outputs", "kept"} {
+		require.NoError(t, os.WriteFile(filepath.Join(path, name), nil, 0o600))
+	}
+	folder, err := Open(path, "outputs", "never")
+	require.NoError(t, err)
+	assert.NoFileExists(t, filepath.Join(path, "outputs"))
+	assert.FileExists(t, filepath.Join(path, "kept"))
+	require.NoError(t, os.WriteFile(filepath.Join(path, "outputs"), nil, 0o600))
+	_, err = Open(path, "outputs")
+	require.Error(t, err)
+	assert.FileExists(t, filepath.Join(path, "outputs"), "they are of the run that is up")
+	require.NoError(t, folder.Close())
+}
+
+// A folder in which nothing came to be goes, and with it that of all runs; logs stay.
+func TestAbandonRemovesWhatHoldsNothing(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "runs")
+	path := filepath.Join(root, "run")
+	folder, err := Open(path)
+	require.NoError(t, err)
+	require.NoError(t, os.MkdirAll(filepath.Join(path, "engines", "log"), 0o700))
+	require.NoError(t, folder.Abandon())
+	assert.NoDirExists(t, root)
+
+	folder, err = Open(path)
+	require.NoError(t, err)
+	require.NoError(t, os.MkdirAll(filepath.Join(path, "engines"), 0o700))
+	log := filepath.Join(path, "engines", "moto.log")
+	require.NoError(t, os.WriteFile(log, nil, 0o600))
+	require.NoError(t, folder.Abandon())
+	assert.FileExists(t, log)
+	folder, err = Open(path)
+	require.NoError(t, err, "it was given up")
+	require.NoError(t, folder.Remove())
+	assert.NoDirExists(t, path)
+}
+
+// Whoever removes a folder, as another one opens it, leaves it to that one alone.
+func TestAFolderThatIsRemovedIsHeldByOne(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "runs", "run")
+	var holders atomic.Int32
+	var opening sync.WaitGroup
+	for range 4 {
+		opening.Go(func() {
+			for range 100 {
+				folder, err := Open(path)
+				var running *RunningError
+				if errors.As(err, &running) {
+					continue
+				}
+				if !assert.NoError(t, err) {
+					return
+				}
+				assert.Equal(t, int32(1), holders.Add(1))
+				assert.FileExists(t, filepath.Join(path, "lock"))
+				holders.Add(-1)
+				assert.NoError(t, folder.Remove())
+			}
+		})
+	}
+	opening.Wait()
 }
