@@ -158,10 +158,8 @@ HARD_TEXTS = [
 ]
 
 
-@pytest.mark.parametrize("file_format", ["csv", "parquet"])
-def test_texts_with_line_ends_quotes_and_backslashes_are_published_as_they_are(
-    shop: Shop, file_format: str
-) -> None:
+def test_texts_with_line_ends_quotes_and_backslashes_are_published_as_they_are(shop: Shop) -> None:
+    # As CSV; on the way there they are Parquet, for what was read is staged so.
     insert = "INSERT INTO {} VALUES ({})"
     with shop.mariadb.connect(shop.database) as connection, connection.cursor() as cursor:
         for i, text in enumerate(HARD_TEXTS):
@@ -175,7 +173,7 @@ def test_texts_with_line_ends_quotes_and_backslashes_are_published_as_they_are(
             cursor.execute(insert.format("orders", "%s, '2024-02-01', %s, %s"), (100 + i, text, 200 + i))
             cursor.execute(insert.format("orderdetails", "%s, %s, 1, 10.00, 1"), (100 + i, f"T{i}"))
             cursor.execute(insert.format("ratings", "%s, %s, 3, '2024-02-01'"), (200 + i, f"T{i}"))
-    outcome = shop.run(run_id="hard", format=file_format)
+    outcome = shop.run(run_id="hard", format="csv")
     count = len(HARD_TEXTS)
     assert outcome.rows_published["sales"] == count + 4
     assert outcome.rows_published["observations"] == count + 4
@@ -188,13 +186,13 @@ def test_texts_with_line_ends_quotes_and_backslashes_are_published_as_they_are(
     }
     revenue = {row[0]: row[6] for row in shop.rows("dates")}
     assert revenue[date(2024, 2, 1)] == Decimal(10 * count)
-    if file_format == "csv":  # as any reader of RFC 4180 reads it
-        (path,) = shop.catalogue("products", "csv")
-        content = shop.object(path.removeprefix(f"s3://{shop.bucket}/")).decode()
-        read = {
-            row["productCode"]: row["productName"] for row in csv.DictReader(io.StringIO(content, newline=""))
-        }
-        assert [read[f"T{i}"] for i in range(count)] == HARD_TEXTS
+    # As any reader of RFC 4180 reads it.
+    (path,) = shop.catalogue("products", "csv")
+    content = shop.object(path.removeprefix(f"s3://{shop.bucket}/")).decode()
+    read = {
+        row["productCode"]: row["productName"] for row in csv.DictReader(io.StringIO(content, newline=""))
+    }
+    assert [read[f"T{i}"] for i in range(count)] == HARD_TEXTS
 
 
 def test_within_the_tolerance_bad_rows_are_quarantined_and_above_it_nothing_is_published(shop: Shop) -> None:
@@ -384,21 +382,21 @@ def test_a_shop_without_ratings_is_refused_and_what_was_published_stays(shop: Sh
     assert after == before | {f"{etl.PREFIX}/empty/_outcome.json": after[f"{etl.PREFIX}/empty/_outcome.json"]}
 
 
-def test_a_doubled_pair_is_refused_whatever_the_tolerance(shop: Shop) -> None:
-    shop.sql("INSERT INTO ratings VALUES (103, 'S10_1', 2, '2024-05-01')")
-    with pytest.raises(
-        etl.JobError, match=r"ratings\.customerNumber, productCode: unique: want unique, found doubled"
-    ):
-        shop.run(max_quarantined="1")
-
-
-def test_doubled_customers_do_not_double_ratings(shop: Shop) -> None:
+def test_doubled_keys_are_refused_whatever_the_tolerance(shop: Shop) -> None:
     shop.sql(
+        "INSERT INTO ratings VALUES (112, 'S10_1', 2, '2024-05-01')",
         "ALTER TABLE customers DROP PRIMARY KEY",
         "INSERT INTO customers SELECT * FROM customers WHERE customerNumber = 103",
     )
-    with pytest.raises(etl.JobError, match=r"customers\.customerNumber: unique"):
+    with pytest.raises(etl.JobError) as refused:
         shop.run(max_quarantined="1")
+    # A doubled customer doubles two ratings and two order lines.
+    assert [(each.table, each.rule, each.column, each.rows) for each in refused.value.findings] == [
+        ("customers", "unique", "customerNumber", 1),
+        ("ratings", "unique", "customerNumber, productCode", 3),
+        ("sales", "unique", "orderNumber, productCode", 2),
+    ]
+    assert shop.published() == ""
 
 
 def test_a_lake_that_is_not_there_is_named(shop: Shop) -> None:

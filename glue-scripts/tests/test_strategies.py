@@ -10,12 +10,13 @@ from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 import ratings_etl as etl
 from tests.conftest import REGION, Shop
@@ -154,6 +155,51 @@ def test_the_watermark_is_that_of_rows_read_and_never_goes_back() -> None:
     assert etl.watermark_of(NOW, None) == NOW
     assert etl.watermark_of(None, None) is None
     assert etl.watermark_of(None, -1) is None  # before 2000: a manifest has no such time
+
+
+ORDERS = 6
+
+
+def test_windows_in_any_order_with_overlaps_equal_the_whole(spark: SparkSession) -> None:
+    dice = random.Random(13)
+    rows = [
+        (dice.randrange(4), f"p{dice.randrange(3)}", dice.choice(DAYS), dice.randrange(1, 6))
+        for _ in range(60)
+    ]
+    bounds = [None, *(day.replace(tzinfo=UTC) for day in DAYS[1:-1:2]), None]
+    # Each reaches into the next one; the first and the last have no bound.
+    windows = [
+        etl.SourceWindow(since, until and until + timedelta(hours=9)) for since, until in pairwise(bounds)
+    ]
+    windows.append(etl.SourceWindow(bounds[1], bounds[2]))  # and one is read twice
+    whole = frame(spark, etl.TABLES["observations"], rows).cache()
+    # Every order is that of another shop, kept apart by its customers' numbers: one pass reads the
+    # first windows of all of them, the next one the second.
+    orders = [dice.sample(windows, len(windows)) for _ in range(ORDERS)]
+    seen: DataFrame | None = None
+    watermarks: list[datetime | None] = [None] * ORDERS
+    for step in zip(*orders, strict=True):
+        read = None
+        for shop, window in enumerate(step):
+            found = whole.where(window.condition())
+            of_shop = found.withColumn("customerNumber", found.customerNumber + 100 * shop)
+            read = of_shop if read is None else read.unionByName(of_shop)
+            dates = [row[2] for row in rows if contains(window, row[2])]
+            since_1970 = max(dates).replace(tzinfo=UTC) - etl.EPOCH
+            watermarks[shop] = etl.watermark_of(watermarks[shop], since_1970 // timedelta(microseconds=1))
+        assert read is not None
+        seen = etl.observed(seen, read)
+    assert seen is not None
+    seen = seen.cache()
+    every: Seen = {(c + 100 * shop, p, at, rating) for shop in range(ORDERS) for c, p, at, rating in rows}
+    assert collected(seen) == sorted((c, p, str(moment), rating) for c, p, moment, rating in every)
+    assert (collected(etl.latest(seen)), collected(etl.average(seen))) == reference(every)
+    assert set(watermarks) == {max(row[2] for row in rows).replace(tzinfo=UTC)}
+
+
+def contains(window: etl.SourceWindow, moment: datetime) -> bool:
+    at = moment.replace(tzinfo=UTC)
+    return (window.since is None or at >= window.since) and (window.until is None or at < window.until)
 
 
 WINDOW_FAULTS: list[tuple[dict[str, str], str]] = [

@@ -72,3 +72,57 @@ func TestWhatCannotBeAnsweredIsAnException(t *testing.T) {
 		})
 	}
 }
+
+var pages = Pages{Size: "maxResults", Most: 5, Default: 3, InvalidSize: "ValidationException",
+	InvalidToken: "InvalidToken"}
+
+func TestTokensLeadThroughAList(t *testing.T) {
+	all := []int{1, 2, 3, 4, 5, 6, 7}
+	zero, two := 0, 2
+	for _, c := range []struct {
+		size *int
+		want [][]int
+	}{
+		{nil, [][]int{{1, 2, 3}, {4, 5, 6}, {7}}},
+		{&zero, [][]int{{1, 2, 3}, {4, 5, 6}, {7}}},
+		{&two, [][]int{{1, 2}, {3, 4}, {5, 6}, {7}}},
+	} {
+		var parts [][]int
+		for token := ""; len(parts) == 0 || token != ""; {
+			part, next, err := Page(pages, all, c.size, token)
+			require.NoError(t, err)
+			parts, token = append(parts, part), next
+		}
+		assert.Equal(t, c.want, parts)
+	}
+	whole, next, err := Page(pages, all[:3], nil, "")
+	require.NoError(t, err)
+	assert.Equal(t, all[:3], whole)
+	assert.Empty(t, next, "a full page is the last one where nothing comes after it")
+}
+
+func TestAPageThatIsNoneIsRefused(t *testing.T) {
+	least := pages
+	least.Least = 1
+	for name, c := range map[string]struct {
+		of            Pages
+		size          int
+		token         string
+		kind, message string
+	}{
+		"too small":          {pages, -1, "", "ValidationException", "maxResults is -1: 0 to 5 are allowed"},
+		"too large":          {pages, 6, "", "ValidationException", "maxResults is 6: 0 to 5 are allowed"},
+		"zero where 1 is it": {least, 0, "", "ValidationException", "maxResults is 0: 1 to 5 are allowed"},
+		"no token":           {pages, 1, "x", "InvalidToken", `"x"`},
+		"beyond the end":     {pages, 1, "3", "InvalidToken", `"3"`},
+		"before the start":   {pages, 1, "-1", "InvalidToken", `"-1"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, _, err := Page(c.of, []int{1, 2}, &c.size, c.token)
+			var refused *Exception
+			require.ErrorAs(t, err, &refused)
+			assert.Equal(t, c.kind, refused.Kind)
+			assert.Contains(t, refused.Message, c.message)
+		})
+	}
+}

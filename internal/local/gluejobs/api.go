@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -131,6 +130,10 @@ type listRequest struct {
 	NextToken  string
 }
 
+// pages are those of GetJobRuns.
+var pages = awsjson.Pages{Size: "MaxResults", Least: 1, Most: maxRuns, Default: maxRuns, InvalidSize: invalid,
+	InvalidToken: invalid}
+
 func (h *Host) getJobRuns(input listRequest) (any, error) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
@@ -138,28 +141,16 @@ func (h *Host) getJobRuns(input listRequest) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	most := maxRuns
-	if input.MaxResults != nil {
-		if most = *input.MaxResults; most < 1 || most > maxRuns {
-			return nil, awsjson.Exceptionf(invalid, "MaxResults is %d: 1 to %d are allowed", most, maxRuns)
-		}
-	}
-	from := 0
-	if input.NextToken != "" {
-		if from, err = strconv.Atoi(input.NextToken); err != nil || from < 0 || from > len(of.runs) {
-			return nil, awsjson.Exceptionf(invalid, "NextToken is %q: it is none of GetJobRuns'", input.NextToken)
-		}
+	shown, next, err := awsjson.Page(pages, newestFirst(of.runs), input.MaxResults, input.NextToken)
+	if err != nil {
+		return nil, err
 	}
 	answer := struct {
 		JobRuns   []jobRun
 		NextToken string `json:",omitempty"`
-	}{JobRuns: []jobRun{}}
-	all := newestFirst(of.runs)[from:]
-	for _, one := range all[:min(most, len(all))] {
+	}{JobRuns: []jobRun{}, NextToken: next}
+	for _, one := range shown {
 		answer.JobRuns = append(answer.JobRuns, describe(one))
-	}
-	if len(all) > most {
-		answer.NextToken = strconv.Itoa(from + most)
 	}
 	return answer, nil
 }

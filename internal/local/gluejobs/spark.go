@@ -161,9 +161,14 @@ func (h *Host) configure(folder, scratch string, own map[string]string) (string,
 	}
 	all := map[string]string{
 		"spark.driver.memory": "1g",
-		// A run's plans run once: compiling them well costs more than it saves.
+		// A run's plans run once, over what fits in a laptop: compiling them well, or planning them
+		// anew between their stages, costs more than it saves.
 		"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
 		"spark.sql.shuffle.partitions":  "2",
+		"spark.sql.adaptive.enabled":    "false",
+		// Requests that nobody here needs: markers of success, and looks for those of folders.
+		"spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+		"spark.hadoop.fs.s3a.directory.marker.retention":                "keep",
 	}
 	maps.Copy(all, own)
 	maps.Copy(all, map[string]string{

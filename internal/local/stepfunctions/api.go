@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -237,30 +236,13 @@ func (h *Host) describeExecution(input describeRequest) (any, error) {
 type listRequest struct {
 	StateMachineARN string `json:"stateMachineArn"`
 	StatusFilter    string
-	MaxResults      int
+	MaxResults      *int
 	NextToken       string
 }
 
-// page cuts a list.
-func page[T any](all []T, size int, token string) (entries []T, next string, err error) {
-	if size < 0 || size > maxPage {
-		return nil, "", awsjson.Exceptionf(invalid, "maxResults is %d: 0 to %d are allowed", size, maxPage)
-	}
-	if size == 0 {
-		size = defaultPage
-	}
-	from := 0
-	if token != "" {
-		if from, err = strconv.Atoi(token); err != nil || from < 0 || from > len(all) {
-			return nil, "", awsjson.Exceptionf(invalidToken, "Invalid Token: %q is none of this list's", token)
-		}
-	}
-	all = all[from:]
-	if len(all) > size {
-		return all[:size], strconv.Itoa(from + size), nil
-	}
-	return all, "", nil
-}
+// pages are those of all lists.
+var pages = awsjson.Pages{Size: "maxResults", Most: maxPage, Default: defaultPage, InvalidSize: invalid,
+	InvalidToken: invalidToken}
 
 func (h *Host) listExecutions(input listRequest) (any, error) {
 	if filter := input.StatusFilter; filter != "" &&
@@ -281,7 +263,7 @@ func (h *Host) listExecutions(input listRequest) (any, error) {
 			all = append(all, told)
 		}
 	}
-	entries, next, err := page(all, input.MaxResults, input.NextToken)
+	entries, next, err := awsjson.Page(pages, all, input.MaxResults, input.NextToken)
 	return listed("executions", entries, next), err
 }
 
@@ -295,7 +277,7 @@ func listed(name string, entries any, next string) any {
 
 type historyRequest struct {
 	ExecutionARN         string `json:"executionArn"`
-	MaxResults           int
+	MaxResults           *int
 	ReverseOrder         bool
 	NextToken            string
 	IncludeExecutionData *bool
@@ -317,7 +299,7 @@ func (h *Host) getExecutionHistory(input historyRequest) (any, error) {
 	if input.ReverseOrder {
 		slices.Reverse(all)
 	}
-	entries, next, err := page(all, input.MaxResults, input.NextToken)
+	entries, next, err := awsjson.Page(pages, all, input.MaxResults, input.NextToken)
 	return listed("events", entries, next), err
 }
 
@@ -385,7 +367,7 @@ func (h *Host) describeStateMachine(input machineRequest) (any, error) {
 }
 
 type listMachinesRequest struct {
-	MaxResults int
+	MaxResults *int
 	NextToken  string
 }
 
@@ -398,7 +380,7 @@ func (h *Host) listStateMachines(input listMachinesRequest) (any, error) {
 		all = append(all, map[string]any{"stateMachineArn": of.arn, "name": of.Name, "type": "STANDARD",
 			"creationDate": seconds(of.created)})
 	}
-	entries, next, err := page(all, input.MaxResults, input.NextToken)
+	entries, next, err := awsjson.Page(pages, all, input.MaxResults, input.NextToken)
 	return listed("stateMachines", entries, next), err
 }
 
