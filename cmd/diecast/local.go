@@ -57,7 +57,8 @@ func localCommand(user *terminal) *cobra.Command {
 			RunE: func(c *cobra.Command, _ []string) error { return run(c.Context()) }}
 		c.Flags().SortFlags = false
 		c.Flags().StringVar(&l.assembly, "assembly", "cdk.out", "folder that cdk synth wrote")
-		c.Flags().StringVar(&l.source, "source", ".", "root of the module whose functions are built, and whose engines are installed")
+		c.Flags().StringVar(&l.source, "source", ".",
+			"root of the module whose functions are built, and whose engines are installed")
 		c.Flags().Var(l.buffers, "buffers", "cap the delivery streams' buffer intervals; 0s keeps the template's")
 		return c
 	}
@@ -135,8 +136,9 @@ func (l *localRun) start(ctx context.Context) (_ *platform.Platform, stop func()
 	}
 	return running, func() error {
 		within := stopWithin
-		if running.Err() != nil {
+		if lost := running.Err(); lost != nil {
 			within = quitWithin
+			limit.because(lost)
 			limit.after(lostWithin)
 		} else {
 			limit.after(endWithin)

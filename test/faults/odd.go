@@ -265,6 +265,7 @@ func (b *bench) sameCounts(ctx context.Context, found audit.Account) error {
 func killedItself() fault {
 	return fault{
 		name: "SIGKILL of the run", does: "SIGKILL to its process while events arrive", within: 3 * time.Minute,
+		lane: ending,
 		must: "no process is left; status says that it is down; the next run starts",
 		try: func(ctx context.Context, b *bench) (string, error) {
 			r, err := b.run(ctx)
@@ -301,7 +302,7 @@ func stoppedEarly(signal syscall.Signal, name string) fault {
 	return fault{
 		name: "SIG" + name + " while it starts", does: "SIG" + name + ", four times, at moments that the seed draws",
 		must:   fmt.Sprintf("the run has ended within %s each time; nothing is left", inWords(endWithin)),
-		within: 3 * time.Minute,
+		within: 3 * time.Minute, lane: ending,
 		try: func(ctx context.Context, b *bench) (string, error) {
 			if err := b.close(ctx); err != nil {
 				return "", err
@@ -348,8 +349,8 @@ func askedTwice() fault {
 	const atOnce = 2 * time.Second
 	return fault{
 		name: "a second Ctrl-C", does: "SIGINT, and SIGINT again half a second later, while the processor hangs",
-		must: fmt.Sprintf("the run has ended %s after the second; no process is left",
-			atOnce), within: 3 * time.Minute,
+		must: fmt.Sprintf("the run has ended %s after the second; nothing is left", inWords(atOnce)), lane: ending,
+		within: 3 * time.Minute,
 		try: func(ctx context.Context, b *bench) (string, error) {
 			r, err := b.run(ctx)
 			if err != nil {
@@ -370,7 +371,7 @@ func askedTwice() fault {
 			}
 			sending.waitCutOff(&r.view)
 			return fmt.Sprintf("ended %.1f s after the second", took.Seconds()),
-				errors.Join(err, endErr, r.noProcessLeft(ctx))
+				errors.Join(err, endErr, r.nothingLeft(ctx))
 		},
 	}
 }
