@@ -435,7 +435,10 @@ func (l *localRun) down(ctx context.Context) error {
 		return err
 	}
 	if again, err := runfolder.Running(folder); err != nil || again != pid {
-		return errors.Join(err, fmt.Errorf("process %d does not hold %s any more", pid, folder))
+		if err == nil { // another run of the name is not meant
+			fmt.Fprintf(l.user.out, "%s has ended\n", l.name)
+		}
+		return err
 	}
 	fmt.Fprintf(l.user.out, "stopping %s, process %d\n", l.name, pid)
 	if err := process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {

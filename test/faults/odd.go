@@ -150,6 +150,30 @@ func serverKilled() disturbance {
 		}}
 }
 
+// guardKilled: the run tells of it, and has another one.
+func guardKilled() disturbance {
+	return disturbance{"the guard is killed", "SIGKILL to what ends processes that a killed run would leave",
+		func(ctx context.Context, r *run, _ *rand.Rand) error {
+			before, err := r.find(guard)
+			if err != nil {
+				return err
+			}
+			if err := syscall.Kill(before[0].id, syscall.SIGKILL); err != nil {
+				return err
+			}
+			return appearing.Until(ctx, func(context.Context) error {
+				now, err := r.find(guard)
+				if err == nil && now[0].id == before[0].id {
+					err = errors.New("it was not replaced")
+				}
+				if words := r.lastWords(); err == nil && !strings.Contains(words, "the guard, process") {
+					err = fmt.Errorf("the run has not told of it: %s", words)
+				}
+				return err
+			})
+		}}
+}
+
 // page asks for the pages as a browser does.
 func (r *run) page(ctx context.Context) error {
 	web, err := r.deployed.Web()

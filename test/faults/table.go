@@ -70,8 +70,7 @@ func table() []fault {
 		faults = append(faults, survived(d))
 	}
 	for _, d := range []disturbance{oddEvents(), lateEvents(), badRequests(), strangerAtTheDoor(), serverKilled(),
-		jobKilled(),
-		bucketAway(10 * time.Second)} {
+		guardKilled(), jobKilled(), bucketAway(10 * time.Second)} {
 		faults = append(faults, survived(d))
 	}
 	faults = append(faults, nemesis(nemesisEvents), countsInSight())
