@@ -57,7 +57,8 @@ func localCommand(user *terminal) *cobra.Command {
 			RunE: func(c *cobra.Command, _ []string) error { return run(c.Context()) }}
 		c.Flags().SortFlags = false
 		c.Flags().StringVar(&l.assembly, "assembly", "cdk.out", "folder that cdk synth wrote")
-		c.Flags().StringVar(&l.source, "source", ".", "root of the module whose functions are built, and whose engines are installed")
+		c.Flags().StringVar(&l.source, "source", ".",
+			"root of the module whose functions are built, and whose engines are installed")
 		c.Flags().Var(l.buffers, "buffers", "cap the delivery streams' buffer intervals; 0s keeps the template's")
 		return c
 	}
@@ -135,8 +136,9 @@ func (l *localRun) start(ctx context.Context) (_ *platform.Platform, stop func()
 	}
 	return running, func() error {
 		within := stopWithin
-		if running.Err() != nil {
+		if lost := running.Err(); lost != nil {
 			within = quitWithin
+			limit.because(lost)
 			limit.after(lostWithin)
 		} else {
 			limit.after(endWithin)
@@ -433,7 +435,10 @@ func (l *localRun) down(ctx context.Context) error {
 		return err
 	}
 	if again, err := runfolder.Running(folder); err != nil || again != pid {
-		return errors.Join(err, fmt.Errorf("process %d does not hold %s any more", pid, folder))
+		if err == nil { // another run of the name is not meant
+			fmt.Fprintf(l.user.out, "%s has ended\n", l.name)
+		}
+		return err
 	}
 	fmt.Fprintf(l.user.out, "stopping %s, process %d\n", l.name, pid)
 	if err := process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {

@@ -57,6 +57,8 @@ type overdue struct {
 	mutex  sync.Mutex
 	timers []*time.Timer
 	over   bool
+	// reason why the run ends, where it does so by itself: nobody else tells of it then.
+	reason error
 }
 
 // after lets the end take so long from now on; the shortest of several counts.
@@ -66,6 +68,13 @@ func (o *overdue) after(limit time.Duration) {
 	if !o.over {
 		o.timers = append(o.timers, time.AfterFunc(limit, o.kill))
 	}
+}
+
+// because has an end that is overdue say why the run has ended by itself.
+func (o *overdue) because(reason error) {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	o.reason = reason
 }
 
 // once has an end begin with a context's, after which it may take so long.
@@ -84,6 +93,14 @@ func (o *overdue) met() {
 }
 
 func (o *overdue) kill() {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	if o.over {
+		return
+	}
+	if o.reason != nil {
+		o.run.tell(o.reason.Error())
+	}
 	fmt.Fprintln(o.run.user.err, "the run did not end in time: what was left of it is killed")
 	_, _ = process.EndMarked()                                // there is nobody left to tell
 	_ = platform.Clear(filepath.Join(runsFolder, o.run.name)) // as above

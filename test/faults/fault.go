@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -23,14 +24,31 @@ type fault struct {
 	does, must string
 	// within bounds the whole trial.
 	within time.Duration
-	// apart says that it needs no run: it is tried beside the others.
-	apart bool
+	// lane is where it is tried, beside those of the other lanes.
+	lane lane
 	// try makes it happen. The account is what a person reads of it; the error says what did not
 	// hold.
 	try func(context.Context, *bench) (account string, err error)
 }
 
-// bench is where faults are tried: one run that they share as long as it stands.
+// lane is a row of faults that are tried one after the other.
+type lane int
+
+const (
+	// sharing are the faults through which a run goes on, which they share: it is that of a fault
+	// that names no other.
+	sharing lane = iota
+	// ending are those that end their run.
+	ending
+	// apart are those that need none.
+	apart
+	lanes // how many there are
+)
+
+// folder of a lane's runs, below that of all.
+func (l lane) folder() string { return [lanes]string{"sharing", "ending", "apart"}[l] }
+
+// bench is where the faults of a lane are tried: one run that they share as long as it stands.
 type bench struct {
 	settings
 	shared *run
@@ -92,7 +110,7 @@ type disturbance struct {
 func survived(d disturbance) fault {
 	return fault{
 		name: d.name, does: d.does, must: "the run goes on; every event comes to its place, once and whole",
-		within: 3 * time.Minute,
+		within: 3 * time.Minute, lane: sharing,
 		try: func(ctx context.Context, b *bench) (string, error) {
 			r, err := b.run(ctx)
 			if err != nil {
@@ -147,7 +165,7 @@ func fatal(name, does, named string, do func(context.Context, *run) error) fault
 		name: name, does: does,
 		must: fmt.Sprintf("the run ends non-zero within %s and names what was lost, and its log; nothing is left; "+
 			"nothing is wrong with what came to its place before", inWords(noticeWithin)),
-		within: 3 * time.Minute,
+		within: 3 * time.Minute, lane: ending,
 		try: func(ctx context.Context, b *bench) (string, error) {
 			return b.ending(ctx, noticeWithin, do, func(r *run) error {
 				if r.err == nil {
@@ -161,14 +179,44 @@ func fatal(name, does, named string, do func(context.Context, *run) error) fault
 
 // asked is a signal to the run: it ends, and leaves nothing.
 func asked(signal syscall.Signal, name string) fault {
+	return orderly(name, "SIG"+name, func(_ context.Context, r *run) (func() error, error) {
+		return func() error { return nil }, r.signal(signal)
+	})
+}
+
+// askedByMany is SIGTERM from several: they want the same end, and none of them hurries it.
+func askedByMany() fault {
+	const downs = 2
+	return orderly("TERM", "`local down`, twice at once, and SIGTERM by hand shortly after",
+		func(ctx context.Context, r *run) (func() error, error) {
+			answers := make(chan error, downs)
+			for range downs {
+				go func() {
+					_, err := r.operator(ctx, "local", "down")
+					answers <- err
+				}()
+			}
+			err := pass(ctx, 500*time.Millisecond)
+			if late := r.signal(syscall.SIGTERM); !errors.Is(late, os.ErrProcessDone) {
+				err = errors.Join(err, late)
+			}
+			return func() error { return errors.Join(<-answers, <-answers) }, err
+		})
+}
+
+// orderly is an end that somebody asks for. What do returns is to hold once the run has ended.
+func orderly(name, does string, do func(context.Context, *run) (func() error, error)) fault {
 	return fault{
-		name: "SIG" + name + " under load", does: "SIG" + name + " while events arrive",
+		name: "SIG" + name + " under load", does: does + ", while events arrive",
 		must: fmt.Sprintf("the run has ended within %s; nothing is left; no event became an error by it",
 			inWords(endWithin)),
-		within: 3 * time.Minute,
+		within: 3 * time.Minute, lane: ending,
 		try: func(ctx context.Context, b *bench) (string, error) {
-			return b.ending(ctx, endWithin, func(_ context.Context, r *run) error { return r.signal(signal) },
-				nothingFailed)
+			var then func() error
+			return b.ending(ctx, endWithin, func(ctx context.Context, r *run) (err error) {
+				then, err = do(ctx, r)
+				return err
+			}, func(r *run) error { return errors.Join(then(), nothingFailed(r)) })
 		},
 	}
 }
@@ -260,33 +308,33 @@ func (f fault) tried(ctx context.Context, b *bench) outcome {
 	return outcome{fault: f, account: account, err: err, took: time.Since(begun)}
 }
 
-// all tries one fault after the other, those apart beside the others, and gives each outcome as it
-// comes, one at a time.
+// all tries the faults of each lane one after the other, lane beside lane, and gives each outcome
+// as it comes, one at a time.
 func all(ctx context.Context, settings settings, faults []fault, each func(outcome)) error {
 	if err := os.RemoveAll(settings.folder); err != nil {
 		return err
 	}
 	var telling sync.Mutex
-	lane := func(apart bool) *bench {
-		b := &bench{settings: settings}
-		for _, f := range faults {
-			if f.apart != apart || ctx.Err() != nil {
-				continue
-			}
-			if !apart {
-				settings.told(f.name + ": " + f.does)
-			}
-			one := f.tried(ctx, b)
-			telling.Lock()
-			each(one)
-			telling.Unlock()
-		}
-		return b
-	}
 	var beside sync.WaitGroup
-	beside.Go(func() { lane(true) })
-	shared := lane(false)
-	settings.told("waiting for the tests of packages")
+	var ends [lanes]error
+	for l := range lanes {
+		own := settings
+		own.folder = filepath.Join(settings.folder, l.folder())
+		b := &bench{settings: own}
+		beside.Go(func() {
+			for _, f := range faults {
+				if f.lane != l || ctx.Err() != nil {
+					continue
+				}
+				settings.told(f.name + ": " + f.does)
+				one := f.tried(ctx, b)
+				telling.Lock()
+				each(one)
+				telling.Unlock()
+			}
+			ends[l] = b.close(context.WithoutCancel(ctx))
+		})
+	}
 	beside.Wait()
-	return shared.close(context.WithoutCancel(ctx))
+	return errors.Join(ends[:]...)
 }

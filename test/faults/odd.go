@@ -150,6 +150,30 @@ func serverKilled() disturbance {
 		}}
 }
 
+// guardKilled: the run tells of it, and has another one.
+func guardKilled() disturbance {
+	return disturbance{"the guard is killed", "SIGKILL to what ends processes that a killed run would leave",
+		func(ctx context.Context, r *run, _ *rand.Rand) error {
+			before, err := r.find(guard)
+			if err != nil {
+				return err
+			}
+			if err := syscall.Kill(before[0].id, syscall.SIGKILL); err != nil {
+				return err
+			}
+			return appearing.Until(ctx, func(context.Context) error {
+				now, err := r.find(guard)
+				if err == nil && now[0].id == before[0].id {
+					err = errors.New("it was not replaced")
+				}
+				if words := r.lastWords(); err == nil && !strings.Contains(words, "the guard, process") {
+					err = fmt.Errorf("the run has not told of it: %s", words)
+				}
+				return err
+			})
+		}}
+}
+
 // page asks for the pages as a browser does.
 func (r *run) page(ctx context.Context) error {
 	web, err := r.deployed.Web()
@@ -265,6 +289,7 @@ func (b *bench) sameCounts(ctx context.Context, found audit.Account) error {
 func killedItself() fault {
 	return fault{
 		name: "SIGKILL of the run", does: "SIGKILL to its process while events arrive", within: 3 * time.Minute,
+		lane: ending,
 		must: "no process is left; status says that it is down; the next run starts",
 		try: func(ctx context.Context, b *bench) (string, error) {
 			r, err := b.run(ctx)
@@ -301,7 +326,7 @@ func stoppedEarly(signal syscall.Signal, name string) fault {
 	return fault{
 		name: "SIG" + name + " while it starts", does: "SIG" + name + ", four times, at moments that the seed draws",
 		must:   fmt.Sprintf("the run has ended within %s each time; nothing is left", inWords(endWithin)),
-		within: 3 * time.Minute,
+		within: 3 * time.Minute, lane: ending,
 		try: func(ctx context.Context, b *bench) (string, error) {
 			if err := b.close(ctx); err != nil {
 				return "", err
@@ -348,8 +373,8 @@ func askedTwice() fault {
 	const atOnce = 2 * time.Second
 	return fault{
 		name: "a second Ctrl-C", does: "SIGINT, and SIGINT again half a second later, while the processor hangs",
-		must: fmt.Sprintf("the run has ended %s after the second; no process is left",
-			atOnce), within: 3 * time.Minute,
+		must: fmt.Sprintf("the run has ended %s after the second; nothing is left", inWords(atOnce)), lane: ending,
+		within: 3 * time.Minute,
 		try: func(ctx context.Context, b *bench) (string, error) {
 			r, err := b.run(ctx)
 			if err != nil {
@@ -370,7 +395,7 @@ func askedTwice() fault {
 			}
 			sending.waitCutOff(&r.view)
 			return fmt.Sprintf("ended %.1f s after the second", took.Seconds()),
-				errors.Join(err, endErr, r.noProcessLeft(ctx))
+				errors.Join(err, endErr, r.nothingLeft(ctx))
 		},
 	}
 }

@@ -35,6 +35,7 @@ var (
 	deliver    = function("deliver")
 	inference  = function("inference")
 	servers    = part{"web server", regexp.MustCompile(`/engines/autoscaling/build-\d+/web`)}
+	guard      = part{"guard", regexp.MustCompile(` local guard$`)}
 	job        = part{"ETL job", regexp.MustCompile(`/engines/glue/.*|ratings_etl|org\.apache\.spark`)}
 )
 

@@ -79,6 +79,7 @@ func TestWhatARunLeavesIsTold(t *testing.T) {
 
 	require.NoError(t, os.MkdirAll(r.runFolder(), 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(r.runFolder(), "outputs.json"), nil, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(r.runFolder(), "moto.log"), nil, 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(s.temporary(), "password"), nil, 0o600))
 	left := exec.Command("sleep", "60")
 	require.NoError(t, left.Start())
@@ -86,7 +87,8 @@ func TestWhatARunLeavesIsTold(t *testing.T) {
 	r.started = (&run{child: &exec.Cmd{Process: &os.Process{Pid: os.Getpid()}}}).processes()
 	err := r.nothingLeft(t.Context())
 	require.ErrorContains(t, err, "(sleep 60)")
-	require.ErrorContains(t, err, "it left its outputs")
+	require.ErrorContains(t, err, "it left "+filepath.Join(r.runFolder(), "outputs.json"))
+	assert.NotContains(t, err.Error(), "moto.log")
 	require.ErrorContains(t, err, "it left password in the temporary folder")
 
 	require.NoError(t, s.clear())

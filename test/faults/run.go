@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -258,13 +259,11 @@ func (r *run) noProcessLeft(ctx context.Context) error {
 	})
 }
 
-// nothingLeft says what an ended run has left: processes, files that tell of it, and temporary
+// nothingLeft says what an ended run has left: processes, files that are no logs, and temporary
 // ones.
 func (r *run) nothingLeft(ctx context.Context) error {
 	problems := []error{r.noProcessLeft(ctx)}
-	if _, err := os.Stat(filepath.Join(r.runFolder(), platform.OutputsFile)); err == nil {
-		problems = append(problems, errors.New("it left its outputs, whose addresses are nobody's"))
-	}
+	problems = append(problems, r.onlyLogsLeft())
 	files, err := os.ReadDir(r.temporary())
 	problems = append(problems, err)
 	for _, file := range files {
@@ -273,6 +272,27 @@ func (r *run) nothingLeft(ctx context.Context) error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// onlyLogsLeft says which files an ended run has left in its folder that are neither logs nor
+// programs, which the next run takes.
+func (r *run) onlyLogsLeft() error {
+	var problems []error
+	err := filepath.WalkDir(r.runFolder(), func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && strings.HasPrefix(entry.Name(), "build"):
+			return fs.SkipDir
+		case !entry.IsDir() && entry.Name() != "lock" && filepath.Ext(path) != ".log":
+			problems = append(problems, fmt.Errorf("it left %s", path))
+		}
+		return nil
+	})
+	if errors.Is(err, fs.ErrNotExist) { // nothing came of the run
+		err = nil
+	}
+	return errors.Join(append(problems, err)...)
 }
 
 // installedOnce tells what lies in the temporary folder for every run to come: a copy of

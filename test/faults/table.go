@@ -62,20 +62,21 @@ func hung(p part, duration time.Duration) disturbance {
 		func(ctx context.Context, r *run, _ *rand.Rand) error { return r.hang(ctx, p, duration) }}
 }
 
-// table is everything that is tried, in this order: what shares a run comes first.
+// table is everything that is tried; of each lane in this order. A run that one has begun, the next
+// one takes.
 func table() []fault {
 	var faults []fault
 	for _, d := range disturbances() {
 		faults = append(faults, survived(d))
 	}
 	for _, d := range []disturbance{oddEvents(), lateEvents(), badRequests(), strangerAtTheDoor(), serverKilled(),
-		jobKilled(),
-		bucketAway(10 * time.Second)} {
+		guardKilled(), jobKilled(), bucketAway(10 * time.Second)} {
 		faults = append(faults, survived(d))
 	}
 	faults = append(faults, nemesis(nemesisEvents), countsInSight())
 	faults = append(faults, provenElsewhere()...)
 	return append(faults,
+		stoppedEarly(syscall.SIGINT, "INT"), stoppedEarly(syscall.SIGTERM, "TERM"), killedItself(),
 		died(moto, "moto"), died(kinesalite, "kinesalite"), died(dynalite, "dynalite"), died(postgres, "postgres"),
 		died(mariadb, "mariadb|mysql"),
 		fatal("the stream is deleted", "DeleteStream under load", "delivery stream|consumer", func(ctx context.Context,
@@ -83,9 +84,8 @@ func table() []fault {
 			_, err := r.to.Kinesis.DeleteStream(ctx, &kinesis.DeleteStreamInput{StreamName: &r.to.Stream})
 			return err
 		}),
-		asked(syscall.SIGINT, "INT"), asked(syscall.SIGTERM, "TERM"), asked(syscall.SIGHUP, "HUP"),
-		asked(syscall.SIGPIPE, "PIPE"), stoppedEarly(syscall.SIGINT, "INT"), stoppedEarly(syscall.SIGTERM, "TERM"),
-		askedTwice(), killedItself(),
+		asked(syscall.SIGINT, "INT"), askedByMany(), asked(syscall.SIGHUP, "HUP"), asked(syscall.SIGPIPE, "PIPE"),
+		askedTwice(),
 	)
 }
 

@@ -93,8 +93,8 @@ func nodeModules(from string) (string, error) {
 			return filepath.Join(folder, "node_modules"), nil
 		}
 		if folder == filepath.Dir(folder) {
-			return "", fmt.Errorf("no go.mod in %s or above: start there, or name the folder of npm packages in %s", start,
-				variable)
+			return "", fmt.Errorf("no go.mod in %s or above: start there, or name the folder of npm packages in %s",
+				start, variable)
 		}
 	}
 }

@@ -61,6 +61,7 @@ func TestRemoveLeft(t *testing.T) {
 	require.NoError(t, dead.held.Close()) // as the kernel does when the process ends
 	require.NoError(t, RemoveLeft(filepath.Join(root, "mine")))
 	assert.FileExists(t, filepath.Join(held.Path, "password"))
+	assert.True(t, passable(filepath.Dir(held.Path)), "its server goes on")
 	assert.NoDirExists(t, filepath.Dir(mine.Path))
 	assert.NoDirExists(t, filepath.Dir(dead.Path))
 }

@@ -427,7 +427,8 @@ func TestCheck_looksForPackagesInTheSource(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "manifest.json"),
 		[]byte(`{"version":"54.0.0","artifacts":{"A":{"type":"aws:cloudformation:stack",
 			"environment":"aws://unknown-account/unknown-region","properties":{"templateFile":"A.json"}}}}`), 0o600))
-	require.NoError(t, os.WriteFile(filepath.Join(folder, "A.json"), []byte(`{"Resources":{"S":`+oneStream+`}}`), 0o600))
+	template := []byte(`{"Resources":{"S":` + oneStream + `}}`)
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "A.json"), template, 0o600))
 	assembled, err := assembly.Read(folder)
 	require.NoError(t, err)
 	for source, problem := range map[string]bool{module: false, elsewhere: true} {

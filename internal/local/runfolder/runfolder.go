@@ -77,9 +77,6 @@ func open(path string, telling []string) (*Folder, error) {
 		return nil, fmt.Errorf("%s belongs to another user, who could read and change the run: choose another --run, "+
 			"or remove it", path)
 	}
-	if err := os.Chmod(path, 0o700); err != nil {
-		return nil, err
-	}
 	lock, err := openLock(path, os.O_CREATE|os.O_RDWR)
 	if err != nil {
 		return nil, err
@@ -106,10 +103,10 @@ func hold(path string, lock *os.File, telling []string) error {
 	if !os.SameFile(taken, there) {
 		return fmt.Errorf("%s: %w", path, errRemoved)
 	}
-	if err := removeFiles(path, telling); err != nil {
+	if err := errors.Join(os.Chmod(path, 0o700), lock.Chmod(0o600), removeFiles(path, telling)); err != nil {
 		return err
 	}
-	return errors.Join(lock.Chmod(0o600), write(lock))
+	return write(lock)
 }
 
 func removeFiles(path string, names []string) error {

@@ -190,8 +190,12 @@ func TestOpenRemovesWhatTellsOfAnEarlierRun(t *testing.T) {
 	assert.NoFileExists(t, filepath.Join(path, "outputs"))
 	assert.FileExists(t, filepath.Join(path, "kept"))
 	require.NoError(t, os.WriteFile(filepath.Join(path, "outputs"), nil, 0o600))
+	require.NoError(t, os.Chmod(path, 0o711))
 	_, err = Open(path, "outputs")
 	require.Error(t, err)
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	assert.Equal(t, fs.FileMode(0o711), info.Mode().Perm(), "it is another's")
 	assert.FileExists(t, filepath.Join(path, "outputs"), "they are of the run that is up")
 	require.NoError(t, folder.Close())
 }
