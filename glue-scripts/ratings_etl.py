@@ -669,25 +669,30 @@ def counts(table: str) -> list[Column]:
     return measures
 
 
-def details(bad: DataFrame | None, table: str) -> dict[str, Any]:
-    """Over the rows that break a rule, rule by rule: how many, and an example; and how many the
-    source has deleted meanwhile. None has nothing to tell.
+def breach_counts(table: str, counted: Column) -> list[Column]:
+    """The aggregates over rows that break a rule from which a verdict is made: rule by rule how
+    many, and an example; and how many the source has deleted meanwhile, for which counted is false.
     """
-    if bad is None:
-        return {}
-    counted = ~F.col(DELETED) if DELETED in bad.columns else F.lit(True)
     measures = [F.count(F.when(~counted, 1)).alias("deleted")]
-    ahead = [rule for rule in RULES[table] if rule.name == AHEAD]
-    for rule in ahead:
-        only = counted & (F.col(REASONS) == F.array(F.lit(rule.reason)))
-        measures.append(F.count(F.when(only, 1)).alias(AHEAD))
+    for rule in RULES[table]:
+        if rule.name == AHEAD:
+            only = counted & (F.col(REASONS) == F.array(F.lit(rule.reason)))
+            measures.append(F.count(F.when(only, 1)).alias(AHEAD))
     for i, rule in enumerate(RULES[table]):
         broken = counted & F.expr(rule.breach)
         measures += [
             F.count(F.when(broken, 1)).alias(f"rows{i}"),
             F.min(F.when(broken, F.col(rule.column).cast("string"))).alias(f"found{i}"),
         ]
-    return bad.agg(*measures).collect()[0].asDict()
+    return measures
+
+
+def details(bad: DataFrame | None, table: str) -> dict[str, Any]:
+    """What breach_counts tells of these rows; None has nothing to tell."""
+    if bad is None:
+        return {}
+    counted = ~F.col(DELETED) if DELETED in bad.columns else F.lit(True)
+    return bad.agg(*breach_counts(table, counted)).collect()[0].asDict()
 
 
 def verdict(counted: Counts, told: Mapping[str, Any], table: str, tolerance: float) -> Quality:

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"diecast/internal/classicmodels"
+	"diecast/internal/etl"
 	"diecast/internal/local/balancer"
 	"diecast/internal/local/demonstration"
 	"diecast/internal/local/firehose"
@@ -254,7 +255,7 @@ func (l *localRun) run(ctx context.Context) (err error) {
 		return err
 	}
 	target, err := demonstration.TargetOf(ctx, deployed)
-	batchTarget, batchErr := demonstration.BatchTargetOf(ctx, deployed)
+	batchTarget, batchErr := etl.TargetOf(ctx, deployed)
 	web, webErr := deployed.Web()
 	if err := errors.Join(err, batchErr, webErr); err != nil {
 		return err
@@ -308,7 +309,7 @@ type batchRun struct {
 	failure error
 }
 
-func startBatch(ctx context.Context, target demonstration.BatchTarget) *batchRun {
+func startBatch(ctx context.Context, target etl.Target) *batchRun {
 	ctx, cancel := context.WithCancel(ctx)
 	b := &batchRun{begun: time.Now(), cancel: cancel, ended: make(chan struct{})}
 	b.told.Store("to be started")

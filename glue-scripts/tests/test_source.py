@@ -303,15 +303,22 @@ def executors_that_read_the_source(event_log: Path) -> set[str]:
 
 
 def test_two_executors_verify_the_server(shop: Shop, environment: dict[str, str], tmp_path: Path) -> None:
-    # Two executors are two more processes, so they try one driver, the one that the job ships. The
-    # other one reads in test_publication's processes.
-    quick = {**QUICK_START, "spark.executor.extraJavaOptions": QUICK_START["spark.driver.extraJavaOptions"]}
-    events = {"spark.eventLog.enabled": "true", "spark.eventLog.dir": str(tmp_path)}
+    # Two executors are two more processes, so they try one driver, the one that the job ships (the
+    # other one reads in test_publication's processes), and Spark's own ways of compiling and
+    # planning, which Glue has and the other tests have not.
+    java = QUICK_START["spark.driver.extraJavaOptions"]
     write_spark_defaults(
         tmp_path,
         shop.s3,
         "local-cluster[2,1,1024]",
-        more={**quick, **events, "spark.executor.memory": "700m"},
+        more={
+            "spark.driver.extraJavaOptions": java,
+            "spark.executor.extraJavaOptions": java,
+            "spark.executor.memory": "700m",
+            "spark.sql.shuffle.partitions": "2",
+            "spark.eventLog.enabled": "true",
+            "spark.eventLog.dir": str(tmp_path),
+        },
     )
     variables = {**environment, **shop.environment(), "SPARK_CONF_DIR": str(tmp_path)}
     process = start_job(shop.arguments(run_id="cluster"), variables, tmp_path / "log")

@@ -7,6 +7,7 @@
 package etl
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -40,6 +41,8 @@ type Target struct {
 	Region string
 	// Pause between two questions about an execution. Default: the package's.
 	Pause time.Duration
+	// answerWithin is how long one question about a run of the job may take. Default: the package's.
+	answerWithin time.Duration
 }
 
 // TargetOf is a deployment's batch path, with clients that reach it.
@@ -133,11 +136,7 @@ func (r Report) Succeeded() bool { return r.Status == string(sfntypes.ExecutionS
 // where it stands as often as it asks. When the context ends, the execution goes on.
 func (t Target) Watch(ctx context.Context, execution Execution, progress func(Progress)) (Report, error) {
 	var ended *sfn.DescribeExecutionOutput
-	pause := t.Pause
-	if pause == 0 {
-		pause = askAgain
-	}
-	err := wait.Rule{For: longest, Pause: pause}.Until(ctx, func(ctx context.Context) error {
+	err := wait.Rule{For: longest, Pause: cmp.Or(t.Pause, askAgain)}.Until(ctx, func(ctx context.Context) error {
 		told, err := wait.Answer(ctx, answerWithin, t.Machines.DescribeExecution,
 			&sfn.DescribeExecutionInput{ExecutionArn: &execution.ARN})
 		if err != nil {
@@ -155,7 +154,7 @@ func (t Target) Watch(ctx context.Context, execution Execution, progress func(Pr
 	}
 	report := Report{Run: execution.Run, Status: string(ended.Status), Error: aws.ToString(ended.Error),
 		Cause: aws.ToString(ended.Cause), Elapsed: ended.StopDate.Sub(*ended.StartDate)}
-	outcome, err := t.outcome(ctx, execution.Run)
+	outcome, err := t.Outcome(ctx, execution.Run)
 	if err == nil {
 		report.Outcome = &outcome
 	} else if !missing(err) {
@@ -186,7 +185,7 @@ func (t Target) progress(ctx context.Context, execution Execution) Progress {
 	if run, err := t.jobRun(ctx, execution.Run); err == nil && run != nil {
 		told.Job = string(run.JobRunState)
 	}
-	if outcome, err := t.outcome(ctx, execution.Run); err == nil {
+	if outcome, err := t.Outcome(ctx, execution.Run); err == nil {
 		told.Stage = outcome.Stage
 	}
 	return told
@@ -291,8 +290,14 @@ func decoded[T any](ctx context.Context, t Target, key string, decode func([]byt
 
 func folder(run string) string { return trainingset.Prefix + "/" + run + "/" }
 
-func (t Target) outcome(ctx context.Context, run string) (trainingset.Outcome, error) {
+// Outcome is what a run tells of itself.
+func (t Target) Outcome(ctx context.Context, run string) (trainingset.Outcome, error) {
 	return decoded(ctx, t, folder(run)+trainingset.OutcomeName, trainingset.DecodeOutcome)
+}
+
+// Manifest is that of a run which came to its end.
+func (t Target) Manifest(ctx context.Context, run string) (trainingset.Manifest, error) {
+	return decoded(ctx, t, folder(run)+trainingset.ManifestName, trainingset.Decode)
 }
 
 // Arguments of the job by the words of whoever starts a run: an empty value is left out, and the

@@ -47,7 +47,7 @@ const questions = 8
 
 // Runs are those that the lake keeps, the newest first.
 func (t Target) Runs(ctx context.Context) ([]Run, error) {
-	published, _, err := t.published(ctx)
+	published, _, err := t.Published(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func (t Target) Runs(ctx context.Context) ([]Run, error) {
 // list's.
 func (t Target) run(ctx context.Context, id string) (Run, error) {
 	run := Run{ID: id}
-	outcome, err := t.outcome(ctx, id)
+	outcome, err := t.Outcome(ctx, id)
 	switch {
 	case err == nil:
 		run.Status, run.Stage, run.StartedAt = outcome.Status, outcome.Stage, outcome.StartedAt
@@ -97,7 +97,7 @@ func (t Target) run(ctx context.Context, id string) (Run, error) {
 	case !missing(err):
 		run.Problem = err.Error()
 	}
-	manifest, err := decoded(ctx, t, folder(id)+trainingset.ManifestName, trainingset.Decode)
+	manifest, err := t.Manifest(ctx, id)
 	switch {
 	case err == nil:
 		run.Complete, run.Strategy, run.Ratings = true, manifest.Strategy, manifest.Tables.Ratings.Rows
@@ -148,7 +148,7 @@ const executions = 10
 // Status asks what is published and what is under way.
 func (t Target) Status(ctx context.Context) (Status, error) {
 	var status Status
-	published, tag, err := t.published(ctx)
+	published, tag, err := t.Published(ctx)
 	if err != nil {
 		return Status{}, err
 	}
@@ -200,8 +200,8 @@ func (t Target) underWay(ctx context.Context) (*JobRun, error) {
 
 const pointer = trainingset.Prefix + "/" + trainingset.PublishedName
 
-// published is the pointer with its entity tag, which is empty where nothing is published.
-func (t Target) published(ctx context.Context) (trainingset.Published, string, error) {
+// Published is the pointer to the published run, with its entity tag, which is empty where nothing is published.
+func (t Target) Published(ctx context.Context) (trainingset.Published, string, error) {
 	content, tag, err := t.object(ctx, pointer)
 	if missing(err) {
 		return trainingset.Published{}, "", nil
@@ -244,7 +244,7 @@ func (t Target) Publish(ctx context.Context, run string) (Publication, error) {
 		return Publication{}, fmt.Errorf("run %s of the job is %s since %s and would fail, once another run is "+
 			"published: wait until it has ended", other.ID, other.State, other.Since.UTC().Format(time.RFC3339))
 	}
-	before, tag, err := t.published(ctx)
+	before, tag, err := t.Published(ctx)
 	if err != nil {
 		return Publication{}, err
 	}
@@ -262,7 +262,7 @@ func (t Target) Publish(ctx context.Context, run string) (Publication, error) {
 		return Publication{}, fmt.Errorf("run %s is published, and the catalogue's tables do not all follow yet; "+
 			"publish it again: %w", run, err)
 	}
-	after, _, err := t.published(ctx)
+	after, _, err := t.Published(ctx)
 	if err == nil && after.RunID != run {
 		err = fmt.Errorf("run %s was published meanwhile: publish that one again, so that the catalogue's tables "+
 			"follow it",

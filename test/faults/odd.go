@@ -20,7 +20,7 @@ import (
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/google/uuid"
 
-	"diecast/internal/local/demonstration"
+	"diecast/internal/etl"
 	"diecast/internal/local/ledger"
 	"diecast/internal/wait"
 	"diecast/test/faults/audit"
@@ -200,11 +200,11 @@ func (r *run) page(ctx context.Context) error {
 func jobKilled() disturbance {
 	return disturbance{"the ETL job is killed", "SIGKILL to its processes while it runs",
 		func(ctx context.Context, r *run, _ *rand.Rand) error {
-			batch, err := demonstration.BatchTargetOf(ctx, r.deployed)
+			batch, err := etl.TargetOf(ctx, r.deployed)
 			if err != nil {
 				return err
 			}
-			begun, err := batch.Glue.StartJobRun(ctx, &glue.StartJobRunInput{JobName: &batch.Job})
+			begun, err := batch.Jobs.StartJobRun(ctx, &glue.StartJobRunInput{JobName: &batch.Job})
 			if err != nil {
 				return err
 			}
@@ -213,7 +213,7 @@ func jobKilled() disturbance {
 				return err
 			}
 			return rule.Until(ctx, func(ctx context.Context) error {
-				told, err := batch.Glue.GetJobRun(ctx, &glue.GetJobRunInput{JobName: &batch.Job, RunId: begun.JobRunId})
+				told, err := batch.Jobs.GetJobRun(ctx, &glue.GetJobRunInput{JobName: &batch.Job, RunId: begun.JobRunId})
 				if err != nil {
 					return err
 				}

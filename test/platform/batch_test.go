@@ -63,13 +63,13 @@ func cell(t *testing.T, table sqlquery.Table, column int) string {
 // to the cent.
 func TestBatchPath(t *testing.T) {
 	deployed := start(t, synthesized).deployed
-	target, err := demonstration.BatchTargetOf(t.Context(), deployed)
+	target, err := etl.TargetOf(t.Context(), deployed)
 	require.NoError(t, err)
 	var states []string
 	refused := make(chan error, 1)
 	report, err := demonstration.RunBatch(t.Context(), target, func(state string) {
 		if states = append(states, state); len(states) == 1 {
-			_, err := target.Glue.StartJobRun(t.Context(), &glue.StartJobRunInput{JobName: &target.Job})
+			_, err := target.Jobs.StartJobRun(t.Context(), &glue.StartJobRunInput{JobName: &target.Job})
 			refused <- err
 		}
 	})
@@ -134,33 +134,31 @@ func TestBatchPath(t *testing.T) {
 		assert.Positive(t, advanced.Added["orders"])
 		assert.Equal(t, before+advanced.Added["orders"], orders())
 	})
-	path, err := etl.TargetOf(t.Context(), deployed)
-	require.NoError(t, err)
 	t.Run("a run that fails tells it in the script's own words", func(t *testing.T) {
-		failed := executed(t, path, map[string]string{"--max-quarantined": "2"})
+		failed := executed(t, target, map[string]string{"--max-quarantined": "2"})
 		assert.Equal(t, "RunFailed", failed.Error)
 		assert.Contains(t, failed.Cause, "--max-quarantined is '2'")
 		assert.Regexp(t, `Log: /aws-glue/diecast-Batch/Etl/error, stream jr_[0-9a-f]+\.$`, failed.Cause)
 	})
 	t.Run("the state machine runs what came meanwhile, and the run before can be gone back to", func(t *testing.T) {
-		done := executed(t, path, nil)
+		done := executed(t, target, nil)
 		require.True(t, done.Succeeded(), "%s: %s", done.Error, done.Cause)
 		require.NotNil(t, done.Outcome)
 		assert.Greater(t, done.Outcome.Rows.Published["sales"], report.Outcome.Rows.Published["sales"])
 		assert.Equal(t, &etl.Cost{}, done.Cost, "it costs nothing here")
-		runs, err := path.Runs(t.Context())
+		runs, err := target.Runs(t.Context())
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, len(runs), 2)
 		assert.Equal(t, []any{done.Run, true}, []any{runs[0].ID, runs[0].Published})
 		before := report.Outcome.RunID
-		back, err := path.Publish(t.Context(), before)
+		back, err := target.Publish(t.Context(), before)
 		require.NoError(t, err)
 		assert.Equal(t, []string{before, done.Run}, []string{back.Run, back.Before})
-		status, err := path.Status(t.Context())
+		status, err := target.Status(t.Context())
 		require.NoError(t, err)
 		assert.Equal(t, before, status.Published.RunID)
 		assert.Nil(t, status.UnderWay)
-		list, err := target.S3.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &target.Lake,
+		list, err := target.Buckets.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &target.Lake,
 			Key: aws.String("catalogue/ratings_ml_training/symlink.txt")})
 		require.NoError(t, err)
 		defer list.Body.Close()
@@ -208,7 +206,7 @@ func TestTemplatesRule_batch(t *testing.T) {
 	secret, err := secrets.GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: &arn})
 	require.NoError(t, err)
 	assert.Contains(t, *secret.SecretString, `"username":"keeper"`)
-	target, err := demonstration.BatchTargetOf(t.Context(), deployed)
+	target, err := etl.TargetOf(t.Context(), deployed)
 	require.NoError(t, err)
 	report, err := demonstration.RunBatch(t.Context(), target, func(string) {})
 	require.NoError(t, err)
@@ -216,7 +214,7 @@ func TestTemplatesRule_batch(t *testing.T) {
 	assert.Len(t, report.Sample, 3)
 	assert.Less(t, report.Outcome.Rows.Read["ratings"], int64(1000), "a tenth of the shop")
 	assert.NotEmpty(t, report.BestLine)
-	listed, err := target.S3.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{
+	listed, err := target.Buckets.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{
 		Bucket: &target.Lake, Prefix: aws.String(trainingset.Prefix),
 	})
 	require.NoError(t, err)

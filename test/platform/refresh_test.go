@@ -25,6 +25,7 @@ import (
 
 	"diecast/internal/deployment/outputs"
 	"diecast/internal/embeddings"
+	"diecast/internal/etl"
 	"diecast/internal/inference"
 	"diecast/internal/local/demonstration"
 	"diecast/internal/local/platform"
@@ -91,7 +92,7 @@ func TestTheStoreFollowsTheCatalogue(t *testing.T) {
 	var advanced struct{}
 	require.NoError(t, invoked(t.Context(), client, output(t, running, outputs.SourceLoaderFunctionName),
 		map[string]any{"action": "advance", "days": 1}, &advanced))
-	batch, err := demonstration.BatchTargetOf(t.Context(), running.deployed)
+	batch, err := etl.TargetOf(t.Context(), running.deployed)
 	require.NoError(t, err)
 	report, err := demonstration.RunBatch(t.Context(), batch, func(string) {})
 	require.NoError(t, err)

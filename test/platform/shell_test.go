@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/deployment/outputs"
-	"diecast/internal/local/demonstration"
+	"diecast/internal/etl"
 	"diecast/internal/local/installed"
 )
 
@@ -90,12 +90,12 @@ func TestTheDocumentedShellTalksToTheRun(t *testing.T) {
 }
 
 // ended is a run once it has ended.
-func ended(t *testing.T, target demonstration.BatchTarget, id string) *gluetypes.JobRun {
+func ended(t *testing.T, target etl.Target, id string) *gluetypes.JobRun {
 	t.Helper()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		told, err := target.Glue.GetJobRun(t.Context(), &glue.GetJobRunInput{JobName: &target.Job, RunId: &id})
+		told, err := target.Jobs.GetJobRun(t.Context(), &glue.GetJobRunInput{JobName: &target.Job, RunId: &id})
 		require.NoError(t, err)
 		if told.JobRun.CompletedOn != nil {
 			return told.JobRun
@@ -107,12 +107,12 @@ func ended(t *testing.T, target demonstration.BatchTarget, id string) *gluetypes
 // settle ends what the snippets started, of which there may be one at a time.
 func settle(t *testing.T, running started) {
 	t.Helper()
-	target, err := demonstration.BatchTargetOf(t.Context(), running.deployed)
+	target, err := etl.TargetOf(t.Context(), running.deployed)
 	require.NoError(t, err)
-	runs, err := target.Glue.GetJobRuns(t.Context(), &glue.GetJobRunsInput{JobName: &target.Job})
+	runs, err := target.Jobs.GetJobRuns(t.Context(), &glue.GetJobRunsInput{JobName: &target.Job})
 	require.NoError(t, err)
 	for _, run := range runs.JobRuns {
-		_, err := target.Glue.BatchStopJobRun(t.Context(), &glue.BatchStopJobRunInput{JobName: &target.Job,
+		_, err := target.Jobs.BatchStopJobRun(t.Context(), &glue.BatchStopJobRunInput{JobName: &target.Job,
 			JobRunIds: []string{*run.Id}})
 		require.NoError(t, err)
 		ended(t, target, *run.Id)

@@ -8,12 +8,11 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/glue"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
-	"github.com/google/uuid"
 
 	"diecast/internal/deployment"
 	"diecast/internal/deployment/outputs"
+	"diecast/internal/etl"
 	"diecast/internal/trainingset"
 )
 
@@ -54,14 +53,14 @@ type pair struct{ customer, product string }
 func CompareStrategies(
 	ctx context.Context, deployed *deployment.Deployment, first BatchReport, days int, progress func(state string),
 ) (Comparison, error) {
-	target, err := BatchTargetOf(ctx, deployed)
+	target, err := etl.TargetOf(ctx, deployed)
 	if err != nil {
 		return Comparison{}, err
 	}
 	if err := advance(ctx, deployed, days); err != nil {
 		return Comparison{}, err
 	}
-	before, err := target.published(ctx, first.Outcome.RunID)
+	before, err := (reader{target}).ratings(ctx, first.Outcome.RunID)
 	if err != nil {
 		return Comparison{}, err
 	}
@@ -69,13 +68,13 @@ func CompareStrategies(
 	var changed pair
 	for _, strategy := range Strategies {
 		begun := time.Now()
-		run, err := target.run(ctx, map[string]string{"--strategy": string(strategy)},
+		run, err := target.RunJob(ctx, map[string]string{"--strategy": string(strategy)},
 			func(state string) { progress(string(strategy) + " " + state) })
 		if err != nil {
 			return Comparison{}, err
 		}
 		elapsed := time.Since(begun)
-		now, err := target.published(ctx, run)
+		now, err := (reader{target}).ratings(ctx, run)
 		if err != nil {
 			return Comparison{}, err
 		}
@@ -134,27 +133,10 @@ func advance(ctx context.Context, deployed *deployment.Deployment, days int) err
 	return nil
 }
 
-// run starts the job with these arguments over its own, waits until it has ended, and returns the
-// run's name.
-func (t BatchTarget) run(
-	ctx context.Context, arguments map[string]string, progress func(state string),
-) (run string, err error) {
-	run = "demo-" + time.Now().UTC().Format("20060102T150405Z") + "-" + uuid.NewString()[:8]
-	given := map[string]string{"--run-id": run}
-	for name, value := range arguments {
-		given[name] = value
-	}
-	started, err := t.Glue.StartJobRun(ctx, &glue.StartJobRunInput{JobName: &t.Job, Arguments: given})
-	if err != nil {
-		return "", fmt.Errorf("starting the job %s: %w", t.Job, err)
-	}
-	return run, t.await(ctx, *started.JobRunId, progress)
-}
-
-// published are the ratings of a run, by customer and product.
-func (t BatchTarget) published(ctx context.Context, run string) (map[pair]string, error) {
+// ratings are those of a run, by customer and product.
+func (r reader) ratings(ctx context.Context, run string) (map[pair]string, error) {
 	folder := trainingset.Prefix + "/" + run + "/"
-	manifest, err := decoded(ctx, t, folder+trainingset.ManifestName, trainingset.Decode)
+	manifest, err := r.Manifest(ctx, run)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +144,7 @@ func (t BatchTarget) published(ctx context.Context, run string) (map[pair]string
 	customer, product := column(table, "customerNumber"), column(table, "productCode")
 	rating := column(table, "productRating")
 	ratings := map[pair]string{}
-	err = t.rows(ctx, folder, manifest.Format, table, func(row []string) (bool, error) {
+	err = r.rows(ctx, folder, manifest.Format, table, func(row []string) (bool, error) {
 		ratings[pair{row[customer], row[product]}] = row[rating]
 		return true, nil
 	})
