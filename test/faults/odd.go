@@ -180,7 +180,7 @@ func jobKilled() disturbance {
 			if err != nil {
 				return err
 			}
-			begun, err := batch.Glue.StartJobRun(ctx, &glue.StartJobRunInput{JobName: &batch.Job})
+			begun, err := batch.Jobs.StartJobRun(ctx, &glue.StartJobRunInput{JobName: &batch.Job})
 			if err != nil {
 				return err
 			}
@@ -189,7 +189,7 @@ func jobKilled() disturbance {
 				return err
 			}
 			return rule.Until(ctx, func(ctx context.Context) error {
-				told, err := batch.Glue.GetJobRun(ctx, &glue.GetJobRunInput{JobName: &batch.Job, RunId: begun.JobRunId})
+				told, err := batch.Jobs.GetJobRun(ctx, &glue.GetJobRunInput{JobName: &batch.Job, RunId: begun.JobRunId})
 				if err != nil {
 					return err
 				}

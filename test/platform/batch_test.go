@@ -68,15 +68,15 @@ func TestBatchPath(t *testing.T) {
 	var states []string
 	refused := make(chan error, 1)
 	report, err := demonstration.RunBatch(t.Context(), target, func(state string) {
-		if states = append(states, state); len(states) == 1 {
-			_, err := target.Glue.StartJobRun(t.Context(), &glue.StartJobRunInput{JobName: &target.Job})
+		if states = append(states, state); state == "Run job, job RUNNING" {
+			_, err := target.Jobs.StartJobRun(t.Context(), &glue.StartJobRunInput{JobName: &target.Job})
 			refused <- err
 		}
 	})
 	require.NoError(t, err)
 	var tooMany *gluetypes.ConcurrentRunsExceededException
 	require.ErrorAs(t, <-refused, &tooMany, "the template allows one run at a time")
-	assert.Equal(t, "SUCCEEDED", states[len(states)-1])
+	assert.Regexp(t, `^0 products in, 0 out: model [0-9a-f]{12} serves 110$`, report.VectorStore)
 
 	assert.Equal(t, trainingset.Succeeded, report.Outcome.Status)
 	assert.Equal(t, len(report.Outcome.Rules), report.RulesPassed())
@@ -148,6 +148,7 @@ func TestBatchPath(t *testing.T) {
 		require.NotNil(t, done.Outcome)
 		assert.Greater(t, done.Outcome.Rows.Published["sales"], report.Outcome.Rows.Published["sales"])
 		assert.Equal(t, &etl.Cost{}, done.Cost, "it costs nothing here")
+		assert.Regexp(t, `^[1-9] products in, [1-9] out: model `, done.VectorStore)
 		runs, err := path.Runs(t.Context())
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, len(runs), 2)
@@ -160,7 +161,7 @@ func TestBatchPath(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, before, status.Published.RunID)
 		assert.Nil(t, status.UnderWay)
-		list, err := target.S3.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &target.Lake,
+		list, err := target.Buckets.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &target.Lake,
 			Key: aws.String("catalogue/ratings_ml_training/symlink.txt")})
 		require.NoError(t, err)
 		defer list.Body.Close()
@@ -216,7 +217,7 @@ func TestTemplatesRule_batch(t *testing.T) {
 	assert.Len(t, report.Sample, 3)
 	assert.Less(t, report.Outcome.Rows.Read["ratings"], int64(1000), "a tenth of the shop")
 	assert.NotEmpty(t, report.BestLine)
-	listed, err := target.S3.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{
+	listed, err := target.Buckets.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{
 		Bucket: &target.Lake, Prefix: aws.String(trainingset.Prefix),
 	})
 	require.NoError(t, err)

@@ -95,7 +95,7 @@ func ended(t *testing.T, target demonstration.BatchTarget, id string) *gluetypes
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		told, err := target.Glue.GetJobRun(t.Context(), &glue.GetJobRunInput{JobName: &target.Job, RunId: &id})
+		told, err := target.Jobs.GetJobRun(t.Context(), &glue.GetJobRunInput{JobName: &target.Job, RunId: &id})
 		require.NoError(t, err)
 		if told.JobRun.CompletedOn != nil {
 			return told.JobRun
@@ -109,10 +109,10 @@ func settle(t *testing.T, running started) {
 	t.Helper()
 	target, err := demonstration.BatchTargetOf(t.Context(), running.deployed)
 	require.NoError(t, err)
-	runs, err := target.Glue.GetJobRuns(t.Context(), &glue.GetJobRunsInput{JobName: &target.Job})
+	runs, err := target.Jobs.GetJobRuns(t.Context(), &glue.GetJobRunsInput{JobName: &target.Job})
 	require.NoError(t, err)
 	for _, run := range runs.JobRuns {
-		_, err := target.Glue.BatchStopJobRun(t.Context(), &glue.BatchStopJobRunInput{JobName: &target.Job,
+		_, err := target.Jobs.BatchStopJobRun(t.Context(), &glue.BatchStopJobRunInput{JobName: &target.Job,
 			JobRunIds: []string{*run.Id}})
 		require.NoError(t, err)
 		ended(t, target, *run.Id)

@@ -1,7 +1,6 @@
 package demonstration
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,39 +10,25 @@ import (
 	"slices"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/glue"
-	gluetypes "github.com/aws/aws-sdk-go-v2/service/glue/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"diecast/internal/deployment"
+	"diecast/internal/etl"
 	"diecast/internal/trainingset"
 	"diecast/internal/trainingset/tablefile"
-	"diecast/internal/wait"
 )
 
-// BatchTarget is the platform whose ETL job runs.
-type BatchTarget struct {
-	Glue *glue.Client
-	S3   *s3.Client
-	// Job and Lake are physical names.
-	Job, Lake string
-	// answerWithin is how long one question about a run may take. Default: the package's.
-	answerWithin time.Duration
-}
+// BatchTarget is the platform whose batch path runs.
+type BatchTarget struct{ etl.Target }
 
-// BatchTargetOf is a deployment's job and lake, and clients that reach them.
+// BatchTargetOf is a deployment's batch path, and clients that reach it.
 func BatchTargetOf(ctx context.Context, deployed *deployment.Deployment) (BatchTarget, error) {
-	names, err := deployed.Batch()
-	jobs, jobsErr := deployed.Glue(ctx)
-	buckets, bucketsErr := deployed.S3(ctx)
-	if err := errors.Join(err, jobsErr, bucketsErr); err != nil {
-		return BatchTarget{}, err
-	}
-	return BatchTarget{Glue: jobs, S3: buckets, Job: names.Job, Lake: names.Lake}, nil
+	path, err := etl.TargetOf(ctx, deployed)
+	path.Pause = askAgain
+	return BatchTarget{path}, err
 }
 
-// BatchReport is what a run of the job published.
+// BatchReport is what a run of the batch path published.
 type BatchReport struct {
 	// Outcome is what the run tells of itself: rows read, published and quarantined, and rules.
 	Outcome trainingset.Outcome
@@ -56,7 +41,9 @@ type BatchReport struct {
 	// BestLine is the product line with the largest revenue, BestRevenue that revenue, with two
 	// decimals.
 	BestLine, BestRevenue string
-	// Elapsed is the time from the request to start the job to the end of its run.
+	// VectorStore says in a line how the store followed the run.
+	VectorStore string
+	// Elapsed is the time from the request to start the state machine to its end.
 	Elapsed time.Duration
 }
 
@@ -74,73 +61,47 @@ func (r BatchReport) RulesPassed() int {
 const (
 	// askAgain is the pause between two questions about the run.
 	askAgain = 500 * time.Millisecond
-	// answerWithin is how long each of them may take.
-	answerWithin = 20 * time.Second
-	// startsWithin is how long a run may take beyond its time-out, which counts from its start.
-	startsWithin = 15 * time.Minute
-	// longestRun is Glue's own time-out for a run that has none.
-	longestRun = 480 * time.Minute
 	// sampleRows of the ratings are shown.
 	sampleRows = 3
 )
 
-// RunBatch starts the job, waits until its run has ended, and reads what it published. Progress is
-// told the run's state as it changes.
+// RunBatch starts the state machine, waits until it has ended, and reads what it published.
+// Progress is told where the run stands as that changes.
 func RunBatch(ctx context.Context, target BatchTarget, progress func(state string)) (BatchReport, error) {
-	begun := time.Now()
-	run, err := target.run(ctx, nil, progress)
+	ended, err := target.run(ctx, nil, progress)
 	if err != nil {
 		return BatchReport{}, err
 	}
-	report := BatchReport{Elapsed: time.Since(begun)}
-	if err := target.read(ctx, run, &report); err != nil {
-		return BatchReport{}, fmt.Errorf("reading what run %s published: %w", run, err)
+	report := BatchReport{VectorStore: ended.VectorStore, Elapsed: ended.Elapsed}
+	if err := target.read(ctx, ended.Run, &report); err != nil {
+		return BatchReport{}, fmt.Errorf("reading what run %s published: %w", ended.Run, err)
 	}
 	return report, nil
 }
 
-// await asks until the run has succeeded; any other end is an error, and so is a run that goes on
-// for longer than its own time-out.
-func (t BatchTarget) await(ctx context.Context, id string, progress func(string)) error {
-	before := gluetypes.JobRunState("")
-	ask := func(ctx context.Context) (*gluetypes.JobRun, error) {
-		answer, err := wait.Answer(ctx, cmp.Or(t.answerWithin, answerWithin), t.Glue.GetJobRun,
-			&glue.GetJobRunInput{JobName: &t.Job, RunId: &id})
-		if err != nil {
-			return nil, err
+// run starts an execution whose job has these arguments over its own, and waits until it has
+// succeeded; any other end is an error.
+func (t BatchTarget) run(ctx context.Context, arguments map[string]string, progress func(state string)) (etl.Report,
+	error) {
+	execution, err := t.Start(ctx, arguments)
+	if err != nil {
+		return etl.Report{}, err
+	}
+	before := ""
+	ended, err := t.Watch(ctx, execution, func(now etl.Progress) {
+		state := now.State
+		if now.Job != "" {
+			state += ", job " + now.Job
 		}
-		if state := answer.JobRun.JobRunState; state != before {
-			progress(string(state))
+		if state != before {
+			progress(state)
 			before = state
 		}
-		return answer.JobRun, nil
-	}
-	told, err := ask(ctx)
-	if err != nil {
-		return fmt.Errorf("job %s, run %s: %w", t.Job, id, err)
-	}
-	rule := wait.Rule{For: startsWithin + longestRun, Pause: askAgain}
-	if told.Timeout != nil {
-		rule.For = startsWithin + time.Duration(*told.Timeout)*time.Minute
-	}
-	err = rule.Until(ctx, func(ctx context.Context) error {
-		told, err := ask(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return fmt.Errorf("which was %s: %w", before, ctx.Err())
-		case err != nil:
-			return wait.Permanent(err)
-		case told.JobRunState == gluetypes.JobRunStateSucceeded:
-			return nil
-		case told.CompletedOn != nil:
-			return wait.Permanent(fmt.Errorf("%s: %s", told.JobRunState, aws.ToString(told.ErrorMessage)))
-		}
-		return fmt.Errorf("which was %s", told.JobRunState)
 	})
-	if err != nil {
-		return fmt.Errorf("job %s, run %s: %w", t.Job, id, err)
+	if err == nil && !ended.Succeeded() {
+		err = fmt.Errorf("run %s: %s: %s: %s", ended.Run, ended.Status, ended.Error, ended.Cause)
 	}
-	return nil
+	return ended, err
 }
 
 // read follows the pointer to the run, and from it to outcome, manifest and rows.
@@ -257,7 +218,7 @@ func decoded[T any](ctx context.Context, t BatchTarget, key string, decode func(
 }
 
 func (t BatchTarget) object(ctx context.Context, key string) ([]byte, error) {
-	object, err := t.S3.GetObject(ctx, &s3.GetObjectInput{Bucket: &t.Lake, Key: &key})
+	object, err := t.Buckets.GetObject(ctx, &s3.GetObjectInput{Bucket: &t.Lake, Key: &key})
 	if err != nil {
 		return nil, fmt.Errorf("s3://%s/%s: %w", t.Lake, key, err)
 	}

@@ -8,9 +8,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/glue"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
-	"github.com/google/uuid"
 
 	"diecast/internal/deployment"
 	"diecast/internal/deployment/outputs"
@@ -31,7 +29,7 @@ type StrategyReport struct {
 	Ratings, Gone int
 	// Value is what it published for the pair of the comparison.
 	Value string
-	// Elapsed is the time from the request to start the job to the end of its run.
+	// Elapsed is the time from the request to start the state machine to its end.
 	Elapsed time.Duration
 }
 
@@ -42,15 +40,17 @@ type Comparison struct {
 	// Customer and Product are a pair whose rating has changed; Before is what the first run
 	// published for it.
 	Customer, Product, Before string
-	Strategies                []StrategyReport
+	// VectorStore says in a line how the store followed the change.
+	VectorStore string
+	Strategies  []StrategyReport
 }
 
 // pair of a customer and a product.
 type pair struct{ customer, product string }
 
 // CompareStrategies lets the generated shop live on for some days after the run of a report, and
-// runs the job by each of Strategies over what it has become. Progress is told the state of the run
-// at work.
+// runs the batch path by each of Strategies over what it has become. Progress is told the state of
+// the run at work.
 func CompareStrategies(
 	ctx context.Context, deployed *deployment.Deployment, first BatchReport, days int, progress func(state string),
 ) (Comparison, error) {
@@ -68,14 +68,12 @@ func CompareStrategies(
 	compared := Comparison{Days: days}
 	var changed pair
 	for _, strategy := range Strategies {
-		begun := time.Now()
-		run, err := target.run(ctx, map[string]string{"--strategy": string(strategy)},
+		ended, err := target.run(ctx, map[string]string{"--strategy": string(strategy)},
 			func(state string) { progress(string(strategy) + " " + state) })
 		if err != nil {
 			return Comparison{}, err
 		}
-		elapsed := time.Since(begun)
-		now, err := target.published(ctx, run)
+		now, err := target.published(ctx, ended.Run)
 		if err != nil {
 			return Comparison{}, err
 		}
@@ -84,6 +82,7 @@ func CompareStrategies(
 				return Comparison{}, fmt.Errorf("%d days of the shop: %w", days, err)
 			}
 			compared.Customer, compared.Product, compared.Before = changed.customer, changed.product, before[changed]
+			compared.VectorStore = ended.VectorStore
 		}
 		gone := 0
 		for one := range before {
@@ -91,8 +90,8 @@ func CompareStrategies(
 				gone++
 			}
 		}
-		compared.Strategies = append(compared.Strategies, StrategyReport{Strategy: strategy, Run: run,
-			Ratings: len(now), Gone: gone, Value: now[changed], Elapsed: elapsed})
+		compared.Strategies = append(compared.Strategies, StrategyReport{Strategy: strategy, Run: ended.Run,
+			Ratings: len(now), Gone: gone, Value: now[changed], Elapsed: ended.Elapsed})
 	}
 	return compared, nil
 }
@@ -132,23 +131,6 @@ func advance(ctx context.Context, deployed *deployment.Deployment, days int) err
 		return fmt.Errorf("letting the shop live on: %s: %s", aws.ToString(answer.FunctionError), answer.Payload)
 	}
 	return nil
-}
-
-// run starts the job with these arguments over its own, waits until it has ended, and returns the
-// run's name.
-func (t BatchTarget) run(
-	ctx context.Context, arguments map[string]string, progress func(state string),
-) (run string, err error) {
-	run = "demo-" + time.Now().UTC().Format("20060102T150405Z") + "-" + uuid.NewString()[:8]
-	given := map[string]string{"--run-id": run}
-	for name, value := range arguments {
-		given[name] = value
-	}
-	started, err := t.Glue.StartJobRun(ctx, &glue.StartJobRunInput{JobName: &t.Job, Arguments: given})
-	if err != nil {
-		return "", fmt.Errorf("starting the job %s: %w", t.Job, err)
-	}
-	return run, t.await(ctx, *started.JobRunId, progress)
 }
 
 // published are the ratings of a run, by customer and product.
