@@ -219,6 +219,9 @@ const (
 	// jobWaitMinutes is how long a Flex job may wait for capacity; its own time-out does not bound
 	// that.
 	jobWaitMinutes = 30
+	// refreshMinutes is for the refresh of the vector store: the function's quarter of an hour, and
+	// attempts that a service refuses.
+	refreshMinutes = 20
 	// tellMinutes is for what comes before and after the job, tried again where a service fails.
 	tellMinutes = 15
 )
@@ -227,7 +230,11 @@ const (
 func (e ETL) JobMinutes() int { return e.TimeoutMinutes + jobWaitMinutes }
 
 // ExecutionMinutes is the longest that an execution of the state machine takes.
-func (e ETL) ExecutionMinutes() int { return e.JobMinutes() + tellMinutes }
+func (e ETL) ExecutionMinutes() int { return e.apartMinutes() + refreshMinutes }
+
+// apartMinutes is how long an execution keeps the job from another one: the refresh that follows
+// does not.
+func (e ETL) apartMinutes() int { return e.JobMinutes() + tellMinutes }
 
 // longestAlarm is the most that an alarm with periods of an hour or more looks at (CloudWatch API
 // reference, PutMetricAlarm, EvaluationPeriods).
@@ -251,11 +258,11 @@ func (c Config) scheduleProblems() []Problem {
 	if err != nil {
 		return nil // none
 	}
-	if least := time.Duration(c.ETL.ExecutionMinutes()) * time.Minute; read.Shortest() < least {
+	if least := time.Duration(c.ETL.apartMinutes()) * time.Minute; read.Shortest() < least {
 		return []Problem{{Key: "etl.schedule", Value: c.ETL.Schedule,
 			Allowed: fmt.Sprintf("must start at least %d minutes apart, and starts %.0f apart: the job runs once at a "+
 				"time, and an execution takes up to etl.timeoutMinutes=%d, %d of waiting for capacity and %d around it",
-				c.ETL.ExecutionMinutes(), read.Shortest().Minutes(), c.ETL.TimeoutMinutes, jobWaitMinutes,
+				c.ETL.apartMinutes(), read.Shortest().Minutes(), c.ETL.TimeoutMinutes, jobWaitMinutes,
 				tellMinutes)}}
 	}
 	if time.Duration(c.ETL.QuietHours())*time.Hour > longestAlarm {

@@ -21,7 +21,7 @@ var files embed.FS
 const (
 	// VectorSchemaVersion is the version of the vector store's schema. Raise it with every change
 	// under vectors/schema: a loader leaves a store alone whose version is higher than its own.
-	VectorSchemaVersion = 2
+	VectorSchemaVersion = 3
 	// OwnerRole owns the vector store's schema and everything in it. It cannot log in.
 	OwnerRole = "vector_owner"
 	// ReaderRole is the login of everything that only reads the vector store.

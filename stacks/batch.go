@@ -58,8 +58,8 @@ type Batch struct {
 	generation string
 }
 
-// NewBatch adds the stack.
-func NewBatch(app constructs.Construct, cfg config.Config, network *Network) *Batch {
+// NewBatch adds the stack. The vectors' loader is told of every run that is published.
+func NewBatch(app constructs.Construct, cfg config.Config, network *Network, vectors *Vectors) *Batch {
 	stack := newStack(app, cfg, outputs.Batch, "The source database, the Glue job with its state machine, and the "+
 		"data lake with its catalogue")
 	b := &Batch{Stack: stack, trusted: authoritiesOf(cfg), generation: strconv.Itoa(cfg.Source.Generation)}
@@ -101,7 +101,8 @@ func NewBatch(app constructs.Construct, cfg config.Config, network *Network) *Ba
 	b.Loader = b.newLoader(cfg, network)
 	b.Lake = datalake.New(stack, "Lake", lake(cfg, network))
 	b.Job = b.newJob(cfg, network)
-	machine, runs := b.newMachine(cfg, network)
+	machine, runs := b.newMachine(cfg, network, vectors.Loader)
+	b.admitRefresh(vectors)
 
 	output(stack, outputs.SourceDatabaseHost, b.Source.Host())
 	output(stack, outputs.SourceDatabasePort, b.Source.Port())
@@ -300,9 +301,9 @@ func sourceDetail(cfg config.Config) string {
 // topic is deployed before.
 func failureRule(cfg config.Config) string { return outputs.Batch.Name(cfg.Name) + "-EtlFailures" }
 
-// AdmitRefresh lets the vector loader read the runs that are published. The permission stands here,
+// admitRefresh lets the vector loader read the runs that are published. The permission stands here,
 // in the later of the two stacks: the loader's own does not know the lake, of which it hears by
 // request.
-func (b *Batch) AdmitRefresh(vectors *Vectors) {
+func (b *Batch) admitRefresh(vectors *Vectors) {
 	vectors.Loader.Role().AllowFrom(b.Stack, "LoaderReadsRuns", b.Lake.Bucket().ARN(), trainingset.Prefix+"/")
 }

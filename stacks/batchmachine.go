@@ -13,6 +13,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"diecast/config"
+	"diecast/constructs/golambda"
 	"diecast/constructs/nag"
 	"diecast/constructs/statemachine"
 	"diecast/internal/trainingset"
@@ -24,9 +25,15 @@ import (
 //go:embed batch.asl.json
 var batchDefinition string
 
-// newMachine makes the state machine that runs the job and tells what came of it. The refresh of
-// the vector store belongs between the states "Published?" and "Tell of the run".
-func (b *Batch) newMachine(cfg config.Config, network *Network) (*statemachine.Machine, awssns.Topic) {
+// refreshSeconds is how long the state machine waits for the vector loader: all of the function's
+// time, and half a minute to begin.
+const refreshSeconds = loaderTimeoutSeconds + 30
+
+// newMachine makes the state machine that runs the job, lets the vector store follow what is
+// published, and tells what came of it.
+func (b *Batch) newMachine(
+	cfg config.Config, network *Network, refresher *golambda.Function,
+) (*statemachine.Machine, awssns.Topic) {
 	topic := awssns.NewTopic(b.Stack, jsii.String("Runs"), &awssns.TopicProps{EnforceSSL: jsii.Bool(true)})
 	var schedule *statemachine.Schedule
 	if cfg.ETL.Schedule != "" {
@@ -36,10 +43,11 @@ func (b *Batch) newMachine(cfg config.Config, network *Network) (*statemachine.M
 	}
 	machine := statemachine.New(b.Stack, "BatchPath", statemachine.Props{
 		Definition:  filled(batchDefinition, cfg),
-		Description: "the batch path: the ETL job, and word of what came of it",
+		Description: "the batch path: the ETL job, the refresh of the vector store, and word of what came of it",
 		Substitutions: map[string]*string{
 			"JobName": b.Job.Name(), "LogPrefix": b.Job.LogPrefix(),
 			"LakeBucket": b.Lake.Bucket().Name(), "TopicArn": topic.TopicArn(),
+			"VectorLoader": refresher.Name(),
 		},
 		LogRetention: logRetention(cfg.Functions.LogRetentionDays),
 		Schedule:     schedule,
@@ -55,6 +63,7 @@ func (b *Batch) newMachine(cfg config.Config, network *Network) (*statemachine.M
 	role.Allow("ReadOutcome", []string{"s3:GetObject"}, jsii.String(*b.Lake.Bucket().ARN()+outcomes))
 	// Without it S3 tells of an outcome that is missing as of one that is forbidden.
 	role.Allow("MissOutcome", []string{"s3:ListBucket"}, b.Lake.Bucket().ARN())
+	role.Allow("Refresh", []string{"lambda:InvokeFunction"}, refresher.ARN())
 	role.Allow("Tell", []string{"sns:Publish"}, topic.TopicArn())
 	nag.Accept(role.Role(), nag.Exception{
 		Rule: "AwsSolutions-IAM5",
@@ -82,6 +91,7 @@ func filled(definition string, cfg config.Config) string {
 	complete := strings.NewReplacer(
 		`"${JobSeconds}"`, strconv.Itoa(60*cfg.ETL.JobMinutes()), "${JobSeconds}",
 		strconv.Itoa(60*cfg.ETL.JobMinutes()),
+		`"${RefreshSeconds}"`, strconv.Itoa(refreshSeconds),
 		`"${ExecutionSeconds}"`, strconv.Itoa(60*cfg.ETL.ExecutionMinutes()),
 		`"${SourceOwner}"`, strings.ReplaceAll(string(encoded), "$", `\u0024`),
 	).Replace(definition)

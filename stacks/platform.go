@@ -36,10 +36,9 @@ func New(app awscdk.App, cfg config.Config) *Platform {
 	network := NewNetwork(app, cfg)
 	vectors := NewVectors(app, cfg, network)
 	vectorsData := NewVectorsData(app, cfg, vectors)
-	batch := NewBatch(app, cfg, network)
-	batch.AdmitRefresh(vectors)
-	// One database at a time: a deployment that fails leaves less behind.
-	batch.Stack.AddStackDependency(vectors.Stack, nil)
+	// After Vectors, whose loader its state machine invokes. A store that is empty has nothing to
+	// refresh.
+	batch := NewBatch(app, cfg, network, vectors)
 	batchData := NewBatchData(app, cfg, batch)
 	streaming := NewStreaming(app, cfg, network, vectors)
 	// Inference needs the schema, not only the database.

@@ -31,8 +31,9 @@ const (
 	// loaderStorageShare is how many times its memory the loader has of a disk: a row that takes
 	// 500 bytes of the one takes 800 of the other, beside a file of the run.
 	loaderStorageShare = 2
-	// loaderTimeoutSeconds leaves room for as many embeddings as the function's memory holds.
-	loaderTimeoutSeconds = 300
+	// loaderTimeoutSeconds is half a minute less than Lambda's most, as the source loader's;
+	// docs/vectors.md has how long a load takes.
+	loaderTimeoutSeconds = 870
 )
 
 // vectorsEngine is the store's engine.

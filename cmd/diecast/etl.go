@@ -210,6 +210,9 @@ func showETL(to io.Writer, report etl.Report) {
 			}
 		}
 	}
+	if report.VectorStore != "" {
+		fmt.Fprintf(to, "Vectors\t%s\n", report.VectorStore)
+	}
 	switch cost := report.Cost; {
 	case cost == nil:
 	case cost.Region == "":

@@ -191,7 +191,8 @@ func TestETL_tellsRowsRulesAndCost(t *testing.T) {
 				{Table: "ratings", Rule: "drift", Column: "productRating", Expected: "within 0.2", Rows: 0},
 			},
 		},
-		Cost: &etl.Cost{DPUSeconds: 170, USD: 0.01369, Region: "us-east-1", Class: "FLEX"},
+		VectorStore: "2 products in, 1 out: model 0123456789ab serves 111",
+		Cost:        &etl.Cost{DPUSeconds: 170, USD: 0.01369, Region: "us-east-1", Class: "FLEX"},
 	}
 	assert.Equal(t, strings.TrimPrefix(`
 Run          r, succeeded in 1m35.3s
@@ -200,9 +201,10 @@ Run          r, succeeded in 1m35.3s
 Rules        2 of 3 passed
   ratings    range: productRating must be from 1 to 5, broken by 40 rows, such as 6, which is few enough
   ratings    drift: productRating must be within 0.2, broken by 0 rows
+Vectors      2 products in, 1 out: model 0123456789ab serves 111
 Cost         170 DPU-seconds, 0.0137 USD at the price of us-east-1 (flex)
 `, "\n"), shown(func(to io.Writer) { showETL(to, report) }))
-	report.Outcome, report.Cost = nil, &etl.Cost{}
+	report.Outcome, report.Cost, report.VectorStore = nil, &etl.Cost{}, ""
 	assert.Contains(t, shown(func(to io.Writer) { showETL(to, report) }), "Cost   nothing: it ran on this machine\n")
 }
 

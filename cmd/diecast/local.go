@@ -321,7 +321,7 @@ func startBatch(ctx context.Context, target etl.Target) *batchRun {
 }
 
 func (b *batchRun) state() string {
-	return fmt.Sprintf("ETL job %s, %.0f s", b.told.Load(), time.Since(b.begun).Seconds())
+	return fmt.Sprintf("batch path: %s, %.0f s", b.told.Load(), time.Since(b.begun).Seconds())
 }
 
 func (b *batchRun) wait() (demonstration.BatchReport, error) {

@@ -68,6 +68,8 @@ type batchSummary struct {
 	Sample      []map[string]string `json:"sample"`
 	BestLine    string              `json:"best_line"`
 	BestRevenue string              `json:"best_line_revenue"`
+	// VectorStore says in a line how the store followed the run.
+	VectorStore string `json:"vector_store"`
 	// Seconds by stage, and from the request to the end of the run.
 	Seconds map[string]float64 `json:"seconds"`
 	Elapsed float64            `json:"elapsed_seconds"`
@@ -152,7 +154,7 @@ func (l *localRun) encode(result demonstrated) error {
 			Rules:  len(batch.Outcome.Rules),
 			Folder: batch.Folder, Format: string(batch.Format), Sample: []map[string]string{},
 			BestLine: batch.BestLine, BestRevenue: batch.BestRevenue, Seconds: batch.Outcome.Seconds,
-			Elapsed: batch.Elapsed.Seconds(),
+			Elapsed: batch.Elapsed.Seconds(), VectorStore: batch.VectorStore,
 		},
 	}
 	summary.Pages = pagesSummary(result.pages)
@@ -234,7 +236,7 @@ func (l *localRun) showBatch(result demonstrated) error {
 	return err
 }
 
-// showRun tells of one run of the job.
+// showRun tells of one run of the batch path.
 func showRun(to io.Writer, batch demonstration.BatchReport) error {
 	rows := batch.Outcome.Rows
 	table := tabwriter.NewWriter(to, 0, 0, 3, ' ', 0)
@@ -256,8 +258,9 @@ func showRun(to io.Writer, batch demonstration.BatchReport) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(to, "  in %s, as %s, after %s\n\n", batch.Folder, batch.Format,
+	fmt.Fprintf(to, "  in %s, as %s, after %s\n", batch.Folder, batch.Format,
 		batch.Elapsed.Round(100*time.Millisecond))
+	fmt.Fprintf(to, "Vector store: %s\n\n", batch.VectorStore)
 	fmt.Fprintln(to, "The first ratings")
 	if len(batch.Sample) > 0 {
 		fmt.Fprintln(table, "  "+strings.Join(batch.Columns, "\t"))
@@ -286,8 +289,11 @@ func showStrategies(to io.Writer, compared demonstration.Comparison) error {
 			one.Strategy, one.Value, grouped(int64(one.Ratings)), grouped(int64(one.Gone)),
 			one.Elapsed.Round(100*time.Millisecond))
 	}
-	fmt.Fprintln(table)
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(to, "Vector store: %s\n\n", compared.VectorStore)
+	return err
 }
 
 // showPages tells in one line what the web tier's pages show.

@@ -25,7 +25,8 @@ func TestShowRun(t *testing.T) {
 		},
 		Folder: "s3://lake/ratings_ml_training/r/", Format: trainingset.Parquet, Elapsed: 12345 * time.Millisecond,
 		Columns: []string{"customerNumber", "city"}, Sample: [][]string{{"103", "Nantes"}, {"112", ""}},
-		BestLine: "Classic Cars", BestRevenue: "3478244.50",
+		VectorStore: "2 products in, 1 out: model 0123456789ab serves 111",
+		BestLine:    "Classic Cars", BestRevenue: "3478244.50",
 	}))
 	assert.Equal(t, `Training set and sales mart   rows    of these
   read from the source        2,882   326 orders, 2,556 ratings
@@ -33,6 +34,7 @@ func TestShowRun(t *testing.T) {
   quarantined                 1       1 ratings
   rules passed                2       of 3
   in s3://lake/ratings_ml_training/r/, as parquet, after 12.3s
+Vector store: 2 products in, 1 out: model 0123456789ab serves 111
 
 The first ratings
   customerNumber   city

@@ -12,6 +12,7 @@ import (
 
 	"diecast/internal/models"
 	"diecast/internal/plaintext"
+	"diecast/internal/vectorsize"
 	"diecast/sql"
 )
 
@@ -276,6 +277,8 @@ func (p partition) index(ctx context.Context, tx pgx.Tx) (string, error) {
 		return exact, nil
 	}
 	return hnsw, execute(ctx, tx,
+		// Where the graph outgrows its memory, the rest of the build goes by the disk.
+		fmt.Sprintf("SET LOCAL maintenance_work_mem = '%dMB'", vectorsize.BuildMiB(p.rows)),
 		fmt.Sprintf("CREATE INDEX ON %s USING hnsw (embedding public.vector_ip_ops) "+
 			"WITH (m = 16, ef_construction = 64)", p.name()))
 }

@@ -28,7 +28,7 @@ const (
 	// had not committed: a loader that was killed in the middle would else hold its lock for hours.
 	idle = 2 * time.Minute
 	// lockWait is how long a change waits for another one, longer than idle: what is left of a
-	// loader's five minutes must do for the change itself.
+	// loader's quarter of an hour must do for the change itself.
 	lockWait = 150 * time.Second
 )
 

@@ -305,9 +305,11 @@ func TestReaderReadsAndCannotWrite(t *testing.T) {
 	}
 	_, err := pool.Exec(t.Context(), "DELETE FROM item_emb")
 	require.Error(t, err)
-	var scan string
-	require.NoError(t, pool.QueryRow(t.Context(), "SHOW hnsw.iterative_scan").Scan(&scan))
-	assert.Equal(t, "strict_order", scan)
+	for setting, want := range map[string]string{"hnsw.iterative_scan": "strict_order", "hnsw.ef_search": "200"} {
+		var is string
+		require.NoError(t, pool.QueryRow(t.Context(), "SHOW "+setting).Scan(&is))
+		assert.Equal(t, want, is, setting)
+	}
 }
 
 func TestLoadBesideThenSwitchAndBack(t *testing.T) {
@@ -687,18 +689,34 @@ func TestLargeCataloguesAreIndexedAndStillFullyAnswered(t *testing.T) {
 	// candidates.
 	exact := NewExact(items)
 	vector := randomVector(rand.New(rand.NewPCG(5, 5)))
-	query := Query{Version: one, Users: []User{{Vector: vector}}, ItemsPerUser: 60}
+	query := Query{Version: one, Users: []User{{Vector: vector}}, ItemsPerUser: 250}
 	cart := []string{}
 	for _, item := range exact.Nearest(query).Users[0] {
 		cart = append(cart, item.ID)
 	}
 	query.Users[0].Excluded, query.ItemsPerUser = cart, 10
-	got, err := NewStore(reader(t, name)).Nearest(t.Context(), query)
+	reading := NewStore(reader(t, name))
+	got, err := reading.Nearest(t.Context(), query)
 	require.NoError(t, err)
 	require.Len(t, got.Users[0], 10)
 	for _, item := range got.Users[0] {
 		assert.NotContains(t, cart, item.ID)
 	}
+
+	// Of what compares with every item the index finds 99 in a hundred.
+	const questions = 50
+	found, random := 0, rand.New(rand.NewPCG(6, 6))
+	for range questions {
+		query := Query{Version: one, Users: []User{{Vector: randomVector(random)}}, ItemsPerUser: 10}
+		got, err := reading.Nearest(t.Context(), query)
+		require.NoError(t, err)
+		for _, item := range exact.Nearest(query).Users[0] {
+			if slices.ContainsFunc(got.Users[0], func(one Item) bool { return one.ID == item.ID }) {
+				found++
+			}
+		}
+	}
+	assert.GreaterOrEqual(t, found, questions*10*99/100)
 }
 
 func TestVectorTextRoundTrips(t *testing.T) {

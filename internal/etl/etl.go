@@ -41,8 +41,6 @@ type Target struct {
 	Region string
 	// Pause between two questions about an execution. Default: the package's.
 	Pause time.Duration
-	// answerWithin is how long one question about a run of the job may take. Default: the package's.
-	answerWithin time.Duration
 }
 
 // TargetOf is a deployment's batch path, with clients that reach it.
@@ -125,11 +123,14 @@ type Report struct {
 	Elapsed time.Duration `json:"-"`
 	// Outcome is what the run tells of itself; nil where it has told nothing.
 	Outcome *trainingset.Outcome `json:"outcome,omitempty"`
+	// VectorStore says in a line how the store followed the run: products in and out, and the model
+	// that serves. Empty where it did not, which Cause then tells.
+	VectorStore string `json:"vector_store,omitempty"`
 	// Cost is that of the job's run; nil where none began.
 	Cost *Cost `json:"cost,omitempty"`
 }
 
-// Succeeded says whether the run is published and the topic was told.
+// Succeeded says whether the run is published, the vector store follows it, and the topic was told.
 func (r Report) Succeeded() bool { return r.Status == string(sfntypes.ExecutionStatusSucceeded) }
 
 // Watch waits until an execution has ended, and reads what there is to tell of it. Progress is told
@@ -154,6 +155,15 @@ func (t Target) Watch(ctx context.Context, execution Execution, progress func(Pr
 	}
 	report := Report{Run: execution.Run, Status: string(ended.Status), Error: aws.ToString(ended.Error),
 		Cause: aws.ToString(ended.Cause), Elapsed: ended.StopDate.Sub(*ended.StartDate)}
+	if ended.Output != nil {
+		var output struct {
+			Store struct{ Text string }
+		}
+		if err := json.Unmarshal([]byte(*ended.Output), &output); err != nil {
+			return report, fmt.Errorf("execution %s: its output: %w", execution.Run, err)
+		}
+		report.VectorStore = output.Store.Text
+	}
 	outcome, err := t.Outcome(ctx, execution.Run)
 	if err == nil {
 		report.Outcome = &outcome

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -266,18 +265,6 @@ func TestNobodyWaitsForEver(t *testing.T) {
 	close(gate)
 	_, err = w.Watch(t.Context(), Execution{Run: "none", ARN: execution.ARN + "x"}, func(Progress) {})
 	require.ErrorContains(t, err, "execution none: ")
-}
-
-func TestNobodyWaitsForAJobThatIsSilent(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") // connections are accepted, and nobody answers
-	require.NoError(t, err)
-	defer listener.Close()
-	target := Target{Job: "etl", answerWithin: 50 * time.Millisecond, Jobs: glue.New(glue.Options{
-		BaseEndpoint: aws.String("http://" + listener.Addr().String()), Region: "r",
-		Credentials: credentials.NewStaticCredentialsProvider("k", "s", ""),
-	})}
-	require.EqualError(t, target.awaitJob(t.Context(), "jr_1", func(string) {}),
-		"job etl, run jr_1: no answer within 50ms")
 }
 
 func TestCost(t *testing.T) {

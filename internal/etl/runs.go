@@ -200,7 +200,8 @@ func (t Target) underWay(ctx context.Context) (*JobRun, error) {
 
 const pointer = trainingset.Prefix + "/" + trainingset.PublishedName
 
-// Published is the pointer to the published run, with its entity tag, which is empty where nothing is published.
+// Published is the pointer to the published run, with its entity tag, which is empty where nothing
+// is published.
 func (t Target) Published(ctx context.Context) (trainingset.Published, string, error) {
 	content, tag, err := t.object(ctx, pointer)
 	if missing(err) {
@@ -335,7 +336,7 @@ func (t Target) point(ctx context.Context, run, sum, tag string) error {
 	if errors.As(err, &refused) && slices.Contains([]string{"PreconditionFailed", "ConditionalRequestConflict"},
 		refused.ErrorCode()) {
 		// A request that was repeated after a lost answer finds its own work.
-		if now, _, err := t.published(ctx); err == nil && now.RunID == run && now.ManifestSHA256 == sum {
+		if now, _, err := t.Published(ctx); err == nil && now.RunID == run && now.ManifestSHA256 == sum {
 			return nil
 		}
 		return errors.New("another run was published at this moment: look at `diecast etl runs`, and publish " +

@@ -30,8 +30,8 @@ type Figures struct {
 	Vanished int `json:"vanished"`
 	// LengthError is by how much a vector's length differs from 1 at most.
 	LengthError float64 `json:"length_error"`
-	// AnotherShop says that the model before was the shipped one and has no product of this shop:
-	// then nothing is to be compared with it.
+	// AnotherShop says that the model before was the shipped one and this shop is not the sample:
+	// of all products less than a fifth are those of both. Then nothing is to be compared with it.
 	AnotherShop bool `json:"another_shop,omitempty"`
 	// Unchanged says that the new model answers as the one before: the same products and customers,
 	// the same ranking, the same towers, and vectors that differ by no more than the towers' golden
@@ -58,10 +58,14 @@ func Compare(made Made, files fs.FS, previous Folder) (Figures, error) {
 	figures.Kept, figures.Added, figures.Vanished = items.kept, items.added, items.vanished
 	figures.Unchanged = items.same() && users.same() && sameOthers(made.Manifest, previous.Manifest) &&
 		slices.Equal(made.Manifest.Popularity, previous.Manifest.Popularity)
-	figures.AnotherShop = items.kept == 0 && previous.Manifest.Origin == artifacts.Shipped &&
-		previous.Manifest.Refresh == nil
+	figures.AnotherShop = previous.Manifest.Origin == artifacts.Shipped && previous.Manifest.Refresh == nil &&
+		anotherShop*items.kept < items.kept+items.added+items.vanished
 	return figures, nil
 }
+
+// anotherShop is how many times as many products two shops have as they have in common, at least.
+// The sample at a tenth or at ten times its size is another shop, too.
+const anotherShop = 5
 
 // sameOthers says whether two models have the same files besides what a refresh makes: towers and
 // scalers.

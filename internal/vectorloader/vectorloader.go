@@ -34,5 +34,15 @@ type Request struct {
 	By string `json:"by,omitempty"`
 }
 
+// Types of the errors of a refresh that the state machine tells apart, as Lambda names them; every
+// other error is one of a refresh that failed.
+const (
+	// NothingToRefresh is that of a store without an active model, or whose active one has no
+	// towers.
+	NothingToRefresh = "NothingToRefreshError"
+	// LimitsBroken is that of a refresh that stopped before the switch.
+	LimitsBroken = "LimitsBrokenError"
+)
+
 // MaxBy bounds Request.By.
 const MaxBy = 100

@@ -15,11 +15,19 @@ const (
 	itemBytes = 670
 	// userBytes is the same of a user, who has no HNSW index.
 	userBytes = 235
+	// buildBytes is what an item takes of the database's memory while its HNSW index is built: 864
+	// were measured. An index that is built in less takes ten times as long.
+	buildBytes = 900
 	// versions are searched at once around a switch: the one that served and the one that does.
 	versions = 2
 	// A database has half of its class's memory to cache them; the rest is the operating system's,
 	// the connections' and the index build's.
 	cached = 0.5
+	// building is the share of the memory that the build of one index may take.
+	building = 0.25
+	// leastBuild is what a build may take in any case: PostgreSQL's default of
+	// maintenance_work_mem.
+	leastBuild = 64 * mebibyte
 	// functionBase is what the loader's program takes without rows, with room to spare.
 	functionBase = 128 * mebibyte
 	// rowBytes is what a refresh takes of the function for an item or a user, garbage included: two
@@ -35,7 +43,8 @@ type Memory struct {
 
 // MostItems is how many items a database of so much memory searches, each with a user.
 func MostItems(databaseMiB int) int {
-	return int(float64(databaseMiB) * mebibyte * cached / versions / (itemBytes + userBytes))
+	memory := float64(databaseMiB) * mebibyte
+	return int(min(memory*cached/versions/(itemBytes+userBytes), memory*building/buildBytes))
 }
 
 // MostRows is how many items and users together a function of so much memory refreshes.
@@ -45,9 +54,12 @@ func MostRows(functionMiB int) int {
 
 // LeastDatabaseMiB and LeastFunctionMiB are the memory that so many rows want.
 func LeastDatabaseMiB(items, users int) int {
-	bytes := float64(items*itemBytes+users*userBytes) * versions / cached
-	return int(bytes/mebibyte) + 1
+	searched := float64(items*itemBytes+users*userBytes) * versions / cached
+	return int(max(searched, float64(items*buildBytes)/building)/mebibyte) + 1
 }
+
+// BuildMiB is the memory in which the database builds the index of so many items.
+func BuildMiB(items int) int { return max(leastBuild, items*buildBytes)/mebibyte + 1 }
 
 // LeastFunctionMiB is documented with LeastDatabaseMiB.
 func LeastFunctionMiB(items, users int) int {

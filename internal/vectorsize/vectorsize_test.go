@@ -12,6 +12,7 @@ func TestTheLeastMemoryHoldsWhatItIsFor(t *testing.T) {
 		least := Memory{DatabaseMiB: LeastDatabaseMiB(rows, rows), FunctionMiB: LeastFunctionMiB(rows, rows)}
 		require.NoError(t, least.Check(rows, rows))
 		assert.GreaterOrEqual(t, MostItems(least.DatabaseMiB), rows)
+		assert.LessOrEqual(t, BuildMiB(rows), max(65, least.DatabaseMiB/4+1), "a quarter holds an index build")
 		assert.GreaterOrEqual(t, MostRows(least.FunctionMiB), 2*rows)
 	}
 }
@@ -20,7 +21,7 @@ func TestMoreThanTheMemoryHoldsIsRefusedWithWhatToSet(t *testing.T) {
 	lean := Memory{DatabaseMiB: 1024, FunctionMiB: 512}
 	require.NoError(t, lean.Check(250_000, 250_000))
 	err := lean.Check(1_000_000, 100_000)
-	require.ErrorContains(t, err, "want a database with 2646 MiB of memory, it has 1024: set vectors.instanceClass")
+	require.ErrorContains(t, err, "want a database with 3434 MiB of memory, it has 1024: set vectors.instanceClass")
 	require.ErrorContains(t, err, "want a loader with 653 MiB of memory, it has 512: set vectors.loaderMemoryMiB")
 	err = Memory{DatabaseMiB: 1 << 20, FunctionMiB: 512}.Check(1_000_000, 0)
 	require.ErrorContains(t, err, "set vectors.loaderMemoryMiB")

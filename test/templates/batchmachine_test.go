@@ -29,7 +29,7 @@ func stateMachine(t *testing.T, settings ...string) (machine resource, definitio
 	machine = one(t, synth(t, settings...).templates["Batch"], "AWS::StepFunctions::StateMachine")
 	definition, _ = machine.Properties["DefinitionString"].(string)
 	names, _ := machine.Properties["DefinitionSubstitutions"].(map[string]any)
-	require.ElementsMatch(t, []string{"JobName", "LakeBucket", "LogPrefix", "TopicArn"},
+	require.ElementsMatch(t, []string{"JobName", "LakeBucket", "LogPrefix", "TopicArn", "VectorLoader"},
 		slices.Collect(maps.Keys(names)))
 	values := map[string]string{"TopicArn": "arn:aws:sns:eu-west-1:123456789012:runs"}
 	for name := range names {
@@ -85,14 +85,15 @@ func TestBatchMachine_followsTheConfiguration(t *testing.T) {
 		job, whole  int
 		owner, text string
 	}{
-		{[]string{"profile=lean"}, 45 * 60, 60 * 60, "nobody, until source.owner names somebody", "2700 seconds"},
-		{scheduled, 70 * 60, 85 * 60, strings.TrimPrefix(scheduled[3], "source.owner="), "4200 seconds"},
+		{[]string{"profile=lean"}, 45 * 60, 80 * 60, "nobody, until source.owner names somebody", "2700 seconds"},
+		{scheduled, 70 * 60, 105 * 60, strings.TrimPrefix(scheduled[3], "source.owner="), "4200 seconds"},
 	} {
 		_, definition := stateMachine(t, c.settings...)
 		var read states
 		require.NoError(t, json.Unmarshal([]byte(definition), &read))
 		assert.Equal(t, c.whole, read.TimeoutSeconds)
 		assert.Equal(t, c.job, read.States["Run job"].TimeoutSeconds)
+		assert.Equal(t, 15*60, read.States["Refresh the vector store"].TimeoutSeconds)
 		assert.Equal(t, c.owner, read.States["Name the run"].Parameters["owner"])
 		assert.Contains(t, definition, c.text)
 	}
@@ -160,7 +161,7 @@ func TestBatchMachine_mayDoNoMoreThanItsStates(t *testing.T) {
 	assert.ElementsMatch(t, []string{
 		"glue:StartJobRun", "glue:GetJobRun", "glue:GetJobRuns", "glue:BatchStopJobRun", "s3:GetObject",
 		"s3:ListBucket",
-		"sns:Publish",
+		"sns:Publish", "lambda:InvokeFunction",
 		"logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeLogGroups", "logs:DescribeResourcePolicies",
 		"logs:GetLogDelivery", "logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:UpdateLogDelivery",
 	}, slices.Collect(maps.Keys(allowed)))

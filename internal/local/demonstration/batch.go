@@ -1,6 +1,7 @@
 package demonstration
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,7 +18,7 @@ import (
 	"diecast/internal/trainingset/tablefile"
 )
 
-// BatchReport is what a run of the job published.
+// BatchReport is what a run of the batch path published.
 type BatchReport struct {
 	// Outcome is what the run tells of itself: rows read, published and quarantined, and rules.
 	Outcome trainingset.Outcome
@@ -30,7 +31,9 @@ type BatchReport struct {
 	// BestLine is the product line with the largest revenue, BestRevenue that revenue, with two
 	// decimals.
 	BestLine, BestRevenue string
-	// Elapsed is the time from the request to start the job to the end of its run.
+	// VectorStore says in a line how the store followed the run.
+	VectorStore string
+	// Elapsed is the time from the request to start the state machine to its end.
 	Elapsed time.Duration
 }
 
@@ -45,22 +48,52 @@ func (r BatchReport) RulesPassed() int {
 	return passed
 }
 
-// sampleRows of the ratings are shown.
-const sampleRows = 3
+const (
+	// askAgain is the pause between two questions about a run on a laptop.
+	askAgain = 500 * time.Millisecond
+	// sampleRows of the ratings are shown.
+	sampleRows = 3
+)
 
-// RunBatch starts the job, waits until its run has ended, and reads what it published. Progress is
-// told the run's state as it changes.
+// RunBatch starts the state machine, waits until it has ended, and reads what it published.
+// Progress is told where the run stands as that changes.
 func RunBatch(ctx context.Context, target etl.Target, progress func(state string)) (BatchReport, error) {
-	begun := time.Now()
-	run, err := target.RunJob(ctx, nil, progress)
+	ended, err := execute(ctx, target, nil, progress)
 	if err != nil {
 		return BatchReport{}, err
 	}
-	report := BatchReport{Elapsed: time.Since(begun)}
-	if err := (reader{target}).read(ctx, run, &report); err != nil {
-		return BatchReport{}, fmt.Errorf("reading what run %s published: %w", run, err)
+	report := BatchReport{VectorStore: ended.VectorStore, Elapsed: ended.Elapsed}
+	if err := (reader{target}).read(ctx, ended.Run, &report); err != nil {
+		return BatchReport{}, fmt.Errorf("reading what run %s published: %w", ended.Run, err)
 	}
 	return report, nil
+}
+
+// execute starts an execution whose job has these arguments over its own, and waits until it has
+// succeeded; any other end is an error.
+func execute(
+	ctx context.Context, target etl.Target, arguments map[string]string, progress func(state string),
+) (etl.Report, error) {
+	target.Pause = cmp.Or(target.Pause, askAgain)
+	execution, err := target.Start(ctx, arguments)
+	if err != nil {
+		return etl.Report{}, err
+	}
+	before := ""
+	ended, err := target.Watch(ctx, execution, func(now etl.Progress) {
+		state := now.State
+		if now.Job != "" {
+			state += ", job " + now.Job
+		}
+		if state != before {
+			progress(state)
+			before = state
+		}
+	})
+	if err == nil && !ended.Succeeded() {
+		err = fmt.Errorf("run %s: %s: %s: %s", ended.Run, ended.Status, ended.Error, ended.Cause)
+	}
+	return ended, err
 }
 
 // reader reads runs of a deployment's lake row by row.

@@ -21,44 +21,55 @@ import (
 	"diecast/internal/trainingset"
 )
 
-// lake answers for Glue and S3: its job writes a run, as CSV, and ends in a state.
+// lake answers for Step Functions, Glue and S3: its state machine writes a run, as CSV, and goes
+// through states of its job to an end.
 type lake struct {
-	states  []string
-	message string
+	states []string
+	// failure is the error that the execution ends with; empty where it succeeds.
+	failure string
 	// publish is the name of the run that the pointer names; %s stands for the one that was asked
 	// for.
 	publish string
 	objects map[string]string
-	asked   map[string]string
+	run     string
 }
 
 func (l *lake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	operation := strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "AWSGlue.")
+	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	switch operation {
-	case "StartJobRun":
-		var request struct {
-			JobName   string
-			Arguments map[string]string
-		}
+	case "StartExecution":
+		var request struct{ Name string }
 		body, _ := io.ReadAll(r.Body)
 		_ = json.Unmarshal(body, &request)
-		l.asked = request.Arguments
-		l.write(request.Arguments["--run-id"])
-		_, _ = io.WriteString(w, `{"JobRunId":"jr_1"}`)
-	case "GetJobRun":
-		state := l.states[0]
-		if len(l.states) > 1 {
-			l.states = l.states[1:]
+		l.run = request.Name
+		l.write(l.run)
+		_, _ = io.WriteString(w, `{"executionArn":"arn:execution","startDate":1.0}`)
+	case "DescribeExecution":
+		told := map[string]any{"executionArn": "arn:execution", "stateMachineArn": "arn:machine", "status": "RUNNING",
+			"startDate": 1.0}
+		if len(l.states) == 0 {
+			told["stopDate"], told["status"] = 13.5, "SUCCEEDED"
+			told["output"] = `{"store":{"text":"2 products in, 1 out"}}`
+			if l.failure != "" {
+				told["status"], told["error"], told["cause"] = "FAILED", l.failure, "no ratings"
+			}
 		}
-		run := map[string]any{"Id": "jr_1", "JobRunState": state}
-		if state != "RUNNING" && state != "STARTING" {
-			run["CompletedOn"], run["ErrorMessage"] = 1.0, l.message
+		_ = json.NewEncoder(w).Encode(told)
+	case "GetExecutionHistory":
+		_, _ = io.WriteString(w, `{"events":[{"id":1,"timestamp":1.0,"type":"TaskStateEntered",
+			"stateEnteredEventDetails":{"name":"Run job"}}]}`)
+	case "GetJobRuns":
+		state := ""
+		if len(l.states) > 0 {
+			state, l.states = l.states[0], l.states[1:]
 		}
-		_ = json.NewEncoder(w).Encode(map[string]any{"JobRun": run})
+		_ = json.NewEncoder(w).Encode(map[string]any{"JobRuns": []any{map[string]any{"Id": "jr_1", "JobRunState": state,
+			"Arguments": map[string]string{"--run-id": l.run}}}})
 	default:
 		content, ok := l.objects[strings.TrimPrefix(r.URL.Path, "/lake/")]
 		if !ok {
 			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, "<Error><Code>NoSuchKey</Code></Error>")
 			return
 		}
 		_, _ = io.WriteString(w, content)
@@ -131,6 +142,7 @@ func batchTarget(t *testing.T, l *lake) etl.Target {
 	require.NoError(t, err)
 	target, err := etl.TargetOf(t.Context(), deployed)
 	require.NoError(t, err)
+	target.Pause = time.Millisecond
 	return target
 }
 
@@ -139,9 +151,11 @@ func TestRunBatch_readsWhatTheRunPublished(t *testing.T) {
 	var told []string
 	report, err := RunBatch(t.Context(), batchTarget(t, l), func(state string) { told = append(told, state) })
 	require.NoError(t, err)
-	assert.Equal(t, []string{"STARTING", "RUNNING", "SUCCEEDED"}, told, "each change once")
-	run := l.asked["--run-id"]
-	assert.Regexp(t, `^\d{8}T\d{6}Z-[0-9a-f]{8}$`, run)
+	assert.Equal(t, []string{"Run job, job STARTING", "Run job, job RUNNING", "Run job, job SUCCEEDED"}, told,
+		"each change once")
+	run := l.run
+	assert.Equal(t, "2 products in, 1 out", report.VectorStore)
+	assert.Equal(t, 12500*time.Millisecond, report.Elapsed)
 	assert.Equal(t, "s3://lake/ratings_ml_training/"+run+"/", report.Folder)
 	assert.Equal(t, run, report.Outcome.RunID)
 	assert.Equal(t, 1, report.RulesPassed())
@@ -153,19 +167,15 @@ func TestRunBatch_readsWhatTheRunPublished(t *testing.T) {
 }
 
 func TestRunBatch_tellsHowARunFailed(t *testing.T) {
-	for _, state := range []string{"FAILED", "TIMEOUT", "STOPPED"} {
-		_, err := RunBatch(t.Context(), batchTarget(t, &lake{states: []string{state}, message: "no ratings"}),
-			func(string) {})
-		require.EqualError(t, err, "job etl, run jr_1: "+state+": no ratings")
-	}
-	_, err := RunBatch(t.Context(), batchTarget(t, &lake{states: []string{"SUCCEEDED"}, publish: "another"}),
-		func(string) {})
+	_, err := RunBatch(t.Context(), batchTarget(t, &lake{failure: "LimitsBroken"}), func(string) {})
+	require.ErrorContains(t, err, ": FAILED: LimitsBroken: no ratings")
+	_, err = RunBatch(t.Context(), batchTarget(t, &lake{publish: "another"}), func(string) {})
 	require.ErrorContains(t, err, "published.json names the run another")
 }
 
 func TestRunBatch_endsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := RunBatch(ctx, batchTarget(t, &lake{states: []string{"RUNNING"}}), func(string) { cancel() })
+	_, err := RunBatch(ctx, batchTarget(t, &lake{states: []string{"RUNNING", "RUNNING"}}),
+		func(string) { cancel() })
 	require.ErrorIs(t, err, context.Canceled)
-	require.ErrorContains(t, err, "which was RUNNING")
 }

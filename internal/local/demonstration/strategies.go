@@ -30,7 +30,7 @@ type StrategyReport struct {
 	Ratings, Gone int
 	// Value is what it published for the pair of the comparison.
 	Value string
-	// Elapsed is the time from the request to start the job to the end of its run.
+	// Elapsed is the time from the request to start the state machine to its end.
 	Elapsed time.Duration
 }
 
@@ -41,15 +41,17 @@ type Comparison struct {
 	// Customer and Product are a pair whose rating has changed; Before is what the first run
 	// published for it.
 	Customer, Product, Before string
-	Strategies                []StrategyReport
+	// VectorStore says in a line how the store followed the change.
+	VectorStore string
+	Strategies  []StrategyReport
 }
 
 // pair of a customer and a product.
 type pair struct{ customer, product string }
 
 // CompareStrategies lets the generated shop live on for some days after the run of a report, and
-// runs the job by each of Strategies over what it has become. Progress is told the state of the run
-// at work.
+// runs the batch path by each of Strategies over what it has become. Progress is told the state of
+// the run at work.
 func CompareStrategies(
 	ctx context.Context, deployed *deployment.Deployment, first BatchReport, days int, progress func(state string),
 ) (Comparison, error) {
@@ -67,14 +69,12 @@ func CompareStrategies(
 	compared := Comparison{Days: days}
 	var changed pair
 	for _, strategy := range Strategies {
-		begun := time.Now()
-		run, err := target.RunJob(ctx, map[string]string{"--strategy": string(strategy)},
+		ended, err := execute(ctx, target, map[string]string{"--strategy": string(strategy)},
 			func(state string) { progress(string(strategy) + " " + state) })
 		if err != nil {
 			return Comparison{}, err
 		}
-		elapsed := time.Since(begun)
-		now, err := (reader{target}).ratings(ctx, run)
+		now, err := (reader{target}).ratings(ctx, ended.Run)
 		if err != nil {
 			return Comparison{}, err
 		}
@@ -83,6 +83,7 @@ func CompareStrategies(
 				return Comparison{}, fmt.Errorf("%d days of the shop: %w", days, err)
 			}
 			compared.Customer, compared.Product, compared.Before = changed.customer, changed.product, before[changed]
+			compared.VectorStore = ended.VectorStore
 		}
 		gone := 0
 		for one := range before {
@@ -90,8 +91,8 @@ func CompareStrategies(
 				gone++
 			}
 		}
-		compared.Strategies = append(compared.Strategies, StrategyReport{Strategy: strategy, Run: run,
-			Ratings: len(now), Gone: gone, Value: now[changed], Elapsed: elapsed})
+		compared.Strategies = append(compared.Strategies, StrategyReport{Strategy: strategy, Run: ended.Run,
+			Ratings: len(now), Gone: gone, Value: now[changed], Elapsed: ended.Elapsed})
 	}
 	return compared, nil
 }

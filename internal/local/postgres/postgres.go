@@ -8,6 +8,7 @@ package postgres
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
@@ -53,6 +54,8 @@ type Options struct {
 	Port int
 	// Disposable gives up crash safety for speed (no fsync).
 	Disposable bool
+	// SharedBuffersMiB is the server's own cache of its files. Default: 32.
+	SharedBuffersMiB int
 }
 
 // Cluster is a running server. Password is the superuser's. Who owns a database makes the extension
@@ -220,7 +223,7 @@ func command(bin string, account account, options Options, place server.Place) p
 		"-c", "unix_socket_directories=", "-c", "timezone=UTC",
 		// What processes share lies with the data: in /dev/shm all users see what is there.
 		"-c", "dynamic_shared_memory_type=mmap",
-		"-c", "shared_buffers=32MB", "-c", "max_connections=60",
+		"-c", fmt.Sprintf("shared_buffers=%dMB", cmp.Or(options.SharedBuffersMiB, 32)), "-c", "max_connections=60",
 	}
 	if trusted := filepath.Join(place.Data(), trustedFolder); exists(trusted) {
 		arguments = append(arguments, "-c", "extension_control_path="+trusted+":$system")

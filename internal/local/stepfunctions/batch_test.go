@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/local/stepfunctions/asl"
+	"diecast/internal/vectorloader"
 	"diecast/test/templates/snapshots"
 )
 
@@ -46,7 +47,7 @@ func batchDefinition(t testing.TB) string {
 
 // names that CloudFormation fills in.
 var names = map[string]string{"JobName": "etl", "LakeBucket": "lake", "LogPrefix": "/aws-glue/etl",
-	"TopicArn": "arn:aws:sns:eu-test-1:000000000000:runs"}
+	"TopicArn": "arn:aws:sns:eu-test-1:000000000000:runs", "VectorLoader": "loader"}
 
 // What the resources of the batch path answer.
 type reply struct {
@@ -59,6 +60,7 @@ func refused(name, cause string) reply { return reply{err: &asl.Failure{Name: na
 const (
 	runJobState = "Run job"
 	published   = `{"status":"published","stage":"prune","rows":{"published":{"ratings":2532}}}`
+	refresh     = "Refresh the vector store"
 	ratings     = `ratings: 40 of 2532 rows break a rule: range of productRating must be from 1 to 5`
 )
 
@@ -66,6 +68,11 @@ func body(text string) reply { return reply{output: map[string]any{"Body": text}
 
 func failedRun(state string) reply {
 	return refused(asl.TaskFailed, `{"Id":"jr_1","JobRunState":"`+state+`","ErrorMessage":"JobError: settings"}`)
+}
+
+// thrown is an error of the loader's function, as Lambda hands it on.
+func thrown(kind, message string) reply {
+	return refused(kind, `{"errorMessage":"`+message+`","errorType":"`+kind+`"}`)
 }
 
 // hang is an answer that does not come.
@@ -87,8 +94,11 @@ type scenario struct {
 // well are the answers where all goes well.
 func well() map[string][]reply {
 	return map[string][]reply{
-		runJobState:           {{output: map[string]any{"Id": "jr_1", "JobRunState": "SUCCEEDED"}}},
-		"Read outcome":        {body(published)},
+		runJobState:    {{output: map[string]any{"Id": "jr_1", "JobRunState": "SUCCEEDED"}}},
+		"Read outcome": {body(published)},
+		refresh: {{output: map[string]any{"Payload": map[string]any{"active_version": "0123456789ab",
+			"figures": map[string]any{
+				"items": json.Number("111"), "added": json.Number("2"), "vanished": json.Number("1")}}}}},
 		"Tell of the run":     {{output: map[string]any{}}},
 		"Read the failure":    {body(`{"status":"failed","stage":"quality","reason":"` + ratings + `"}`)},
 		"Tell of the failure": {{output: map[string]any{}}},
@@ -105,14 +115,17 @@ const (
 
 var scenarios = map[string]scenario{
 	"published": {told: true, words: []string{"Run first is published. ",
-		"s3://lake/ratings_ml_training/first/_outcome.json"}},
+		"s3://lake/ratings_ml_training/first/_outcome.json",
+		"Vector store: 2 products in, 1 out: model 0123456789ab serves 111"}},
 	"with arguments": {input: `{"arguments":{"--strategy":"latest","--run-id":"mine"}}`, told: true,
 		words: []string{"Run first is published"}},
 	"published after services failed": {told: true, words: []string{"Run first is published"},
 		replies: map[string][]reply{
 			runJobState: {refused(serviceFails, ""), refused("Glue.ThrottlingException", ""),
 				well()[runJobState][0]},
-			"Read outcome":    {refused("S3.S3Exception", ""), body(published)},
+			"Read outcome": {refused("S3.S3Exception", ""), body(published)},
+			refresh: {refused("Lambda.TooManyRequestsException", ""), refused("Lambda.SdkClientException", ""),
+				well()[refresh][0]},
 			"Tell of the run": {refused("Sns.InternalErrorException", ""), {output: map[string]any{}}},
 		}},
 	"another run": {want: "AnotherRun", told: true, words: []string{"Run first did not begin", "the job etl takes one",
@@ -169,6 +182,26 @@ var scenarios = map[string]scenario{
 		replies: map[string][]reply{"Read outcome": {body(`{"status":"failed","stage":"write"}`)}}},
 	"an outcome of another form": {want: "NothingPublished", told: true,
 		replies: map[string][]reply{"Read outcome": {body(`[]`)}}},
+	"a store that is empty": {told: true, words: []string{"Run first is published",
+		"Vector store: nothing to refresh: no active model"},
+		replies: map[string][]reply{refresh: {thrown(vectorloader.NothingToRefresh,
+			"nothing to refresh: no active model")}}},
+	"a refresh that breaks a limit": {want: "LimitsBroken", told: true, words: []string{
+		"Run first is published, and the vector store does not follow it: stopped before the switch: too many have " +
+			"vanished (vectors.maxVanished)"},
+		replies: map[string][]reply{refresh: {thrown(vectorloader.LimitsBroken,
+			"stopped before the switch: too many have vanished (vectors.maxVanished)")}}},
+	"a refresh that fails": {want: "NotRefreshed", told: true, words: []string{
+		"Run first is published, and the vector store could not follow it: wrapError: ", "row 112: id TWICE",
+		"diecast vectors refresh"},
+		replies: map[string][]reply{refresh: {thrown("wrapError", "row 112: id TWICE")}}},
+	"a refresh that answers too late": {want: "NotRefreshed", told: true, least: 15 * time.Minute,
+		words: []string{asl.Timeout}, replies: map[string][]reply{refresh: {hang}}},
+	"a loader that is not there": {want: "NotRefreshed", told: true,
+		words:   []string{"Lambda.ResourceNotFoundException: no such function"},
+		replies: map[string][]reply{refresh: {refused("Lambda.ResourceNotFoundException", "no such function")}}},
+	"a loader that answers something else": {want: "NotRefreshed", told: true,
+		replies: map[string][]reply{refresh: {{output: map[string]any{"Payload": "well"}}}}},
 	"a topic that refuses": {want: "NobodyTold", words: []string{"Run first is published, and the topic " +
 		names["TopicArn"] + " could not be told: Sns.AuthorizationErrorException: no"},
 		replies: map[string][]reply{"Tell of the run": {refused("Sns.AuthorizationErrorException", "no")}}},
@@ -211,6 +244,10 @@ func play(t *testing.T, machine *asl.Machine, s scenario) (last asl.Event, histo
 					assert.Equal(t, names["TopicArn"], parameters["TopicArn"])
 				case task.Resource == "aws-sdk:s3:getObject":
 					assert.Equal(t, map[string]any{"Bucket": "lake", "Key": "ratings_ml_training/first/_outcome.json"},
+						parameters)
+				case task.State == refresh:
+					assert.Equal(t, map[string]any{"FunctionName": "loader", "Payload": map[string]any{
+						"action": vectorloader.Refresh, "run": "first", "lake": "lake", "by": "the state machine"}},
 						parameters)
 				case task.State == runJobState:
 					arguments, _ := parameters["Arguments"].(map[string]any)
@@ -261,7 +298,7 @@ func TestBatchPath_everyCatchIsReached(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, history, took := play(t, machine, s)
 			assert.GreaterOrEqual(t, took, s.least)
-			assert.Less(t, took, time.Hour, "the whole has an hour")
+			assert.Less(t, took, 80*time.Minute, "the whole has no more")
 			for i, event := range history {
 				if !strings.HasSuffix(event.Type, "StateEntered") {
 					continue
@@ -301,11 +338,11 @@ func TestBatchPath_everyCatchIsReached(t *testing.T) {
 		}
 		for _, retry := range state.Retry {
 			for _, error := range retry.ErrorEquals {
-				assert.Regexp(t, `^(Glue|S3|Sns)\.(InternalService|OperationTimeout|Throttling|SdkClient|S3|`+
-					`InternalError|`+
-					`Throttled)Exception$`, error, "%s tries again what no service is to blame for", name)
+				assert.Regexp(t, `^(Glue|S3|Sns|Lambda)\.(InternalService|OperationTimeout|Throttling|`+
+					`SdkClient|S3|InternalError|Throttled|Service|AWSLambda|TooManyRequests)Exception$`,
+					error, "%s tries again what no service is to blame for", name)
 			}
 		}
 	}
-	assert.Equal(t, 6, tasks)
+	assert.Equal(t, 7, tasks)
 }

@@ -44,13 +44,15 @@ type services struct {
 	objects map[string]string
 	// told is what topics were told.
 	told []string
-	// function answers invocations.
+	// function answers invocations; as long as no test brings one, as a refresh that changes nothing.
 	function func(payload string) (answer, failure string)
 }
 
 func serve(t testing.TB) *services {
 	t.Helper()
-	s := &services{objects: map[string]string{}}
+	s := &services{objects: map[string]string{}, function: func(string) (string, string) {
+		return `{"active_version":"0123456789ab","figures":{"items":110,"added":0,"vanished":0}}`, ""
+	}}
 	server := httptest.NewServer(http.HandlerFunc(s.answer))
 	t.Cleanup(server.Close)
 	s.Lambda = lambda.NewFromConfig(at(server.URL))
@@ -375,7 +377,7 @@ func TestFunctionsAreInvoked(t *testing.T) {
 	failed = end(t, client, begin(t, client, nobody, "b", `{}`))
 	assert.Equal(t, "Lambda.SdkClientException", *failed.Error)
 	assert.Equal(t, []string{"Lambda"}, Services(host.machines[nobody].Definition))
-	assert.Equal(t, []string{"Glue", "S3", "SNS"}, Services(batchDefinition(t)))
+	assert.Equal(t, []string{"Glue", "Lambda", "S3", "SNS"}, Services(batchDefinition(t)))
 }
 
 // jobs is a host of jobs in whose place of Python is a shell: each run does what the script says.

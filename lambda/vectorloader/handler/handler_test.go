@@ -113,7 +113,7 @@ func TestCreateWithoutAModelSucceedsTwice(t *testing.T) {
 	for range 2 {
 		var answer ResourceAnswer
 		require.NoError(t, l.call(t, `{"RequestType":"Create","ResourceProperties":{"SchemaHash":"h"}}`, &answer))
-		assert.Equal(t, ResourceAnswer{PhysicalResourceID: "vector-store", Data: map[string]string{"SchemaVersion": "2",
+		assert.Equal(t, ResourceAnswer{PhysicalResourceID: "vector-store", Data: map[string]string{"SchemaVersion": "3",
 			"ModelVersion": ""}}, answer)
 	}
 	_, err := l.store.Active(t.Context())

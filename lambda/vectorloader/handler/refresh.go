@@ -26,6 +26,26 @@ type refreshOf struct {
 	run string
 }
 
+// NothingToRefreshError says that the store has no model that could follow a catalogue. Its type's
+// name is vectorloader.NothingToRefresh.
+type NothingToRefreshError struct{ Reason string }
+
+func (e *NothingToRefreshError) Error() string { return "nothing to refresh: " + e.Reason }
+
+// LimitsBrokenError says which limits a refreshed model breaks, which therefore waits beside. Its
+// type's name is vectorloader.LimitsBroken.
+type LimitsBrokenError struct {
+	// Run is the one whose catalogue the Waiting model has, Active the model that still serves.
+	Run, Active, Waiting string
+	Breaches             []string
+}
+
+func (e *LimitsBrokenError) Error() string {
+	return fmt.Sprintf("refresh over run %s stopped before the switch, model %s still serves: %s; model %s waits "+
+		"beside: approve switches to it all the same, reject refuses it for good", e.Run, e.Active,
+		strings.Join(e.Breaches, "; "), e.Waiting)
+}
+
 // refreshes bounds how often a refresh begins anew because another model has become active.
 const refreshes = 3
 
@@ -45,10 +65,14 @@ func (h Handler) refresh(ctx context.Context, backend Backend, wanted refreshOf)
 func (h Handler) refreshOnce(ctx context.Context, backend Backend, wanted refreshOf) (answer.Refreshed, error) {
 	active, err := backend.Store.Active(ctx)
 	if errors.Is(err, embeddings.ErrNoActiveModel) {
-		return answer.Refreshed{}, fmt.Errorf("refresh: %w: load one with towers first", err)
+		return answer.Refreshed{}, &NothingToRefreshError{err.Error() + ": load one with towers first"}
 	}
 	if err != nil {
 		return answer.Refreshed{}, err
+	}
+	if !active.Towers && wanted.base == "" {
+		return answer.Refreshed{}, &NothingToRefreshError{fmt.Sprintf("model %s has embeddings only, no towers to "+
+			"refresh it with: load one with towers", active.Version)}
 	}
 	lake := cmp.Or(wanted.lake, active.Lake)
 	if lake == "" {
@@ -122,9 +146,8 @@ func (h Handler) follow(ctx context.Context, backend Backend, run publishedrun.R
 	}
 	told.Active, told.New, told.Note = loaded.Active, loaded.New, loaded.Note
 	if len(breaches) > 0 && loaded.Active != told.Version {
-		return answer.Refreshed{}, fmt.Errorf("refresh over run %s stopped before the switch, model %s still "+
-			"serves: %s; model %s waits beside: approve switches to it all the same, reject refuses it for good",
-			from.RunID, loaded.Active, strings.Join(breaches, "; "), told.Version)
+		return answer.Refreshed{}, &LimitsBrokenError{Run: from.RunID, Active: loaded.Active, Waiting: told.Version,
+			Breaches: breaches}
 	}
 	h.Logger.InfoContext(ctx, "model refreshed", slog.Any("result", told))
 	return told, nil

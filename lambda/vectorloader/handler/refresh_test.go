@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -30,6 +31,7 @@ import (
 	"diecast/internal/trainingset"
 	"diecast/internal/trainingset/publishedrun"
 	"diecast/internal/trainingset/publishedrun/publishedruntest"
+	"diecast/internal/vectorloader"
 	"diecast/internal/vectorloader/answer"
 	"diecast/internal/vectorsize"
 	shipped "diecast/training/artifacts"
@@ -189,6 +191,7 @@ func TestEachThresholdStopsBeforeTheSwitch(t *testing.T) {
 			test.change(set)
 			set.Publish(t, l.lake)
 			err := l.call(t, refreshRequest, nil)
+			assert.Equal(t, vectorloader.LimitsBroken, errorType(err))
 			require.ErrorContains(t, err, "stopped before the switch, model "+base+" still serves: ")
 			require.ErrorContains(t, err, key)
 			assert.Equal(t, 1, strings.Count(err.Error(), "(vectors."), "only that one: %v", err)
@@ -208,8 +211,8 @@ func TestEachThresholdStopsBeforeTheSwitch(t *testing.T) {
 
 func TestAnotherShopIsNotComparedWithTheSample(t *testing.T) {
 	l, set := deployed(t)
-	for i, row := range set.Tables["products"] {
-		row[0] = fmt.Sprintf("OWN_%d", i)
+	for i, row := range set.Tables["products"][15:] {
+		row[0] = fmt.Sprintf("OWN_%d", i) // some codes are the same by chance
 	}
 	set.Publish(t, l.lake)
 	var done answer.Refreshed
@@ -275,13 +278,20 @@ func TestMoreThanTheMemoryHoldsIsRefused(t *testing.T) {
 	assert.Len(t, l.status(t).Versions, 1)
 }
 
-func TestEmbeddingsAloneAreNotRefreshed(t *testing.T) {
+// errorType is how Lambda names an error's type, by which the state machine tells it.
+func errorType(err error) string { return reflect.TypeOf(err).Elem().Name() }
+
+func TestWhereNothingCanBeRefreshedTheErrorIsOfThatType(t *testing.T) {
 	l := newLoader(t)
-	require.ErrorContains(t, func() error { l.resource(t, "Create", "", ""); return l.call(t, refreshRequest, nil) }(),
-		"no active model: load one with towers first")
+	l.resource(t, "Create", "", "")
+	err := l.call(t, refreshRequest, nil)
+	require.ErrorContains(t, err, "no active model: load one with towers first")
+	assert.Equal(t, vectorloader.NothingToRefresh, errorType(err))
 	l.resource(t, "Update", l.put(t, 1, artifacts.Shipped), "")
 	publishedruntest.Sample(t, 0.1, 0).Publish(t, l.lake)
-	require.ErrorContains(t, l.call(t, refreshRequest, nil), "has embeddings only, no towers to refresh it with")
+	err = l.call(t, refreshRequest, nil)
+	require.ErrorContains(t, err, "has embeddings only, no towers to refresh it with")
+	assert.Equal(t, vectorloader.NothingToRefresh, errorType(err))
 }
 
 func TestTwoRefreshesAtOnceMakeOneVersion(t *testing.T) {

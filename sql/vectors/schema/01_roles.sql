@@ -46,5 +46,7 @@ BEGIN
     ALTER ROLE inference_reader SET statement_timeout = '5s';
     -- Without it an index scan that a filter thins out returns fewer rows than asked for.
     ALTER ROLE inference_reader SET hnsw.iterative_scan = 'strict_order';
+    -- How many candidates an index scan looks at: docs/vectors.md has what is found with how many.
+    ALTER ROLE inference_reader SET hnsw.ef_search = 200;
 END
 $$;
