@@ -177,6 +177,17 @@ func readBrowse(entry strictjson.Value) Browse {
 	}
 }
 
+// CheckSessionID says whether a text can be a session's id. The error is an *Error.
+func CheckSessionID(text string) error {
+	if length := len(text); length > 0 && length <= MaxSessionID && identifierPattern.MatchString(text) {
+		return nil
+	}
+	return &Error{Violations: []Violation{{
+		Field: "session_id", Value: strictjson.Shown(text, true),
+		Allowed: fmt.Sprintf("1 to %d visible ASCII characters without spaces", MaxSessionID),
+	}}}
+}
+
 func identifier(field strictjson.Value, most int) string {
 	text := field.Text(1, most)
 	if text == "" {

@@ -1,7 +1,6 @@
 package handler
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"diecast/internal/embeddings"
 	"diecast/internal/inference"
 	"diecast/internal/models/modelstore"
+	"diecast/internal/models/ranking"
 	"diecast/internal/recommendation"
 	"diecast/internal/tower"
 )
@@ -66,9 +66,12 @@ func loadModel(ctx context.Context, bucket modelstore.Bucket, version string, ro
 	if err != nil {
 		return nil, err
 	}
-	loaded := &model{ranking: recommendation.Ranking{ModelVersion: version}, answers: newAnswers(room.answers())}
+	loaded := &model{answers: newAnswers(room.answers())}
 	loading, ctx := errgroup.WithContext(ctx)
-	loading.Go(func() error { return loaded.loadRanking(ctx, bucket, manifest) })
+	loading.Go(func() (err error) {
+		loaded.ranking, err = ranking.Read(ctx, bucket, manifest)
+		return err
+	})
 	if manifest.Items.Rows <= int64(room.vectors()) {
 		loading.Go(func() error { return loaded.loadItems(ctx, bucket, manifest) })
 	}
@@ -94,27 +97,6 @@ func (m *model) loadTower(ctx context.Context, bucket modelstore.Bucket, manifes
 		return fmt.Errorf("%s: %w", artifacts.UserTower, err)
 	}
 	return nil
-}
-
-func (m *model) loadRanking(ctx context.Context, bucket modelstore.Bucket, manifest artifacts.Manifest) error {
-	popularity, err := readRanking(ctx, bucket, manifest)
-	for _, product := range popularity {
-		m.ranking.Items = append(m.ranking.Items, recommendation.Item{ID: product.ID, Score: product.Score})
-	}
-	return err
-}
-
-// readRanking prefers the file to the manifest: the version covers it.
-func readRanking(ctx context.Context, bucket modelstore.Bucket, manifest artifacts.Manifest) ([]artifacts.Popular,
-	error) {
-	if _, listed := manifest.Files[artifacts.PopularityFile]; !listed {
-		return manifest.Popularity, nil
-	}
-	file, err := bucket.File(ctx, manifest, artifacts.PopularityFile)
-	if err != nil {
-		return nil, err
-	}
-	return artifacts.ReadPopularity(bytes.NewReader(file), artifacts.PopularityFile)
 }
 
 func (m *model) loadItems(ctx context.Context, bucket modelstore.Bucket, manifest artifacts.Manifest) error {
