@@ -66,12 +66,9 @@ var ReservedFields = []string{
 	"recommended_items", "similar_items", "model_version", "rung", "degraded", "truncated", "recommended_at",
 }
 
-// The patterns are those of the JSON Schema, so that both say the same.
-var (
-	identifierPattern = regexp.MustCompile(`^[!-~]+$`)
-	// quantityPattern is a numeric string, as the course's live data has it.
-	quantityPattern = regexp.MustCompile(`^[0-9]{1,6}$`)
-)
+// quantityPattern is a numeric string, as the course's live data has it. It is that of the JSON
+// Schema, so that both say the same.
+var quantityPattern = regexp.MustCompile(`^[0-9]{1,6}$`)
 
 // Violation is one broken rule of the contract; see strictjson.Violation.
 type Violation = strictjson.Violation
@@ -179,7 +176,7 @@ func readBrowse(entry strictjson.Value) Browse {
 
 // CheckSessionID says whether a text can be a session's id. The error is an *Error.
 func CheckSessionID(text string) error {
-	if length := len(text); length > 0 && length <= MaxSessionID && identifierPattern.MatchString(text) {
+	if length := len(text); length <= MaxSessionID && IsIdentifier(text) {
 		return nil
 	}
 	return &Error{Violations: []Violation{{
@@ -188,12 +185,23 @@ func CheckSessionID(text string) error {
 	}}}
 }
 
+// IsIdentifier says whether a text consists of visible ASCII characters, as the ids of sessions and
+// the codes of products do; how many is another rule.
+func IsIdentifier(text string) bool {
+	for i := range len(text) {
+		if text[i] < '!' || text[i] > '~' {
+			return false
+		}
+	}
+	return text != ""
+}
+
 func identifier(field strictjson.Value, most int) string {
 	text := field.Text(1, most)
 	if text == "" {
 		return ""
 	}
-	return field.Pattern(identifierPattern, "visible ASCII characters without spaces")
+	return field.Where(IsIdentifier, "visible ASCII characters without spaces")
 }
 
 func readQuantity(field strictjson.Value) int {
