@@ -112,7 +112,7 @@ func TestTheStoreFollowsTheCatalogue(t *testing.T) {
 	refreshed := told.ModelVersion
 	assert.NotEqual(t, base, refreshed)
 	assert.Equal(t, "2 products in, 1 out: model "+refreshed+" serves 111", report.VectorStore)
-	assert.False(t, told.Results[0].Degraded)
+	assert.False(t, told.Results[0].Rung.Degraded())
 	added, withdrawn := without(after, before), without(before, after)
 	require.Len(t, added, 2, "one that customers buy, and one that is to be withdrawn next")
 	require.Len(t, withdrawn, 1)
@@ -125,7 +125,7 @@ func TestTheStoreFollowsTheCatalogue(t *testing.T) {
 		require.NoError(t, err)
 		popular, told := recommended(t, client, inferring)
 		require.NoError(t, lock.Rollback(t.Context()))
-		assert.True(t, told.Results[0].Degraded)
+		assert.True(t, told.Results[0].Rung.Degraded())
 		assert.Subset(t, popular, added)
 		assert.NotContains(t, popular, withdrawn[0])
 	})
@@ -204,7 +204,7 @@ func TestTheStoreFollowsTheCatalogue(t *testing.T) {
 			require.NoError(t, invoked(t.Context(), client, inferring, request, &told))
 			assert.Equal(t, loaded.Version, told.ModelVersion)
 			assert.Len(t, told.Results[0].Items, mostItems)
-			assert.Equal(t, degraded, told.Results[0].Degraded, customer)
+			assert.Equal(t, degraded, told.Results[0].Rung.Degraded(), customer)
 		}
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/google/uuid"
 
 	"diecast/internal/recommendation"
 )
@@ -29,8 +30,10 @@ const (
 	EventID = "event_id"
 	// Record is the recommendation record: its line of JSON without the newline.
 	Record = "record"
-	// ModelVersion and Degraded are those of the record.
+	// ModelVersion, Rung and Degraded are those of the record; rows that were written before there
+	// were rungs have none.
 	ModelVersion = "model_version"
+	Rung         = "rung"
 	Degraded     = "degraded"
 	// ExpiresAt is when DynamoDB may delete the item, in Unix seconds.
 	ExpiresAt = "expires_at"
@@ -52,7 +55,8 @@ func Item(record recommendation.Record, keep time.Duration) map[string]types.Att
 		EventID:        text(record.Event.ID.String()),
 		Record:         text(string(bytes.TrimSuffix(record.Encode(), []byte("\n")))),
 		ModelVersion:   text(record.ModelVersion),
-		Degraded:       boolean(record.Degraded),
+		Rung:           text(record.Rung.String()),
+		Degraded:       boolean(record.Rung.Degraded()),
 		ExpiresAt:      number(record.RecommendedAt.Add(keep).Unix()),
 	}
 }
@@ -76,7 +80,7 @@ func Values(record recommendation.Record) map[string]types.AttributeValue {
 // beaten is the Degraded of a row that gives way to the record in spite of the same time and id:
 // true where the record is answered; where it is degraded null, which no row has.
 func beaten(record recommendation.Record) types.AttributeValue {
-	if record.Degraded {
+	if record.Rung.Degraded() {
 		return &types.AttributeValueMemberNULL{Value: true}
 	}
 	return boolean(true)
@@ -93,6 +97,43 @@ func ReadRecord(item map[string]types.AttributeValue) (recommendation.Record, er
 		return recommendation.Record{}, fmt.Errorf("%s: %w", Record, err)
 	}
 	return record, nil
+}
+
+// ReadEvent is the event whose answer an item holds: what recommendation.Record.Supersedes compares
+// first.
+func ReadEvent(item map[string]types.AttributeValue) (id uuid.UUID, at time.Time, err error) {
+	_, at, err = ReadPosition(item)
+	if err != nil {
+		return uuid.Nil, time.Time{}, err
+	}
+	written, err := readText(item, EventID)
+	if err != nil {
+		return uuid.Nil, time.Time{}, err
+	}
+	id, err = uuid.Parse(written)
+	if err != nil {
+		return uuid.Nil, time.Time{}, fmt.Errorf("%s: %w", EventID, err)
+	}
+	return id, at, nil
+}
+
+// Expired says whether an item is gone: DynamoDB deletes it up to days later. One without a
+// readable ExpiresAt never is.
+func Expired(item map[string]types.AttributeValue, now time.Time) bool {
+	value, ok := item[ExpiresAt].(*types.AttributeValueMemberN)
+	if !ok {
+		return false
+	}
+	seconds, err := strconv.ParseInt(value.Value, 10, 64)
+	return err == nil && seconds <= now.Unix()
+}
+
+// CustomerKey is a customer's partition key in CustomerIndex.
+func CustomerKey(customer int) types.AttributeValue { return number(int64(customer)) }
+
+// Key is a session's key.
+func Key(session string) map[string]types.AttributeValue {
+	return map[string]types.AttributeValue{SessionID: text(session)}
 }
 
 // ReadPosition is the session of an item, and the time of the event that it has reached.
