@@ -107,8 +107,8 @@ type Account struct {
 	GivenUp map[string]int
 	// Unsent were not taken when the run was interrupted.
 	Unsent int
-	// Refused counts how often the stream refused a record, by its reason: each was put again, until
-	// it was given up.
+	// Refused counts how often the stream refused a record, by its reason: each was put again,
+	// until it was given up.
 	Refused map[string]int
 	// Unanswered counts how often a record was put and no answer came: it was put again, and the
 	// stream may hold it twice.
@@ -135,8 +135,8 @@ func (a Account) Lost() (lost int) {
 // Check fails where an account of a run that has ended does not add up.
 func (a Account) Check() error {
 	if sum := a.Taken + a.Lost() + a.Unsent; sum != a.Due {
-		return fmt.Errorf("%d events were due, and %d are accounted for: %d taken, %d given up, %d not sent", a.Due, sum,
-			a.Taken, a.Lost(), a.Unsent)
+		return fmt.Errorf("%d events were due, and %d are accounted for: %d taken, %d given up, %d not sent", a.Due,
+			sum, a.Taken, a.Lost(), a.Unsent)
 	}
 	return nil
 }
@@ -209,7 +209,7 @@ func (r *run) send(ctx context.Context) error {
 	flushed := r.begun
 	for number := 0; r.options.Events == 0 || number < r.options.Events; number++ {
 		since := r.options.Profile.Due(number)
-		if since > r.options.Profile.Duration && r.options.Events == 0 {
+		if since >= r.options.Profile.Duration && r.options.Events == 0 {
 			return nil
 		}
 		due := r.begun.Add(since)
@@ -377,8 +377,8 @@ func (r *run) tell(taken []Receipt) {
 	}
 }
 
-// refusal is why a whole request failed, in words by which equal failures count as one; refused says
-// that the stream has taken nothing of it.
+// refusal is why a whole request failed, in words by which equal failures count as one; refused
+// says that the stream has taken nothing of it.
 func refusal(err error) (reason string, refused bool) {
 	var answer smithy.APIError
 	if errors.As(err, &answer) {

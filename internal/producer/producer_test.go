@@ -93,7 +93,8 @@ func TestEventsGoWhenTheyAreDueInFullBatches(t *testing.T) {
 		begun := time.Now()
 		var receipts []Receipt
 		account, err := Run(t.Context(), Options{Stream: s, Name: "activity", Source: numbered(7),
-			Profile: demand.Steady(20_000, time.Second), Taken: func(some []Receipt) { receipts = append(receipts, some...) }})
+			Profile: demand.Steady(20_000, time.Second),
+			Taken:   func(some []Receipt) { receipts = append(receipts, some...) }})
 		require.NoError(t, err)
 		require.NoError(t, account.Check())
 		assert.InDelta(t, 20_000, account.Taken, 1)

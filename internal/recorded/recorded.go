@@ -70,7 +70,9 @@ func Read(file io.Reader) iter.Seq2[Line, error] {
 			if err != nil {
 				var broken *activity.Error
 				if !errors.As(err, &broken) {
-					broken = &activity.Error{Violations: []activity.Violation{{Value: err.Error(), Allowed: "an event"}}}
+					broken = &activity.Error{Violations: []activity.Violation{{
+						Value: err.Error(), Allowed: "an event",
+					}}}
 				}
 				err = &Problem{Line: number, Violations: broken.Violations}
 			}

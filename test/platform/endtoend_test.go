@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/archive"
+	"diecast/internal/classicmodels"
 	"diecast/internal/deployment/outputs"
 	"diecast/internal/local/demonstration"
 	"diecast/internal/local/ledger"
@@ -31,7 +32,7 @@ func TestEventsReachTheArchiveAndTheShop(t *testing.T) {
 	running := start(t, synthesized)
 	to := target(t, running, archive.Recommendations)
 	report, err := demonstration.Run(t.Context(), to, demonstration.Options{Shop: shop(t), Events: 200,
-		BrokenShare: 0.1})
+		Activity: classicmodels.EventOptions{BrokenShare: 0.1}})
 	require.NoError(t, err)
 
 	require.Positive(t, report.Broken)
