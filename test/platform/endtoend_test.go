@@ -20,10 +20,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/archive"
-	"diecast/internal/demand"
-	"diecast/internal/latency"
 	"diecast/internal/classicmodels"
+	"diecast/internal/demand"
 	"diecast/internal/deployment/outputs"
+	"diecast/internal/latency"
 	"diecast/internal/local/demonstration"
 	"diecast/internal/local/ledger"
 	"diecast/internal/recommendation"
@@ -100,7 +100,7 @@ func withinBudget(t *testing.T, running started, to demonstration.Target) {
 		put, invocation, whole := median(report.Put), median(invocations[len(before):]), median(report.Readable)
 		over = ""
 		for stage, took := range map[string]struct{ took, limit time.Duration }{
-			latency.Put:                                  {put, limits[latency.Put]},
+			latency.Put: {put, limits[latency.Put]},
 			latency.Inference + " and " + latency.Write: {invocation, limits[latency.Inference] + limits[latency.Write]},
 			latency.Wait: {whole - put - invocation, limits[latency.Wait]},
 			"the whole":  {whole, latency.OnLaptop},

@@ -99,8 +99,9 @@ type Report struct {
 	Archived, Duplicates int
 	// Delivered events that the shop could read, or that a newer one of their session overtook.
 	Delivered int
-	// Degraded records were answered by the most popular products.
+	// Degraded records were answered by the most popular products; Rungs counts all by who did.
 	Degraded int
+	Rungs    map[recommendation.Rung]int
 	// Refused records in the error output.
 	Refused int
 	// RefusedFor are the refused by the error code that stands in the error output.
@@ -110,6 +111,9 @@ type Report struct {
 	// sample that it never could.
 	Put, Readable []time.Duration
 	Unread        int
+	// ByShard are Readable by the shard of the stream; ShardOf is that of each session's last event.
+	ByShard map[string][]time.Duration
+	ShardOf map[string]string
 	// Stored is how long each archived event took from when it was due to its object's own time,
 	// rounded up: S3 tells a time to the second.
 	Stored []time.Duration
@@ -142,6 +146,7 @@ type sent struct {
 	taken, readable, stored bool
 	// readAt is when one of the sample was first read.
 	readAt time.Time
+	shard  string
 }
 
 func (s *sent) broken() bool { return s.event.SessionID == "" }
@@ -179,7 +184,10 @@ func Run(ctx context.Context, target Target, options Options) (Report, error) {
 	r := &run{
 		target: target, options: options, begun: time.Now(), byID: map[uuid.UUID]*sent{},
 		bySession: map[string][]*sent{}, archived: map[uuid.UUID]recommendation.Record{}, seen: map[string]bool{},
-		report: Report{RefusedFor: map[string]int{}},
+		report: Report{
+			RefusedFor: map[string]int{}, Rungs: map[recommendation.Rung]int{},
+			ByShard: map[string][]time.Duration{}, ShardOf: map[string]string{},
+		},
 	}
 	sampling, stop := context.WithCancel(ctx)
 	sampledAll := make(chan error, 1)
@@ -220,7 +228,9 @@ func (r *run) close(failure error) Report {
 			if s.readAt.IsZero() {
 				r.report.Unread++
 			} else {
-				r.report.Readable = append(r.report.Readable, s.readAt.Sub(s.due))
+				took := s.readAt.Sub(s.due)
+				r.report.Readable = append(r.report.Readable, took)
+				r.report.ByShard[s.shard] = append(r.report.ByShard[s.shard], took)
 			}
 		}
 	}
@@ -287,6 +297,8 @@ func (r *run) took(receipts []producer.Receipt) {
 	for _, receipt := range receipts {
 		one := r.order[receipt.Number]
 		r.take(one)
+		one.shard = receipt.Shard
+		r.report.ShardOf[receipt.Event.Key] = receipt.Shard
 		r.report.Put = append(r.report.Put, receipt.Taken.Sub(receipt.Due))
 		if one.sample {
 			r.awaited = append(r.awaited, one)

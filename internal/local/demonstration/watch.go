@@ -199,7 +199,8 @@ func (r *run) readObject(ctx context.Context, key string) error {
 			one.stored = true
 			r.report.Archived++
 			r.report.Stored = append(r.report.Stored, written.Sub(one.due))
-			if record.Degraded {
+			r.report.Rungs[record.Rung]++
+			if record.Rung.Degraded() {
 				r.report.Degraded++
 			}
 			if len(r.archived) < keptRecords {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/uuid"
@@ -28,6 +29,9 @@ import (
 )
 
 func TestMain(m *testing.M) { os.Exit(postgrestest.Run(m)) }
+
+// unhurried is time enough for a rung on a loaded machine, where a test is not about the time.
+const unhurried = 20 * time.Second
 
 // platform is a handler with a store and a bucket of its own. It reads with the role that it has on
 // AWS.
@@ -61,7 +65,7 @@ func newPlatform(t testing.TB) *platform {
 	p.reading = pool(cluster.DSNFor("inference_reader", "reader", database))
 	p.Handler = Handler{Engine: &Engine{
 		Store: embeddings.NewStore(p.reading), Bucket: p.objects.Bucket(),
-		Logger: slog.New(slog.NewJSONHandler(p.logs, nil)),
+		Logger: slog.New(slog.NewJSONHandler(p.logs, nil)), RungTime: unhurried,
 	}}
 	return p
 }
@@ -197,9 +201,8 @@ func TestEmbeddingsOnlyKnownCustomersAreServedAndOthersGetTheMostPopular(t *test
 	answer, err := p.ask(t, request)
 	require.NoError(t, err)
 	assert.Equal(t, model.Manifest.ModelVersion, answer.ModelVersion)
-	assert.Equal(t, []bool{false, true, false, false}, []bool{
-		answer.Results[0].Degraded, answer.Results[1].Degraded, answer.Results[2].Degraded, answer.Results[3].Degraded,
-	})
+	assert.Equal(t, []recommendation.Rung{recommendation.Store, recommendation.Popular, recommendation.Store,
+		recommendation.Store}, rungs(answer))
 	for _, result := range answer.Results {
 		assert.Len(t, result.Items, 4)
 	}
@@ -219,6 +222,13 @@ func TestEmbeddingsOnlyKnownCustomersAreServedAndOthersGetTheMostPopular(t *test
 	for _, similar := range answer.Similar {
 		assert.Len(t, similar, 2)
 	}
+}
+
+func rungs(answer inference.BatchAnswer) (rungs []recommendation.Rung) {
+	for _, result := range answer.Results {
+		rungs = append(rungs, result.Rung)
+	}
+	return rungs
 }
 
 func keys[V any](values map[string]V) []string {
@@ -265,7 +275,7 @@ func TestInferenceFollowsTheStore(t *testing.T) {
 		answer, err := p.ask(t, request)
 		require.NoError(t, err)
 		assert.Equal(t, model.Manifest.ModelVersion, answer.ModelVersion)
-		assert.False(t, answer.Results[0].Degraded)
+		assert.False(t, answer.Results[0].Rung.Degraded())
 	}
 	previous, err := p.owner.Rollback(t.Context())
 	require.NoError(t, err)
@@ -304,8 +314,8 @@ func TestTwoModelsNeverMix(t *testing.T) {
 	for range 200 {
 		answer, err := p.ask(t, request)
 		require.NoError(t, err)
-		// a store that moves on faster than it is followed leaves the most popular products
-		if !answer.Results[0].Degraded {
+		// a store that moves on faster than it is followed leaves memory
+		if answer.Results[0].Rung == recommendation.Store {
 			require.Equal(t, want[answer.ModelVersion], answer)
 			fresh++
 		}
@@ -315,18 +325,19 @@ func TestTwoModelsNeverMix(t *testing.T) {
 	assert.Positive(t, fresh)
 }
 
-func TestStoreThatIsDownLeavesTheMostPopular(t *testing.T) {
+func TestStoreThatIsDownLeavesTheMostPopularWhereItemsDoNotFitIntoMemory(t *testing.T) {
 	p := newPlatform(t)
 	model := p.load(t, 1)
 	request := inference.BatchRequest{Limit: 3, Events: []inference.BatchEvent{event(100, []string{"P_001"},
 		[]string{"P_002"})}}
 	_, err := p.ask(t, request)
 	require.NoError(t, err)
+	p.Engine.loaded().items = nil
 	p.reading.Close()
 	answer, err := p.ask(t, request)
 	require.NoError(t, err)
 	assert.Equal(t, model.Manifest.ModelVersion, answer.ModelVersion)
-	assert.True(t, answer.Results[0].Degraded)
+	assert.True(t, answer.Results[0].Rung.Degraded())
 	assert.Equal(t, []recommendation.Item{{ID: "P_000", Score: 20}, {ID: "P_002", Score: 18}, {ID: "P_003", Score: 17}},
 		answer.Results[0].Items)
 	assert.Empty(t, answer.Similar)
@@ -361,8 +372,9 @@ func TestDamagedManifestIsRefused(t *testing.T) {
 	_, err = p.owner.Rollback(t.Context())
 	require.NoError(t, err)
 	answer, err = p.ask(t, request)
-	require.NoError(t, err, "with a model in memory its most popular products answer")
-	assert.True(t, answer.Results[0].Degraded)
+	require.NoError(t, err, "the model in memory answers")
+	assert.Equal(t, first.Manifest.ModelVersion, answer.ModelVersion)
+	assert.Equal(t, recommendation.Memory, answer.Results[0].Rung)
 }
 
 func BenchmarkBatch(b *testing.B) {
