@@ -144,7 +144,7 @@ synth: node_modules/.complete $(GLUE_JARS) ## Write the CloudFormation templates
 
 .PHONY: demo
 demo: setup synth bin/diecast ## Run the platform on this machine, send it events, run its ETL job, account for both, stop
-	@bin/diecast local run --buffers 1s --advance 30
+	@bin/diecast local run --buffers 1s --advance 30 --events 1500 --rate 30 --profile spike
 
 .PHONY: up
 up: setup synth bin/diecast ## Run the platform on this machine until Ctrl-C
@@ -252,6 +252,11 @@ accept: $(PYTHON_HOME)/.complete $(GLUE_JARS) ## Accept what is generated as it 
 .PHONY: faults
 faults: setup synth bin/diecast ## Prove what a run promises when things go wrong: a table of faults, each held or not (ten minutes)
 	@go run ./test/faults $(if $(SEED),-seed '$(SEED)') $(if $(ONLY),-only '$(ONLY)')
+
+# ONLY tries those whose names it matches.
+.PHONY: load
+load: setup synth bin/diecast ## Prove what holds under load: 1,000 events a second, a burst, a reshard, a hot session, a stopped store (ten minutes)
+	@go run ./test/faults -load $(if $(SEED),-seed '$(SEED)') $(if $(ONLY),-only '$(ONLY)')
 
 .PHONY: train
 train: $(TRAINING_HOME)/.complete ## Train the shipped model anew on the generated sample at scale 1

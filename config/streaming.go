@@ -17,6 +17,7 @@ type Streaming struct {
 	BatchSize              int
 	BatchWindowSeconds     int
 	Parallelization        int
+	EnhancedFanOut         bool
 	RetryAttempts          int
 	MaxRecordAgeSeconds    int
 	ArchiveRetentionDays   int
@@ -83,6 +84,10 @@ var streamingKeys = []Key{
 	integer("streaming.parallelization", 1, 10, values[int]{lean: 1, standard: 2, prod: 4, course: 1},
 		func(c *Config) *int { return &c.Streaming.Parallelization },
 		"Batches of one shard that the deliver function handles at a time, in order for each session."),
+	boolean("streaming.enhancedFanOut", values[bool]{lean: false, standard: false, prod: true, course: false},
+		func(c *Config) *bool { return &c.Streaming.EnhancedFanOut },
+		"Pushes events to the deliver function within about 0.1 s, with a throughput of its own, instead of asking "+
+			"every second; about 11 USD a month for each shard, and 13 for a terabyte."),
 	integer("streaming.retryAttempts", 0, 10000, every(5),
 		func(c *Config) *int { return &c.Streaming.RetryAttempts },
 		"How often a failing batch of the deliver function is tried again before it is kept in S3."),

@@ -168,6 +168,7 @@ func (s *Streaming) addDelivery(cfg config.Config, network *Network) {
 		BatchSize:       cfg.Streaming.BatchSize,
 		BatchWindow:     seconds(cfg.Streaming.BatchWindowSeconds),
 		Parallelization: cfg.Streaming.Parallelization,
+		EnhancedFanOut:  cfg.Streaming.EnhancedFanOut,
 		RetryAttempts:   cfg.Streaming.RetryAttempts,
 		MaxRecordAge:    seconds(cfg.Streaming.MaxRecordAgeSeconds),
 		Dropped: awscloudwatch.NewMetric(&awscloudwatch.MetricProps{

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"diecast/internal/classicmodels"
+	"diecast/internal/demand"
 	"diecast/internal/etl"
 	"diecast/internal/local/balancer"
 	"diecast/internal/local/demonstration"
@@ -42,14 +43,15 @@ type localRun struct {
 	buffers       *parsed[time.Duration]
 	events, shown *parsed[int]
 	// advance is how many days the shop lives on between the job's runs; 0: the job runs once.
-	advance *parsed[int]
-	broken  *parsed[float64]
+	advance      *parsed[int]
+	broken, rate *parsed[float64]
+	profile      string
 }
 
 func localCommand(user *terminal) *cobra.Command {
 	l := &localRun{user: user, events: integerFlag("events", 300), shown: integerFlag("shown", 3),
 		advance: integerFlag("advance", 0),
-		broken:  numberFlag("broken", 0.05), buffers: durationFlag("buffers", 0)}
+		broken:  numberFlag("broken", 0.05), rate: numberFlag("rate", 100), buffers: durationFlag("buffers", 0)}
 	command := &cobra.Command{Use: localName, Short: "Run the synthesized platform on this machine, without AWS"}
 	command.PersistentFlags().StringVar(&l.name, "run", "default",
 		"name of the run; each has its folder below "+runsFolder)
@@ -67,6 +69,8 @@ func localCommand(user *terminal) *cobra.Command {
 	run := starting(runName,
 		"Start the platform, send it generated events, account for each, run the ETL job beside, and stop", l.run)
 	run.Flags().Var(l.events, "events", "how many events to send")
+	run.Flags().Var(l.rate, "rate", "usual demand, in events a second")
+	run.Flags().StringVar(&l.profile, "profile", profileSteady, profileMeaning)
 	run.Flags().Var(l.advance, "advance",
 		"days that the shop lives on after the ETL job, which then runs by each strategy; 0 leaves that out")
 	run.Flags().Var(l.broken, "broken", "share of them that breaks the contract")
@@ -100,6 +104,10 @@ func (l *localRun) check() error {
 	allow(&found, l.advance, func(days int) bool { return days >= 0 && days <= classicmodels.MaxAdvanceDays },
 		fmt.Sprintf("0 to %d are allowed", classicmodels.MaxAdvanceDays))
 	allow(&found, l.broken, func(share float64) bool { return share >= 0 && share <= 1 }, "0 to 1 is allowed")
+	allow(&found, l.rate, func(rate float64) bool { return rate > 0 && rate <= demand.MaxRate },
+		fmt.Sprintf("above 0, and up to %d, is allowed", demand.MaxRate))
+	_, err = profileOf(l.profile, l.rate.value, time.Second)
+	found.add(err)
 	return found.err()
 }
 
@@ -264,18 +272,32 @@ func (l *localRun) run(ctx context.Context) (err error) {
 	batch := startBatch(ctx, batchTarget)
 	defer batch.stop()
 	shown := startSteps(l.user.err)
-	watched := shown.watch(func() string { return fmt.Sprintf("sending %d events; %s", l.events.value, batch.state()) })
+	var taken atomic.Int64
+	watched := shown.watch(func() string {
+		return fmt.Sprintf("%s of %s events sent; %s", grouped(taken.Load()), grouped(int64(l.events.value)),
+			batch.state())
+	})
+	profile, err := profileOf(l.profile, l.rate.value, time.Second)
+	if err != nil {
+		return err
+	}
 	report, failure := demonstration.Run(ctx, target, demonstration.Options{
-		Shop: shop, Events: l.events.value, BrokenShare: l.broken.value, PerSecond: 100,
+		Shop: shop, Events: l.events.value, Profile: profile,
+		Activity: classicmodels.EventOptions{BrokenShare: l.broken.value},
+		Progress: func(count int) { taken.Store(int64(count)) },
 	})
 	watched()
-	pages, pagesFailure := demonstration.Pages(ctx, web.Page)
-	failure = errors.Join(failure, pagesFailure)
-	result := demonstrated{shop: shop, running: running, target: target, streaming: report, pages: pages, up: upAfter}
+	result := demonstrated{shop: shop, running: running, target: target, streaming: report, up: upAfter}
+	if failure == nil {
+		result.pages, failure = demonstration.Pages(ctx, web.Page)
+	}
 	if !l.user.json {
-		if failure = errors.Join(failure, l.showStreaming(ctx, result)); failure != nil {
+		if failure = errors.Join(failure, l.showStreaming(context.WithoutCancel(ctx), result)); failure != nil {
 			return failure
 		}
+	}
+	if failure != nil {
+		batch.stop()
 	}
 	watched = shown.watch(batch.state)
 	var batchFailure error

@@ -25,16 +25,21 @@ import (
 
 // localSummary is what local run tells a machine.
 type localSummary struct {
-	UpSeconds      float64            `json:"up_seconds"`
-	Sent           int                `json:"sent"`
-	Broken         int                `json:"broken"`
-	Archived       int                `json:"archived"`
-	Duplicates     int                `json:"duplicates"`
-	Delivered      int                `json:"delivered"`
-	Degraded       int                `json:"degraded"`
-	Refused        int                `json:"refused"`
-	RefusedFor     map[string]int     `json:"refused_for"`
+	UpSeconds  float64        `json:"up_seconds"`
+	Sent       int            `json:"sent"`
+	Broken     int            `json:"broken"`
+	Archived   int            `json:"archived"`
+	Duplicates int            `json:"duplicates"`
+	Delivered  int            `json:"delivered"`
+	Degraded   int            `json:"degraded"`
+	Refused    int            `json:"refused"`
+	RefusedFor map[string]int `json:"refused_for"`
+	// Unfinished says why not all events are accounted for; empty where they are.
+	Unfinished string `json:"unfinished"`
+	// NotSent events of those that were wanted never came to the stream.
+	NotSent        int                `json:"not_sent"`
 	LatencySeconds map[string]figures `json:"latency_seconds"`
+	Flow           []flowSummary      `json:"flow"`
 	Run            int                `json:"resources_run"`
 	Checked        int                `json:"resources_checked"`
 	Batch          batchSummary       `json:"batch"`
@@ -91,6 +96,13 @@ type strategySummary struct {
 	Elapsed  float64 `json:"elapsed_seconds"`
 }
 
+// flowSummary is what local run tells a machine of a second of the sending.
+type flowSummary struct {
+	In  int     `json:"events"`
+	Lag float64 `json:"lag_seconds"`
+	P99 float64 `json:"p99_seconds"`
+}
+
 type figures struct {
 	Count int     `json:"count"`
 	P50   float64 `json:"p50"`
@@ -104,8 +116,8 @@ type stage struct {
 }
 
 func stages(running *platform.Platform, report demonstration.Report) []stage {
-	all := []stage{{"event to readable by the shop", report.Readable}, {"event to object in the archive",
-		report.Stored}}
+	all := []stage{{"event to taken by the stream", report.Put}, {"event to readable by the shop", report.Readable},
+		{"event to object in the archive", report.Stored}}
 	sources := map[string]string{}
 	for _, function := range running.Functions() {
 		sources[function.Definition.Name] = path.Base(function.Source)
@@ -157,6 +169,13 @@ func (l *localRun) encode(result demonstrated) error {
 			Elapsed: batch.Elapsed.Seconds(), VectorStore: batch.VectorStore,
 		},
 	}
+	if report.Unfinished != nil {
+		summary.Unfinished = report.Unfinished.Error()
+	}
+	summary.NotSent = max(l.events.value-report.Sent, 0)
+	for _, second := range report.Flow {
+		summary.Flow = append(summary.Flow, flowSummary{second.In, second.Lag.Seconds(), second.P99.Seconds()})
+	}
 	summary.Pages = pagesSummary(result.pages)
 	summary.Account = summarised(result.running.Account(context.Background()))
 	for _, row := range stages(result.running, report) {
@@ -191,8 +210,14 @@ func (l *localRun) showStreaming(ctx context.Context, result demonstrated) error
 	for _, record := range report.Records[:min(l.shown.value, len(report.Records))] {
 		showRecord(l.user.out, record, products)
 	}
+	if report.Unfinished != nil {
+		fmt.Fprintf(l.user.out, "Unfinished: %v. What follows is what was there by then.\n", report.Unfinished)
+	}
 	table := tabwriter.NewWriter(l.user.out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(table, "Events\tcount\twhere")
+	if left := l.events.value - report.Sent; left > 0 {
+		fmt.Fprintf(table, "  not sent\t%d\tof %d\n", left, l.events.value)
+	}
 	fmt.Fprintf(table, "  in\t%d\tstream %s\n", report.Sent, target.Stream)
 	fmt.Fprintf(table, "  archived\t%d\ts3://%s/%s\n", report.Archived, target.Bucket, target.ArchivePrefix)
 	fmt.Fprintf(table, "  delivered to the shop\t%d\ttable %s\n", report.Delivered, target.Table)
@@ -201,11 +226,18 @@ func (l *localRun) showStreaming(ctx context.Context, result demonstrated) error
 		fmt.Fprintf(table, "  in error, %s\t%d\ts3://%s/%s\n", reason, report.RefusedFor[reason], target.Bucket,
 			target.ErrorPrefix)
 	}
-	fmt.Fprintf(table, "  dropped\t%d\tnowhere\n", report.Sent-report.Archived-report.Refused)
+	if left := report.Sent - report.Archived - report.Refused; report.Unfinished == nil {
+		fmt.Fprintf(table, "  dropped\t%d\tnowhere\n", left)
+	} else {
+		fmt.Fprintf(table, "  on the way\t%d\tneither archived nor in error yet\n", left)
+	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
 	fmt.Fprintln(l.user.out)
+	if err := showFlow(l.user.out, report.Flow); err != nil {
+		return err
+	}
 	fmt.Fprintln(table, "Latency\tp50\tp99")
 	for _, row := range stages(result.running, report) {
 		if len(row.durations) > 0 {

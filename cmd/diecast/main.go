@@ -28,7 +28,7 @@ type terminal struct {
 
 // commands make the subcommands.
 var commands = []func(*terminal) *cobra.Command{
-	etlCommand, generateCommand, loadCommand, localCommand, modelCommand, sqlCommand, vectorsCommand,
+	etlCommand, generateCommand, loadCommand, localCommand, modelCommand, produceCommand, sqlCommand, vectorsCommand,
 }
 
 func main() {

@@ -46,6 +46,19 @@ func decodeStream(o *object) *Stream {
 	return stream
 }
 
+// StreamConsumer is an AWS::Kinesis::StreamConsumer: a consumer with enhanced fan-out.
+type StreamConsumer struct {
+	// Name is the physical name, which the template has to give.
+	Name      string
+	StreamARN string
+}
+
+func decodeStreamConsumer(o *object) *StreamConsumer {
+	o.need("ConsumerName", "StreamARN")
+	o.ignore(noTags, "Tags")
+	return &StreamConsumer{Name: o.text("ConsumerName"), StreamARN: o.text("StreamARN")}
+}
+
 // DeliveryStream is an AWS::KinesisFirehose::DeliveryStream from a Kinesis stream to a bucket.
 type DeliveryStream struct {
 	// Name is the physical name that the template asks for; empty: any.
@@ -137,6 +150,7 @@ func decodeProcessor(o *object) *Processor {
 
 // EventSourceMapping is an AWS::Lambda::EventSourceMapping from a Kinesis stream to a function.
 type EventSourceMapping struct {
+	// SourceARN is a stream's, or that of a consumer of one with enhanced fan-out.
 	SourceARN string
 	// Function is the function's name or ARN, as the template refers to it.
 	Function string

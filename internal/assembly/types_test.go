@@ -43,6 +43,10 @@ var examples = map[string]struct {
 				Retries: 2},
 		},
 	},
+	"AWS::Kinesis::StreamConsumer": {
+		`{"ConsumerName":"deliver","StreamARN":"arn:stream","Tags":[{"Key":"k","Value":"v"}]}`,
+		&StreamConsumer{Name: "deliver", StreamARN: "arn:stream"},
+	},
 	"AWS::Lambda::EventSourceMapping": {
 		`{"EventSourceArn":"arn:stream","FunctionName":"deliver","StartingPosition":"TRIM_HORIZON","BatchSize":"200",` +
 			`"MaximumBatchingWindowInSeconds":1,"ParallelizationFactor":2,

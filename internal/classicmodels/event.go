@@ -20,6 +20,9 @@ type EventOptions struct {
 	Seed uint64
 	// Sessions that are open at once, at most 50,000; some are far busier than others. Default 100.
 	Sessions int
+	// Customers who come, each of them before one comes again; those whom the database does not
+	// have are like those whom it has. Default 0: the database's, some far more often than others.
+	Customers int
 	// BrokenShare of the events, 0 to 1, breaks the contract, in each way of BrokenKinds as often.
 	BrokenShare float64
 	// CourseFields leaves out event_id, event_time, event_type and schema_version, as the course's
@@ -132,6 +135,7 @@ type session struct {
 const (
 	longestHistory = 12
 	maxSessions    = 50_000
+	maxCustomers   = 10_000_000
 )
 
 // Validate reports all that is wrong with the options.
@@ -143,6 +147,10 @@ func (o EventOptions) Validate() error {
 	if o.Sessions < 0 || o.Sessions > maxSessions {
 		problems = append(problems, fmt.Errorf("sessions %d: allowed are 1 to %d, or 0 for the default", o.Sessions,
 			maxSessions))
+	}
+	if o.Customers < 0 || o.Customers > maxCustomers {
+		problems = append(problems, fmt.Errorf("customers %d: allowed are 1 to %d, or 0 for the shop's own", o.Customers,
+			maxCustomers))
 	}
 	return errors.Join(problems...)
 }
@@ -159,6 +167,7 @@ func (s *Shop) Events(options EventOptions) (iter.Seq[Event], error) {
 	}
 	return func(yield func(Event) bool) {
 		d := roll(s.options.Seed, streamEvents, options.Seed)
+		opened := 0
 		open := make([]*session, options.Sessions)
 		brokenPerMillion := int(options.BrokenShare * 1_000_000)
 		for sequence := uint64(0); ; sequence++ {
@@ -168,6 +177,10 @@ func (s *Shop) Events(options EventOptions) (iter.Seq[Event], error) {
 			slot := int(uint64(u) * uint64(u) * uint64(u) * uint64(len(open)) >> 48)
 			if open[slot] == nil {
 				open[slot] = s.openSession(&d)
+				if options.Customers > 0 {
+					s.become(open[slot], opened%options.Customers)
+				}
+				opened++
 			}
 			visit := open[slot]
 			event, ended := s.step(&d, visit)
@@ -230,6 +243,18 @@ func (s *Shop) openSession(d *dice) *session {
 		}
 	}
 	return visit
+}
+
+// become gives a session to a customer, also to one whom the database does not have.
+func (s *Shop) become(visit *session, index int) {
+	like := index % s.customers()
+	row := s.customer(like)
+	visit.traits, visit.credit = s.customerTraits(like), row[12]
+	visit.place = place{city: row[7].String(), country: row[10].String()}
+	visit.customer = int(row[0].Int())
+	if index != like {
+		visit.customer = s.customers()*16/5 + 1000 + index
+	}
 }
 
 // step is the session's next event; ended tells that it is the last one.

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"diecast/internal/activity"
 	"diecast/internal/classicmodels"
 	"diecast/test/accept"
 )
@@ -557,4 +558,32 @@ func TestNamesAreUniqueAcrossTheScale(t *testing.T) {
 	assert.True(t, slices.IsSortedFunc(rows(t, shop(t, nil))["orders"], func(a, b map[string]string) int {
 		return strings.Compare(a["orderDate"], b["orderDate"])
 	}), "orders are in the order of their days")
+}
+
+// Customers come one after the other before one comes again, also those whom the database does not
+// have; without the option activity is as it was.
+func TestCustomersWhoComeMayBeMoreThanTheDatabaseHas(t *testing.T) {
+	made, err := classicmodels.New(classicmodels.DefaultOptions())
+	require.NoError(t, err)
+	const customers = 1000
+	events, err := made.Events(classicmodels.EventOptions{Sessions: 500, Customers: customers})
+	require.NoError(t, err)
+	sessions := map[string]int{}
+	var order []int
+	for event := range events {
+		decoded, err := activity.Decode(event.Payload)
+		require.NoError(t, err)
+		if before, known := sessions[decoded.SessionID]; known {
+			require.Equal(t, before, decoded.CustomerNumber)
+			continue
+		}
+		sessions[decoded.SessionID] = decoded.CustomerNumber
+		if order = append(order, decoded.CustomerNumber); len(order) == customers+10 {
+			break
+		}
+	}
+	assert.Len(t, slices.Compact(slices.Sorted(slices.Values(order[:customers]))), customers)
+	assert.Equal(t, order[:10], order[customers:])
+	_, err = made.Events(classicmodels.EventOptions{Customers: -1})
+	require.ErrorContains(t, err, "customers -1: allowed are 1 to 10000000, or 0")
 }

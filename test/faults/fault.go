@@ -119,14 +119,16 @@ func survived(d disturbance) fault {
 			before := r.ledger.Account()
 			sending := r.startLoad(ctx, b.chance.Uint64(), eventsEach)
 			err = errors.Join(pass(ctx, 300*time.Millisecond), d.do(ctx, r, b.chance))
-			return b.accounted(ctx, r, before, errors.Join(err, sending.wait(&r.view)))
+			return b.accounted(ctx, r, before, errors.Join(err, sending.wait(&r.view)), patience)
 		},
 	}
 }
 
 // accounted waits until everything is at its place. Whatever is wrong stays in the run's ledger, so
 // the next fault gets another run.
-func (b *bench) accounted(ctx context.Context, r *run, before audit.Account, err error) (string, error) {
+func (b *bench) accounted(
+	ctx context.Context, r *run, before audit.Account, err error, patience time.Duration,
+) (string, error) {
 	account, settleErr := r.settle(r.while(ctx), patience)
 	if !r.alive() {
 		err = errors.Join(err, fmt.Errorf("the run has ended: %w: %s", r.err, r.lastWords()))

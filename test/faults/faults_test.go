@@ -52,6 +52,12 @@ func TestNemesis(t *testing.T) {
 	settings := ready(t)
 	b := &bench{settings: settings}
 	t.Cleanup(func() { require.NoError(t, b.close(context.Background())) })
+	// What must hold under load, at a small size: one start of the platform is for all.
+	for _, proof := range loads(small) {
+		held := proof.tried(t.Context(), b)
+		require.NoError(t, held.err, "%s: %s", proof.name, held.account)
+		t.Logf("%s, %.1f s: %s", proof.name, held.took.Seconds(), held.account)
+	}
 	held := nemesis(nemesisEvents).tried(t.Context(), b)
 	require.NoError(t, held.err, held.account)
 	t.Log(held.account)
@@ -121,7 +127,7 @@ func told(r *run, beginning string) bool {
 
 func TestEachFaultHasOneName(t *testing.T) {
 	seen := map[string]bool{}
-	for _, f := range table() {
+	for _, f := range slices.Concat(table(), loads(full)) {
 		assert.False(t, seen[f.name], "%s is there twice", f.name)
 		seen[f.name] = true
 		assert.NotEmpty(t, f.does, f.name)

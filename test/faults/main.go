@@ -1,6 +1,7 @@
 // Command faults proves what a run of the platform promises when things go wrong: it makes each
 // fault of a table happen to a real run under load, and says of each whether what must hold did
-// hold, with the account of the events. It ends with 1 where one did not.
+// hold, with the account of the events. With -load, what goes wrong is the load itself. It ends
+// with 1 where something did not hold.
 //
 // What is drawn by chance comes from a seed that is printed. Nothing of the platform knows this
 // program: it sees a run as its user does, by its processes, its stream, its bucket and its table.
@@ -51,6 +52,7 @@ func command(ctx context.Context, arguments []string, out io.Writer, progress *o
 	seed := flags.Uint64("seed", uint64(time.Now().UnixNano())%1_000_000, "seed of what is drawn by chance")
 	only := flags.String("only", "", "regular expression: try only the faults whose names it matches")
 	list := flags.Bool("list", false, "tell the faults and what must hold, and try none")
+	underLoad := flags.Bool("load", false, "try what must hold under load, in place of the faults")
 	if err := flags.Parse(arguments); err != nil {
 		return err
 	}
@@ -58,7 +60,11 @@ func command(ctx context.Context, arguments []string, out io.Writer, progress *o
 	if err != nil || flags.NArg() > 0 {
 		return errors.Join(err, errors.New("usage: faults [flags]"))
 	}
-	faults := slices.DeleteFunc(table(), func(f fault) bool { return !wanted.MatchString(f.name) })
+	tried := table()
+	if *underLoad {
+		tried = loads(full)
+	}
+	faults := slices.DeleteFunc(tried, func(f fault) bool { return !wanted.MatchString(f.name) })
 	if len(faults) == 0 {
 		return fmt.Errorf("no fault is named like %q: -list tells them", *only)
 	}

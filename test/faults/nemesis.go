@@ -24,7 +24,7 @@ func nemesis(events int) fault {
 			before := r.ledger.Account()
 			sending := r.startLoad(ctx, b.chance.Uint64(), events)
 			drawn, err := b.disturb(ctx, r, sending.done)
-			account, err := b.accounted(ctx, r, before, errors.Join(err, sending.wait(&r.view)))
+			account, err := b.accounted(ctx, r, before, errors.Join(err, sending.wait(&r.view)), patience)
 			return fmt.Sprintf("%d disturbances; %s", drawn, account), err
 		},
 	}

@@ -238,7 +238,7 @@ func countsInSight() fault {
 				return "", err
 			}
 			sending := r.startLoad(ctx, b.chance.Uint64(), eventsEach)
-			text, err := b.accounted(ctx, r, audit.Account{}, sending.wait(&r.view))
+			text, err := b.accounted(ctx, r, audit.Account{}, sending.wait(&r.view), patience)
 			if err != nil {
 				return text, err
 			}

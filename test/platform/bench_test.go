@@ -13,6 +13,7 @@ import (
 
 	"diecast/internal/archive"
 	"diecast/internal/classicmodels"
+	"diecast/internal/demand"
 	"diecast/internal/local/demonstration"
 	"diecast/internal/local/lambdahost"
 	"diecast/internal/local/platform"
@@ -40,7 +41,7 @@ func BenchmarkPutToReadable(b *testing.B) {
 	var readable []time.Duration
 	for b.Loop() {
 		report, err := demonstration.Run(b.Context(), to, demonstration.Options{Shop: shop(b), Events: 300,
-			PerSecond: 100})
+			Profile: demand.Steady(100, time.Second)})
 		require.NoError(b, err)
 		readable = append(readable, report.Readable...)
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"testing"
@@ -19,7 +20,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/archive"
+	"diecast/internal/classicmodels"
+	"diecast/internal/demand"
 	"diecast/internal/deployment/outputs"
+	"diecast/internal/latency"
 	"diecast/internal/local/demonstration"
 	"diecast/internal/local/ledger"
 	"diecast/internal/recommendation"
@@ -31,7 +35,7 @@ func TestEventsReachTheArchiveAndTheShop(t *testing.T) {
 	running := start(t, synthesized)
 	to := target(t, running, archive.Recommendations)
 	report, err := demonstration.Run(t.Context(), to, demonstration.Options{Shop: shop(t), Events: 200,
-		BrokenShare: 0.1})
+		Activity: classicmodels.EventOptions{BrokenShare: 0.1}})
 	require.NoError(t, err)
 
 	require.Positive(t, report.Broken)
@@ -70,6 +74,46 @@ func TestEventsReachTheArchiveAndTheShop(t *testing.T) {
 		require.NoError(t, err)
 		assert.Empty(t, differences, "archive and row of session %s", session)
 	}
+	t.Run("each stage keeps its budget", func(t *testing.T) { withinBudget(t, running, to) })
+}
+
+// withinBudget sends small loads until each stage of one has kept its budget: another test may keep
+// the machine busy for a while. Of inference and writing the deliver function tells the sum.
+func withinBudget(t *testing.T, running started, to demonstration.Target) {
+	t.Helper()
+	const attempts, events = 20, 60
+	median := func(durations []time.Duration) time.Duration { return demonstration.Percentile(durations, 50) }
+	limits := map[string]time.Duration{}
+	for _, stage := range latency.Stages {
+		limits[stage.Name] = stage.Laptop
+	}
+	require.Len(t, running.Consumers(), 1)
+	deliver := running.Consumers()[0]
+	over := ""
+	for attempt := range attempts {
+		before, _, _ := deliver.Durations()
+		report, err := demonstration.Run(t.Context(), to, demonstration.Options{Shop: shop(t), Events: events,
+			Profile: demand.Steady(60, time.Second), Activity: classicmodels.EventOptions{Seed: uint64(attempt) + 2}})
+		require.NoError(t, err)
+		require.NotEmpty(t, report.Readable)
+		invocations, _, _ := deliver.Durations()
+		put, invocation, whole := median(report.Put), median(invocations[len(before):]), median(report.Readable)
+		over = ""
+		for stage, took := range map[string]struct{ took, limit time.Duration }{
+			latency.Put: {put, limits[latency.Put]},
+			latency.Inference + " and " + latency.Write: {invocation, limits[latency.Inference] + limits[latency.Write]},
+			latency.Wait: {whole - put - invocation, limits[latency.Wait]},
+			"the whole":  {whole, latency.OnLaptop},
+		} {
+			if took.took > took.limit {
+				over += fmt.Sprintf("%s took %s of %s; ", stage, took.took, took.limit)
+			}
+		}
+		if over == "" {
+			return
+		}
+	}
+	assert.Empty(t, over, "the last of %d attempts", attempts)
 }
 
 func rows(t *testing.T, running started) map[string]map[string]types.AttributeValue {

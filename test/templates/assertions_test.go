@@ -212,6 +212,28 @@ func TestStreaming_consumerNeverBlocksAShard(t *testing.T) {
 	}
 }
 
+// Enhanced fan-out is a consumer of the deliver function's own, which it may subscribe to; without it
+// the mapping reads the stream.
+func TestStreaming_enhancedFanOutIsAConsumerOfItsOwn(t *testing.T) {
+	for profile, fanOut := range map[string]bool{"lean": false, "prod": true} {
+		template := synth(t, "profile="+profile).templates["Streaming"]
+		source := string(compact(one(t, template, "AWS::Lambda::EventSourceMapping").Properties["EventSourceArn"]))
+		consumers, may := 0, false
+		for id, r := range template.Resources {
+			if r.Type == "AWS::Kinesis::StreamConsumer" {
+				consumers++
+				assert.Contains(t, source, id)
+				assert.Contains(t, string(compact(r.Properties["StreamARN"])), "EventsStream")
+			}
+			may = may || r.Type == "AWS::IAM::Policy" && strings.Contains(string(compact(r.Properties)),
+				`"kinesis:SubscribeToShard"`) && strings.Contains(string(compact(r.Properties)), "FanOut")
+		}
+		assert.Equal(t, fanOut, consumers == 1, profile)
+		assert.Equal(t, fanOut, may, profile)
+		assert.Equal(t, !fanOut, strings.Contains(source, "EventsStream"), "%s: %s", profile, source)
+	}
+}
+
 // One event that the deliver function drops is heard of: an aggregate can be hundreds of them.
 func TestStreaming_anEventThatIsDroppedAlarms(t *testing.T) {
 	var dropped []resource

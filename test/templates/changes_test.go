@@ -210,6 +210,7 @@ var otherValues = map[string]otherValue{
 	"streaming.batchSize":              {values: []string{"300"}},
 	"streaming.batchWindowSeconds":     {values: []string{"1"}},
 	"streaming.parallelization":        {values: []string{"2"}},
+	"streaming.enhancedFanOut":         {values: []string{"true", "false"}},
 	"streaming.retryAttempts":          {values: []string{"7"}},
 	"streaming.maxRecordAgeSeconds":    {values: []string{"600"}},
 	"streaming.archiveRetentionDays":   {values: []string{"60"}},

@@ -4,26 +4,28 @@
 package demonstration
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/google/uuid"
 
 	"diecast/internal/activity"
 	"diecast/internal/archive"
 	"diecast/internal/classicmodels"
+	"diecast/internal/demand"
 	"diecast/internal/deployment"
+	"diecast/internal/producer"
+	"diecast/internal/producer/source"
 	"diecast/internal/recommendation"
-	"diecast/internal/wait"
 )
 
 // Target is the platform that the events go to.
@@ -56,66 +58,118 @@ func TargetOf(ctx context.Context, deployed *deployment.Deployment) (Target, err
 // MaxEvents of a demonstration: it remembers each of them.
 const MaxEvents = 100_000
 
+const (
+	// keptRecords of the archive are in the report, those of the first events.
+	keptRecords = 1000
+	// sampled events a second are looked for in the table until they are there.
+	sampled = 40
+	// lastLook is how long an interrupted demonstration may take to see what is there.
+	lastLook = 4 * time.Second
+)
+
+// asFastAsItGoes is the rate where nobody asks for another.
+const asFastAsItGoes = 1000
+
 // Options of a demonstration.
 type Options struct {
 	// Shop whose customers are active. Required.
 	Shop *classicmodels.Shop
+	// Activity of the customers: seed, sessions, share of broken events. Its Clock is the
+	// demonstration's. Default: seed 1, 40 sessions.
+	Activity classicmodels.EventOptions
 	// Events to send, 1 to MaxEvents.
 	Events int
-	// BrokenShare of them breaks the contract, 0 to 1.
-	BrokenShare float64
-	// PerSecond is the rate of sending. Default: as fast as it goes.
-	PerSecond int
+	// Profile by which they are due; its duration follows from Events. Default: 1,000 a second.
+	Profile demand.Profile
 	// Patience is how long to wait for the last event after all were sent. Default 1 min.
 	Patience time.Duration
+	// Change may change an event before it is put, such as its session. Default: none does.
+	Change func(number int, event producer.Event) producer.Event
+	// Taken is told of what the stream has taken, as producer.Options says. Default: nobody is.
+	Taken func([]producer.Receipt)
+	// Progress is told how many events the stream has taken. Default: nobody is.
+	Progress func(taken int)
 }
 
 // Report accounts for every event that was sent.
 type Report struct {
-	// Sent events, of which Broken break the contract.
+	// Sent events are those that the stream took, of which Broken break the contract.
 	Sent, Broken int
 	// Archived records in the bucket, each event counted once; Duplicates are the others.
 	Archived, Duplicates int
 	// Delivered events that the shop could read, or that a newer one of their session overtook.
 	Delivered int
-	// Degraded records were answered by the most popular products.
+	// Degraded records were answered by the most popular products; Rungs counts all by who did.
 	Degraded int
+	Rungs    map[recommendation.Rung]int
 	// Refused records in the error output.
 	Refused int
 	// RefusedFor are the refused by the error code that stands in the error output.
 	RefusedFor map[string]int
-	// Readable is how long each delivered event took from put to readable by the shop; Stored to
-	// its object in the archive.
-	Readable, Stored []time.Duration
-	// Records are the archived ones in the order in which their events were sent.
+	// Put is how long the stream took to take each event from when it was due; Readable how long
+	// each that was sampled took from then until the shop could read it. Unread are those of the
+	// sample that it never could.
+	Put, Readable []time.Duration
+	Unread        int
+	// ByShard are Readable by the shard of the stream; ShardOf is that of each session's last event.
+	ByShard map[string][]time.Duration
+	ShardOf map[string]string
+	// Stored is how long each archived event took from when it was due to its object's own time,
+	// rounded up: S3 tells a time to the second.
+	Stored []time.Duration
+	// Flow is what happened in each second of the sending.
+	Flow []Second
+	// Records are the archived ones of the first events, in the order in which these were sent.
 	Records []recommendation.Record
+	// Producer is where the events were left that the stream did not take.
+	Producer producer.Account
+	// Unfinished is why not all events are accounted for: what is told is what was there by then.
+	Unfinished error
 	// Elapsed is the time from the first event to the last one accounted for.
 	Elapsed time.Duration
 }
 
-// sent is a valid event on its way.
-type sent struct {
-	event            activity.Event
-	at               time.Time
-	readable, stored bool
+// Second of a demonstration.
+type Second struct {
+	// In is how many events were due in it.
+	In int
+	// Lag is how long, at its end, the oldest event was due that the shop could not read; P99 is
+	// that percentile of the times which its own events took. Both are of the sample.
+	Lag, P99 time.Duration
 }
+
+// sent is an event on its way.
+type sent struct {
+	event                   activity.Event // the zero event where it is broken
+	due                     time.Time
+	sample                  bool
+	taken, readable, stored bool
+	// readAt is when one of the sample was first read.
+	readAt time.Time
+	shard  string
+}
+
+func (s *sent) broken() bool { return s.event.SessionID == "" }
 
 type run struct {
 	target  Target
 	options Options
+	begun   time.Time
 
 	mutex sync.Mutex
-	// order of sending; byID and bySession find the same events.
+	// order of the events; byID and bySession find the valid ones.
 	order     []*sent
 	byID      map[uuid.UUID]*sent
 	bySession map[string][]*sent
-	archived  map[uuid.UUID]recommendation.Record
-	seen      map[string]bool
-	report    Report
+	// awaited are those of the sample that were not read yet, the oldest first.
+	awaited  []*sent
+	archived map[uuid.UUID]recommendation.Record
+	seen     map[string]bool
+	report   Report
 }
 
 // Run sends the events and waits until each is accounted for. The error of an incomplete run says
-// what is missing; the report is valid even so.
+// what is missing; the report is valid even so, and says that the run is unfinished.
 func Run(ctx context.Context, target Target, options Options) (Report, error) {
 	if options.Events < 1 || options.Events > MaxEvents {
 		return Report{}, fmt.Errorf("events is %d: 1 to 100,000 are allowed", options.Events)
@@ -123,145 +177,156 @@ func Run(ctx context.Context, target Target, options Options) (Report, error) {
 	if options.Patience == 0 {
 		options.Patience = time.Minute
 	}
-	r := &run{
-		target: target, options: options, byID: map[uuid.UUID]*sent{}, bySession: map[string][]*sent{},
-		archived: map[uuid.UUID]recommendation.Record{}, seen: map[string]bool{},
-		report: Report{RefusedFor: map[string]int{}},
+	if options.Profile == (demand.Profile{}) {
+		options.Profile = demand.Steady(asFastAsItGoes, time.Second)
 	}
-	started := time.Now()
-	watching, stop := context.WithCancel(ctx)
-	watched := make(chan error, 1)
-	go func() { watched <- r.watchTable(watching) }()
+	options.Profile = options.Profile.Lasting(options.Events)
+	r := &run{
+		target: target, options: options, begun: time.Now(), byID: map[uuid.UUID]*sent{},
+		bySession: map[string][]*sent{}, archived: map[uuid.UUID]recommendation.Record{}, seen: map[string]bool{},
+		report: Report{
+			RefusedFor: map[string]int{}, Rungs: map[recommendation.Rung]int{},
+			ByShard: map[string][]time.Duration{}, ShardOf: map[string]string{},
+		},
+	}
+	sampling, stop := context.WithCancel(ctx)
+	sampledAll := make(chan error, 1)
+	go func() { sampledAll <- r.sample(sampling) }()
 	err := r.send(ctx)
-	if err == nil {
+	if err == nil && ctx.Err() == nil {
 		err = r.wait(ctx)
 	}
 	stop()
-	err = errors.Join(err, <-watched)
+	err = errors.Join(err, <-sampledAll)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		look, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
+		_ = r.look(look) // what cannot be seen is not counted, and the report says that it is unfinished
+		cancel()
+	}
+	return r.close(err), err
+}
+
+// close makes the report.
+func (r *run) close(failure error) Report {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	r.report.Elapsed = time.Since(started)
+	r.report.Elapsed = time.Since(r.begun)
+	if failure != nil {
+		r.report.Unfinished = failure
+		if errors.Is(failure, context.Canceled) {
+			r.report.Unfinished = errors.New("it was interrupted")
+		}
+	}
 	for _, s := range r.order {
-		if record, ok := r.archived[s.event.ID]; ok {
+		if record, ok := r.archived[s.event.ID]; ok && !s.broken() {
 			r.report.Records = append(r.report.Records, record)
-			if record.Rung.Degraded() {
-				r.report.Degraded++
+		}
+		if s.sample && s.taken && !s.broken() {
+			if s.readAt.IsZero() {
+				r.report.Unread++
+			} else {
+				took := s.readAt.Sub(s.due)
+				r.report.Readable = append(r.report.Readable, took)
+				r.report.ByShard[s.shard] = append(r.report.ByShard[s.shard], took)
 			}
 		}
 	}
-	return r.report, err
+	r.report.Flow = flow(r.order, r.begun, time.Now())
+	return r.report
 }
 
-// batchSize is how many records one PutRecords takes here; Kinesis takes 500.
-const batchSize = 50
-
+// send puts the shop's events when they are due.
 func (r *run) send(ctx context.Context) error {
-	events, err := r.options.Shop.Events(classicmodels.EventOptions{
-		Seed: 1, Sessions: 40, BrokenShare: r.options.BrokenShare, Clock: time.Now,
-	})
+	wanted := r.options.Activity
+	wanted.Seed, wanted.Sessions = cmp.Or(wanted.Seed, 1), cmp.Or(wanted.Sessions, 40)
+	events, stop, err := source.Generated(r.options.Shop, wanted, nil)
 	if err != nil {
 		return err
 	}
-	var batch []types.PutRecordsRequestEntry
-	begun, count := time.Now(), 0
-	for event := range events {
-		batch = append(batch, types.PutRecordsRequestEntry{Data: event.Payload, PartitionKey: &event.SessionID})
-		count++
-		if err := r.expect(event); err != nil {
-			return err
-		}
-		if len(batch) == batchSize || count == r.options.Events {
-			if err := pace(ctx, begun, count, r.options.PerSecond); err != nil {
-				return err
+	defer stop()
+	number := 0
+	account, err := producer.Run(ctx, producer.Options{
+		Stream: r.target.Kinesis, Name: r.target.Stream, Profile: r.options.Profile, Events: r.options.Events,
+		Source: func(at time.Time) (producer.Event, error) {
+			event, err := events(at)
+			if err != nil {
+				return event, err
 			}
-			if err := r.put(ctx, batch); err != nil {
-				return err
+			if r.options.Change != nil {
+				event = r.options.Change(number, event)
 			}
-			batch = nil
-		}
-		if count == r.options.Events {
-			return nil
-		}
-	}
-	return nil
-}
-
-// pace waits until so many events are due.
-func pace(ctx context.Context, begun time.Time, count, perSecond int) error {
-	if perSecond == 0 {
-		return ctx.Err()
-	}
-	due := time.NewTimer(time.Until(begun.Add(time.Duration(count) * time.Second / time.Duration(perSecond))))
-	defer due.Stop()
-	select {
-	case <-due.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// expect notes an event that is about to be sent.
-func (r *run) expect(event classicmodels.Event) error {
+			number++
+			r.expect(event, at)
+			return event, nil
+		},
+		Taken: r.took,
+	})
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	r.report.Sent++
-	if event.Broken != "" {
-		r.report.Broken++
-		return nil
+	r.report.Producer = account
+	if lost := account.Lost(); err == nil && lost > 0 {
+		err = fmt.Errorf("stream %s did not take %d of %d events: %v", r.target.Stream, lost, account.Due,
+			account.GivenUp)
 	}
-	decoded, err := activity.Decode(event.Payload)
-	if err != nil {
-		return fmt.Errorf("the generator made a bad event: %w", err)
-	}
-	one := &sent{event: decoded, at: time.Now()}
+	return err
+}
+
+// expect notes an event that is about to be put.
+func (r *run) expect(event producer.Event, due time.Time) {
+	one := &sent{due: due}
+	decoded, err := activity.Decode(event.Data)
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
 	r.order = append(r.order, one)
+	if err != nil { // it is one of those that break the contract
+		return
+	}
+	one.event = decoded
 	r.byID[decoded.ID] = one
 	r.bySession[decoded.SessionID] = append(r.bySession[decoded.SessionID], one)
-	return nil
+	share := sampled * r.options.Profile.Duration.Seconds() / float64(r.options.Events)
+	one.sample = rand.Float64() < share
 }
 
-// putRule bounds how often what Kinesis did not take is sent again.
-var putRule = wait.Rule{For: time.Minute, Pause: 100 * time.Millisecond, Longest: 2 * time.Second}
-
-// put sends a batch, and again what Kinesis did not take: a partial failure answers 200.
-func (r *run) put(ctx context.Context, batch []types.PutRecordsRequestEntry) error {
-	return putRule.Until(ctx, func(ctx context.Context) error {
-		r.stamp(batch)
-		answer, err := r.target.Kinesis.PutRecords(ctx, &kinesis.PutRecordsInput{StreamName: &r.target.Stream,
-			Records: batch})
-		if err != nil {
-			return wait.Permanent(err) // the client has tried again what may be
-		}
-		var refused error
-		var again []types.PutRecordsRequestEntry
-		for i, result := range answer.Records {
-			if result.ErrorCode != nil {
-				again = append(again, batch[i])
-				refused = fmt.Errorf("%d of %d records were not taken by stream %s: %s: %s", len(again), len(batch),
-					r.target.Stream, *result.ErrorCode, aws.ToString(result.ErrorMessage))
-			}
-		}
-		batch = again
-		return refused
-	})
-}
-
-// stamp notes when the events of a batch were put.
-func (r *run) stamp(batch []types.PutRecordsRequestEntry) {
-	now := time.Now()
+// took notes what the stream has taken.
+func (r *run) took(receipts []producer.Receipt) {
 	r.mutex.Lock()
-	defer r.mutex.Unlock()
-	for _, entry := range batch {
-		if event, err := activity.Decode(entry.Data); err == nil {
-			if one, ok := r.byID[event.ID]; ok {
-				one.at = now
-			}
+	for _, receipt := range receipts {
+		one := r.order[receipt.Number]
+		r.take(one)
+		one.shard = receipt.Shard
+		r.report.ShardOf[receipt.Event.Key] = receipt.Shard
+		r.report.Put = append(r.report.Put, receipt.Taken.Sub(receipt.Due))
+		if one.sample {
+			r.awaited = append(r.awaited, one)
 		}
+	}
+	count := r.report.Sent
+	r.mutex.Unlock()
+	if r.options.Taken != nil {
+		r.options.Taken(receipts)
+	}
+	if r.options.Progress != nil {
+		r.options.Progress(count)
 	}
 }
 
-// lookAgain is the pause between two looks at the bucket.
+// take counts an event that the stream has taken, also where nobody heard of that.
+func (r *run) take(one *sent) {
+	if one.taken {
+		return
+	}
+	one.taken = true
+	r.report.Sent++
+	if one.broken() {
+		r.report.Broken++
+	}
+}
+
+// lookAgain is the pause between two looks at what is left once all was sent.
 const lookAgain = 200 * time.Millisecond
 
 // wait looks until every event is accounted for or patience ends.
@@ -272,7 +337,7 @@ func (r *run) wait(ctx context.Context) error {
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
 	for {
-		if err := r.readBucket(ctx); err != nil && ctx.Err() == nil {
+		if err := r.look(ctx); err != nil && ctx.Err() == nil {
 			return err
 		}
 		missing := r.missing()
@@ -287,17 +352,61 @@ func (r *run) wait(ctx context.Context) error {
 	}
 }
 
+// look counts what is there.
+func (r *run) look(ctx context.Context) error {
+	return errors.Join(r.readRows(ctx), r.readBucket(ctx))
+}
+
 // missing says what is not accounted for; nil when all is.
 func (r *run) missing() error {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	valid := r.report.Sent - r.report.Broken
-	if r.report.Archived == valid && r.report.Delivered == valid && r.report.Refused == r.report.Broken {
+	if r.report.Archived == valid && r.report.Delivered == valid && r.report.Refused >= r.report.Broken &&
+		len(r.awaited) == 0 {
 		return nil
 	}
 	return fmt.Errorf("of %d valid events %d are archived and %d delivered; of %d broken ones %d are in the error "+
 		"output",
 		valid, r.report.Archived, r.report.Delivered, r.report.Broken, r.report.Refused)
+}
+
+// flow is what happened by second; what was not read by now lags until now.
+func flow(order []*sent, begun, now time.Time) []Second {
+	var seconds []Second
+	var took [][]time.Duration
+	for _, one := range order {
+		n := int(one.due.Sub(begun) / time.Second)
+		for len(seconds) <= n {
+			seconds, took = append(seconds, Second{}), append(took, nil)
+		}
+		seconds[n].In++
+		if !one.sample || !one.taken {
+			continue
+		}
+		readAt := one.readAt
+		if readAt.IsZero() {
+			readAt = now
+		}
+		took[n] = append(took[n], readAt.Sub(one.due))
+	}
+	for _, one := range order {
+		if !one.sample || !one.taken {
+			continue
+		}
+		// It lags at the end of each second that ends before it was read.
+		for n := int(one.due.Sub(begun) / time.Second); n < len(seconds); n++ {
+			end := begun.Add(time.Duration(n+1) * time.Second)
+			if !one.readAt.IsZero() && !one.readAt.After(end) {
+				break
+			}
+			seconds[n].Lag = max(seconds[n].Lag, end.Sub(one.due))
+		}
+	}
+	for n := range seconds {
+		seconds[n].P99 = Percentile(took[n], 99)
+	}
+	return seconds
 }
 
 // Percentile of durations, by nearest rank; 0 where there are none.

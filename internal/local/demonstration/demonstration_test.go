@@ -2,21 +2,13 @@ package demonstration
 
 import (
 	"context"
-	"encoding/json"
-	"io"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -44,59 +36,6 @@ func TestMissing_saysWhatIsNotAccountedFor(t *testing.T) {
 	r.report.Delivered = 7
 	assert.EqualError(t, r.missing(),
 		"of 8 valid events 8 are archived and 7 delivered; of 2 broken ones 2 are in the error output")
-}
-
-// stream answers PutRecords, and counts how often it was asked.
-func stream(t *testing.T, asked *int, answer func(records int) (status int, body string)) *run {
-	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var request struct{ Records []any }
-		assert.NoError(t, json.NewDecoder(r.Body).Decode(&request))
-		*asked++
-		status, body := answer(len(request.Records))
-		w.WriteHeader(status)
-		_, _ = io.WriteString(w, body)
-	}))
-	t.Cleanup(server.Close)
-	return &run{target: Target{Stream: "activity", Kinesis: kinesis.New(kinesis.Options{
-		Region: "r", BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("k", "s", ""),
-	})}}
-}
-
-func TestPut_sendsAgainWhatWasNotTaken(t *testing.T) {
-	const taken = `{"SequenceNumber":"1","ShardId":"s"}`
-	const throttled = `{"ErrorCode":"ProvisionedThroughputExceededException","ErrorMessage":"Rate exceeded"}`
-	two := []types.PutRecordsRequestEntry{
-		{Data: []byte("a"), PartitionKey: aws.String("a")}, {Data: []byte("b"), PartitionKey: aws.String("b")},
-	}
-	asked := 0
-	r := stream(t, &asked, func(records int) (int, string) {
-		if asked < 3 {
-			return http.StatusOK, `{"Records":[` + strings.Repeat(taken+",", records-1) + throttled + `]}`
-		}
-		return http.StatusOK, `{"Records":[` + taken + `]}`
-	})
-	require.NoError(t, r.put(t.Context(), two))
-	assert.Equal(t, 3, asked)
-
-	before := putRule
-	t.Cleanup(func() { putRule = before })
-	putRule.For = 250 * time.Millisecond
-	r = stream(t, &asked, func(int) (int, string) {
-		return http.StatusOK, `{"Records":[` + throttled + `]}`
-	})
-	require.EqualError(t, r.put(t.Context(), two[:1]), "250ms have passed: 1 of 1 records were not taken by stream "+
-		"activity: ProvisionedThroughputExceededException: Rate exceeded")
-}
-
-func TestPut_endsAtOnceWithoutAStream(t *testing.T) {
-	asked := 0
-	r := stream(t, &asked, func(int) (int, string) {
-		return http.StatusBadRequest, `{"__type":"ResourceNotFoundException","message":"no stream activity"}`
-	})
-	err := r.put(t.Context(), []types.PutRecordsRequestEntry{{Data: []byte("a"), PartitionKey: aws.String("a")}})
-	require.ErrorContains(t, err, "no stream activity")
-	assert.Equal(t, 1, asked)
 }
 
 func TestRun_refusesSenselessNumbers(t *testing.T) {

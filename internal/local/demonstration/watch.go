@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,15 +20,20 @@ import (
 	"diecast/internal/recommendation/row"
 )
 
-// glance is the pause between two looks at the table; it bounds how exact the latencies are.
-const glance = 20 * time.Millisecond
+const (
+	// glance is the pause between two looks at the sample, and bounds how exact its latencies are.
+	glance = 50 * time.Millisecond
+	// keysOfOneRead is how many rows one request gives (DynamoDB API Reference, BatchGetItem).
+	keysOfOneRead = 100
+)
 
-// watchTable notes when each session's row reaches each event, until the context ends.
-func (r *run) watchTable(ctx context.Context) error {
+// sample notes when the shop can first read each event of the sample, or a newer one of its
+// session, until the context ends.
+func (r *run) sample(ctx context.Context) error {
 	tick := time.NewTicker(glance)
 	defer tick.Stop()
 	for {
-		if err := r.readTable(ctx); err != nil && ctx.Err() == nil {
+		if _, err := r.readPositions(ctx, r.oldestAwaited()); err != nil && ctx.Err() == nil {
 			return err
 		}
 		select {
@@ -38,24 +44,72 @@ func (r *run) watchTable(ctx context.Context) error {
 	}
 }
 
-func (r *run) readTable(ctx context.Context) error {
-	pages := dynamodb.NewScanPaginator(r.target.DynamoDB, &dynamodb.ScanInput{
-		TableName: &r.target.Table, ProjectionExpression: aws.String(row.SessionID + ", " + row.EventTime),
-		ConsistentRead: aws.Bool(true),
-	})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return fmt.Errorf("table %s: %w", r.target.Table, err)
+// oldestAwaited are sessions of the sample, as many as one read gives.
+func (r *run) oldestAwaited() []string {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	var sessions []string
+	for _, one := range r.awaited {
+		if len(sessions) == keysOfOneRead {
+			break
 		}
-		now := time.Now()
-		for _, item := range page.Items {
-			if err := r.reached(item, now); err != nil {
+		if !slices.Contains(sessions, one.event.SessionID) {
+			sessions = append(sessions, one.event.SessionID)
+		}
+	}
+	return sessions
+}
+
+// readRows reads the rows of all sessions that have an event which the shop could not read yet.
+func (r *run) readRows(ctx context.Context) error {
+	r.mutex.Lock()
+	var left []string
+	for session, events := range r.bySession {
+		if slices.ContainsFunc(events, func(one *sent) bool { return one.taken && !one.readable }) {
+			left = append(left, session)
+		}
+	}
+	r.mutex.Unlock()
+	for some := range slices.Chunk(left, keysOfOneRead) {
+		for len(some) > 0 {
+			var err error
+			if some, err = r.readPositions(ctx, some); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// readPositions reads how far these sessions have come, and gives those that it could not read yet.
+func (r *run) readPositions(ctx context.Context, sessions []string) (left []string, err error) {
+	if len(sessions) == 0 {
+		return nil, nil
+	}
+	asked := tabletypes.KeysAndAttributes{
+		ProjectionExpression: aws.String(row.SessionID + ", " + row.EventTime), ConsistentRead: aws.Bool(true),
+	}
+	for _, session := range sessions {
+		asked.Keys = append(asked.Keys, map[string]tabletypes.AttributeValue{
+			row.SessionID: &tabletypes.AttributeValueMemberS{Value: session},
+		})
+	}
+	answer, err := r.target.DynamoDB.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{
+		RequestItems: map[string]tabletypes.KeysAndAttributes{r.target.Table: asked},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("table %s: %w", r.target.Table, err)
+	}
+	now := time.Now()
+	for _, item := range answer.Responses[r.target.Table] {
+		if err := r.reached(item, now); err != nil {
+			return nil, err
+		}
+	}
+	for _, key := range answer.UnprocessedKeys[r.target.Table].Keys {
+		left = append(left, key[row.SessionID].(*tabletypes.AttributeValueMemberS).Value)
+	}
+	return left, nil
 }
 
 // reached counts the events of a session up to that of its row: they were readable, or overtaken by
@@ -68,12 +122,16 @@ func (r *run) reached(item map[string]tabletypes.AttributeValue, now time.Time) 
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	for _, one := range r.bySession[session] {
-		if !one.readable && !one.event.Time.After(upTo) {
-			one.readable = true
-			r.report.Delivered++
-			r.report.Readable = append(r.report.Readable, now.Sub(one.at))
+		if !one.taken || one.readable || one.event.Time.After(upTo) {
+			continue
+		}
+		one.readable = true
+		r.report.Delivered++
+		if one.sample {
+			one.readAt = now
 		}
 	}
+	r.awaited = slices.DeleteFunc(r.awaited, func(one *sent) bool { return one.readable })
 	return nil
 }
 
@@ -108,7 +166,7 @@ func (r *run) readObject(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	now := time.Now()
+	written := aws.ToTime(object.LastModified).Add(time.Second)
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	if strings.HasPrefix(key, r.target.ErrorPrefix) {
@@ -137,10 +195,17 @@ func (r *run) readObject(ctx context.Context, key string) error {
 		case one.stored:
 			r.report.Duplicates++
 		default:
+			r.take(one)
 			one.stored = true
 			r.report.Archived++
-			r.report.Stored = append(r.report.Stored, now.Sub(one.at))
-			r.archived[record.Event.ID] = record
+			r.report.Stored = append(r.report.Stored, written.Sub(one.due))
+			r.report.Rungs[record.Rung]++
+			if record.Rung.Degraded() {
+				r.report.Degraded++
+			}
+			if len(r.archived) < keptRecords {
+				r.archived[record.Event.ID] = record
+			}
 		}
 	}
 	return lines.Err()

@@ -63,6 +63,9 @@ const (
 	MaxRecordAge       = 7 * 24 * time.Hour
 	EndlessRetries     = -1
 	DefaultBackoff     = 100 * time.Millisecond
+	// FanOutInterval stands for what Kinesis takes to push a record to a consumer with enhanced
+	// fan-out, typically 70 ms (Kinesis developer guide, "Develop enhanced fan-out consumers").
+	FanOutInterval = 70 * time.Millisecond
 	// MaxPayload bounds an event, in bytes (Lambda quotas: 6 MB).
 	MaxPayload = quotas.LambdaPayload
 	// maxBackoff bounds the pause between two attempts.
@@ -80,8 +83,9 @@ const (
 type Mapping struct {
 	// UUID of the mapping; part of the failure records' keys.
 	UUID string
-	// StreamARN and FunctionARN stand in the events and failure records; their last parts are the
-	// names.
+	// StreamARN and FunctionARN stand in the events and failure records, and have the names in
+	// them. StreamARN may be that of a consumer of the stream with enhanced fan-out: its records
+	// come at once, where others are asked for.
 	StreamARN, FunctionARN string
 	// RoleARN is the function's role, which the events name.
 	RoleARN string
@@ -117,7 +121,7 @@ type Options struct {
 	// Logger takes what went wrong. Default: slog.Default.
 	Logger *slog.Logger
 	// PollInterval is the pause before a shard that had no more to give is read again. Default
-	// shards.DefaultPollInterval.
+	// shards.DefaultPollInterval, or FanOutInterval for a consumer with enhanced fan-out.
 	PollInterval time.Duration
 	// Backoff is the pause before the first retry; it doubles up to 10 s. Default DefaultBackoff.
 	Backoff time.Duration
@@ -189,6 +193,9 @@ func New(mapping Mapping, options Options) (*Poller, error) {
 	if options.Backoff == 0 {
 		options.Backoff = DefaultBackoff
 	}
+	if options.PollInterval == 0 && mapping.FanOut() {
+		options.PollInterval = FanOutInterval
+	}
 	problems := mapping.problems()
 	problems.refuse(options.Stream == nil, "no Stream is given")
 	problems.refuse(options.Invoker == nil, "no Invoker is given")
@@ -217,14 +224,28 @@ func (m Mapping) withDefaults() Mapping {
 	return m
 }
 
-// stream is where the ARN, arn:partition:kinesis:region:account:stream/name, leads; nowhere if it
-// is no such ARN.
+// consumerMark stands in the ARN of a consumer between the stream's and the consumer's name.
+const consumerMark = "/consumer/"
+
+// FanOut says whether the records come by enhanced fan-out.
+func (m Mapping) FanOut() bool { return strings.Contains(m.StreamARN, consumerMark) }
+
+// stream is where the ARN leads, arn:partition:kinesis:region:account:stream/name, or with
+// /consumer/name:timestamp behind that; nowhere if it is no such ARN.
 func (m Mapping) stream() (region, name string) {
-	parts := strings.Split(m.StreamARN, ":")
-	if len(parts) == 6 && parts[2] == "kinesis" && strings.HasPrefix(parts[5], "stream/") {
-		return parts[3], strings.TrimPrefix(parts[5], "stream/")
+	of, consumer, fanOut := strings.Cut(m.StreamARN, consumerMark)
+	parts := strings.Split(of, ":")
+	name, is := strings.CutPrefix(parts[len(parts)-1], "stream/")
+	if len(parts) != 6 || parts[2] != "kinesis" || !is || fanOut && consumer == "" {
+		return "", ""
 	}
-	return "", ""
+	return parts[3], name
+}
+
+// Stream is the name of the stream.
+func (m Mapping) Stream() string {
+	_, name := m.stream()
+	return name
 }
 
 // function is the name in the ARN, arn:partition:lambda:region:account:function:name; empty if it

@@ -1057,6 +1057,36 @@ func checkProperty(t *testing.T, seed uint64) {
 	assert.Equal(t, int64(total), done())
 }
 
+// A consumer with enhanced fan-out reads its stream as fast as Kinesis pushes; its events name it.
+func TestFanOut_readsTheStreamOfItsConsumerAtOnce(t *testing.T) {
+	mapping := Mapping{
+		UUID: mappingUUID, StreamARN: streamARN, FunctionARN: functionARN,
+		StartingPosition: types.ShardIteratorTypeLatest,
+	}
+	options := Options{Stream: fakeStream{}, Invoker: InvokerFunc(nil)}
+	plain, err := New(mapping, options)
+	require.NoError(t, err)
+	assert.Zero(t, plain.options.PollInterval, "the reader's own")
+	assert.False(t, mapping.FanOut())
+
+	mapping.StreamARN += "/consumer/deliver:1764370800"
+	pushed, err := New(mapping, options)
+	require.NoError(t, err)
+	assert.True(t, mapping.FanOut())
+	assert.Equal(t, FanOutInterval, pushed.options.PollInterval)
+	assert.Equal(t, plain.stream, pushed.stream)
+	assert.Equal(t, plain.region, pushed.region)
+	assert.Equal(t, "activity", mapping.Stream())
+	r := pushed.newRecord(shardZero, types.Record{PartitionKey: aws.String("k"), SequenceNumber: aws.String("1")})
+	assert.Contains(t, string(r.wire), `"eventSourceARN":"`+mapping.StreamARN+`"`)
+
+	for _, odd := range []string{streamARN + "/consumer/", strings.Replace(streamARN, "stream/", "table/", 1) +
+		"/consumer/deliver:1"} {
+		mapping.StreamARN = odd
+		require.ErrorContains(t, mapping.Validate(), "is no ARN of a Kinesis stream", odd)
+	}
+}
+
 func TestMapping_validatesAlone(t *testing.T) {
 	mapping := Mapping{
 		UUID: "u", StreamARN: "arn:aws:kinesis:us-east-1:000000000000:stream/activity",

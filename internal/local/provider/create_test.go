@@ -105,6 +105,16 @@ func value(t *testing.T, run *Run, arn string) string {
 	return *secret.SecretString
 }
 
+func TestStreamConsumer_isTheStreamByAnotherName(t *testing.T) {
+	run := NewRun(Options{Source: "../../..", Dir: t.TempDir()}, nil)
+	const of = "arn:aws:kinesis:us-east-1:000000000000:stream/s"
+	creation := create(t, run, "AWS::Kinesis::StreamConsumer", "FanOut", &assembly.StreamConsumer{Name: "deliver",
+		StreamARN: of})
+	assert.Regexp(t, "^"+of+`/consumer/deliver:\d{10}$`, creation.Ref)
+	assert.Equal(t, creation.Ref, creation.Attributes["ConsumerARN"])
+	assert.Equal(t, "s", mapping("u", &assembly.EventSourceMapping{SourceARN: creation.Ref, Function: "f"}).Stream())
+}
+
 func TestStream(t *testing.T) {
 	run := start(t, engine.Kinesalite)
 	for hours, want := range map[int]int32{24: 24, 48: 48} {

@@ -120,14 +120,15 @@ func createEventSourceMapping(
 	if consumer.log, err = followLog(host.LogFile(consumer.Function)); err != nil {
 		return assembly.Creation{}, err
 	}
-	poller, err := eventsource.New(mapping(id, t), eventsource.Options{
+	made := mapping(id, t)
+	poller, err := eventsource.New(made, eventsource.Options{
 		Stream: engine.Kinesalite.In(run.Engines).Client(), Bucket: engine.Moto.In(run.Engines).S3(),
 		Logger: log, Invoker: consumer,
 	})
 	if err != nil {
 		return assembly.Creation{}, err
 	}
-	consumer.name, consumer.stream, consumer.poller = resource.String(), lastPart(t.SourceARN, "/"), poller
+	consumer.name, consumer.stream, consumer.poller = resource.String(), made.Stream(), poller
 	if err := run.background(ctx, task{
 		name: "consumer of " + resource.String(), run: poller.Run, ready: poller.Ready(), giveUp: poller.GiveUp,
 	}); err != nil {

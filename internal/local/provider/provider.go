@@ -21,7 +21,7 @@ import (
 // providers make every type of resource that runs.
 var providers = []provider{
 	bucket, customResource, database, deliveryStream, eventSourceMapping, function, functionURL, job, listener,
-	loadBalancer, secret, serverGroup, stateMachine, stream, table, targetGroup, topic,
+	loadBalancer, secret, serverGroup, stateMachine, stream, streamConsumer, table, targetGroup, topic,
 }
 
 // together are checks of what resources can only do wrong with each other.

@@ -15,6 +15,7 @@ import (
 // Source says where an event lay in a Kinesis stream, from which it gets the identity and the time
 // that it does not bring.
 type Source struct {
+	// StreamARN is the stream's, or that of a consumer of it with enhanced fan-out.
 	StreamARN, ShardID, SequenceNumber string
 	// Subsequence is the event's number within an aggregated record, 0 where there is none.
 	Subsequence uint64
@@ -25,6 +26,7 @@ type Source struct {
 // the contract.
 func Decode(data []byte, source Source) (activity.Event, error) {
 	_, stream, _ := strings.Cut(source.StreamARN, ":stream/")
+	stream, _, _ = strings.Cut(stream, "/consumer/")
 	if stream == "" || source.ShardID == "" || source.SequenceNumber == "" {
 		return activity.Event{},
 			fmt.Errorf("it has no place in a stream, from which an event gets its identity: stream %q, shard %q, "+

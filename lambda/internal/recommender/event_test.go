@@ -32,6 +32,16 @@ func TestDecodeIdentifiesByThePlaceInTheStream(t *testing.T) {
 	)), event)
 }
 
+// Both consumers of a stream give an event one identity, also where one of them is told the ARN of
+// its enhanced fan-out.
+func TestDecodeIdentifiesByTheStreamOfAConsumer(t *testing.T) {
+	plain, err := Decode([]byte(accepted), source(func(*Source) {}))
+	require.NoError(t, err)
+	pushed, err := Decode([]byte(accepted), source(func(s *Source) { s.StreamARN += "/consumer/deliver:1764370800" }))
+	require.NoError(t, err)
+	assert.Equal(t, plain, pushed)
+}
+
 func TestDecodeRefusesWhatHasNoPlaceOrTime(t *testing.T) {
 	for name, test := range map[string]struct {
 		change  func(*Source)
