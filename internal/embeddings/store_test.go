@@ -714,7 +714,9 @@ func TestLargeCataloguesAreIndexedAndStillFullyAnswered(t *testing.T) {
 		query := Query{Version: one, Users: []User{{Vector: randomVector(random)}}, ItemsPerUser: 10}
 		got, err := reading.Nearest(t.Context(), query)
 		require.NoError(t, err)
-		for _, item := range exact.Nearest(t.Context(), query).Users[0] {
+		every, err := exact.Nearest(t.Context(), query)
+		require.NoError(t, err)
+		for _, item := range every.Users[0] {
 			if slices.ContainsFunc(got.Users[0], func(one Item) bool { return one.ID == item.ID }) {
 				found++
 			}
