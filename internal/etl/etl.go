@@ -41,7 +41,8 @@ type Target struct {
 	Region string
 	// Pause between two questions about an execution. Default: the package's.
 	Pause time.Duration
-	// answerWithin is how long one question about a run of the job may take. Default: the package's.
+	// answerWithin is how long one question about a run of the job may take. Default: the
+	// package's.
 	answerWithin time.Duration
 }
 

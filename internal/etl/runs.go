@@ -200,7 +200,8 @@ func (t Target) underWay(ctx context.Context) (*JobRun, error) {
 
 const pointer = trainingset.Prefix + "/" + trainingset.PublishedName
 
-// Published is the pointer to the published run, with its entity tag, which is empty where nothing is published.
+// Published is the pointer to the published run, with its entity tag, which is empty where nothing
+// is published.
 func (t Target) Published(ctx context.Context) (trainingset.Published, string, error) {
 	content, tag, err := t.object(ctx, pointer)
 	if missing(err) {
