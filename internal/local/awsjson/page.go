@@ -19,7 +19,8 @@ func Page[T any](of Pages, all []T, size *int, token string) (part []T, next str
 	most := of.Default
 	if size != nil {
 		if *size < of.Least || *size > of.Most {
-			return nil, "", Exceptionf(of.InvalidSize, "%s is %d: %d to %d are allowed", of.Size, *size, of.Least, of.Most)
+			return nil, "", Exceptionf(of.InvalidSize, "%s is %d: %d to %d are allowed", of.Size, *size, of.Least,
+				of.Most)
 		}
 		if *size > 0 {
 			most = *size

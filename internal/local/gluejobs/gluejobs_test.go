@@ -128,7 +128,7 @@ func TestRun_hasItsArgumentsAndEnvironmentAndNothingElse(t *testing.T) {
 	host, client := start(t, options(t))
 	add(t, host, `echo "$@"; env; pwd; cat "$SPARK_CONF_DIR/spark-defaults.conf"`, func(j *Job) {
 		j.Arguments = map[string]string{"--bucket": "lake", "--rows": "1",
-			"--conf": "spark.a=b c --conf spark.driver.memory=2g"}
+			"--conf": "spark.a=b c --conf spark.driver.memory=2g --conf spark.sql.adaptive.enabled=true"}
 		j.Environment = map[string]string{"DATABASE_TLS": "off", s3Endpoint: "http://elsewhere"}
 	})
 	id := begin(t, client, map[string]string{"--rows": "2", "--more": "two words"})
@@ -143,7 +143,8 @@ func TestRun_hasItsArgumentsAndEnvironmentAndNothingElse(t *testing.T) {
 		"DATABASE_TLS=off", "AWS_ENDPOINT_URL_S3=http://127.0.0.1:1", "AWS_REGION=eu-test-1", "AWS_ACCESS_KEY_ID=key",
 		"AWS_SECRET_ACCESS_KEY=secret", "AWS_EC2_METADATA_DISABLED=true", "SPARK_LOCAL_IP=127.0.0.1",
 		"spark.a b c", "spark.driver.memory 2g", "spark.hadoop.fs.s3a.endpoint http://127.0.0.1:1",
-		"spark.hadoop.fs.s3.impl org.apache.hadoop.fs.s3a.S3AFileSystem",
+		"spark.hadoop.fs.s3.impl org.apache.hadoop.fs.s3a.S3AFileSystem", "spark.sql.adaptive.enabled true",
+		"spark.sql.shuffle.partitions 2",
 	} {
 		assert.Contains(t, text, line+"\n")
 	}
