@@ -47,11 +47,7 @@ type path struct {
 
 // Invoke is the inference function.
 func (p *path) Invoke(ctx context.Context, input *sdk.InvokeInput, _ ...func(*sdk.Options)) (*sdk.InvokeOutput, error) {
-	answer, err := p.inference.Handle(ctx, input.Payload)
-	if err != nil {
-		return nil, err
-	}
-	payload, err := json.Marshal(answer)
+	payload, err := p.inference.Invoke(ctx, input.Payload)
 	return &sdk.InvokeOutput{Payload: payload}, err
 }
 
