@@ -2,6 +2,7 @@
 package lambda
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -10,13 +11,17 @@ import (
 	"log/slog"
 	"math"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-lambda-go/events"
 	sdk "github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
@@ -24,11 +29,13 @@ import (
 	"diecast/internal/artifacts"
 	"diecast/internal/classicmodels"
 	"diecast/internal/embeddings"
+	"diecast/internal/local/installed"
 	"diecast/internal/local/postgres/postgrestest"
 	"diecast/internal/metrics"
 	"diecast/internal/models"
 	"diecast/internal/models/modelstore/modelstoretest"
 	"diecast/internal/postgresclient"
+	"diecast/internal/recommendation"
 	inference "diecast/lambda/inference/handler"
 	"diecast/lambda/internal/recommender"
 	transform "diecast/lambda/transform/handler"
@@ -47,11 +54,7 @@ type path struct {
 
 // Invoke is the inference function.
 func (p *path) Invoke(ctx context.Context, input *sdk.InvokeInput, _ ...func(*sdk.Options)) (*sdk.InvokeOutput, error) {
-	answer, err := p.inference.Handle(ctx, input.Payload)
-	if err != nil {
-		return nil, err
-	}
-	payload, err := json.Marshal(answer)
+	payload, err := p.inference.Invoke(ctx, input.Payload)
 	return &sdk.InvokeOutput{Payload: payload}, err
 }
 
@@ -154,6 +157,20 @@ func (p *path) answer(b *testing.B, request []byte) []byte {
 	return answer
 }
 
+// requireStore fails a measurement of anything but answers of the vector store.
+func requireStore(b *testing.B, answer []byte) {
+	b.Helper()
+	var response transform.Response
+	require.NoError(b, json.Unmarshal(answer, &response))
+	for _, answered := range response.Records {
+		line, err := base64.StdEncoding.DecodeString(answered.Data)
+		require.NoError(b, err)
+		record, err := recommendation.Decode(line)
+		require.NoError(b, err)
+		require.Equal(b, recommendation.Store, record.Rung)
+	}
+}
+
 func shopEvents(b *testing.B, count int) (payloads [][]byte) {
 	b.Helper()
 	shop, err := classicmodels.New(classicmodels.DefaultOptions())
@@ -182,28 +199,27 @@ func used(b *testing.B) time.Duration {
 func BenchmarkEvents(b *testing.B) {
 	payloads := shopEvents(b, 10*batchEvents)
 	for _, more := range []int{0, 100_000 - 110} {
-		var p *path
+		p := newPath(b, more)
 		for _, cold := range []bool{false, true} {
 			name := map[bool]string{false: "warm", true: "cold"}[cold]
 			b.Run(fmt.Sprintf("%d-items/%s", 110+more, name), func(b *testing.B) {
-				if p == nil {
-					p = newPath(b, more)
-				}
 				for first := 0; first < len(payloads); first += batchEvents {
-					p.answer(b, batch(b, payloads, first, false))
+					requireStore(b, p.answer(b, batch(b, payloads, first, false)))
 				}
 				first := 1_000_000
 				before := used(b)
 				var spent time.Duration
+				var answer []byte
 				for b.Loop() {
 					b.StopTimer()
 					request := batch(b, payloads, first, cold)
 					first += batchEvents
 					before = used(b)
 					b.StartTimer()
-					p.answer(b, request)
+					answer = p.answer(b, request)
 					spent += used(b) - before
 				}
+				requireStore(b, answer)
 				events := float64(batchEvents) * float64(b.N)
 				b.ReportMetric(events/b.Elapsed().Seconds(), "events/s")
 				b.ReportMetric(events/spent.Seconds(), "events/cpu-s")
@@ -211,4 +227,55 @@ func BenchmarkEvents(b *testing.B) {
 			})
 		}
 	}
+}
+
+// ServeHTTP is the function URL of inference.
+func (p *path) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
+	body, err := io.ReadAll(request.Body)
+	if err != nil {
+		return // whoever asked has gone
+	}
+	asked := events.LambdaFunctionURLRequest{RawPath: request.URL.Path, Body: string(body),
+		QueryStringParameters: map[string]string{}}
+	for name := range request.URL.Query() {
+		asked.QueryStringParameters[name] = request.URL.Query().Get(name)
+	}
+	asked.RequestContext.HTTP.Method = request.Method
+	payload, err := json.Marshal(asked)
+	var answer events.LambdaFunctionURLResponse
+	if err == nil {
+		payload, err = p.inference.Invoke(request.Context(), payload)
+	}
+	if err == nil {
+		err = json.Unmarshal(payload, &answer)
+	}
+	if err != nil {
+		http.Error(writer, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	writer.WriteHeader(answer.StatusCode)
+	_, _ = io.WriteString(writer, answer.Body)
+}
+
+// BenchmarkPerRecord is how many events go through a transform function that is written in Python
+// and asks the same inference three times for each event: test/bench/per_record.py.
+func BenchmarkPerRecord(b *testing.B) {
+	p := newPath(b, 0)
+	server := httptest.NewServer(p)
+	b.Cleanup(server.Close)
+	python, err := installed.Python()
+	require.NoError(b, err)
+	request := batch(b, shopEvents(b, batchEvents), 1_000_000, false)
+	var counted struct{ Events, Seconds float64 }
+	answered, seconds := 0.0, 0.0
+	for b.Loop() {
+		process := exec.CommandContext(b.Context(), python, "../test/bench/per_record.py", server.URL)
+		process.Stdin, process.Stderr = bytes.NewReader(request), os.Stderr
+		output, err := process.Output()
+		require.NoError(b, err)
+		require.NoError(b, json.Unmarshal(output, &counted))
+		answered, seconds = answered+counted.Events, seconds+counted.Seconds
+	}
+	b.ReportMetric(answered/seconds, "events/s")
+	b.ReportMetric(0, "ns/op")
 }

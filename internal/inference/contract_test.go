@@ -2,6 +2,7 @@ package inference_test
 
 import (
 	"encoding/json"
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -217,4 +218,14 @@ func FuzzItemsFromItemQuery(f *testing.F) {
 		_, err = inference.ReadItemsFromItemQuery(parameters)
 		suite.Agree(t, document, err)
 	})
+}
+
+func TestMeasuresThatAreNoNumbersAreNamed(t *testing.T) {
+	_, err := inference.BatchAnswer{
+		ModelVersion: "0123456789ab",
+		Results:      []inference.BatchResult{{Items: []recommendation.Item{{ID: "A", Score: math.NaN()}}}},
+		Similar:      map[string][]recommendation.Neighbour{"B": {{ID: "C", Distance: math.Inf(1)}}},
+	}.Encode()
+	require.ErrorContains(t, err, "the score of product A is NaN")
+	require.ErrorContains(t, err, "the distance of product C is +Inf")
 }

@@ -349,10 +349,43 @@ func (i Item) MarshalJSON() ([]byte, error) { return marshalRanked(i.ID, "score"
 func (n Neighbour) MarshalJSON() ([]byte, error) { return marshalRanked(n.ID, "distance", n.Distance) }
 
 func marshalRanked(id, measure string, value float64) ([]byte, error) {
-	if math.IsNaN(value) || math.IsInf(value, 0) {
-		return nil, fmt.Errorf("the %s of product %s is %v, which JSON cannot hold", measure, id, value)
+	if err := number(id, measure, value); err != nil {
+		return nil, err
 	}
 	return appendRanked(nil, 0, id, measure, value), nil
+}
+
+// number refuses a measure that JSON cannot hold.
+func number(id, measure string, value float64) error {
+	if math.IsNaN(value) || math.IsInf(value, 0) {
+		return fmt.Errorf("the %s of product %s is %v, which JSON cannot hold", measure, id, value)
+	}
+	return nil
+}
+
+// AppendItems appends a JSON array of items as a record has them. It refuses what MarshalJSON of an
+// item does.
+func AppendItems(buffer []byte, items []Item) ([]byte, error) {
+	buffer = append(buffer, '[')
+	for i, item := range items {
+		if err := number(item.ID, "score", item.Score); err != nil {
+			return nil, err
+		}
+		buffer = appendRanked(buffer, i, item.ID, "score", item.Score)
+	}
+	return append(buffer, ']'), nil
+}
+
+// AppendNeighbours is AppendItems for neighbours.
+func AppendNeighbours(buffer []byte, neighbours []Neighbour) ([]byte, error) {
+	buffer = append(buffer, '[')
+	for i, neighbour := range neighbours {
+		if err := number(neighbour.ID, "distance", neighbour.Distance); err != nil {
+			return nil, err
+		}
+		buffer = appendRanked(buffer, i, neighbour.ID, "distance", neighbour.Distance)
+	}
+	return append(buffer, ']'), nil
 }
 
 func boolean(value bool) jsontext.Value {

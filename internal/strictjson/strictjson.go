@@ -172,8 +172,8 @@ func Parse(data []byte, limits Limits) (*Document, error) {
 		return nil, refusal(shorten(cause(err)), oneValue)
 	}
 	document := &Document{}
-	reader := reader{Decoder: jsontext.NewDecoder(bytes.NewBuffer(compact)), data: compact, limits: limits}
-	root, err := reader.read(nil)
+	reader := reader{data: compact, most: limits.MaxDepth}
+	root, err := reader.read(nil, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -215,11 +215,13 @@ func cause(err error) string {
 	return "unreadable text"
 }
 
-// reader makes nodes of text that is known to be compact JSON.
+// reader makes nodes of text that Compact has made and found right: it looks for nothing but where
+// each value ends.
 type reader struct {
-	*jsontext.Decoder
-	data   []byte
-	limits Limits
+	data []byte
+	at   int
+	// most is the depth that is allowed; 0 allows any.
+	most int
 	// nodes are made some at a time.
 	nodes []node
 }
@@ -233,57 +235,83 @@ func (r *reader) node() *node {
 	return made
 }
 
-func (r *reader) read(parent *node) (*node, error) {
-	start := r.InputOffset()
-	token, err := r.ReadToken()
-	if err != nil {
-		return nil, refusal(shorten(cause(err)), oneValue)
-	}
-	if r.limits.MaxDepth > 0 && r.StackDepth() > r.limits.MaxDepth {
-		return nil, refusal("deeper nesting", fmt.Sprintf("at most %d levels", r.limits.MaxDepth))
-	}
-	result := r.node()
-	result.kind, result.parent = token.Kind(), parent
-	switch token.Kind() {
+func (r *reader) read(parent *node, depth int) (result *node, err error) {
+	start := r.at
+	result = r.node()
+	result.kind, result.parent = jsontext.Value(r.data[r.at:r.at+1]).Kind(), parent
+	switch result.kind {
 	case '"':
-		result.text = token.String()
+		result.text, err = r.text()
 	case '0':
-		result.number, err = strconv.ParseFloat(token.String(), 64)
+		literal := string(r.literal())
+		if result.number, err = strconv.ParseFloat(literal, 64); err != nil {
+			err = refusal(shorten(literal), "numbers within the range of a float64")
+		}
+	case '[', '{':
+		if r.most > 0 && depth > r.most {
+			return nil, refusal("deeper nesting", fmt.Sprintf("at most %d levels", r.most))
+		}
+		err = r.children(result, depth)
+	default:
+		r.literal()
+	}
+	result.raw = r.data[start:r.at:r.at]
+	return result, err
+}
+
+// children reads the elements of an array or the members of an object, with both its ends.
+func (r *reader) children(of *node, depth int) error {
+	r.at++
+	for r.data[r.at] != ']' && r.data[r.at] != '}' {
+		if r.data[r.at] == ',' {
+			r.at++
+		}
+		name := ""
+		if of.kind == '{' {
+			var err error
+			if name, err = r.text(); err != nil {
+				return err
+			}
+			r.at++ // the colon
+		}
+		child, err := r.read(of, depth+1)
 		if err != nil {
-			return nil, refusal(shorten(token.String()), "numbers within the range of a float64")
+			return err
 		}
-	case '[':
-		for r.PeekKind() != ']' {
-			element, err := r.read(result)
-			if err != nil {
-				return nil, err
-			}
-			element.place = len(result.children)
-			result.children = append(result.children, element)
-		}
-		_, err = r.ReadToken()
-	case '{':
-		for r.PeekKind() != '}' {
-			name, err := r.ReadToken()
-			if err != nil {
-				return nil, refusal(shorten(cause(err)), oneValue)
-			}
-			text := name.String()
-			member, err := r.read(result)
-			if err != nil {
-				return nil, err
-			}
-			member.name = text
-			result.children = append(result.children, member)
-		}
-		_, err = r.ReadToken()
+		child.name, child.place = name, len(of.children)
+		of.children = append(of.children, child)
 	}
+	r.at++
+	return nil
+}
+
+// text reads a string.
+func (r *reader) text() (string, error) {
+	start, escaped := r.at, false
+	for r.at++; r.data[r.at] != '"'; r.at++ {
+		if r.data[r.at] == '\\' {
+			escaped = true
+			r.at++
+		}
+	}
+	r.at++
+	if !escaped {
+		return string(r.data[start+1 : r.at-1]), nil
+	}
+	text, err := jsontext.AppendUnquote(nil, r.data[start:r.at])
 	if err != nil {
-		return nil, refusal(shorten(cause(err)), oneValue)
+		return "", refusal(shorten(cause(err)), oneValue)
 	}
-	// The offset before a token precedes the comma or colon that leads to it.
-	result.raw = jsontext.Value(bytes.TrimLeft(r.data[start:r.InputOffset()], ",:"))
-	return result, nil
+	return string(text), nil
+}
+
+// literal reads a number or a word.
+func (r *reader) literal() []byte {
+	start := r.at
+	for r.at < len(r.data) && r.data[r.at] != ',' && r.data[r.at] != ']' && r.data[r.at] != '}' {
+		r.at++
+	}
+	return r.data[start:r.at]
 }
 
 // Missing says that the value is absent or null.

@@ -25,6 +25,6 @@ func main() {
 		engine := &handler.Engine{
 			Store: backend.Store, Bucket: backend.Models, Logger: logger, MemoryMiB: int(read.FunctionMemory),
 		}
-		return handler.Handler{Engine: engine}.Handle, nil
+		return handler.Handler{Engine: engine}, nil
 	})
 }

@@ -391,3 +391,28 @@ func BenchmarkBatch(b *testing.B) {
 		}
 	}
 }
+
+// What Lambda's runtime gets is what it would have made of the answer itself.
+func TestInvokeWritesWhatIsAnswered(t *testing.T) {
+	p := newPlatform(t)
+	p.load(t, 1)
+	request := inference.BatchRequest{Limit: 4, Events: []inference.BatchEvent{event(100, nil, []string{"P_001"})}}
+	batch, err := request.Encode()
+	require.NoError(t, err)
+	route, err := json.Marshal(map[string]any{
+		"rawPath": "/items_from_item", "queryStringParameters": map[string]string{"item_id": "P_000"},
+		"requestContext": map[string]any{"http": map[string]string{"method": "GET"}},
+	})
+	require.NoError(t, err)
+	for name, payload := range map[string][]byte{"a batch": batch, "a route": route} {
+		answer, err := p.Handle(t.Context(), payload)
+		require.NoError(t, err, name)
+		want, err := json.Marshal(answer)
+		require.NoError(t, err, name)
+		got, err := p.Invoke(t.Context(), payload)
+		require.NoError(t, err, name)
+		assert.JSONEq(t, string(want), string(got), name)
+	}
+	_, err = p.Invoke(t.Context(), []byte(`{}`))
+	require.ErrorContains(t, err, "the batch breaks the contract")
+}
