@@ -292,12 +292,12 @@ func (l *localRun) run(ctx context.Context) (err error) {
 		result.pages, failure = demonstration.Pages(ctx, web.Page)
 	}
 	if !l.user.json {
-		if failure = errors.Join(failure, l.showStreaming(context.WithoutCancel(ctx), result)); failure != nil {
-			return failure
-		}
+		failure = errors.Join(failure, l.showStreaming(context.WithoutCancel(ctx), result))
+	} else if failure != nil {
+		failure = errors.Join(failure, l.encode(result))
 	}
 	if failure != nil {
-		batch.stop()
+		return failure
 	}
 	watched = shown.watch(batch.state)
 	var batchFailure error

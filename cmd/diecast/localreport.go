@@ -210,13 +210,34 @@ func (l *localRun) showStreaming(ctx context.Context, result demonstrated) error
 	for _, record := range report.Records[:min(l.shown.value, len(report.Records))] {
 		showRecord(l.user.out, record, products)
 	}
-	if report.Unfinished != nil {
-		fmt.Fprintf(l.user.out, "Unfinished: %v. What follows is what was there by then.\n", report.Unfinished)
+	if err := showEvents(l.user.out, report, l.events.value, target); err != nil {
+		return err
+	}
+	fmt.Fprintln(l.user.out)
+	if err := showFlow(l.user.out, report.Flow); err != nil {
+		return err
 	}
 	table := tabwriter.NewWriter(l.user.out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(table, "Latency\tp50\tp99")
+	for _, row := range stages(result.running, report) {
+		if len(row.durations) > 0 {
+			fmt.Fprintf(table, "  %s\t%s\t%s\n", row.name, rounded(demonstration.Percentile(row.durations, 50)),
+				rounded(demonstration.Percentile(row.durations, 99)))
+		}
+	}
+	fmt.Fprintln(table)
+	return table.Flush()
+}
+
+// showEvents tells where the events are, of so many that were wanted.
+func showEvents(to io.Writer, report demonstration.Report, wanted int, target demonstration.Target) error {
+	if report.Unfinished != nil {
+		fmt.Fprintf(to, "Unfinished: %v. What follows is what was there by then.\n", report.Unfinished)
+	}
+	table := tabwriter.NewWriter(to, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(table, "Events\tcount\twhere")
-	if left := l.events.value - report.Sent; left > 0 {
-		fmt.Fprintf(table, "  not sent\t%d\tof %d\n", left, l.events.value)
+	if left := wanted - report.Sent; left > 0 {
+		fmt.Fprintf(table, "  not sent\t%d\tof %d\n", left, wanted)
 	}
 	fmt.Fprintf(table, "  in\t%d\tstream %s\n", report.Sent, target.Stream)
 	fmt.Fprintf(table, "  archived\t%d\ts3://%s/%s\n", report.Archived, target.Bucket, target.ArchivePrefix)
@@ -231,21 +252,6 @@ func (l *localRun) showStreaming(ctx context.Context, result demonstrated) error
 	} else {
 		fmt.Fprintf(table, "  on the way\t%d\tneither archived nor in error yet\n", left)
 	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
-	fmt.Fprintln(l.user.out)
-	if err := showFlow(l.user.out, report.Flow); err != nil {
-		return err
-	}
-	fmt.Fprintln(table, "Latency\tp50\tp99")
-	for _, row := range stages(result.running, report) {
-		if len(row.durations) > 0 {
-			fmt.Fprintf(table, "  %s\t%s\t%s\n", row.name, rounded(demonstration.Percentile(row.durations, 50)),
-				rounded(demonstration.Percentile(row.durations, 99)))
-		}
-	}
-	fmt.Fprintln(table)
 	return table.Flush()
 }
 

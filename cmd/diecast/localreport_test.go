@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +44,31 @@ The first ratings
 
 The best-selling line is Classic Cars, with a revenue of 3478244.50.
 `, out.String())
+}
+
+func TestShowEvents(t *testing.T) {
+	target := demonstration.Target{Stream: "s", Table: "t", Bucket: "b", ArchivePrefix: "a/", ErrorPrefix: "e/"}
+	report := demonstration.Report{Sent: 10, Broken: 1, Archived: 9, Delivered: 9, Refused: 1,
+		RefusedFor: map[string]int{"Code": 1}}
+	var out strings.Builder
+	require.NoError(t, showEvents(&out, report, 10, target))
+	assert.Equal(t, `Events                                       count   where
+  in                                         10      stream s
+  archived                                   9       s3://b/a/
+  delivered to the shop                      9       table t
+  of these by popularity, not by the model   0       degraded: true
+  in error, Code                             1       s3://b/e/
+  dropped                                    0       nowhere
+`, out.String())
+
+	// An unfinished run says that it is one, and drops nothing.
+	out.Reset()
+	report.Unfinished, report.Archived = errors.New("it was interrupted"), 5
+	require.NoError(t, showEvents(&out, report, 40, target))
+	assert.Contains(t, out.String(), "Unfinished: it was interrupted. What follows is what was there by then.\n")
+	assert.Regexp(t, `(?m)^  not sent +30 +of 40$`, out.String())
+	assert.Regexp(t, `(?m)^  on the way +4 +neither archived nor in error yet$`, out.String())
+	assert.NotContains(t, out.String(), "dropped")
 }
 
 func TestShowPages(t *testing.T) {

@@ -21,7 +21,8 @@ type EventOptions struct {
 	// Sessions that are open at once, at most 50,000; some are far busier than others. Default 100.
 	Sessions int
 	// Customers who come, each of them before one comes again; those whom the database does not
-	// have are like those whom it has. Default 0: the database's, some far more often than others.
+	// have are like those whom it has, each with a credit limit of its own. Default 0: the
+	// database's, some far more often than others.
 	Customers int
 	// BrokenShare of the events, 0 to 1, breaks the contract, in each way of BrokenKinds as often.
 	BrokenShare float64
@@ -149,8 +150,8 @@ func (o EventOptions) Validate() error {
 			maxSessions))
 	}
 	if o.Customers < 0 || o.Customers > maxCustomers {
-		problems = append(problems, fmt.Errorf("customers %d: allowed are 1 to %d, or 0 for the shop's own", o.Customers,
-			maxCustomers))
+		problems = append(problems, fmt.Errorf("customers %d: allowed are 1 to %d, or 0 for the shop's own",
+			o.Customers, maxCustomers))
 	}
 	return errors.Join(problems...)
 }
@@ -254,6 +255,7 @@ func (s *Shop) become(visit *session, index int) {
 	visit.customer = int(row[0].Int())
 	if index != like {
 		visit.customer = s.customers()*16/5 + 1000 + index
+		visit.credit = DecimalValue(visit.traits.creditLimit() + 100*int64(index))
 	}
 }
 

@@ -53,6 +53,7 @@ func command(ctx context.Context, arguments []string, out io.Writer, progress *o
 	only := flags.String("only", "", "regular expression: try only the faults whose names it matches")
 	list := flags.Bool("list", false, "tell the faults and what must hold, and try none")
 	underLoad := flags.Bool("load", false, "try what must hold under load, in place of the faults")
+	reduced := flags.Bool("small", false, "with -load: at the size of the tests, which is tried in a minute")
 	if err := flags.Parse(arguments); err != nil {
 		return err
 	}
@@ -61,7 +62,10 @@ func command(ctx context.Context, arguments []string, out io.Writer, progress *o
 		return errors.Join(err, errors.New("usage: faults [flags]"))
 	}
 	tried := table()
-	if *underLoad {
+	switch {
+	case *underLoad && *reduced:
+		tried = loads(small)
+	case *underLoad:
 		tried = loads(full)
 	}
 	faults := slices.DeleteFunc(tried, func(f fault) bool { return !wanted.MatchString(f.name) })

@@ -99,9 +99,10 @@ func withinBudget(t *testing.T, running started, to demonstration.Target) {
 		invocations, _, _ := deliver.Durations()
 		put, invocation, whole := median(report.Put), median(invocations[len(before):]), median(report.Readable)
 		over = ""
+		both := limits[latency.Inference] + limits[latency.Write]
 		for stage, took := range map[string]struct{ took, limit time.Duration }{
 			latency.Put: {put, limits[latency.Put]},
-			latency.Inference + " and " + latency.Write: {invocation, limits[latency.Inference] + limits[latency.Write]},
+			latency.Inference + " and " + latency.Write: {invocation, both},
 			latency.Wait: {whole - put - invocation, limits[latency.Wait]},
 			"the whole":  {whole, latency.OnLaptop},
 		} {

@@ -212,8 +212,8 @@ func TestStreaming_consumerNeverBlocksAShard(t *testing.T) {
 	}
 }
 
-// Enhanced fan-out is a consumer of the deliver function's own, which it may subscribe to; without it
-// the mapping reads the stream.
+// Enhanced fan-out is a consumer of the deliver function's own, which it may subscribe to; without
+// it the mapping reads the stream.
 func TestStreaming_enhancedFanOutIsAConsumerOfItsOwn(t *testing.T) {
 	for profile, fanOut := range map[string]bool{"lean": false, "prod": true} {
 		template := synth(t, "profile="+profile).templates["Streaming"]

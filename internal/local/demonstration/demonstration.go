@@ -111,7 +111,8 @@ type Report struct {
 	// sample that it never could.
 	Put, Readable []time.Duration
 	Unread        int
-	// ByShard are Readable by the shard of the stream; ShardOf is that of each session's last event.
+	// ByShard are Readable by the shard of the stream; ShardOf is that of each session's last
+	// event.
 	ByShard map[string][]time.Duration
 	ShardOf map[string]string
 	// Stored is how long each archived event took from when it was due to its object's own time,
@@ -371,7 +372,7 @@ func (r *run) missing() error {
 		valid, r.report.Archived, r.report.Delivered, r.report.Broken, r.report.Refused)
 }
 
-// flow is what happened by second; what was not read by now lags until now.
+// flow is what happened by second; what was not read by now, or not even taken, lags until now.
 func flow(order []*sent, begun, now time.Time) []Second {
 	var seconds []Second
 	var took [][]time.Duration
@@ -381,7 +382,7 @@ func flow(order []*sent, begun, now time.Time) []Second {
 			seconds, took = append(seconds, Second{}), append(took, nil)
 		}
 		seconds[n].In++
-		if !one.sample || !one.taken {
+		if !one.sample {
 			continue
 		}
 		readAt := one.readAt
@@ -391,7 +392,7 @@ func flow(order []*sent, begun, now time.Time) []Second {
 		took[n] = append(took[n], readAt.Sub(one.due))
 	}
 	for _, one := range order {
-		if !one.sample || !one.taken {
+		if !one.sample {
 			continue
 		}
 		// It lags at the end of each second that ends before it was read.
