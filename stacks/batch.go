@@ -193,7 +193,7 @@ func lake(cfg config.Config, network *Network) datalake.Props {
 	for _, table := range trainingset.TableNames() {
 		catalogue[trainingset.CatalogueTable(table, trainingset.Parquet)] = trainingset.CatalogueTable(table, format)
 	}
-	for _, query := range sql.AthenaQueries(func(table string) string { return catalogue[table] }) {
+	for _, query := range sql.LakeQueries(func(table string) string { return catalogue[table] }) {
 		props.Queries = append(props.Queries, datalake.Query{Name: query.Name, Description: query.Meaning,
 			SQL: query.Text})
 	}
