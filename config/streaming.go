@@ -62,7 +62,7 @@ type Inference struct {
 // for a catalogue of product codes and scores that take as much room as any, fits up to this;
 // beyond, good events would be refused for nothing but their number. Tested in
 // lambda/transform/handler.
-const MostProcessorBufferMiB = 0.29
+const MostProcessorBufferMiB = 0.28
 
 var streamingKeys = []Key{
 	choice("streaming.mode", []string{ModeProvisioned, ModeOnDemand},

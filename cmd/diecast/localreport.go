@@ -388,7 +388,7 @@ func showRecord(to io.Writer, record recommendation.Record, products map[string]
 	}
 	why := fmt.Sprintf("of all products not in the cart, model %s places these nearest to a customer of\n%17sthat "+
 		"city, country and credit limit (the figure is the inner product of unit vectors)", record.ModelVersion, "")
-	if record.Degraded {
+	if record.Rung.Degraded() {
 		why = fmt.Sprintf("the model could not answer: these are the most popular of %s", record.ModelVersion)
 	}
 	fmt.Fprintf(to, "  %-14s %s\n", "because", why)

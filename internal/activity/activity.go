@@ -63,7 +63,7 @@ const (
 // ReservedFields are the names that a recommendation record adds to its event. An event that brings
 // one of them is refused: its record would have to hold two values under one name.
 var ReservedFields = []string{
-	"recommended_items", "similar_items", "model_version", "degraded", "truncated", "recommended_at",
+	"recommended_items", "similar_items", "model_version", "rung", "degraded", "truncated", "recommended_at",
 }
 
 // The patterns are those of the JSON Schema, so that both say the same.

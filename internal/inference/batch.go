@@ -72,8 +72,25 @@ type BatchAnswer struct {
 type BatchResult struct {
 	EventID uuid.UUID             `json:"event_id"`
 	Items   []recommendation.Item `json:"recommended_items"`
-	// Degraded is true when the most popular products answered.
-	Degraded bool `json:"degraded"`
+	// Rung says which step of the ladder answered.
+	Rung recommendation.Rung `json:"-"`
+}
+
+// MarshalJSON writes the items as a record has them, and beside the rung what it means for
+// degraded.
+func (r BatchResult) MarshalJSON() ([]byte, error) {
+	buffer := fmt.Appendf(nil, `{"event_id":%q,"recommended_items":[`, r.EventID)
+	for i, item := range r.Items {
+		if i > 0 {
+			buffer = append(buffer, ',')
+		}
+		written, err := item.MarshalJSON()
+		if err != nil {
+			return nil, err
+		}
+		buffer = append(buffer, written...)
+	}
+	return fmt.Appendf(buffer, `],"rung":%q,"degraded":%t}`, r.Rung, r.Rung.Degraded()), nil
 }
 
 // NewBatchEvent is the part of an identified event that inference reads: its whole cart, and as
@@ -182,9 +199,9 @@ func readAnswer(root strictjson.Value) BatchAnswer {
 			continue
 		}
 		answer.Results = append(answer.Results, BatchResult{
-			EventID:  entry.Field("event_id").UUID(),
-			Items:    recommendation.ReadItems(entry.Field("recommended_items")),
-			Degraded: entry.Field("degraded").Bool(),
+			EventID: entry.Field("event_id").UUID(),
+			Items:   recommendation.ReadItems(entry.Field("recommended_items")),
+			Rung:    recommendation.ReadRung(entry),
 		})
 	}
 	similar := root.Field("similar")

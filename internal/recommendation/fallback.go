@@ -39,7 +39,7 @@ func MostPopular(event activity.Event, ranking Ranking, limit int, at time.Time)
 		Event:         event,
 		Items:         NotInCart(ranking.Items, event.Cart(), limit),
 		ModelVersion:  ranking.ModelVersion,
-		Degraded:      true,
+		Rung:          Popular,
 		RecommendedAt: at,
 	}
 }

@@ -15,7 +15,10 @@ import (
 
 // placed is a record of which only the place in the order matters.
 func placed(id uuid.UUID, time time.Time, degraded bool) (r recommendation.Record) {
-	r.Event.ID, r.Event.Time, r.Event.SessionID, r.Degraded = id, time, "s", degraded
+	r.Event.ID, r.Event.Time, r.Event.SessionID = id, time, "s"
+	if degraded {
+		r.Rung = recommendation.Popular
+	}
 	return r
 }
 
@@ -56,7 +59,8 @@ func last(arrivals []recommendation.Record, supersedes func(a, b recommendation.
 
 // rank is the reference model of the order: a text that sorts as the records do.
 func rank(r recommendation.Record) string {
-	return fmt.Sprintf("%020d %s %v", r.Event.Time.UnixNano(), r.Event.ID, map[bool]int{false: 1, true: 0}[r.Degraded])
+	answered := map[bool]int{false: 1, true: 0}[r.Rung.Degraded()]
+	return fmt.Sprintf("%020d %s %v", r.Event.Time.UnixNano(), r.Event.ID, answered)
 }
 
 // everyKind are records of three ids at three times, answered and degraded.
@@ -110,12 +114,12 @@ func TestOrdersThatAreNotTotalAreFound(t *testing.T) {
 	for name, supersedes := range map[string]func(a, b recommendation.Record) bool{
 		"the time does not matter for one id": func(a, b recommendation.Record) bool {
 			if a.Event.ID == b.Event.ID {
-				return b.Degraded && !a.Degraded
+				return b.Rung.Degraded() && !a.Rung.Degraded()
 			}
 			return a.Supersedes(b)
 		},
 		"answered before all else": func(a, b recommendation.Record) bool {
-			return a.Degraded == b.Degraded && a.Supersedes(b) || b.Degraded && !a.Degraded
+			return a.Rung == b.Rung && a.Supersedes(b) || b.Rung.Degraded() && !a.Rung.Degraded()
 		},
 		"the last one to arrive": func(_, _ recommendation.Record) bool { return true },
 		"the first one":          func(_, _ recommendation.Record) bool { return false },

@@ -28,7 +28,7 @@ func (r Record) Supersedes(other Record) bool {
 
 // answered is 1 where the model answered, 0 where the most popular products had to.
 func answered(r Record) int {
-	if r.Degraded {
+	if r.Rung.Degraded() {
 		return 0
 	}
 	return 1
@@ -48,7 +48,7 @@ func Unique(records []Record) (unique []Record, duplicates int) {
 			position[record.Event.ID] = len(unique)
 			unique = append(unique, record)
 			continue
-		case unique[at].Degraded && !record.Degraded:
+		case unique[at].Rung.Degraded() && !record.Rung.Degraded():
 			unique[at] = record
 		}
 		duplicates++
@@ -57,11 +57,11 @@ func Unique(records []Record) (unique []Record, duplicates int) {
 }
 
 // Comparable says whether the archived and the delivered record of one event must agree: only where
-// the same model answered in the same way. An id that was sent again under another time is another
-// event here, for archive and row then choose by different rules.
+// the same model answered from the same rung. An id that was sent again under another time is
+// another event here, for archive and row then choose by different rules.
 func Comparable(archived, delivered Record) bool {
 	return archived.Event.ID == delivered.Event.ID && archived.Event.Time.Equal(delivered.Event.Time) &&
-		archived.ModelVersion == delivered.ModelVersion && archived.Degraded == delivered.Degraded
+		archived.ModelVersion == delivered.ModelVersion && archived.Rung == delivered.Rung
 }
 
 // Differences names the fields in which two Comparable records differ, sorted; none where they obey

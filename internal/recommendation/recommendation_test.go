@@ -56,6 +56,33 @@ func TestEncodeWritesOneLineThatKeepsTheEventsSpelling(t *testing.T) {
 	assert.Equal(t, original, decoded)
 }
 
+func TestRungsAreWrittenReadAndCounted(t *testing.T) {
+	var records []recommendation.Record
+	for rung, written := range map[recommendation.Rung]string{
+		recommendation.Store:   `"rung":"store","degraded":false`,
+		recommendation.Memory:  `"rung":"memory","degraded":false`,
+		recommendation.Popular: `"rung":"popular","degraded":true`,
+	} {
+		answered := record(t)
+		answered.Rung = rung
+		line := answered.Encode()
+		assert.Contains(t, string(line), written)
+		decoded, err := recommendation.Decode(line)
+		require.NoError(t, err)
+		assert.Equal(t, answered, decoded)
+		for range int(rung) {
+			records = append(records, decoded)
+		}
+		older := strings.Replace(string(line), fmt.Sprintf(`"rung":%q,`, rung), "", 1)
+		decoded, err = recommendation.Decode([]byte(older))
+		require.NoError(t, err, "a record from before there were rungs")
+		assert.Equal(t, rung.Degraded(), decoded.Rung == recommendation.Popular)
+		assert.Equal(t, !rung.Degraded(), decoded.Rung == recommendation.Store)
+	}
+	assert.Equal(t, recommendation.RungCounts{recommendation.Memory: 1, recommendation.Popular: 2},
+		recommendation.CountRungs(records))
+}
+
 func TestMeasuresHaveSevenSignificantDigits(t *testing.T) {
 	for value, written := range map[float64]string{
 		0.123456789: "0.1234568", 0.12345674: "0.1234567", 1 - 0.9: "0.1", -0.98765432109: "-0.9876543", 0: "0",
@@ -100,7 +127,7 @@ func TestMostPopularLeavesOutTheCart(t *testing.T) {
 	fallback := recommendation.MostPopular(event(t, "1", ""), ranking, 2, at)
 	assert.Equal(t, []recommendation.Item{{ID: "B", Score: 8}, {ID: "C", Score: 7}}, fallback.Items,
 		"what was only browsed can be recommended")
-	assert.True(t, fallback.Degraded)
+	assert.Equal(t, recommendation.Popular, fallback.Rung)
 	decoded, err := recommendation.Decode(fallback.Encode())
 	require.NoError(t, err)
 	assert.Equal(t, "0123456789ab", decoded.ModelVersion)
@@ -168,7 +195,11 @@ func TestSupersedes(t *testing.T) {
 	assert.NotEqual(t, tie.Supersedes(early), early.Supersedes(tie), "every order of arrival ends with the same row")
 
 	degraded := early
-	degraded.Degraded = true
+	degraded.Rung = recommendation.Popular
+	memory := early
+	memory.Rung = recommendation.Memory
+	assert.False(t, early.Supersedes(memory) || memory.Supersedes(early), "the model answered either way")
+	assert.True(t, memory.Supersedes(degraded))
 	assert.True(t, early.Supersedes(degraded), "the model's answer to the same event replaces the fallback")
 	assert.False(t, degraded.Supersedes(early))
 	assert.False(t, early.Supersedes(early), "a redelivery changes nothing")
@@ -178,7 +209,7 @@ func TestUniqueCountsAnEventOnce(t *testing.T) {
 	first, second := record(t), record(t)
 	second.Event = event(t, "2", "")
 	degraded := first
-	degraded.Degraded = true
+	degraded.Rung = recommendation.Popular
 	unique, duplicates := recommendation.Unique([]recommendation.Record{degraded, second, first, second})
 	assert.Equal(t, []recommendation.Record{first, second}, unique)
 	assert.Equal(t, 2, duplicates)
@@ -207,8 +238,10 @@ func TestDifferences(t *testing.T) {
 			[]string{"x"}},
 		"another model": {func(r *recommendation.Record) { r.ModelVersion = "ffffffffffff" }, false,
 			[]string{"model_version"}},
-		"the fallback": {func(r *recommendation.Record) { r.Degraded = true }, false,
-			[]string{"degraded"}},
+		"the fallback": {func(r *recommendation.Record) { r.Rung = recommendation.Popular }, false,
+			[]string{"degraded", "rung"}},
+		"another rung": {func(r *recommendation.Record) { r.Rung = recommendation.Memory }, false,
+			[]string{"rung"}},
 		"another event": {func(r *recommendation.Record) { r.Event = event(t, "2", "") }, false,
 			[]string{"event_id"}},
 	} {

@@ -40,8 +40,8 @@ const (
 type Item struct {
 	// ID is the product code.
 	ID string `json:"id"`
-	// Score is the inner product of the customer's and the product's unit vectors; in a degraded
-	// record the popularity, on the scale of the model's ranking. Higher is better.
+	// Score is the inner product of the customer's and the product's unit vectors; where Popular
+	// answered the popularity, on the scale of the model's ranking. Higher is better.
 	Score float64 `json:"score"`
 }
 
@@ -69,8 +69,8 @@ type Record struct {
 	Similar []Similar
 	// ModelVersion is the version of the model, or of the popularity ranking, that answered.
 	ModelVersion string
-	// Degraded is true when the most popular products answered in the model's stead.
-	Degraded bool
+	// Rung says which step of the ladder answered.
+	Rung Rung
 	// Truncated is true when similar items were shed for size.
 	Truncated bool
 	// RecommendedAt is when the answer was made; written to the millisecond, in UTC.
@@ -91,7 +91,8 @@ func (r Record) Encode() []byte {
 		strictjson.Member{Name: "recommended_items", Value: appendItems(nil, r.Items)},
 		strictjson.Member{Name: "similar_items", Value: r.similarJSON()},
 		strictjson.Member{Name: "model_version", Value: strictjson.String(r.ModelVersion)},
-		strictjson.Member{Name: "degraded", Value: boolean(r.Degraded)},
+		strictjson.Member{Name: "rung", Value: strictjson.String(r.Rung.String())},
+		strictjson.Member{Name: "degraded", Value: boolean(r.Rung.Degraded())},
 		strictjson.Member{Name: "truncated", Value: boolean(r.Truncated)},
 		strictjson.Member{Name: "recommended_at", Value: strictjson.String(r.RecommendedAt.UTC().Format(timeLayout))},
 	)
@@ -127,7 +128,7 @@ func Decode(line []byte) (Record, error) {
 		Event:        activity.Read(root),
 		Items:        ReadItems(root.Field("recommended_items")),
 		ModelVersion: ReadModelVersion(root.Field("model_version")),
-		Degraded:     root.Field("degraded").Bool(),
+		Rung:         ReadRung(root),
 		Truncated:    root.Field("truncated").Bool(),
 	}
 	if id := root.Field("event_id"); id.Missing() || string(id.Raw()) == `"`+uuid.Nil.String()+`"` {

@@ -115,7 +115,7 @@ func TestTheStoreFollowsTheCatalogue(t *testing.T) {
 
 	after, told := recommended(t, client, inferring)
 	assert.Equal(t, refreshed.Version, told.ModelVersion)
-	assert.False(t, told.Results[0].Degraded)
+	assert.False(t, told.Results[0].Rung.Degraded())
 	added, withdrawn := without(after, before), without(before, after)
 	require.Len(t, added, 2, "one that customers buy, and one that is to be withdrawn next")
 	require.Len(t, withdrawn, 1)
@@ -128,7 +128,7 @@ func TestTheStoreFollowsTheCatalogue(t *testing.T) {
 		require.NoError(t, err)
 		popular, told := recommended(t, client, inferring)
 		require.NoError(t, lock.Rollback(t.Context()))
-		assert.True(t, told.Results[0].Degraded)
+		assert.True(t, told.Results[0].Rung.Degraded())
 		assert.Subset(t, popular, added)
 		assert.NotContains(t, popular, withdrawn[0])
 	})
@@ -200,7 +200,7 @@ func TestTheStoreFollowsTheCatalogue(t *testing.T) {
 			require.NoError(t, invoked(t.Context(), client, inferring, request, &told))
 			assert.Equal(t, loaded.Version, told.ModelVersion)
 			assert.Len(t, told.Results[0].Items, mostItems)
-			assert.Equal(t, degraded, told.Results[0].Degraded, customer)
+			assert.Equal(t, degraded, told.Results[0].Rung.Degraded(), customer)
 		}
 	})
 }

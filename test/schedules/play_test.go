@@ -251,7 +251,7 @@ func (r recommender) Recommend(_ context.Context, events []activity.Event) ([]re
 	records := make([]recommendation.Record, len(events))
 	for n, event := range events {
 		records[n] = recommendation.Record{Event: event, Items: []recommendation.Item{}, ModelVersion: "0123456789ab",
-			Degraded: r.one(3), RecommendedAt: time.Now()}
+			Rung: recommendation.Rungs()[r.roll(3)], RecommendedAt: time.Now()}
 	}
 	if r.one(60) {
 		return records[1:], nil

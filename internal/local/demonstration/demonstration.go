@@ -144,7 +144,7 @@ func Run(ctx context.Context, target Target, options Options) (Report, error) {
 	for _, s := range r.order {
 		if record, ok := r.archived[s.event.ID]; ok {
 			r.report.Records = append(r.report.Records, record)
-			if record.Degraded {
+			if record.Rung.Degraded() {
 				r.report.Degraded++
 			}
 		}

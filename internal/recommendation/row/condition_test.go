@@ -72,10 +72,13 @@ func inSession(t *testing.T, session string, id uuid.UUID, at time.Time, degrade
 		`"country":"France","credit_limit":21000,"event_id":%q,"event_time":%q}`, session, id,
 		at.Format(time.RFC3339Nano)))
 	require.NoError(t, err)
-	return recommendation.Record{
-		Event: event, Items: []recommendation.Item{}, ModelVersion: "0123456789ab", Degraded: degraded,
-		RecommendedAt: at,
+	record := recommendation.Record{
+		Event: event, Items: []recommendation.Item{}, ModelVersion: "0123456789ab", RecommendedAt: at,
 	}
+	if degraded {
+		record.Rung = recommendation.Popular
+	}
+	return record
 }
 
 // put says whether the condition let the record in.

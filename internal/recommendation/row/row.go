@@ -29,8 +29,10 @@ const (
 	EventID = "event_id"
 	// Record is the recommendation record: its line of JSON without the newline.
 	Record = "record"
-	// ModelVersion and Degraded are those of the record.
+	// ModelVersion, Rung and Degraded are those of the record; rows that were written before there
+	// were rungs have none.
 	ModelVersion = "model_version"
+	Rung         = "rung"
 	Degraded     = "degraded"
 	// ExpiresAt is when DynamoDB may delete the item, in Unix seconds.
 	ExpiresAt = "expires_at"
@@ -52,7 +54,8 @@ func Item(record recommendation.Record, keep time.Duration) map[string]types.Att
 		EventID:        text(record.Event.ID.String()),
 		Record:         text(string(bytes.TrimSuffix(record.Encode(), []byte("\n")))),
 		ModelVersion:   text(record.ModelVersion),
-		Degraded:       boolean(record.Degraded),
+		Rung:           text(record.Rung.String()),
+		Degraded:       boolean(record.Rung.Degraded()),
 		ExpiresAt:      number(record.RecommendedAt.Add(keep).Unix()),
 	}
 }
@@ -76,7 +79,7 @@ func Values(record recommendation.Record) map[string]types.AttributeValue {
 // beaten is the Degraded of a row that gives way to the record in spite of the same time and id:
 // true where the record is answered; where it is degraded null, which no row has.
 func beaten(record recommendation.Record) types.AttributeValue {
-	if record.Degraded {
+	if record.Rung.Degraded() {
 		return &types.AttributeValueMemberNULL{Value: true}
 	}
 	return boolean(true)

@@ -25,7 +25,8 @@ func example(t *testing.T) recommendation.Record {
 			activity.Place{Stream: "activity", Shard: "shard", SequenceNumber: "1"},
 			at.In(time.FixedZone("east", 3600)),
 		)),
-		Items: []recommendation.Item{{ID: "S10_1678", Score: 0.5}}, ModelVersion: "0123456789ab", Degraded: true,
+		Items: []recommendation.Item{{ID: "S10_1678", Score: 0.5}}, ModelVersion: "0123456789ab",
+		Rung:          recommendation.Popular,
 		RecommendedAt: at,
 	}
 }
@@ -41,6 +42,7 @@ func TestItemHoldsTheRecordAndWhatItIsFoundBy(t *testing.T) {
 		"event_id":        &types.AttributeValueMemberS{Value: record.Event.ID.String()},
 		"record":          &types.AttributeValueMemberS{Value: string(line[:len(line)-1])},
 		"model_version":   &types.AttributeValueMemberS{Value: "0123456789ab"},
+		"rung":            &types.AttributeValueMemberS{Value: "popular"},
 		"degraded":        &types.AttributeValueMemberBOOL{Value: true},
 		"expires_at":      &types.AttributeValueMemberN{Value: "1772361000"},
 	}, item)
@@ -98,7 +100,8 @@ func TestConditionIsWhatDynamoDBIsAsked(t *testing.T) {
 		":beaten": &types.AttributeValueMemberNULL{Value: true},
 	}
 	assert.Equal(t, values, Values(record))
-	record.Degraded = false
 	values[":beaten"] = &types.AttributeValueMemberBOOL{Value: true}
-	assert.Equal(t, values, Values(record))
+	for _, record.Rung = range []recommendation.Rung{recommendation.Store, recommendation.Memory} {
+		assert.Equal(t, values, Values(record), "both are answers of the model")
+	}
 }

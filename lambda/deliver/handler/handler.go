@@ -153,7 +153,7 @@ func (h Handler) deliver(ctx context.Context, accepted []arrival, counts metrics
 		}
 		for _, member := range row.members {
 			counts[metrics.Delivered]++
-			if records[member].Degraded {
+			if records[member].Rung.Degraded() {
 				counts[metrics.Degraded]++
 			}
 		}

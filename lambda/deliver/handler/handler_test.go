@@ -40,7 +40,7 @@ func answers(events []activity.Event) ([]recommendation.Record, error) {
 	for i, event := range events {
 		records[i] = recommendation.Record{
 			Event: event, Items: []recommendation.Item{{ID: "S10_1678", Score: 0.5}}, ModelVersion: "0123456789ab",
-			RecommendedAt: at, Degraded: event.CustomerNumber%2 == 1,
+			RecommendedAt: at, Rung: recommendation.Popular * recommendation.Rung(event.CustomerNumber%2),
 		}
 	}
 	return records, nil
@@ -182,6 +182,7 @@ func TestRowsHoldTheLatestRecordOfEachSession(t *testing.T) {
 		"event_time":      &types.AttributeValueMemberS{Value: "2026-03-01T09:30:02.000000000Z"},
 		"event_id":        &types.AttributeValueMemberS{Value: record.Event.ID.String()},
 		"model_version":   &types.AttributeValueMemberS{Value: "0123456789ab"},
+		"rung":            &types.AttributeValueMemberS{Value: "store"},
 		"degraded":        &types.AttributeValueMemberBOOL{Value: false},
 		"expires_at":      &types.AttributeValueMemberN{Value: fmt.Sprint(at.Add(time.Hour).Unix())},
 	}, item)

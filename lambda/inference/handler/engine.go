@@ -83,7 +83,7 @@ func (e *Engine) recommend(ctx context.Context, current *model, request inferenc
 	answer := current.mostPopular(request) // stays for users without a vector
 	for i, items := range found.Users {
 		answer.Results[asked[i]].Items = recommended(items)
-		answer.Results[asked[i]].Degraded = false
+		answer.Results[asked[i]].Rung = recommendation.Store
 	}
 	for code, items := range found.Products {
 		answer.Similar[code] = neighbours(items)

@@ -197,9 +197,8 @@ func TestEmbeddingsOnlyKnownCustomersAreServedAndOthersGetTheMostPopular(t *test
 	answer, err := p.ask(t, request)
 	require.NoError(t, err)
 	assert.Equal(t, model.Manifest.ModelVersion, answer.ModelVersion)
-	assert.Equal(t, []bool{false, true, false, false}, []bool{
-		answer.Results[0].Degraded, answer.Results[1].Degraded, answer.Results[2].Degraded, answer.Results[3].Degraded,
-	})
+	assert.Equal(t, []recommendation.Rung{recommendation.Store, recommendation.Popular, recommendation.Store,
+		recommendation.Store}, rungs(answer))
 	for _, result := range answer.Results {
 		assert.Len(t, result.Items, 4)
 	}
@@ -219,6 +218,13 @@ func TestEmbeddingsOnlyKnownCustomersAreServedAndOthersGetTheMostPopular(t *test
 	for _, similar := range answer.Similar {
 		assert.Len(t, similar, 2)
 	}
+}
+
+func rungs(answer inference.BatchAnswer) (rungs []recommendation.Rung) {
+	for _, result := range answer.Results {
+		rungs = append(rungs, result.Rung)
+	}
+	return rungs
 }
 
 func keys[V any](values map[string]V) []string {
@@ -265,7 +271,7 @@ func TestInferenceFollowsTheStore(t *testing.T) {
 		answer, err := p.ask(t, request)
 		require.NoError(t, err)
 		assert.Equal(t, model.Manifest.ModelVersion, answer.ModelVersion)
-		assert.False(t, answer.Results[0].Degraded)
+		assert.False(t, answer.Results[0].Rung.Degraded())
 	}
 	previous, err := p.owner.Rollback(t.Context())
 	require.NoError(t, err)
@@ -305,7 +311,7 @@ func TestTwoModelsNeverMix(t *testing.T) {
 		answer, err := p.ask(t, request)
 		require.NoError(t, err)
 		// a store that moves on faster than it is followed leaves the most popular products
-		if !answer.Results[0].Degraded {
+		if !answer.Results[0].Rung.Degraded() {
 			require.Equal(t, want[answer.ModelVersion], answer)
 			fresh++
 		}
@@ -326,7 +332,7 @@ func TestStoreThatIsDownLeavesTheMostPopular(t *testing.T) {
 	answer, err := p.ask(t, request)
 	require.NoError(t, err)
 	assert.Equal(t, model.Manifest.ModelVersion, answer.ModelVersion)
-	assert.True(t, answer.Results[0].Degraded)
+	assert.True(t, answer.Results[0].Rung.Degraded())
 	assert.Equal(t, []recommendation.Item{{ID: "P_000", Score: 20}, {ID: "P_002", Score: 18}, {ID: "P_003", Score: 17}},
 		answer.Results[0].Items)
 	assert.Empty(t, answer.Similar)
@@ -362,7 +368,7 @@ func TestDamagedManifestIsRefused(t *testing.T) {
 	require.NoError(t, err)
 	answer, err = p.ask(t, request)
 	require.NoError(t, err, "with a model in memory its most popular products answer")
-	assert.True(t, answer.Results[0].Degraded)
+	assert.True(t, answer.Results[0].Rung.Degraded())
 }
 
 func BenchmarkBatch(b *testing.B) {

@@ -100,7 +100,7 @@ func (m *model) mostPopular(request inference.BatchRequest) inference.BatchAnswe
 	for i, event := range request.Events {
 		answer.Results[i] = inference.BatchResult{
 			EventID: event.EventID, Items: recommendation.NotInCart(m.ranking.Items, event.Cart, request.Limit),
-			Degraded: true,
+			Rung: recommendation.Popular,
 		}
 	}
 	return answer

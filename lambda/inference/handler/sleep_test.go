@@ -49,7 +49,7 @@ func (p *platform) questions(t *testing.T) map[string]func() bool {
 		"a batch": func() bool {
 			request := inference.BatchRequest{Limit: 5, Events: []inference.BatchEvent{event(100, nil, nil)}}
 			answer, err := p.ask(t, request)
-			return assert.NoError(t, err) && !answer.Results[0].Degraded
+			return assert.NoError(t, err) && !answer.Results[0].Rung.Degraded()
 		},
 		// The model has no towers, which only the store's answer tells.
 		inference.UserEmbeddingsRoute: func() bool {

@@ -150,7 +150,7 @@ func TestEveryCustomerIsServedByTheTower(t *testing.T) {
 	answer, err := p.ask(t, inference.BatchRequest{Limit: 5, Events: []inference.BatchEvent{stranger,
 		event(100, nil, nil)}})
 	require.NoError(t, err)
-	assert.False(t, answer.Results[0].Degraded)
+	assert.False(t, answer.Results[0].Rung.Degraded())
 	assert.Len(t, answer.Results[0].Items, 5)
 
 	items, err := artifacts.ReadItems(strings.NewReader(string(folder[artifacts.ItemEmbeddings].Data)),

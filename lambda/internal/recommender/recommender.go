@@ -101,7 +101,7 @@ func functionError(kind string, payload []byte) error {
 func record(event activity.Event, answer inference.BatchAnswer, position int, at time.Time) recommendation.Record {
 	result := answer.Results[position]
 	record := recommendation.Record{
-		Event: event, Items: result.Items, ModelVersion: answer.ModelVersion, Degraded: result.Degraded,
+		Event: event, Items: result.Items, ModelVersion: answer.ModelVersion, Rung: result.Rung,
 		RecommendedAt: at,
 	}
 	for _, product := range event.Products() {

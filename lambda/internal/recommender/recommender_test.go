@@ -65,7 +65,8 @@ func answering(t *testing.T, sizes *[]int) invoker {
 		answer := inference.BatchAnswer{ModelVersion: version, Similar: map[string][]recommendation.Neighbour{}}
 		for i, event := range request.Events {
 			answer.Results = append(answer.Results, inference.BatchResult{
-				EventID: event.EventID, Items: []recommendation.Item{{ID: "S10_1678", Score: 0.5}}, Degraded: i%2 == 1,
+				EventID: event.EventID, Items: []recommendation.Item{{ID: "S10_1678", Score: 0.5}},
+				Rung: recommendation.Popular * recommendation.Rung(i%2),
 			})
 			for _, product := range event.Products() {
 				answer.Similar[product] = []recommendation.Neighbour{{ID: "S10_1949", Distance: 0.25}}
@@ -94,7 +95,7 @@ func TestRecordsAreInTheOrderOfTheEvents(t *testing.T) {
 	for i, record := range records {
 		require.Equal(t, events[i].ID, record.Event.ID)
 	}
-	assert.True(t, records[1].Degraded)
+	assert.Equal(t, recommendation.Popular, records[1].Rung)
 }
 
 func TestRecordHoldsTheAnswer(t *testing.T) {

@@ -196,7 +196,7 @@ func respond(results []result) (Response, metrics.Counts) {
 			Data: base64.StdEncoding.EncodeToString(result.record.Encode()),
 		})
 		counts[metrics.Delivered]++
-		if result.record.Degraded {
+		if result.record.Rung.Degraded() {
 			counts[metrics.Degraded]++
 		}
 	}

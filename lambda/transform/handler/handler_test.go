@@ -43,7 +43,7 @@ func answers(similar int) recommending {
 			records[i] = recommendation.Record{
 				Event: event, Items: []recommendation.Item{{ID: "S10_1678", Score: 0.5}}, ModelVersion: "0123456789ab",
 				RecommendedAt: at,
-				Degraded:      event.CustomerNumber%2 == 1,
+				Rung:          recommendation.Popular * recommendation.Rung(event.CustomerNumber%2),
 			}
 			for _, product := range event.Products() {
 				neighbours := make([]recommendation.Neighbour, similar)

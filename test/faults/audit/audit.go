@@ -212,7 +212,7 @@ func newer(one, other recommendation.Record) bool {
 	case order != 0:
 		return order > 0
 	default:
-		return other.Degraded && !one.Degraded
+		return other.Rung.Degraded() && !one.Rung.Degraded()
 	}
 }
 
@@ -228,7 +228,7 @@ func compare(one, other activity.Event) int {
 
 func position(record recommendation.Record) string {
 	text := fmt.Sprintf("%s at %s", record.Event.ID, record.Event.Time.UTC().Format("15:04:05.000000000"))
-	if record.Degraded {
+	if record.Rung.Degraded() {
 		text += ", degraded"
 	}
 	return text
@@ -324,7 +324,7 @@ func (l *Ledger) holdPayload(a *Account, data string, of *payload) {
 	archived := 0
 	for _, e := range of.events {
 		archived += e.archived
-		if e.record != nil && e.record.Degraded {
+		if e.record != nil && e.record.Rung.Degraded() {
 			a.Degraded += e.archived
 		}
 	}

@@ -48,7 +48,7 @@ func record(t *testing.T, data string) recommendation.Record {
 }
 
 func degraded(r recommendation.Record) recommendation.Record {
-	r.Degraded = true
+	r.Rung = recommendation.Popular
 	return r
 }
 
