@@ -109,7 +109,8 @@ var streamingKeys = []Key{
 		func(c *Config) *int { return &c.Streaming.ArchiveRetentionDays },
 		"How long archived recommendations, which name customers, are kept."),
 	choice("streaming.archiveCompression", []string{CompressionNone, CompressionGZIP},
-		values[string]{lean: CompressionNone, standard: CompressionNone, prod: CompressionGZIP, course: CompressionNone},
+		values[string]{lean: CompressionNone, standard: CompressionNone, prod: CompressionGZIP,
+			course: CompressionNone},
 		func(c *Config) *string { return &c.Streaming.ArchiveCompression },
 		"Whether archived objects are compressed, to about a sixth: 1,000 events a second make 5 TB a month of "+
 			"what is not."),

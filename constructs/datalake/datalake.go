@@ -1,7 +1,7 @@
 // Package datalake makes what reads the files of a bucket as tables: a catalogue, an Athena
-// workgroup with a limit, and saved queries; and the bucket itself, where there is none yet. A table
-// follows a list of files that a job publishes, or takes every object of a folder as it comes. It
-// must not know what the tables say, nor who writes them.
+// workgroup with a limit, and saved queries; and the bucket itself, where there is none yet. A
+// table follows a list of files that a job publishes, or takes every object of a folder as it
+// comes. It must not know what the tables say, nor who writes them.
 package datalake
 
 import (
@@ -66,7 +66,8 @@ type Lines struct {
 	Hours *Hours
 }
 
-// Hours are folders by hour, in UTC, which Athena finds by their names alone (partition projection).
+// Hours are folders by hour, in UTC, which Athena finds by their names alone (partition
+// projection).
 type Hours struct {
 	// Column is the name of the column that holds the folder's name.
 	Column string
@@ -135,7 +136,7 @@ func New(scope constructs.Construct, id string, p Props) *Lake {
 	lake.database = awsglue.NewCfnDatabase(this, jsii.String("Database"), &awsglue.CfnDatabaseProps{
 		CatalogId: account,
 		DatabaseInput: &awsglue.CfnDatabase_DatabaseInputProperty{
-			Name: jsii.String(p.Database), Description: jsii.String("Tables of what is published in the lake"),
+			Name: jsii.String(p.Database), Description: jsii.String("Tables of the files in a bucket"),
 		},
 	})
 	for _, table := range p.Tables {
@@ -154,9 +155,9 @@ func (p Props) describe(table Table, bucket *securebucket.Bucket) *awsglue.CfnTa
 	return p.describeListed(table, bucket)
 }
 
-// describeListed says how Athena reads a table: SymlinkTextInputFormat takes the files from the list
-// in the table's folder, and the SerDe reads each by its format. Delta Lake and lakeFS publish to
-// Athena in the same way.
+// describeListed says how Athena reads a table: SymlinkTextInputFormat takes the files from the
+// list in the table's folder, and the SerDe reads each by its format. Delta Lake and lakeFS publish
+// to Athena in the same way.
 func (p Props) describeListed(table Table, bucket *securebucket.Bucket) *awsglue.CfnTable_TableInputProperty {
 	serde := &awsglue.CfnTable_SerdeInfoProperty{
 		SerializationLibrary: jsii.String("org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"),
@@ -204,8 +205,8 @@ func (t Table) location(bucket *securebucket.Bucket) *string {
 	return jsii.String("s3://" + *bucket.Name() + "/" + t.Folder + "/")
 }
 
-// describeLines says how Athena reads the objects of a folder (Amazon Athena user guide, "OpenX JSON
-// SerDe" and "Use partition projection with Amazon Athena").
+// describeLines says how Athena reads the objects of a folder (Amazon Athena user guide, "OpenX
+// JSON SerDe" and "Use partition projection with Amazon Athena").
 func (t Table) describeLines(bucket *securebucket.Bucket) *awsglue.CfnTable_TableInputProperty {
 	columns := make([]any, 0, len(t.Columns))
 	for _, column := range t.Columns {
@@ -262,7 +263,7 @@ func optional(text string) *string {
 
 func (l *Lake) addWorkgroup(scope constructs.Construct, p Props) {
 	l.workgroup = awsathena.NewCfnWorkGroup(scope, jsii.String("Workgroup"), &awsathena.CfnWorkGroupProps{
-		Name: jsii.String(p.Workgroup), Description: jsii.String("Queries of the lake's tables"),
+		Name: jsii.String(p.Workgroup), Description: jsii.String("Queries of the tables of a bucket"),
 		// Its history of queries would refuse the deletion.
 		RecursiveDeleteOption: jsii.Bool(true),
 		WorkGroupConfiguration: &awsathena.CfnWorkGroup_WorkGroupConfigurationProperty{
@@ -335,8 +336,8 @@ func (t Table) validateHours() {
 	named := func(column Column) bool { return column.Name == hours.Column }
 	if !databaseSyntax.MatchString(hours.Column) || hours.Format == "" || slices.ContainsFunc(t.Columns, named) ||
 		hours.Kept < 24*time.Hour || hours.Kept%(24*time.Hour) != 0 {
-		panic(fmt.Sprintf("datalake: Hours need a Column that is no other, a Format, and whole days of Kept, got %+v for "+
-			"%s; see Hours", hours, t.Name))
+		panic(fmt.Sprintf("datalake: Hours need a Column that is no other, a Format, and whole days of Kept, got %+v "+
+			"for %s; see Hours", hours, t.Name))
 	}
 }
 

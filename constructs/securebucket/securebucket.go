@@ -153,8 +153,8 @@ func (p Props) validate() {
 				"rule out to keep objects", e.Prefix))
 		}
 		if e.ColdAfter != 0 && (e.ColdAfter < LeastCold || e.ColdAfter+LeastCold > e.After) {
-			panic(fmt.Sprintf("securebucket: ColdAfter must be %s or more, and as much before After, got %s and %s for "+
-				"prefix %q; leave it out to move nothing", LeastCold, e.ColdAfter, e.After, e.Prefix))
+			panic(fmt.Sprintf("securebucket: ColdAfter must be %s or more, and as much before After, got %s and %s "+
+				"for prefix %q; leave it out to move nothing", LeastCold, e.ColdAfter, e.After, e.Prefix))
 		}
 	}
 }

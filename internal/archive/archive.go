@@ -40,8 +40,8 @@ const gzipMark = "\x1f\x8b"
 
 // Open reads an object of the bucket, compressed or not, whatever its key: one bucket holds both
 // after streaming.archiveCompression was changed, and Firehose's guide does not say whether what it
-// refuses is compressed. An error of the reader, such as that of an object which was cut off, is one
-// of gzip's or the object's own.
+// refuses is compressed. An error of the reader, such as that of an object which was cut off, is
+// one of gzip's or the object's own.
 func Open(object io.Reader) (io.Reader, error) {
 	buffered := bufio.NewReader(object)
 	mark, err := buffered.Peek(len(gzipMark))

@@ -7,8 +7,8 @@ type Table struct {
 	Meaning string
 	// Folder is the key prefix of its objects, with a closing slash.
 	Folder string
-	// ByHour says that below the folder there is one for each hour of arrival, in UTC, as HourFormat
-	// names it.
+	// ByHour says that below the folder there is one for each hour of arrival, in UTC, as
+	// HourFormat names it.
 	ByHour bool
 	// AnyCase says that fields are found whatever the case of their names, as those that AWS names.
 	// Ours are exact: beside `city` a record may carry the shop's own `City`.
