@@ -112,7 +112,7 @@ var streamingKeys = []Key{
 		values[string]{lean: CompressionNone, standard: CompressionNone, prod: CompressionGZIP,
 			course: CompressionNone},
 		func(c *Config) *string { return &c.Streaming.ArchiveCompression },
-		"Whether archived objects are compressed, to about a sixth: 1,000 events a second make 5 TB a month of "+
+		"Whether archived objects are compressed, to about a tenth: 1,000 events a second make 5 TB a month of "+
 			"what is not."),
 	integer("streaming.archiveColdAfterDays", 0, 3650, values[int]{lean: 0, standard: 0, prod: 30, course: 0},
 		func(c *Config) *int { return &c.Streaming.ArchiveColdAfterDays },

@@ -1,7 +1,8 @@
 -- Events that were refused or given up, by day and reason; what is there twice counts once.
 WITH lost AS (
   SELECT date(from_unixtime(CAST(arrivaltimestamp AS bigint) / 1e3)) AS arrival_day, 'archive' AS consumer,
-    errorcode AS reason, errormessage AS explanation, COUNT(DISTINCT rawdata) AS events
+    errorcode AS reason, errormessage AS explanation,
+    COUNT(DISTINCT concat(arrivaltimestamp, ' ', rawdata)) AS events
   FROM refused
   GROUP BY 1, 2, 3, 4
   UNION ALL

@@ -129,6 +129,7 @@ func TestSavedQueriesOfTheArchive(t *testing.T) {
 	require.NotContains(t, strings.Replace(f1.line(t), `"rung":"popular",`, "", 1), noRung)
 	b.archive(gone.at, archive.Extension, gone.line(t))
 	b.refuse(after(0), "Lambda.ProcessingFailedStatus", "it is bad", "one", "two", "one")
+	b.refuse(after(1), "Lambda.ProcessingFailedStatus", "it is bad", "one") // another event like it
 	b.refuse(after(60), "Lambda.FunctionError", "it failed", "three")
 	b.giveUp(after(60), "RetryAttemptsExhausted", 7)
 
@@ -181,7 +182,7 @@ func TestSavedQueriesOfTheArchive(t *testing.T) {
 			counted[fmt.Sprint(row["consumer"], " ", row["reason"], " ", row["explanation"])] = row["events"]
 		}
 		assert.Equal(t, map[string]any{
-			"archive Lambda.ProcessingFailedStatus it is bad": 2.0, "archive Lambda.FunctionError it failed": 1.0,
+			"archive Lambda.ProcessingFailedStatus it is bad": 3.0, "archive Lambda.FunctionError it failed": 1.0,
 			"shop RetryAttemptsExhausted <nil>": 7.0,
 		}, counted)
 	})
