@@ -72,12 +72,9 @@ var Names = append([]string{
 	"event_type", "schema_version",
 }, ReservedFields...)
 
-// The patterns are those of the JSON Schema, so that both say the same.
-var (
-	identifierPattern = regexp.MustCompile(`^[!-~]+$`)
-	// quantityPattern is a numeric string, as the course's live data has it.
-	quantityPattern = regexp.MustCompile(`^[0-9]{1,6}$`)
-)
+// quantityPattern is a numeric string, as the course's live data has it. It is that of the JSON
+// Schema, so that both say the same.
+var quantityPattern = regexp.MustCompile(`^[0-9]{1,6}$`)
 
 // Violation is one broken rule of the contract; see strictjson.Violation.
 type Violation = strictjson.Violation
@@ -183,12 +180,34 @@ func readBrowse(entry strictjson.Value) Browse {
 	}
 }
 
+// CheckSessionID says whether a text can be a session's id. The error is an *Error.
+func CheckSessionID(text string) error {
+	if length := len(text); length <= MaxSessionID && IsIdentifier(text) {
+		return nil
+	}
+	return &Error{Violations: []Violation{{
+		Field: "session_id", Value: strictjson.Shown(text, true),
+		Allowed: fmt.Sprintf("1 to %d visible ASCII characters without spaces", MaxSessionID),
+	}}}
+}
+
+// IsIdentifier says whether a text consists of visible ASCII characters, as the ids of sessions and
+// the codes of products do; how many is another rule.
+func IsIdentifier(text string) bool {
+	for i := range len(text) {
+		if text[i] < '!' || text[i] > '~' {
+			return false
+		}
+	}
+	return text != ""
+}
+
 func identifier(field strictjson.Value, most int) string {
 	text := field.Text(1, most)
 	if text == "" {
 		return ""
 	}
-	return field.Pattern(identifierPattern, "visible ASCII characters without spaces")
+	return field.Where(IsIdentifier, "visible ASCII characters without spaces")
 }
 
 func readQuantity(field strictjson.Value) int {

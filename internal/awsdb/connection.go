@@ -14,8 +14,9 @@ const (
 	// one while an old one is being closed.
 	poolSize = 2
 	// deadConnections is what a pool full of dead connections costs at most: they are pinged one
-	// after the other, each for pingTimeout. An answer takes a millisecond within a region.
-	deadConnections = 500 * time.Millisecond
+	// after the other, each for pingTimeout. An answer takes a millisecond within a region. As long
+	// again is left of the time that inference gives the vector store, for a new login.
+	deadConnections = 200 * time.Millisecond
 	pingTimeout     = deadConnections / poolSize
 	// idleTimeout is shorter than the network's memory.
 	idleTimeout    = 4 * time.Minute

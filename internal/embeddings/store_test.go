@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -613,7 +614,7 @@ func TestNearestAgreesWithExact(t *testing.T) {
 	store, _, name := migrated(t)
 	items := randomItems(7, 150)
 	load(t, store, model(one, items, nil), Switch)
-	exact, reading := NewExact(items), NewStore(reader(t, name))
+	exact, reading := NewExact(len(items), maps.All(items)), NewStore(reader(t, name))
 	random := rand.New(rand.NewPCG(9, 9))
 	ids := make([]string, 0, len(items))
 	for id := range items {
@@ -637,7 +638,8 @@ func TestNearestAgreesWithExact(t *testing.T) {
 
 		got, err := reading.Nearest(t.Context(), query)
 		require.NoError(t, err)
-		want := exact.Nearest(query)
+		want, err := exact.Nearest(t.Context(), query)
+		require.NoError(t, err)
 		require.Len(t, got.Users, len(want.Users))
 		for i := range want.Users {
 			requireSameItems(t, want.Users[i], got.Users[i], strconv.Itoa(round))
@@ -685,11 +687,13 @@ func TestLargeCataloguesAreIndexedAndStillFullyAnswered(t *testing.T) {
 
 	// All nearest items lie in the cart: without the iterative scan the index would run out of
 	// candidates.
-	exact := NewExact(items)
+	exact := NewExact(len(items), maps.All(items))
 	vector := randomVector(rand.New(rand.NewPCG(5, 5)))
 	query := Query{Version: one, Users: []User{{Vector: vector}}, ItemsPerUser: 60}
 	cart := []string{}
-	for _, item := range exact.Nearest(query).Users[0] {
+	nearest, err := exact.Nearest(t.Context(), query)
+	require.NoError(t, err)
+	for _, item := range nearest.Users[0] {
 		cart = append(cart, item.ID)
 	}
 	query.Users[0].Excluded, query.ItemsPerUser = cart, 10

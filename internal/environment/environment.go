@@ -41,11 +41,18 @@ type Inference struct {
 	Function string `env:"INFERENCE_FUNCTION,notEmpty" help:"the name or ARN of the inference function"`
 }
 
-// VectorStore is the environment of lambda/inference, and a part of that of lambda/vectorloader:
-// where embeddings and models lie.
+// VectorStore is a part of the environments of lambda/inference and lambda/vectorloader: where
+// embeddings and models lie.
 type VectorStore struct {
 	Database
 	ArtifactsBucket string `env:"ARTIFACTS_BUCKET,notEmpty" help:"the bucket that holds the models"`
+}
+
+// Recommends is the environment of lambda/inference.
+type Recommends struct {
+	VectorStore
+	// FunctionMemory is set by Lambda.
+	FunctionMemory Mebibytes `env:"AWS_LAMBDA_FUNCTION_MEMORY_SIZE" envDefault:"128" help:"this function's memory"`
 }
 
 // VectorLoader is the environment of lambda/vectorloader.

@@ -10,7 +10,11 @@ package inference
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 
 	"github.com/google/uuid"
 
@@ -76,22 +80,20 @@ type BatchResult struct {
 	Rung recommendation.Rung `json:"-"`
 }
 
-// MarshalJSON writes the items as a record has them, and beside the rung what it means for
-// degraded.
-func (r BatchResult) MarshalJSON() ([]byte, error) {
-	buffer := fmt.Appendf(nil, `{"event_id":%q,"recommended_items":[`, r.EventID)
-	for i, item := range r.Items {
-		if i > 0 {
-			buffer = append(buffer, ',')
-		}
-		written, err := item.MarshalJSON()
-		if err != nil {
-			return nil, err
-		}
-		buffer = append(buffer, written...)
-	}
-	return fmt.Appendf(buffer, `],"rung":%q,"degraded":%t}`, r.Rung, r.Rung.Degraded()), nil
+// appendJSON writes the items as a record has them, and beside the rung what it means for degraded.
+func (r BatchResult) appendJSON(buffer []byte) ([]byte, error) {
+	buffer = append(buffer, `{"event_id":"`...)
+	buffer = append(buffer, r.EventID.String()...)
+	buffer = append(buffer, `","recommended_items":`...)
+	buffer, err := recommendation.AppendItems(buffer, r.Items)
+	buffer = append(buffer, `,"rung":"`...)
+	buffer = append(buffer, r.Rung.String()...)
+	buffer = append(buffer, `","degraded":`...)
+	return append(strconv.AppendBool(buffer, r.Rung.Degraded()), '}'), err
 }
+
+// MarshalJSON is Encode.
+func (a BatchAnswer) MarshalJSON() ([]byte, error) { return a.Encode() }
 
 // NewBatchEvent is the part of an identified event that inference reads: its whole cart, and as
 // many browsed products as activity.MaxProducts leaves room for.
@@ -173,8 +175,32 @@ func DecodeBatchAnswer(data []byte, request BatchRequest) (BatchAnswer, error) {
 	return answer, nil
 }
 
-// Encode writes the answer as JSON.
-func (a BatchAnswer) Encode() ([]byte, error) { return encode(a) }
+// Encode writes the answer as JSON. The error names the items whose measures are no numbers.
+func (a BatchAnswer) Encode() ([]byte, error) {
+	var problems []error
+	note := func(buffer []byte, err error) []byte {
+		problems = append(problems, err)
+		return buffer
+	}
+	buffer := append([]byte(nil), `{"model_version":`...)
+	buffer = strictjson.AppendString(buffer, a.ModelVersion)
+	buffer = append(buffer, `,"results":[`...)
+	for i, result := range a.Results {
+		if i > 0 {
+			buffer = append(buffer, ',')
+		}
+		buffer = note(result.appendJSON(buffer))
+	}
+	buffer = append(buffer, `],"similar":{`...)
+	for i, code := range slices.Sorted(maps.Keys(a.Similar)) {
+		if i > 0 {
+			buffer = append(buffer, ',')
+		}
+		buffer = append(strictjson.AppendString(buffer, code), ':')
+		buffer = note(recommendation.AppendNeighbours(buffer, a.Similar[code]))
+	}
+	return append(buffer, "}}"...), errors.Join(problems...)
+}
 
 // encode writes as the Lambda runtime does. What json.Marshal escapes for pages of HTML would take
 // six times the room, and a batch be too large that is not.

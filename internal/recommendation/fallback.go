@@ -1,6 +1,7 @@
 package recommendation
 
 import (
+	"slices"
 	"time"
 
 	"diecast/internal/activity"
@@ -16,16 +17,12 @@ type Ranking struct {
 // NotInCart are the first limit of the ranked items that are not in the cart: what is in the cart
 // is never recommended.
 func NotInCart(ranked []Item, cart []string, limit int) []Item {
-	inCart := make(map[string]bool, len(cart))
-	for _, code := range cart {
-		inCart[code] = true
-	}
-	items := []Item{}
+	items := make([]Item, 0, max(0, min(limit, len(ranked))))
 	for _, item := range ranked {
 		if len(items) >= limit {
 			break
 		}
-		if !inCart[item.ID] {
+		if !slices.Contains(cart, item.ID) {
 			items = append(items, item)
 		}
 	}

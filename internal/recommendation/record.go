@@ -78,8 +78,7 @@ type Record struct {
 }
 
 var (
-	productCodePattern = regexp.MustCompile(`^[!-~]{1,64}$`)
-	timePattern        = regexp.MustCompile(`^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z$`)
+	timePattern = regexp.MustCompile(`^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z$`)
 )
 
 const timeLayout = "2006-01-02T15:04:05.000Z"
@@ -88,7 +87,7 @@ const timeLayout = "2006-01-02T15:04:05.000Z"
 // nothing between records): the event's fields as they came, then ours.
 func (r Record) Encode() []byte {
 	members := append(r.Event.Fields(),
-		strictjson.Member{Name: "recommended_items", Value: appendItems(nil, r.Items)},
+		strictjson.Member{Name: "recommended_items", Value: itemsJSON(r.Items)},
 		strictjson.Member{Name: "similar_items", Value: r.similarJSON()},
 		strictjson.Member{Name: "model_version", Value: strictjson.String(r.ModelVersion)},
 		strictjson.Member{Name: "rung", Value: strictjson.String(r.Rung.String())},
@@ -103,6 +102,9 @@ func (r Record) Encode() []byte {
 // bytes, and marks it truncated. Nothing else is ever shed: a record can stay larger than most,
 // never than MaxBytes when most is MaxBytes.
 func (r Record) Fit(most int) Record {
+	if r.bound() <= most {
+		return r
+	}
 	excess := len(r.Encode()) - most
 	for excess > 0 && len(r.Similar) > 0 {
 		last := len(r.Similar) - 1
@@ -111,6 +113,26 @@ func (r Record) Fit(most int) Record {
 		r.Truncated = true
 	}
 	return r
+}
+
+// bound is what the encoded record is not larger than, without encoding it.
+func (r Record) bound() int {
+	// A character of a code is two in JSON at most, and the longest measure has 15.
+	const ranked, members = len(`{"id":"","distance":},`) + 15, 256
+	size := members + len(r.ModelVersion)
+	for _, field := range r.Event.Fields() {
+		size += 6*len(field.Name) + len(`"":,`) + len(field.Value)
+	}
+	for _, item := range r.Items {
+		size += ranked + 2*len(item.ID)
+	}
+	for _, similar := range r.Similar {
+		size += len(`{"product_code":"","similar_items":[]},`) + 2*len(similar.ProductCode)
+		for _, neighbour := range similar.Items {
+			size += ranked + 2*len(neighbour.ID)
+		}
+	}
+	return size
 }
 
 // Decode reads one record, with or without its newline. The error is a *strictjson.Error that names
@@ -237,18 +259,21 @@ func ReadModelVersion(field strictjson.Value) string {
 
 // ReadProductCode reads a product code under the same rule as an activity event's.
 func ReadProductCode(field strictjson.Value) string {
-	return field.Pattern(productCodePattern,
-		fmt.Sprintf("a product code: 1 to %d visible ASCII characters without spaces", activity.MaxProductCode))
+	return field.Where(IsProductCode, productCodeRule)
 }
 
 func (r Record) similarJSON() []byte {
-	buffer := []byte{'['}
+	size := 2
+	for _, similar := range r.Similar {
+		size += rankedRoom * (1 + len(similar.Items))
+	}
+	buffer := append(make([]byte, 0, size), '[')
 	for i, similar := range r.Similar {
 		if i > 0 {
 			buffer = append(buffer, ',')
 		}
 		buffer = append(buffer, `{"product_code":`...)
-		buffer = append(buffer, strictjson.String(similar.ProductCode)...)
+		buffer = strictjson.AppendString(buffer, similar.ProductCode)
 		buffer = append(buffer, `,"similar_items":[`...)
 		for j, neighbour := range similar.Items {
 			buffer = appendRanked(buffer, j, neighbour.ID, "distance", neighbour.Distance)
@@ -258,8 +283,11 @@ func (r Record) similarJSON() []byte {
 	return append(buffer, ']')
 }
 
-func appendItems(buffer []byte, items []Item) []byte {
-	buffer = append(buffer, '[')
+// rankedRoom is what an item takes, with a code of usual length.
+const rankedRoom = 48
+
+func itemsJSON(items []Item) []byte {
+	buffer := append(make([]byte, 0, 2+rankedRoom*len(items)), '[')
 	for i, item := range items {
 		buffer = appendRanked(buffer, i, item.ID, "score", item.Score)
 	}
@@ -271,10 +299,38 @@ func appendRanked(buffer []byte, index int, id, measure string, value float64) [
 		buffer = append(buffer, ',')
 	}
 	buffer = append(buffer, `{"id":`...)
-	buffer = append(buffer, strictjson.String(id)...)
-	buffer = append(buffer, `,"`+measure+`":`...)
-	buffer = append(buffer, jsontext.Float(significant(value)).String()...)
-	return append(buffer, '}')
+	buffer = strictjson.AppendString(buffer, id)
+	buffer = append(buffer, `,"`...)
+	buffer = append(buffer, measure...)
+	buffer = append(buffer, `":`...)
+	return append(appendMeasure(buffer, value), '}')
+}
+
+// appendMeasure appends a number as JSON, rounded to Digits. Those of vectors, below one and not
+// tiny, take a short way: a decimal of so few digits is written as it is read.
+func appendMeasure(buffer []byte, value float64) []byte {
+	size := math.Abs(value)
+	if !(size >= 1e-5 && size < 1) {
+		return append(buffer, jsontext.Float(significant(value)).String()...)
+	}
+	start := len(buffer)
+	buffer = strconv.AppendFloat(buffer, value, 'f', Digits+leadingZeros(size), 64)
+	end := len(buffer)
+	for buffer[end-1] == '0' {
+		end--
+	}
+	if buffer[end-1] == '.' { // it was rounded up to one
+		return append(buffer[:start], jsontext.Float(significant(value)).String()...)
+	}
+	return buffer[:end]
+}
+
+// leadingZeros are those after the decimal point of a number below one, from 1e-5 on.
+func leadingZeros(size float64) (zeros int) {
+	for limit := 0.1; size < limit; limit /= 10 {
+		zeros++
+	}
+	return zeros
 }
 
 // significant rounds to Digits. Rounding keeps the order of values.
@@ -293,10 +349,43 @@ func (i Item) MarshalJSON() ([]byte, error) { return marshalRanked(i.ID, "score"
 func (n Neighbour) MarshalJSON() ([]byte, error) { return marshalRanked(n.ID, "distance", n.Distance) }
 
 func marshalRanked(id, measure string, value float64) ([]byte, error) {
-	if math.IsNaN(value) || math.IsInf(value, 0) {
-		return nil, fmt.Errorf("the %s of product %s is %v, which JSON cannot hold", measure, id, value)
+	if err := number(id, measure, value); err != nil {
+		return nil, err
 	}
 	return appendRanked(nil, 0, id, measure, value), nil
+}
+
+// number refuses a measure that JSON cannot hold.
+func number(id, measure string, value float64) error {
+	if math.IsNaN(value) || math.IsInf(value, 0) {
+		return fmt.Errorf("the %s of product %s is %v, which JSON cannot hold", measure, id, value)
+	}
+	return nil
+}
+
+// AppendItems appends a JSON array of items as a record has them. It refuses what MarshalJSON of an
+// item does.
+func AppendItems(buffer []byte, items []Item) ([]byte, error) {
+	buffer = append(buffer, '[')
+	for i, item := range items {
+		if err := number(item.ID, "score", item.Score); err != nil {
+			return nil, err
+		}
+		buffer = appendRanked(buffer, i, item.ID, "score", item.Score)
+	}
+	return append(buffer, ']'), nil
+}
+
+// AppendNeighbours is AppendItems for neighbours.
+func AppendNeighbours(buffer []byte, neighbours []Neighbour) ([]byte, error) {
+	buffer = append(buffer, '[')
+	for i, neighbour := range neighbours {
+		if err := number(neighbour.ID, "distance", neighbour.Distance); err != nil {
+			return nil, err
+		}
+		buffer = appendRanked(buffer, i, neighbour.ID, "distance", neighbour.Distance)
+	}
+	return append(buffer, ']'), nil
 }
 
 func boolean(value bool) jsontext.Value {
@@ -307,4 +396,9 @@ func boolean(value bool) jsontext.Value {
 }
 
 // IsProductCode says whether a text obeys the rule for product codes.
-func IsProductCode(text string) bool { return productCodePattern.MatchString(text) }
+func IsProductCode(text string) bool {
+	return len(text) <= activity.MaxProductCode && activity.IsIdentifier(text)
+}
+
+var productCodeRule = fmt.Sprintf("a product code: 1 to %d visible ASCII characters without spaces",
+	activity.MaxProductCode)

@@ -101,18 +101,74 @@ type Document struct {
 // Value is one value of a document, or the absence of one.
 type Value struct {
 	document *Document
-	path     string
 	node     *node
+	// parent and name are where an absent value was looked for.
+	parent *node
+	name   string
 }
 
 type node struct {
-	kind     jsontext.Kind
-	raw      jsontext.Value
-	text     string
-	number   float64
-	names    []string
-	members  map[string]*node
-	elements []*node
+	kind   jsontext.Kind
+	raw    jsontext.Value
+	text   string
+	number float64
+	// parent has this node as the member of this name or, where it is an array, the element at this
+	// place. The path is only made of it where something is refused: nearly nothing is.
+	parent *node
+	name   string
+	place  int
+	// children are members or elements.
+	children []*node
+	// byName are the members of an object that has many.
+	byName map[string]*node
+}
+
+// manyMembers is from how many members on they are found by a map: below, comparing is faster than
+// making one.
+const manyMembers = 24
+
+func (n *node) member(name string) *node {
+	if len(n.children) >= manyMembers {
+		if n.byName == nil {
+			n.byName = make(map[string]*node, len(n.children))
+			for _, child := range n.children {
+				n.byName[child.name] = child
+			}
+		}
+		return n.byName[name]
+	}
+	for _, child := range n.children {
+		if child.name == name {
+			return child
+		}
+	}
+	return nil
+}
+
+// path is that of the node in its document; empty for the document itself.
+func (n *node) path() string {
+	if n == nil || n.parent == nil {
+		return ""
+	}
+	if n.parent.kind == '[' {
+		return fmt.Sprintf("%s[%d]", n.parent.path(), n.place)
+	}
+	return join(n.parent.path(), n.name)
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+// path is that of the value in its document, such as browse_history[2].quantity.
+func (v Value) path() string {
+	if v.node == nil {
+		return join(v.parent.path(), v.name)
+	}
+	return v.node.path()
 }
 
 // Parse reads one JSON value; a byte order mark of UTF-8 before it is passed over, as RFC 8259
@@ -131,8 +187,8 @@ func Parse(data []byte, limits Limits) (*Document, error) {
 		return nil, refusal(shorten(cause(err)), oneValue)
 	}
 	document := &Document{}
-	decoder := jsontext.NewDecoder(bytes.NewBuffer(compact))
-	root, err := read(decoder, compact, limits)
+	reader := reader{data: compact, most: limits.MaxDepth}
+	root, err := reader.read(nil, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -174,56 +230,103 @@ func cause(err error) string {
 	return "unreadable text"
 }
 
-func read(decoder *jsontext.Decoder, data []byte, limits Limits) (*node, error) {
-	start := decoder.InputOffset()
-	token, err := decoder.ReadToken()
-	if err != nil {
-		return nil, refusal(shorten(cause(err)), oneValue)
+// reader makes nodes of text that Compact has made and found right: it looks for nothing but where
+// each value ends.
+type reader struct {
+	data []byte
+	at   int
+	// most is the depth that is allowed; 0 allows any.
+	most int
+	// nodes are made some at a time.
+	nodes []node
+}
+
+func (r *reader) node() *node {
+	if len(r.nodes) == 0 {
+		r.nodes = make([]node, 32)
 	}
-	if limits.MaxDepth > 0 && decoder.StackDepth() > limits.MaxDepth {
-		return nil, refusal("deeper nesting", fmt.Sprintf("at most %d levels", limits.MaxDepth))
-	}
-	result := &node{kind: token.Kind()}
-	switch token.Kind() {
+	made := &r.nodes[0]
+	r.nodes = r.nodes[1:]
+	return made
+}
+
+func (r *reader) read(parent *node, depth int) (result *node, err error) {
+	start := r.at
+	result = r.node()
+	result.kind, result.parent = jsontext.Value(r.data[r.at:r.at+1]).Kind(), parent
+	switch result.kind {
 	case '"':
-		result.text = token.String()
+		result.text, err = r.text()
 	case '0':
-		result.number, err = strconv.ParseFloat(token.String(), 64)
+		literal := string(r.literal())
+		if result.number, err = strconv.ParseFloat(literal, 64); err != nil {
+			err = refusal(shorten(literal), "numbers within the range of a float64")
+		}
+	case '[', '{':
+		if r.most > 0 && depth > r.most {
+			return nil, refusal("deeper nesting", fmt.Sprintf("at most %d levels", r.most))
+		}
+		err = r.children(result, depth)
+	default:
+		r.literal()
+	}
+	result.raw = r.data[start:r.at:r.at]
+	return result, err
+}
+
+// children reads the elements of an array or the members of an object, with both its ends.
+func (r *reader) children(of *node, depth int) error {
+	r.at++
+	for r.data[r.at] != ']' && r.data[r.at] != '}' {
+		if r.data[r.at] == ',' {
+			r.at++
+		}
+		name := ""
+		if of.kind == '{' {
+			var err error
+			if name, err = r.text(); err != nil {
+				return err
+			}
+			r.at++ // the colon
+		}
+		child, err := r.read(of, depth+1)
 		if err != nil {
-			return nil, refusal(shorten(token.String()), "numbers within the range of a float64")
+			return err
 		}
-	case '[':
-		for decoder.PeekKind() != ']' {
-			element, err := read(decoder, data, limits)
-			if err != nil {
-				return nil, err
-			}
-			result.elements = append(result.elements, element)
-		}
-		_, err = decoder.ReadToken()
-	case '{':
-		result.members = map[string]*node{}
-		for decoder.PeekKind() != '}' {
-			name, err := decoder.ReadToken()
-			if err != nil {
-				return nil, refusal(shorten(cause(err)), oneValue)
-			}
-			text := name.String()
-			member, err := read(decoder, data, limits)
-			if err != nil {
-				return nil, err
-			}
-			result.names = append(result.names, text)
-			result.members[text] = member
-		}
-		_, err = decoder.ReadToken()
+		child.name, child.place = name, len(of.children)
+		of.children = append(of.children, child)
 	}
+	r.at++
+	return nil
+}
+
+// text reads a string.
+func (r *reader) text() (string, error) {
+	start, escaped := r.at, false
+	for r.at++; r.data[r.at] != '"'; r.at++ {
+		if r.data[r.at] == '\\' {
+			escaped = true
+			r.at++
+		}
+	}
+	r.at++
+	if !escaped {
+		return string(r.data[start+1 : r.at-1]), nil
+	}
+	text, err := jsontext.AppendUnquote(nil, r.data[start:r.at])
 	if err != nil {
-		return nil, refusal(shorten(cause(err)), oneValue)
+		return "", refusal(shorten(cause(err)), oneValue)
 	}
-	// The offset before a token precedes the comma or colon that leads to it.
-	result.raw = jsontext.Value(bytes.TrimLeft(data[start:decoder.InputOffset()], ",:"))
-	return result, nil
+	return string(text), nil
+}
+
+// literal reads a number or a word.
+func (r *reader) literal() []byte {
+	start := r.at
+	for r.at < len(r.data) && r.data[r.at] != ',' && r.data[r.at] != ']' && r.data[r.at] != '}' {
+		r.at++
+	}
+	return r.data[start:r.at]
 }
 
 // Missing says that the value is absent or null.
@@ -239,7 +342,7 @@ func (v Value) Raw() jsontext.Value {
 
 // Refuse records a violation of this value.
 func (v Value) Refuse(allowed string) {
-	v.document.violations = append(v.document.violations, Violation{Field: v.path, Value: v.shown(), Allowed: allowed})
+	v.document.violations = append(v.document.violations, Violation{Field: v.path(), Value: v.shown(), Allowed: allowed})
 }
 
 func (v Value) shown() string {
@@ -250,7 +353,7 @@ func (v Value) shown() string {
 	case '{':
 		return "an object"
 	case '[':
-		return fmt.Sprintf("an array of %d", len(v.node.elements))
+		return fmt.Sprintf("an array of %d", len(v.node.children))
 	}
 	return shorten(string(v.node.raw))
 }
@@ -265,13 +368,11 @@ func shorten(text string) string {
 // Field is the object's member of this name, whether present or not. On anything but an object it
 // records a violation only through the caller's Object.
 func (v Value) Field(name string) Value {
-	path := name
-	if v.path != "" {
-		path = v.path + "." + name
-	}
-	field := Value{document: v.document, path: path}
-	if v.node != nil {
-		field.node = v.node.members[name]
+	field := Value{document: v.document, parent: v.node, name: name}
+	if v.node == nil { // a member of what is absent itself
+		field.parent = &node{kind: '{', parent: v.parent, name: v.name}
+	} else if v.node.kind == '{' {
+		field.node = v.node.member(name)
 	}
 	return field
 }
@@ -290,22 +391,25 @@ func (v Value) Members() []Member {
 	if v.node == nil {
 		return nil
 	}
-	members := make([]Member, len(v.node.names))
-	for i, name := range v.node.names {
-		members[i] = Member{Name: name, Value: v.node.members[name].raw}
+	if v.node.kind != '{' {
+		return []Member{}
+	}
+	members := make([]Member, len(v.node.children))
+	for i, child := range v.node.children {
+		members[i] = Member{Name: child.name, Value: child.raw}
 	}
 	return members
 }
 
 // Elements requires an array of least to most values.
 func (v Value) Elements(least, most int) []Value {
-	if v.node == nil || v.node.kind != '[' || len(v.node.elements) < least || len(v.node.elements) > most {
+	if v.node == nil || v.node.kind != '[' || len(v.node.children) < least || len(v.node.children) > most {
 		v.Refuse(fmt.Sprintf("an array of %d to %d values", least, most))
 		return nil
 	}
-	elements := make([]Value, len(v.node.elements))
-	for i, element := range v.node.elements {
-		elements[i] = Value{document: v.document, path: fmt.Sprintf("%s[%d]", v.path, i), node: element}
+	elements := make([]Value, len(v.node.children))
+	for i, element := range v.node.children {
+		elements[i] = Value{document: v.document, node: element}
 	}
 	return elements
 }
@@ -372,6 +476,15 @@ func (v Value) Absent(reason string) {
 	}
 }
 
+// Where requires a string for which a test holds, which allowed describes to people.
+func (v Value) Where(test func(string) bool, allowed string) string {
+	if v.node == nil || v.node.kind != '"' || !test(v.node.text) {
+		v.Refuse(allowed)
+		return ""
+	}
+	return v.node.text
+}
+
 // Only requires that the object has no members but the named ones.
 func (v Value) Only(names ...string) {
 	if v.node == nil {
@@ -381,23 +494,25 @@ func (v Value) Only(names ...string) {
 	for _, name := range names {
 		allowed[name] = true
 	}
-	for _, name := range v.node.names {
-		if !allowed[name] {
-			v.Field(name).Refuse("no such field: known are " + strings.Join(names, ", "))
+	for _, member := range v.Members() {
+		if !allowed[member.Name] {
+			v.Field(member.Name).Refuse("no such field: known are " + strings.Join(names, ", "))
 		}
 	}
 }
 
 // Object writes members, in their order, as one compact object. Their values must be valid JSON.
 func Object(members []Member) []byte {
-	buffer := []byte{'{'}
+	size := 2
+	for _, member := range members {
+		size += len(member.Name) + len(member.Value) + len(`"":,`)
+	}
+	buffer := append(make([]byte, 0, size+1), '{')
 	for i, member := range members {
 		if i > 0 {
 			buffer = append(buffer, ',')
 		}
-		// A name that came from a parsed document or from our own code is valid UTF-8, the only
-		// condition.
-		buffer, _ = jsontext.AppendQuote(buffer, member.Name)
+		buffer = AppendString(buffer, member.Name)
 		buffer = append(buffer, ':')
 		buffer = append(buffer, member.Value...)
 	}
@@ -405,14 +520,25 @@ func Object(members []Member) []byte {
 }
 
 // String is text as a JSON string.
-func String(text string) jsontext.Value {
-	quoted, _ := jsontext.AppendQuote(nil, text)
-	return quoted
+func String(text string) jsontext.Value { return AppendString(nil, text) }
+
+// AppendString appends text as a JSON string. Text that came from a parsed document or from our own
+// code is valid UTF-8, the only condition.
+func AppendString(buffer []byte, text string) []byte {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			buffer, _ = jsontext.AppendQuote(buffer, text)
+			return buffer
+		}
+	}
+	buffer = append(buffer, '"')
+	buffer = append(buffer, text...)
+	return append(buffer, '"')
 }
 
 // Index is the array's element at this position, which must be one of those that Elements returned.
 func (v Value) Index(i int) Value {
-	return Value{document: v.document, path: fmt.Sprintf("%s[%d]", v.path, i), node: v.node.elements[i]}
+	return Value{document: v.document, node: v.node.children[i]}
 }
 
 // Shown is a text from outside JSON, such as a query's, as a Violation shows it.

@@ -1,5 +1,5 @@
 // Command inference recommends: to the stream's consumers in batches, and to the course's three
-// HTTP routes through a function URL. Its environment is environment.VectorStore.
+// HTTP routes through a function URL. Its environment is environment.Recommends.
 package main
 
 import (
@@ -14,11 +14,17 @@ import (
 
 func main() {
 	function.Start(func(ctx context.Context, logger *slog.Logger) (any, error) {
-		backend, err := vectorbackend.Open(ctx, environment.OfProcess())
+		read, err := environment.Read[environment.Recommends](environment.OfProcess())
 		if err != nil {
 			return nil, err
 		}
-		engine := &handler.Engine{Store: backend.Store, Bucket: backend.Models, Logger: logger}
-		return handler.Handler{Engine: engine}.Handle, nil
+		backend, err := vectorbackend.Open(ctx, read.VectorStore)
+		if err != nil {
+			return nil, err
+		}
+		engine := &handler.Engine{
+			Store: backend.Store, Bucket: backend.Models, Logger: logger, MemoryMiB: int(read.FunctionMemory),
+		}
+		return handler.Handler{Engine: engine}, nil
 	})
 }

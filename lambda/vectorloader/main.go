@@ -28,7 +28,7 @@ func main() {
 			if err != nil {
 				return handler.Backend{}, err
 			}
-			backend, err := vectorbackend.Of(ctx, read.VectorStore)
+			backend, err := vectorbackend.Open(ctx, read.VectorStore)
 			return handler.Backend{
 				Store: backend.Store, Bucket: backend.Models, Keeper: backend.S3, Lake: backend.S3,
 				Limits: refresh.Limits{

@@ -211,20 +211,42 @@ func (b Bucket) Manifest(ctx context.Context, version string) (artifacts.Manifes
 }
 
 // File reads one file of a model into memory and checks its size and hash.
-func (b Bucket) File(ctx context.Context, manifest artifacts.Manifest, name string) ([]byte, error) {
+func (b Bucket) File(ctx context.Context, manifest artifacts.Manifest, name string) (data []byte, err error) {
+	err = b.Stream(ctx, manifest, name, func(file io.Reader) error {
+		data, err = io.ReadAll(file)
+		return err
+	})
+	return data, err
+}
+
+// Stream is File for a file that need not be in memory as a whole: read gets its content, and what
+// it made of that counts only where Stream returns no error. A file that is not the manifest's is
+// told before whatever read says of it.
+func (b Bucket) Stream(ctx context.Context, manifest artifacts.Manifest, name string,
+	read func(io.Reader) error) error {
+	address := b.address(manifest.ModelVersion, name)
 	listed, known := manifest.Files[name]
 	if !known {
-		return nil, fmt.Errorf("%s: the manifest does not list it", b.address(manifest.ModelVersion, name))
+		return fmt.Errorf("%s: the manifest does not list it", address)
 	}
-	data, err := b.read(ctx, manifest.ModelVersion, name, listed.Bytes)
+	body, err := b.open(ctx, manifest.ModelVersion, name)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != listed.SHA256 {
-		return nil, fmt.Errorf("%s: sha256 is %x, the manifest says %s", b.address(manifest.ModelVersion, name), sum,
-			listed.SHA256)
+	defer body.Close()
+	hash, limited := sha256.New(), &io.LimitedReader{R: body, N: listed.Bytes + 1}
+	file := io.TeeReader(limited, hash)
+	refused := read(file)
+	if _, err := io.Copy(io.Discard, file); err != nil {
+		return fmt.Errorf("%s: %w", address, err)
 	}
-	return data, nil
+	if limited.N == 0 {
+		return fmt.Errorf("%s: it has more than %d bytes", address, listed.Bytes)
+	}
+	if sum := hash.Sum(nil); hex.EncodeToString(sum) != listed.SHA256 {
+		return fmt.Errorf("%s: sha256 is %x, the manifest says %s", address, sum, listed.SHA256)
+	}
+	return refused
 }
 
 // Download copies a whole model into an empty folder, for artifacts.Verify. Files that the manifest

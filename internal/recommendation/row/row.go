@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/google/uuid"
 
 	"diecast/internal/recommendation"
 )
@@ -96,6 +97,43 @@ func ReadRecord(item map[string]types.AttributeValue) (recommendation.Record, er
 		return recommendation.Record{}, fmt.Errorf("%s: %w", Record, err)
 	}
 	return record, nil
+}
+
+// ReadEvent is the event whose answer an item holds: what recommendation.Record.Supersedes compares
+// first.
+func ReadEvent(item map[string]types.AttributeValue) (id uuid.UUID, at time.Time, err error) {
+	_, at, err = ReadPosition(item)
+	if err != nil {
+		return uuid.Nil, time.Time{}, err
+	}
+	written, err := readText(item, EventID)
+	if err != nil {
+		return uuid.Nil, time.Time{}, err
+	}
+	id, err = uuid.Parse(written)
+	if err != nil {
+		return uuid.Nil, time.Time{}, fmt.Errorf("%s: %w", EventID, err)
+	}
+	return id, at, nil
+}
+
+// Expired says whether an item is gone: DynamoDB deletes it up to days later. One without a
+// readable ExpiresAt never is.
+func Expired(item map[string]types.AttributeValue, now time.Time) bool {
+	value, ok := item[ExpiresAt].(*types.AttributeValueMemberN)
+	if !ok {
+		return false
+	}
+	seconds, err := strconv.ParseInt(value.Value, 10, 64)
+	return err == nil && seconds <= now.Unix()
+}
+
+// CustomerKey is a customer's partition key in CustomerIndex.
+func CustomerKey(customer int) types.AttributeValue { return number(int64(customer)) }
+
+// Key is a session's key.
+func Key(session string) map[string]types.AttributeValue {
+	return map[string]types.AttributeValue{SessionID: text(session)}
 }
 
 // ReadPosition is the session of an item, and the time of the event that it has reached.

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"diecast/internal/activity"
 	"diecast/internal/embeddings"
@@ -17,9 +18,14 @@ import (
 )
 
 const (
-	// searchTime bounds one question to the store, logging in included: then the most popular
-	// products answer a batch, and a route says that it cannot answer now.
+	// batchTime is what a rung of the ladder has for a batch, logging in and following a switch of
+	// models included: then the next one answers. A shop waits for two seconds.
+	batchTime = 400 * time.Millisecond
+	// searchTime bounds one question to the store where no other rung could answer: of a route, and
+	// of a batch while no model is loaded.
 	searchTime = 3 * time.Second
+	// loadTime bounds the loading of a model, which goes on while memory answers.
+	loadTime = time.Minute
 	// reloads bounds how often one request follows a store that moves on.
 	reloads = 3
 )
@@ -27,97 +33,21 @@ const (
 // errNoTowers says that the active model cannot embed a user from features.
 var errNoTowers = errors.New("the active model has embeddings only, no towers: it cannot embed a user")
 
-// Engine recommends with the store's active model, of which it keeps tower and ranking in memory.
+// Engine recommends with the store's active model, of which it keeps tower, ranking and, where they
+// fit, items in memory.
 type Engine struct {
 	Store  *embeddings.Store
 	Bucket modelstore.Bucket
 	Logger *slog.Logger
+	// MemoryMiB is that of the function; default leastMemory.
+	MemoryMiB int
+	// RungTime is what a rung has for a batch; default batchTime.
+	RungTime time.Duration
 
-	mutex sync.Mutex
-	model *model
-}
-
-// Recommend answers a batch with one model, in one statement. When the store cannot be asked and a
-// model is in memory, the most popular products answer; without one it is an error that a later try
-// may not meet.
-func (e *Engine) Recommend(ctx context.Context, request inference.BatchRequest) (inference.BatchAnswer, error) {
-	var answer inference.BatchAnswer
-	err := e.withModel(ctx, func(ctx context.Context, current *model) error {
-		var err error
-		answer, err = e.recommend(ctx, current, request)
-		return err
-	})
-	if err == nil {
-		return answer, nil
-	}
-	if current := e.loaded(); current != nil && ctx.Err() == nil && !errors.Is(err, embeddings.ErrNoActiveModel) {
-		e.Logger.ErrorContext(ctx, "the most popular products answer", slog.Int("events", len(request.Events)),
-			slog.Any("error", err))
-		return current.mostPopular(request), nil
-	}
-	return inference.BatchAnswer{}, err
-}
-
-func (e *Engine) recommend(ctx context.Context, current *model, request inference.BatchRequest) (inference.BatchAnswer,
-	error) {
-	vectors, err := e.userVectors(ctx, current, request.Events)
-	if err != nil {
-		return inference.BatchAnswer{}, err
-	}
-	query := embeddings.Query{Version: current.version(), ItemsPerUser: request.Limit,
-		ItemsPerProduct: request.SimilarLimit}
-	var asked []int // position in the request of each user in the query
-	for i, event := range request.Events {
-		if vectors[i] != nil {
-			query.Users = append(query.Users, embeddings.User{Vector: vectors[i], Excluded: event.Cart})
-			asked = append(asked, i)
-		}
-		query.Products = append(query.Products, event.Products()...)
-	}
-	slices.Sort(query.Products)
-	query.Products = slices.Compact(query.Products)
-	found, err := e.Store.Nearest(ctx, query)
-	if err != nil {
-		return inference.BatchAnswer{}, err
-	}
-	answer := current.mostPopular(request) // stays for users without a vector
-	for i, items := range found.Users {
-		answer.Results[asked[i]].Items = recommended(items)
-		answer.Results[asked[i]].Rung = recommendation.Store
-	}
-	for code, items := range found.Products {
-		answer.Similar[code] = neighbours(items)
-	}
-	return answer, nil
-}
-
-// userVectors are those of the tower, or, without one, those that the store has. A user without a
-// vector gets nil.
-func (e *Engine) userVectors(ctx context.Context, current *model, events []inference.BatchEvent) ([]embeddings.Vector,
-	error) {
-	if current.tower != nil {
-		features := make([]activity.Features, len(events))
-		for i, event := range events {
-			features[i] = activity.Features{
-				City: activity.Normalise(event.City), Country: activity.Normalise(event.Country),
-				CreditLimit: event.CreditLimit,
-			}
-		}
-		return current.tower.users(features)
-	}
-	customers := make([]int, len(events))
-	for i, event := range events {
-		customers[i] = event.CustomerNumber
-	}
-	known, err := e.Store.UserVectors(ctx, current.version(), customers)
-	if err != nil {
-		return nil, err
-	}
-	vectors := make([]embeddings.Vector, len(events))
-	for i, customer := range customers {
-		vectors[i] = known[customer]
-	}
-	return vectors, nil
+	absence absence
+	loading singleflight.Group
+	mutex   sync.Mutex
+	model   *model
 }
 
 // UserEmbeddings are the tower's vectors of customers.
@@ -184,7 +114,7 @@ func (e *Engine) nearest(ctx context.Context, query embeddings.Query) (embedding
 }
 
 // withModel runs a question with the model in memory, and again with a fresh one where the store
-// has moved on. The question's context ends after searchTime.
+// has moved on. Each time the question has searchTime.
 func (e *Engine) withModel(ctx context.Context, ask func(context.Context, *model) error) error {
 	current := e.loaded()
 	for attempt := 0; ; attempt++ {
@@ -217,7 +147,8 @@ func (e *Engine) loaded() *model {
 }
 
 // reload brings the store's active model into memory. Until that has succeeded the one before
-// stays.
+// stays. A context that ends before leaves the loading to whoever asks next: a catalogue of 100,000
+// items takes longer than a batch has.
 func (e *Engine) reload(ctx context.Context) (*model, error) {
 	var active embeddings.Active
 	err := within(ctx, func(ctx context.Context) error {
@@ -231,30 +162,31 @@ func (e *Engine) reload(ctx context.Context) (*model, error) {
 	if current := e.loaded(); current != nil && current.version() == active.Version {
 		return current, nil
 	}
-	fresh, err := loadModel(ctx, e.Bucket, active.Version)
+	loading := e.loading.DoChan(active.Version, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTime)
+		defer cancel()
+		return e.load(ctx, active.Version)
+	})
+	select {
+	case loaded := <-loading:
+		if loaded.Err != nil {
+			return nil, fmt.Errorf("model %s is refused: %w", active.Version, loaded.Err)
+		}
+		return loaded.Val.(*model), nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("model %s is being loaded: %w", active.Version, ctx.Err())
+	}
+}
+
+func (e *Engine) load(ctx context.Context, version string) (*model, error) {
+	fresh, err := loadModel(ctx, e.Bucket, version, room(max(e.MemoryMiB, leastMemory)<<20))
 	if err != nil {
-		return nil, fmt.Errorf("model %s is refused: %w", active.Version, err)
+		return nil, err
 	}
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
 	e.model = fresh
-	e.Logger.InfoContext(ctx, "model loaded", slog.String("model_version", fresh.version()),
-		slog.Bool("towers", fresh.tower != nil))
+	e.Logger.InfoContext(ctx, "model loaded", slog.String("model_version", version),
+		slog.Bool("towers", fresh.tower != nil), slog.Bool("items", fresh.items != nil))
 	return fresh, nil
-}
-
-func recommended(items []embeddings.Item) []recommendation.Item {
-	list := make([]recommendation.Item, len(items))
-	for i, item := range items {
-		list[i] = recommendation.Item{ID: item.ID, Score: item.Score}
-	}
-	return list
-}
-
-func neighbours(items []embeddings.Item) []recommendation.Neighbour {
-	list := make([]recommendation.Neighbour, len(items))
-	for i, item := range items {
-		list[i] = recommendation.Neighbour{ID: item.ID, Distance: 1 - item.Score}
-	}
-	return list
 }

@@ -16,6 +16,18 @@ type Handler struct {
 	Engine *Engine
 }
 
+// Invoke is Handle for Lambda's runtime, which would write and check what it answers once more.
+func (h Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	answer, err := h.Handle(ctx, payload)
+	if err != nil {
+		return nil, err
+	}
+	if batch, ok := answer.(inference.BatchAnswer); ok {
+		return batch.Encode()
+	}
+	return json.Marshal(answer)
+}
+
 // Handle tells the two apart: only an HTTP request has a requestContext. A batch that breaks the
 // contract and one that cannot be answered now are errors, which Lambda logs; HTTP has its status
 // codes.

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -164,9 +165,10 @@ func TestEveryCustomerIsServedByTheTower(t *testing.T) {
 	for _, value := range goldenValues(t)[0].Output {
 		user = append(user, float32(value))
 	}
-	want := embeddings.NewExact(vectors).Nearest(embeddings.Query{
+	want, err := embeddings.NewExact(len(vectors), maps.All(vectors)).Nearest(t.Context(), embeddings.Query{
 		Users: []embeddings.User{{Vector: user, Excluded: stranger.Cart}}, ItemsPerUser: 5,
 	})
+	require.NoError(t, err)
 	for i, item := range answer.Results[0].Items {
 		assert.InDelta(t, want.Users[0][i].Score, item.Score, 1e-5)
 	}
@@ -213,11 +215,11 @@ func TestTheRankingIsReadFromItsFile(t *testing.T) {
 		Bytes: int64(len(text))}
 	manifest.ModelVersion = artifacts.Version(manifest.Files)
 	version := objects.Put(t, folder, manifest)
-	loaded, err := loadModel(t.Context(), objects.Bucket(), version)
+	loaded, err := loadModel(t.Context(), objects.Bucket(), version, leastMemory<<20)
 	require.NoError(t, err)
 	assert.Equal(t, []recommendation.Item{{ID: "P_007", Score: 0.5}}, loaded.ranking.Items)
 
 	objects.Change(version, artifacts.PopularityFile, append(text, "P_008,0.4\n"...))
-	_, err = loadModel(t.Context(), objects.Bucket(), version)
+	_, err = loadModel(t.Context(), objects.Bucket(), version, leastMemory<<20)
 	require.ErrorContains(t, err, artifacts.PopularityFile)
 }

@@ -105,6 +105,9 @@ func record(event activity.Event, answer inference.BatchAnswer, position int, at
 		Event: event, Items: result.Items, ModelVersion: answer.ModelVersion, Rung: result.Rung,
 		RecommendedAt: at,
 	}
+	if result.Rung == recommendation.Popular {
+		return record // has no similar items, wherever those of its batch come from
+	}
 	for _, product := range event.Products() {
 		if neighbours, known := answer.Similar[product]; known {
 			record.Similar = append(record.Similar, recommendation.Similar{ProductCode: product, Items: neighbours})

@@ -96,6 +96,8 @@ func TestRecordsAreInTheOrderOfTheEvents(t *testing.T) {
 		require.Equal(t, events[i].ID, record.Event.ID)
 	}
 	assert.Equal(t, recommendation.Popular, records[1].Rung)
+	assert.NotEmpty(t, records[0].Similar)
+	assert.Empty(t, records[1].Similar, "popularity has none, whoever else of the batch has")
 }
 
 func TestRecordHoldsTheAnswer(t *testing.T) {

@@ -22,17 +22,8 @@ type Backend struct {
 	S3 *s3.Client
 }
 
-// Open reads an environment.VectorStore and makes the clients; it connects to nothing.
-func Open(ctx context.Context, variables map[string]string) (Backend, error) {
-	read, err := environment.Read[environment.VectorStore](variables)
-	if err != nil {
-		return Backend{}, err
-	}
-	return Of(ctx, read)
-}
-
-// Of is Open for an environment that was read.
-func Of(ctx context.Context, read environment.VectorStore) (Backend, error) {
+// Open makes the clients; it connects to nothing.
+func Open(ctx context.Context, read environment.VectorStore) (Backend, error) {
 	settings, err := awsdb.SettingsOf(read.Database)
 	if err != nil {
 		return Backend{}, err

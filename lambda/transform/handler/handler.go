@@ -69,7 +69,7 @@ func (h Handler) Handle(ctx context.Context, request Request) (Response, error) 
 			return Response{}, fmt.Errorf("%d events of invocation %s: %w", len(events), request.InvocationID, err)
 		}
 		for i, record := range records {
-			results[accepted[i]].record = &record
+			results[accepted[i]].hold(record)
 		}
 	}
 	for _, id := range fit(results, maxResponse) {
@@ -117,9 +117,13 @@ func decode(streamARN tolerant.Text, from tolerant.Value[RequestRecord]) (activi
 type result struct {
 	source RequestRecord
 	record *recommendation.Record
+	// line is the record, encoded: that is most of the work.
+	line []byte
 	// leftOut says that there is no room for the result.
 	leftOut bool
 }
+
+func (r *result) hold(record recommendation.Record) { r.record, r.line = &record, record.Encode() }
 
 func (r result) size() int {
 	if r.leftOut {
@@ -128,7 +132,7 @@ func (r result) size() int {
 	if r.record == nil {
 		return size(r.source.RecordID, processingFailed, quoted(r.source.Data)-len(`""`))
 	}
-	return encodedSize(r.source.RecordID, len(r.record.Encode()))
+	return encodedSize(r.source.RecordID, len(r.line))
 }
 
 // fit makes the response smaller than most bytes. First the records share what is left for similar
@@ -182,8 +186,7 @@ func fit(results []result, most int) (refused []string) {
 		}
 		// Four characters carry three bytes.
 		allowed := base64.StdEncoding.DecodedLen(bare[i]+spare-encodedSize(result.source.RecordID, 0)) / 3 * 3
-		fitted := result.record.Fit(allowed)
-		results[i].record = &fitted
+		results[i].hold(result.record.Fit(allowed))
 		spare -= results[i].size() - bare[i]
 	}
 	return refused
@@ -203,7 +206,7 @@ func respond(results []result) (Response, []recommendation.Record) {
 		}
 		response.Records = append(response.Records, ResponseRecord{
 			RecordID: result.source.RecordID, Result: ok,
-			Data: base64.StdEncoding.EncodeToString(result.record.Encode()),
+			Data: base64.StdEncoding.EncodeToString(result.line),
 		})
 		answered = append(answered, *result.record)
 	}

@@ -1,0 +1,234 @@
+package reading
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/google/uuid"
+
+	"diecast/internal/activity"
+	"diecast/internal/recommendation/row"
+)
+
+const (
+	// Longest is how long Wait waits.
+	Longest = 25 * time.Second
+	// every is how often the rows that are waited for are read.
+	every = 250 * time.Millisecond
+	// failures in a row are so many readings that those who wait are told: the client has tried
+	// each several times.
+	failures = 4
+	// mostWaiters by default: at 5 KB a row, their rows are 20 MB a second.
+	mostWaiters = 1000
+	// RetryAfter is when somebody for whom there was no place may ask again.
+	RetryAfter = time.Second
+)
+
+var (
+	errThrottled = errors.New("DynamoDB left all of them for a later call")
+)
+
+// BusyError says that as many wait as may.
+type BusyError struct {
+	Waiters int
+	// RetryAfter is when there may be a place.
+	RetryAfter time.Duration
+}
+
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("%d wait already, which is the most: try again in %s", e.Waiters, e.RetryAfter)
+}
+
+// Awaited is an event whose answer is waited for.
+type Awaited struct {
+	ID uuid.UUID
+	// Time is the event's. The zero time, of an event whose time is that of its arrival, means: the
+	// event was sent before it is waited for.
+	Time time.Time
+}
+
+// reached says whether a row holds the event's answer, or that of a newer one.
+func (a Awaited) reached(id uuid.UUID, at time.Time) bool {
+	return id == a.ID || cmp.Or(at.Compare(a.Time), bytes.Compare(id[:], a.ID[:])) > 0
+}
+
+// Wait is Session once the session's row has reached an event, by its answer or that of a newer
+// one, by the order of records; or after Longest, whatever there is then: reached tells which.
+// Where as many wait as may, it is a *BusyError at once. A context that ends takes its waiter with
+// it.
+func (r *Reader) Wait(ctx context.Context, session string, event Awaited) (answer Answer, reached bool, err error) {
+	if err := activity.CheckSessionID(session); err != nil {
+		return Answer{}, false, err
+	}
+	if event.Time.IsZero() {
+		event.Time = time.Now()
+	}
+	waiting := &waiter{event: event, found: make(chan seen, 1)}
+	if err := r.poll.join(r, session, waiting); err != nil {
+		return Answer{}, false, err
+	}
+	defer r.poll.leave(session, waiting)
+	longest := time.NewTimer(Longest)
+	defer longest.Stop()
+	select {
+	case found := <-waiting.found:
+		if found.err != nil {
+			return Answer{}, false, found.err
+		}
+		answer, err = r.answer(ctx, found.item)
+		return answer, err == nil, err
+	case <-longest.C:
+		answer, err = r.Session(ctx, session)
+		return answer, false, err
+	case <-ctx.Done():
+		return Answer{}, false, ctx.Err()
+	}
+}
+
+// waiter is one call of Wait.
+type waiter struct {
+	event Awaited
+	found chan seen
+}
+
+// seen is what ends a wait: the row that has reached the event, or why no row can be read.
+type seen struct {
+	item map[string]types.AttributeValue
+	err  error
+}
+
+// poll reads, for all that wait, the rows that they wait for; it runs while somebody waits.
+type poll struct {
+	mutex   sync.Mutex
+	waiters map[string]map[*waiter]struct{} // by session
+	count   int
+	stop    context.CancelFunc // nil while nobody waits
+	// next is when it may read again, also where all left and others came.
+	next time.Time
+	// failed are the readings in a row that were refused.
+	failed int
+}
+
+func (p *poll) join(r *Reader, session string, waiting *waiter) error {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	most := cmp.Or(r.MostWaiters, mostWaiters)
+	if p.count >= most {
+		return &BusyError{Waiters: p.count, RetryAfter: RetryAfter}
+	}
+	if p.waiters == nil {
+		p.waiters = map[string]map[*waiter]struct{}{}
+	}
+	if p.waiters[session] == nil {
+		p.waiters[session] = map[*waiter]struct{}{}
+	}
+	p.waiters[session][waiting] = struct{}{}
+	p.count++
+	if p.stop == nil {
+		ctx, cancel := context.WithCancel(context.Background())
+		p.stop, p.failed = cancel, 0
+		go p.run(ctx, r)
+	}
+	return nil
+}
+
+// leave takes a waiter away, if it has not been served; the last one ends the reading.
+func (p *poll) leave(session string, waiting *waiter) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	p.remove(session, waiting)
+}
+
+func (p *poll) remove(session string, waiting *waiter) {
+	if _, waits := p.waiters[session][waiting]; !waits {
+		return
+	}
+	delete(p.waiters[session], waiting)
+	if len(p.waiters[session]) == 0 {
+		delete(p.waiters, session)
+	}
+	if p.count--; p.count == 0 {
+		p.stop()
+		p.stop = nil
+	}
+}
+
+func (p *poll) run(ctx context.Context, r *Reader) {
+	for {
+		wait := time.NewTimer(p.pause())
+		select {
+		case <-ctx.Done():
+			wait.Stop()
+			return
+		case <-wait.C:
+		}
+		sessions := p.turn()
+		if len(sessions) == 0 {
+			continue
+		}
+		rows, err := r.rows(ctx, sessions)
+		if ctx.Err() != nil {
+			return
+		}
+		p.serve(sessions, rows, err)
+	}
+}
+
+// pause is how long it is to the next reading.
+func (p *poll) pause() time.Duration {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	return time.Until(p.next)
+}
+
+// turn are the sessions that are read now; none where it is not yet time, because others who came
+// after all had left have just read.
+func (p *poll) turn() []string {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	if len(p.waiters) == 0 || time.Now().Before(p.next) {
+		return nil
+	}
+	p.next = time.Now().Add(every)
+	sessions := make([]string, 0, len(p.waiters))
+	for session := range p.waiters {
+		sessions = append(sessions, session)
+	}
+	slices.Sort(sessions)
+	return sessions
+}
+
+// serve ends the waits that the rows have brought to their end.
+func (p *poll) serve(sessions []string, rows map[string]map[string]types.AttributeValue, err error) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	p.failed++
+	if err == nil {
+		p.failed = 0
+	}
+	for _, session := range sessions {
+		item, there := rows[session]
+		for waiting := range p.waiters[session] {
+			found, ended := seen{err: err}, p.failed >= failures
+			if err == nil && there && !row.Expired(item, time.Now()) {
+				found.item, ended = item, false
+				var id uuid.UUID
+				var at time.Time
+				if id, at, found.err = row.ReadEvent(item); found.err != nil || waiting.event.reached(id, at) {
+					ended = true
+				}
+			}
+			if ended {
+				waiting.found <- found
+				p.remove(session, waiting)
+			}
+		}
+	}
+}
