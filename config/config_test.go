@@ -186,6 +186,9 @@ var badValues = map[string][]any{
 	"streaming.retryAttempts":          {-1.0, 10001.0},
 	"streaming.maxRecordAgeSeconds":    {59.0, 604801.0},
 	"streaming.archiveRetentionDays":   {0.0, 3651.0},
+	"streaming.archiveCompression":     {"zip", true},
+	"streaming.archiveColdAfterDays":   {-1.0, 3651.0, "never"},
+	"streaming.scanLimitMiB":           {9.0, 1048577.0},
 	"streaming.errorRetentionDays":     {6.0, 15.0},
 	"streaming.recommendationTtlHours": {0.0, 8761.0},
 	"streaming.pointInTimeRecovery":    {"1"},
@@ -193,6 +196,7 @@ var badValues = map[string][]any{
 	"inference.reservedConcurrency":    {-1.0, 1001.0},
 	"inference.url":                    {"off"},
 	"functions.logRetentionDays":       {0.0, 31.0},
+	"functions.logLevel":               {"trace", "INFO", ""},
 	"web.allowedCidrs":                 {"everybody", "203.0.113.7", "203.0.113.7/24", "::/0", "0.0.0.0/0,"},
 	"web.certificateArn": {"mine", "arn:aws:iam::111122223333:server-certificate/mine",
 		"arn:aws:acm:us-east-1:111122223333:certificate/"},
@@ -243,6 +247,8 @@ func TestRangesIncludeTheirEnds(t *testing.T) {
 		"network.reservedCidrs":            {"", []any{}, "0.0.0.0/32"},
 		"functions.logRetentionDays":       {1.0, 3653.0},
 		"streaming.bufferSeconds":          {0.0, 900.0},
+		"streaming.archiveColdAfterDays":   {0.0},
+		"streaming.scanLimitMiB":           {10.0, 1048576.0},
 		"streaming.recommendationTtlHours": {1.0, 8760.0},
 	} {
 		for _, value := range values {
@@ -364,6 +370,7 @@ func TestCombinations(t *testing.T) {
 		mode, class             = "streaming.mode", "vectors.instanceClass"
 		retention, recordAge    = "streaming.retentionHours", "streaming.maxRecordAgeSeconds"
 		removal, destroy        = "data.removal", "data.destroy"
+		cold, kept              = "streaming.archiveColdAfterDays", "streaming.archiveRetentionDays"
 		ranges, protection      = "network.reservedCidrs", "vectors.deletionProtection"
 		sourceProtection        = "source.deletionProtection"
 	)
@@ -385,6 +392,11 @@ func TestCombinations(t *testing.T) {
 
 		"retries outlive the stream":     {with(Lean, recordAge, 86401.0), recordAge, "86400"},
 		"retries within a longer stream": {with(Lean, recordAge, 86401.0, retention, 25.0), "", ""},
+		"cold before S3 takes it":        {with(Prod, cold, 29.0), cold, "from 30 to 335,"},
+		"cold for less than is charged":  {with(Prod, cold, 336.0), cold, "from 30 to 335,"},
+		"cold as long as is charged":     {with(Prod, cold, 335.0), "", ""},
+		"cold where all is gone before":  {with(Lean, cold, 30.0), cold, "must be 0,"},
+		"kept for less than is charged":  {with(Prod, kept, 59.0), cold, "must be 0,"},
 		"one shard, 750 events":          {with(Standard, events, 750.0, parallel, 8.0), "", ""},
 		"one shard, 751 events":          {with(Standard, events, 751.0, parallel, 8.0), shards, "at least 2 "},
 		"one shard, 2,500 events":        {with(Standard, events, 2500.0, parallel, 10.0), shards, "at least 4 "},

@@ -21,6 +21,9 @@ type Streaming struct {
 	RetryAttempts          int
 	MaxRecordAgeSeconds    int
 	ArchiveRetentionDays   int
+	ArchiveCompression     string
+	ArchiveColdAfterDays   int
+	ScanLimitMiB           int
 	ErrorRetentionDays     int
 	RecommendationTTLHours int
 	PointInTimeRecovery    bool
@@ -31,6 +34,19 @@ const (
 	ModeProvisioned = "provisioned"
 	ModeOnDemand    = "on-demand"
 )
+
+// Values of streaming.archiveCompression.
+const (
+	CompressionNone = "none"
+	CompressionGZIP = "gzip"
+)
+
+// ArchiveGZIP says whether archived objects are compressed.
+func (s Streaming) ArchiveGZIP() bool { return s.ArchiveCompression == CompressionGZIP }
+
+// LeastColdDays is how old archived objects must be at least before they move to S3's colder class,
+// and for how many days at least that class is charged.
+const LeastColdDays = 30
 
 // OnDemand says whether Kinesis chooses the shards.
 func (s Streaming) OnDemand() bool { return s.Mode == ModeOnDemand }
@@ -97,6 +113,19 @@ var streamingKeys = []Key{
 	integer("streaming.archiveRetentionDays", 1, 3650, values[int]{lean: 30, standard: 90, prod: 365, course: 30},
 		func(c *Config) *int { return &c.Streaming.ArchiveRetentionDays },
 		"How long archived recommendations, which name customers, are kept."),
+	choice("streaming.archiveCompression", []string{CompressionNone, CompressionGZIP},
+		values[string]{lean: CompressionNone, standard: CompressionNone, prod: CompressionGZIP,
+			course: CompressionNone},
+		func(c *Config) *string { return &c.Streaming.ArchiveCompression },
+		"Whether archived objects are compressed, to about a tenth: 1,000 events a second make 5 TB a month of "+
+			"what is not."),
+	integer("streaming.archiveColdAfterDays", 0, 3650, values[int]{lean: 0, standard: 0, prod: 30, course: 0},
+		func(c *Config) *int { return &c.Streaming.ArchiveColdAfterDays },
+		"Age at which archived objects move to S3 Standard-IA, for half the price of storing them and a price for "+
+			"reading; 0 moves none, else 30 or more, and 30 or more before streaming.archiveRetentionDays."),
+	integer("streaming.scanLimitMiB", 10, 1<<20, values[int]{lean: 1024, standard: 10240, prod: 102400, course: 1024},
+		func(c *Config) *int { return &c.Streaming.ScanLimitMiB },
+		"Most that one Athena query of the archive may read; Athena takes 5 USD a TB."),
 	integer("streaming.errorRetentionDays", 7, 14, values[int]{lean: 7, standard: 14, prod: 14, course: 7},
 		func(c *Config) *int { return &c.Streaming.ErrorRetentionDays },
 		"How long refused events and given-up batches can be redriven; erasure waits until they are gone."),
@@ -120,6 +149,7 @@ var streamingKeys = []Key{
 
 var streamingRules = []rule{
 	{[]string{"streaming.maxRecordAgeSeconds", "streaming.retentionHours"}, Config.retryProblems},
+	{[]string{"streaming.archiveColdAfterDays", "streaming.archiveRetentionDays"}, Config.coldProblems},
 }
 
 func (c Config) retryProblems() []Problem {
@@ -130,4 +160,18 @@ func (c Config) retryProblems() []Problem {
 	return []Problem{{Key: "streaming.maxRecordAgeSeconds", Value: strconv.Itoa(c.Streaming.MaxRecordAgeSeconds),
 		Allowed: fmt.Sprintf("must be at most %d, the %d hours of streaming.retentionHours: "+
 			"an expired record is not kept in S3", retention, c.Streaming.RetentionHours)}}
+}
+
+func (c Config) coldProblems() []Problem {
+	cold, retention := c.Streaming.ArchiveColdAfterDays, c.Streaming.ArchiveRetentionDays
+	if cold == 0 || cold >= LeastColdDays && cold+LeastColdDays <= retention {
+		return nil
+	}
+	allowed := fmt.Sprintf("must be 0, as streaming.archiveRetentionDays is below %d", 2*LeastColdDays)
+	if most := retention - LeastColdDays; most >= LeastColdDays {
+		allowed = fmt.Sprintf("must be 0, or from %d to %d, which is %d before streaming.archiveRetentionDays",
+			LeastColdDays, most, LeastColdDays)
+	}
+	return []Problem{{Key: "streaming.archiveColdAfterDays", Value: strconv.Itoa(cold),
+		Allowed: allowed + ": S3 takes objects from that age on, and charges the class for as long at least"}}
 }

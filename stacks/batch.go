@@ -110,6 +110,7 @@ func NewBatch(app constructs.Construct, cfg config.Config, network *Network, vec
 	output(stack, outputs.SourceDatabaseSecretARN, b.Source.MasterSecret().SecretArn())
 	output(stack, outputs.SourceDatabaseIdentifier, b.Source.Identifier())
 	output(stack, outputs.SourceLoaderFunctionName, b.Loader.Name())
+	output(stack, outputs.SourceLoaderLogGroupName, b.Loader.LogGroup().LogGroupName())
 	output(stack, outputs.LakeBucketName, b.Lake.Bucket().Name())
 	output(stack, outputs.ETLJobName, b.Job.Name())
 	output(stack, outputs.ETLStateMachineARN, machine.ARN())
@@ -129,7 +130,7 @@ func (b *Batch) newLoader(cfg config.Config, network *Network) *golambda.Functio
 		// The longest row that a dump may have takes 311 MB to read (docs/source.md).
 		MemoryMiB: 512,
 		Timeout:   seconds(sourceLoaderTimeoutSeconds),
-		Environment: variables(environment.Source{
+		Environment: functionVariables(cfg, environment.Source{
 			Database: environment.Database{
 				Host: *b.Source.Host(), Port: *b.Source.Port(), Name: b.Source.Name(), Auth: environment.Secret,
 				SecretARN: *secret.SecretArn(), TLS: environment.VerifyFull,
@@ -194,7 +195,7 @@ func lake(cfg config.Config, network *Network) datalake.Props {
 	for _, table := range trainingset.TableNames() {
 		catalogue[trainingset.CatalogueTable(table, trainingset.Parquet)] = trainingset.CatalogueTable(table, format)
 	}
-	for _, query := range sql.AthenaQueries(func(table string) string { return catalogue[table] }) {
+	for _, query := range sql.LakeQueries(func(table string) string { return catalogue[table] }) {
 		props.Queries = append(props.Queries, datalake.Query{Name: query.Name, Description: query.Meaning,
 			SQL: query.Text})
 	}

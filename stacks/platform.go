@@ -6,6 +6,8 @@ package stacks
 
 import (
 	"fmt"
+	"log/slog"
+	"maps"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/constructs-go/constructs/v10"
@@ -84,11 +86,25 @@ func output(stack awscdk.Stack, declared outputs.Output, value *string) {
 		Description: jsii.String(declared.Meaning)})
 }
 
-// variables are an environment of internal/environment as a function takes it.
+// variables are an environment of internal/environment as a program takes it.
 func variables(declared any) map[string]*string {
 	all := map[string]*string{}
 	for name, value := range environment.Variables(declared) {
 		all[name] = jsii.String(value)
 	}
 	return all
+}
+
+// functionVariables are those of a function, with the level of its log.
+func functionVariables(cfg config.Config, declared any) map[string]*string {
+	all := variables(declared)
+	maps.Copy(all, variables(environment.Log{Level: logLevel(cfg)}))
+	return all
+}
+
+func logLevel(cfg config.Config) (level slog.Level) {
+	if err := level.UnmarshalText([]byte(cfg.Functions.LogLevel)); err != nil {
+		panic(fmt.Sprintf("stacks: config admits a functions.logLevel that log/slog does not know: %v", err))
+	}
+	return level
 }

@@ -4,14 +4,15 @@ import (
 	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/constructs-go/constructs/v10"
-	"github.com/aws/jsii-runtime-go"
 
 	"diecast/config"
+	"diecast/constructs/alarm"
+	"diecast/constructs/datalake"
 	"diecast/constructs/deliverystream"
 	"diecast/constructs/eventstream"
 	"diecast/constructs/golambda"
+	"diecast/constructs/objectalarm"
 	"diecast/constructs/recommendationtable"
 	"diecast/constructs/securebucket"
 	"diecast/constructs/streamconsumer"
@@ -29,6 +30,8 @@ type Streaming struct {
 	Stack     awscdk.Stack
 	Events    *eventstream.Stream
 	Archive   *securebucket.Bucket
+	Catalogue *datalake.Lake
+	Losses    *objectalarm.Alarm
 	Delivery  *deliverystream.DeliveryStream
 	Table     *recommendationtable.Table
 	Inference *golambda.Function
@@ -55,7 +58,10 @@ func NewStreaming(app constructs.Construct, cfg config.Config, network *Network,
 	s.Events = eventstream.New(stack, "Events", stream)
 	s.Archive = securebucket.New(stack, "Archive", securebucket.Props{
 		Expiries: []securebucket.Expiry{
-			{Prefix: archive.Recommendations, After: days(cfg.Streaming.ArchiveRetentionDays)},
+			{
+				Prefix: archive.Recommendations, After: days(cfg.Streaming.ArchiveRetentionDays),
+				ColdAfter: days(cfg.Streaming.ArchiveColdAfterDays),
+			},
 			{Prefix: archive.Errors, After: days(cfg.Streaming.ErrorRetentionDays)},
 			{Prefix: archive.Failures, After: days(cfg.Streaming.ErrorRetentionDays)},
 		},
@@ -74,11 +80,25 @@ func NewStreaming(app constructs.Construct, cfg config.Config, network *Network,
 	s.addInference(cfg, network, vectors)
 	s.addArchive(cfg, network)
 	s.addDelivery(cfg, network)
+	s.Catalogue = datalake.New(stack, "Catalogue", s.catalogue(cfg))
+	s.Losses = objectalarm.New(stack, "Losses", objectalarm.Props{
+		Bucket: s.Archive, Prefixes: []string{archive.Errors, archive.Failures},
+		Description: "Events were refused or given up, and lie below " + archive.Errors + " or " + archive.Failures +
+			": the saved query refused_by_reason says which; redrive what deserves it.",
+		AlarmTopic: network.AlarmTopic,
+	})
+	alarm.New(stack, network.AlarmTopic, answerRules()...)
 
 	output(stack, outputs.StreamName, s.Events.Stream().StreamName())
 	output(stack, outputs.DeliveryStreamName, s.Delivery.Name())
 	output(stack, outputs.DeliveryLogGroupName, s.Delivery.LogGroup().LogGroupName())
 	output(stack, outputs.RecommendationsBucketName, s.Archive.Name())
+	output(stack, outputs.ArchiveGlueDatabaseName, s.Catalogue.Database())
+	output(stack, outputs.ArchiveAthenaWorkgroupName, s.Catalogue.Workgroup())
+	output(stack, outputs.LossesTopicARN, s.Losses.Topic().TopicArn())
+	output(stack, outputs.TransformLogGroupName, s.Transform.LogGroup().LogGroupName())
+	output(stack, outputs.DeliverLogGroupName, s.Deliver.LogGroup().LogGroupName())
+	output(stack, outputs.InferenceLogGroupName, s.Inference.LogGroup().LogGroupName())
 	output(stack, outputs.RecommendationsTableName, s.Table.Name())
 	output(stack, outputs.TransformFunctionName, s.Transform.Name())
 	output(stack, outputs.DeliverFunctionName, s.Deliver.Name())
@@ -100,7 +120,7 @@ func (s *Streaming) addInference(cfg config.Config, network *Network, vectors *V
 		Description:         "Recommends items for a batch of events or over HTTPS",
 		MemoryMiB:           cfg.Inference.MemoryMiB,
 		Timeout:             seconds(15),
-		Environment:         variables(vectors.environment(sql.ReaderRole, environment.IAM)),
+		Environment:         functionVariables(cfg, vectors.environment(sql.ReaderRole, environment.IAM)),
 		Files:               vectors.trusted.files(),
 		LogRetention:        logRetention(cfg.Functions.LogRetentionDays),
 		ReservedConcurrency: cfg.Inference.ReservedConcurrency,
@@ -121,7 +141,7 @@ func (s *Streaming) addArchive(cfg config.Config, network *Network) {
 		Description:     "Turns a Firehose batch of activity events into recommendation records",
 		MemoryMiB:       256,
 		Timeout:         seconds(60),
-		Environment:     variables(environment.Transform{Inference: s.recommender()}),
+		Environment:     functionVariables(cfg, environment.Transform{Inference: s.recommender()}),
 		LogRetention:    logRetention(cfg.Functions.LogRetentionDays),
 		AlarmTopic:      network.AlarmTopic,
 		ThrottlesAdvice: throttlesAdvice,
@@ -133,6 +153,8 @@ func (s *Streaming) addArchive(cfg config.Config, network *Network) {
 		Bucket:                  s.Archive,
 		Prefix:                  archive.Recommendations,
 		ErrorPrefix:             archive.Errors,
+		GZIP:                    cfg.Streaming.ArchiveGZIP(),
+		Extension:               archiveExtension(cfg),
 		BufferSize:              cfg.Streaming.BufferMiB,
 		BufferInterval:          seconds(cfg.Streaming.BufferSeconds),
 		ProcessorBufferBytes:    int(cfg.Streaming.ProcessorBufferMiB * (1 << 20)),
@@ -150,7 +172,7 @@ func (s *Streaming) addDelivery(cfg config.Config, network *Network) {
 		Description: "Writes each session's latest recommendations to the table that the shop reads",
 		MemoryMiB:   256,
 		Timeout:     seconds(30),
-		Environment: variables(environment.Deliver{
+		Environment: functionVariables(cfg, environment.Deliver{
 			Inference: s.recommender(),
 			Table:     *s.Table.Name(),
 			Keep:      environment.Seconds(time.Duration(cfg.Streaming.RecommendationTTLHours) * time.Hour),
@@ -171,13 +193,9 @@ func (s *Streaming) addDelivery(cfg config.Config, network *Network) {
 		EnhancedFanOut:  cfg.Streaming.EnhancedFanOut,
 		RetryAttempts:   cfg.Streaming.RetryAttempts,
 		MaxRecordAge:    seconds(cfg.Streaming.MaxRecordAgeSeconds),
-		Dropped: awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
-			Namespace: jsii.String(metrics.Namespace), MetricName: jsii.String(metrics.Dropped),
-			DimensionsMap: &map[string]*string{metrics.FunctionDimension: jsii.String(metrics.Deliver)},
-			Statistic:     jsii.String("Sum"), Period: awscdk.Duration_Minutes(jsii.Number(5)),
-		}),
-		DroppedAdvice: "its function's log says which rules they break, the archive's error output keeps them.",
-		AlarmTopic:    network.AlarmTopic,
+		Dropped:         ofDeliver(metrics.Dropped, "Sum", 5*time.Minute),
+		DroppedAdvice:   "its function's log says which rules they break, the archive's error output keeps them.",
+		AlarmTopic:      network.AlarmTopic,
 	})
 }
 

@@ -104,6 +104,7 @@ func NewVectors(app constructs.Construct, cfg config.Config, network *Network) *
 	output(stack, outputs.VectorsDatabaseIdentifier, v.Database.Identifier())
 	output(stack, outputs.ArtifactsBucketName, v.Artifacts.Name())
 	output(stack, outputs.VectorsLoaderFunctionName, v.Loader.Name())
+	output(stack, outputs.VectorsLoaderLogGroupName, v.Loader.LogGroup().LogGroupName())
 	return v
 }
 
@@ -150,7 +151,7 @@ func (v *Vectors) newLoader(cfg config.Config, network *Network) *golambda.Funct
 		MemoryMiB:   cfg.Vectors.LoaderMemoryMiB,
 		StorageMiB:  loaderStorageShare * cfg.Vectors.LoaderMemoryMiB,
 		Timeout:     seconds(loaderTimeoutSeconds),
-		Environment: variables(environment.VectorLoader{
+		Environment: functionVariables(cfg, environment.VectorLoader{
 			VectorStore: settings,
 			Refresh: environment.Refresh{
 				MinCatalogueOverlap: environment.Fraction(cfg.Vectors.MinCatalogueOverlap),

@@ -27,6 +27,10 @@ import (
 // UTC, in the form that Athena and Glue take for partitions.
 const byHour = "year=!{timestamp:yyyy}/month=!{timestamp:MM}/day=!{timestamp:dd}/hour=!{timestamp:HH}/"
 
+// HourFormat is the same folder, without its closing slash, as a pattern of Java's
+// DateTimeFormatter, in which text stands in quotes: so Athena's partition projection takes it.
+const HourFormat = "'year='yyyy'/month='MM'/day='dd'/hour='HH"
+
 // mebibyte is the unit of Firehose's buffer hints.
 const mebibyte = 1 << 20
 
@@ -41,6 +45,10 @@ type Props struct {
 	// Prefix begins the keys of processed records, ErrorPrefix those of refused
 	// ones; both end in a slash. Required.
 	Prefix, ErrorPrefix string
+	// GZIP compresses processed records. Default: they are written as they are.
+	GZIP bool
+	// Extension ends the keys of processed records; Athena knows gzip by .gz. Default none.
+	Extension string
 	// BufferSize (whole MiB, 1 to 128) and BufferInterval (whole seconds, 0 to
 	// 900) end an object, whichever comes first: longer makes fewer, larger, later
 	// objects.
@@ -82,7 +90,8 @@ func New(scope constructs.Construct, id string, p Props) *DeliveryStream {
 		ErrorOutputPrefix: jsii.String(p.ErrorPrefix + "!{firehose:error-output-type}/" + byHour),
 		BufferingInterval: awscdk.Duration_Seconds(jsii.Number(p.BufferInterval.Seconds())),
 		BufferingSize:     awscdk.Size_Mebibytes(jsii.Number(p.BufferSize)),
-		FileExtension:     jsii.String(".jsonl"),
+		FileExtension:     optional(p.Extension),
+		Compression:       p.compression(),
 		LoggingConfig:     awskinesisfirehose.NewEnableLogging(logs),
 		Processors: &[]awskinesisfirehose.IDataProcessor{
 			awskinesisfirehose.NewLambdaFunctionProcessor(p.Processor.Function(),
@@ -134,9 +143,29 @@ func (p Props) validate() {
 		panic(fmt.Sprintf("deliverystream: the processor's buffer must be 0.2 to 3 MiB and 0 to 900 whole seconds, "+
 			"got %d bytes and %s; see the Firehose buffering hints", p.ProcessorBufferBytes, p.ProcessorBufferInterval))
 	}
+	if p.Extension != "" && (!strings.HasPrefix(p.Extension, ".") || p.GZIP != strings.HasSuffix(p.Extension, ".gz")) {
+		panic(fmt.Sprintf("deliverystream: Extension must begin with a dot, and end in .gz with GZIP and without it "+
+			"not, got %q with GZIP %t; readers open an object by it", p.Extension, p.GZIP))
+	}
 	if p.LogRetention == "" {
 		panic("deliverystream: LogRetention is required, got none; the log would be kept for ever")
 	}
+}
+
+// compression is nil for none, which is Firehose's default.
+func (p Props) compression() awskinesisfirehose.Compression {
+	if p.GZIP {
+		return awskinesisfirehose.Compression_GZIP()
+	}
+	return nil
+}
+
+// optional is nil for nothing: Firehose refuses an empty extension.
+func optional(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return jsii.String(text)
 }
 
 func wholeSeconds(d time.Duration) bool {

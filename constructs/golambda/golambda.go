@@ -90,6 +90,7 @@ type Props struct {
 type Function struct {
 	function awslambda.Function
 	role     *role.Role
+	logs     awslogs.LogGroup
 	alarms   []awscloudwatch.Alarm
 }
 
@@ -143,7 +144,7 @@ func New(scope constructs.Construct, id string, p Props) *Function {
 	}
 	function.Node().DefaultChild().(awslambda.CfnFunction).AddMetadata(jsii.String(SourceMetadata), p.Source)
 
-	f := &Function{function: function, role: runner}
+	f := &Function{function: function, role: runner, logs: logs}
 	f.alarms = alarm.New(this, p.AlarmTopic, f.rules(p)...)
 	return f
 }
@@ -258,6 +259,9 @@ func (f *Function) Function() awslambda.Function { return f.function }
 
 // Role is what the function may do.
 func (f *Function) Role() *role.Role { return f.role }
+
+// LogGroup keeps what the function logs.
+func (f *Function) LogGroup() awslogs.LogGroup { return f.logs }
 
 // Name is the generated function name, known at deployment.
 func (f *Function) Name() *string { return f.function.FunctionName() }

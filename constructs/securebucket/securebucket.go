@@ -22,7 +22,16 @@ type Expiry struct {
 	Prefix string
 	// After is the objects' age, in whole days, at least one.
 	After time.Duration
+	// ColdAfter moves objects of this age, in whole days from LeastCold on, to Standard-IA, where
+	// they are read as ever: half the storage's price, and each GB read is charged. S3 leaves
+	// objects below 128 KiB where they are. At least LeastCold lies before After, for which that
+	// class is charged in any case. Default 0: they stay where they are.
+	ColdAfter time.Duration
 }
+
+// LeastCold is how old objects must be at least before they move to Standard-IA, and how long it is
+// charged at least (Amazon S3 user guide, "Transitioning objects using Amazon S3 Lifecycle").
+const LeastCold = 30 * 24 * time.Hour
 
 // Props configures a bucket. The zero value is a kept, unversioned bucket
 // without expiry or access log.
@@ -143,13 +152,17 @@ func (p Props) validate() {
 			panic(fmt.Sprintf("securebucket: an expiry must be at least one day, got 0 for prefix %q; leave the "+
 				"rule out to keep objects", e.Prefix))
 		}
+		if e.ColdAfter != 0 && (e.ColdAfter < LeastCold || e.ColdAfter+LeastCold > e.After) {
+			panic(fmt.Sprintf("securebucket: ColdAfter must be %s or more, and as much before After, got %s and %s "+
+				"for prefix %q; leave it out to move nothing", LeastCold, e.ColdAfter, e.After, e.Prefix))
+		}
 	}
 }
 
 func ages(expiries []Expiry) []time.Duration {
 	all := make([]time.Duration, 0, len(expiries))
 	for _, e := range expiries {
-		all = append(all, e.After)
+		all = append(all, e.After, e.ColdAfter)
 	}
 	return all
 }
@@ -163,6 +176,11 @@ func (p Props) lifecycle() *[]*awss3.LifecycleRule {
 		rule := &awss3.LifecycleRule{Id: jsii.String(fmt.Sprintf("expiry-%d", i)), Expiration: days(e.After)}
 		if e.Prefix != "" {
 			rule.Prefix = jsii.String(e.Prefix)
+		}
+		if e.ColdAfter > 0 {
+			rule.Transitions = &[]*awss3.Transition{{
+				StorageClass: awss3.StorageClass_INFREQUENT_ACCESS(), TransitionAfter: days(e.ColdAfter),
+			}}
 		}
 		rules = append(rules, rule)
 	}

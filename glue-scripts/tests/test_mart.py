@@ -147,12 +147,12 @@ def test_the_definition_is_in_what_mysql_and_spark_have_in_common() -> None:
         sqlglot.transpile(text, read=dialect, unsupported_level=sqlglot.ErrorLevel.RAISE)
 
 
-QUERIES = sorted((SQL / "athena").glob("*.sql"))
+QUERIES = sorted((SQL / "lake").glob("*.sql"))
 
 
 def run_query(lake: duckdb.DuckDBPyConnection, name: str) -> list[tuple[Any, ...]]:
     (statement,) = sqlglot.transpile(
-        (SQL / "athena" / f"{name}.sql").read_text(),
+        (SQL / "lake" / f"{name}.sql").read_text(),
         read="athena",
         write="duckdb",
         unsupported_level=sqlglot.ErrorLevel.RAISE,

@@ -66,6 +66,12 @@ var ReservedFields = []string{
 	"recommended_items", "similar_items", "model_version", "rung", "degraded", "truncated", "recommended_at",
 }
 
+// Names are the fields of an event that the contract knows, those included that it refuses.
+var Names = append([]string{
+	"session_id", "customer_number", "city", "country", "credit_limit", "browse_history", "event_id", "event_time",
+	"event_type", "schema_version",
+}, ReservedFields...)
+
 // quantityPattern is a numeric string, as the course's live data has it. It is that of the JSON
 // Schema, so that both say the same.
 var quantityPattern = regexp.MustCompile(`^[0-9]{1,6}$`)

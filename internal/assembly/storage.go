@@ -14,6 +14,7 @@ func decodeBucket(o *object) *Bucket {
 	o.ignore(noPermissions, "OwnershipControls", "PublicAccessBlockConfiguration")
 	o.ignore(noLifecycle, "LifecycleConfiguration")
 	o.ignore("the laptop's store writes no access logs", "LoggingConfiguration")
+	o.ignore(noAlarms, "NotificationConfiguration")
 	o.ignore(noTags, "Tags")
 	return &Bucket{
 		Name:      o.text("BucketName"),

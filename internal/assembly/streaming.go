@@ -70,6 +70,8 @@ type DeliveryStream struct {
 	Prefix, ErrorOutputPrefix string
 	// FileExtension ends object keys; empty: none.
 	FileExtension string
+	// GZIP says that objects are compressed.
+	GZIP bool
 	// An object is written when BufferBytes have gathered or BufferInterval has passed, whichever
 	// is first.
 	BufferBytes    int
@@ -106,7 +108,6 @@ func decodeDeliveryStream(o *object) *DeliveryStream {
 	bucket.ignore(noPermissions, "RoleARN")
 	bucket.ignore(noEncryption, "EncryptionConfiguration")
 	bucket.ignore("what cannot be delivered is told in the error output only", "CloudWatchLoggingOptions")
-	bucket.oneOf("CompressionFormat", "UNCOMPRESSED")
 	bucket.oneOf("S3BackupMode", "Disabled")
 	hints := bucket.part("BufferingHints")
 	stream := &DeliveryStream{
@@ -116,6 +117,7 @@ func decodeDeliveryStream(o *object) *DeliveryStream {
 		Prefix:            bucket.text("Prefix"),
 		ErrorOutputPrefix: bucket.text("ErrorOutputPrefix"),
 		FileExtension:     bucket.text("FileExtension"),
+		GZIP:              bucket.oneOf("CompressionFormat", "UNCOMPRESSED", "GZIP") == "GZIP",
 		BufferBytes:       hints.integer("SizeInMBs", 5, 1, 128) * mebibyte,
 		BufferInterval:    time.Duration(hints.integer("IntervalInSeconds", 300, 0, 900)) * time.Second,
 	}

@@ -365,8 +365,8 @@ func TestDecode_refused(t *testing.T) {
 		"delivery without destination": {delivery, map[string]string{"ExtendedS3DestinationConfiguration": ""},
 			"ExtendedS3DestinationConfiguration: got nothing, want a value"},
 		"delivery compressed": {delivery,
-			map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b","CompressionFormat":"GZIP"}`},
-			`CompressionFormat: got "GZIP", want UNCOMPRESSED`},
+			map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b","CompressionFormat":"ZIP"}`},
+			`CompressionFormat: got "ZIP", want UNCOMPRESSED or GZIP`},
 		"delivery as Parquet": {delivery,
 			map[string]string{"ExtendedS3DestinationConfiguration": `{"BucketARN":"b",` +
 				`"DataFormatConversionConfiguration":{}}`},

@@ -8,6 +8,7 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"reflect"
 	"strconv"
@@ -16,6 +17,11 @@ import (
 
 	"github.com/caarlos0/env/v11"
 )
+
+// Log is a part of the environment of every function: what it logs at least.
+type Log struct {
+	Level slog.Level `env:"LOG_LEVEL" help:"debug, info, warn or error"`
+}
 
 // Transform is the environment of lambda/transform.
 type Transform struct {

@@ -245,7 +245,7 @@ func readAnswer(root strictjson.Value) BatchAnswer {
 
 func checkResult(field strictjson.Value, result BatchResult, event BatchEvent, limit int) {
 	if result.EventID != event.EventID {
-		field.Field("event_id").Refuse(event.EventID.String() + ", the event at this position of the request")
+		field.Field("event_id").Refuse("the id of the event at this position of the request")
 	}
 	if len(result.Items) > limit {
 		field.Field("recommended_items").Refuse(fmt.Sprintf("at most %d items", limit))

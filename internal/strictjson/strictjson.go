@@ -8,6 +8,7 @@ package strictjson
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -50,12 +51,12 @@ type Violation struct {
 }
 
 func (v Violation) String() string {
-	field := v.Field
-	if field == "" {
-		field = "document"
-	}
-	return fmt.Sprintf("%s: got %s, want %s", field, v.Value, v.Allowed)
+	return fmt.Sprintf("%s: got %s, want %s", v.place(), v.Value, v.Allowed)
 }
+
+func (v Violation) rule() string { return v.place() + ": want " + v.Allowed }
+
+func (v Violation) place() string { return cmp.Or(v.Field, "document") }
 
 // Error holds every violation of one document, in the order of reading.
 type Error struct {
@@ -68,6 +69,20 @@ func (e *Error) Error() string {
 		lines[i] = violation.String()
 	}
 	return strings.Join(lines, "; ")
+}
+
+// WithoutValues is an error for logs: where err is an *Error, its fields and what they allow, but
+// nothing that was found, which may be a person's. Another error, and none, stays as it is.
+func WithoutValues(err error) error {
+	var violations *Error
+	if !errors.As(err, &violations) {
+		return err
+	}
+	lines := make([]string, len(violations.Violations))
+	for i, violation := range violations.Violations {
+		lines[i] = violation.rule()
+	}
+	return errors.New(strings.Join(lines, "; "))
 }
 
 // Member is one name and value of an object; the value is compact JSON, its strings and numbers

@@ -37,8 +37,9 @@ func main() {
 				Name:   variables.Table,
 				Keep:   time.Duration(variables.Keep),
 			},
-			Logger:  logger,
-			Metrics: metrics.Writer{Function: metrics.Deliver, Output: os.Stdout},
+			Logger:   logger,
+			Metrics:  metrics.Writer{Function: metrics.Deliver, Output: os.Stdout},
+			Versions: &recommender.Versions{}, Clock: time.Now,
 		}.Handle, nil
 	})
 }

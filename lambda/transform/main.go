@@ -30,8 +30,9 @@ func main() {
 			Recommender: recommender.Recommender{
 				Invoker: lambda.NewFromConfig(configuration), Function: variables.Function, Clock: time.Now,
 			},
-			Logger:  logger,
-			Metrics: metrics.Writer{Function: metrics.Transform, Output: os.Stdout},
+			Logger:   logger,
+			Metrics:  metrics.Writer{Function: metrics.Transform, Output: os.Stdout},
+			Versions: &recommender.Versions{},
 		}.Handle, nil
 	})
 }

@@ -140,7 +140,11 @@ func (v *view) object(ctx context.Context, key string) ([]byte, error) {
 		return nil, err
 	}
 	defer object.Body.Close()
-	return io.ReadAll(object.Body)
+	opened, err := archive.Open(object.Body)
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(opened)
 }
 
 // putObject adds an object to the archive.

@@ -6,9 +6,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +20,7 @@ import (
 	signer "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -23,16 +28,25 @@ import (
 	"diecast/internal/classicmodels"
 	"diecast/internal/demand"
 	"diecast/internal/deployment/outputs"
+	"diecast/internal/erroroutput"
 	"diecast/internal/latency"
 	"diecast/internal/local/demonstration"
 	"diecast/internal/local/ledger"
 	"diecast/internal/recommendation"
 	"diecast/internal/recommendation/row"
+	"diecast/test/queries"
 )
 
-// Events on the stream are found, complete and exact, in the bucket and in the table.
+// Events on the stream are found, complete and exact, in the bucket, compressed as in prod, and in
+// the table; the archive's saved queries find in it what the contracts' own rules find; and the
+// functions' logs have counted each event, and name none.
 func TestEventsReachTheArchiveAndTheShop(t *testing.T) {
-	running := start(t, synthesized)
+	folder := t.TempDir()
+	running := startIn(t, changed(t, map[string]func(map[string]any){"Streaming": func(resources map[string]any) {
+		stream := properties(t, resources, "AWS::KinesisFirehose::DeliveryStream", "")
+		destination := stream["ExtendedS3DestinationConfiguration"].(map[string]any)
+		destination["CompressionFormat"], destination["FileExtension"] = "GZIP", archive.GZIPExtension
+	}}), folder)
 	to := target(t, running, archive.Recommendations)
 	report, err := demonstration.Run(t.Context(), to, demonstration.Options{Shop: shop(t), Events: 200,
 		Activity: classicmodels.EventOptions{BrokenShare: 0.1}})
@@ -74,6 +88,8 @@ func TestEventsReachTheArchiveAndTheShop(t *testing.T) {
 		require.NoError(t, err)
 		assert.Empty(t, differences, "archive and row of session %s", session)
 	}
+	queried(t, to, report)
+	logged(t, folder, report)
 	t.Run("each stage keeps its budget", func(t *testing.T) { withinBudget(t, running, to) })
 }
 
@@ -115,6 +131,102 @@ func withinBudget(t *testing.T, running started, to demonstration.Target) {
 		}
 	}
 	assert.Empty(t, over, "the last of %d attempts", attempts)
+}
+
+// logged reads what the functions have written.
+func logged(t *testing.T, folder string, report demonstration.Report) {
+	t.Helper()
+	logs, err := filepath.Glob(filepath.Join(folder, "engines", "lambda", "log", "*Streaming-*.log"))
+	require.NoError(t, err)
+	require.Len(t, logs, 3, "of transform, deliver and inference")
+	latencies, refused := 0, map[string]int{}
+	for _, log := range logs {
+		text, err := os.ReadFile(log)
+		require.NoError(t, err)
+		for _, record := range report.Records {
+			for _, personal := range []string{record.Event.SessionID, record.Event.ID.String()} {
+				// Not by assert, which would show all of the log.
+				require.False(t, bytes.Contains(text, []byte(personal)), "%s has %s", log, personal)
+			}
+		}
+		for line := range bytes.Lines(text) {
+			var counted struct {
+				Function string
+				Latency  []float64
+				Refused  int
+			}
+			if json.Unmarshal(line, &counted) != nil {
+				continue // a line of the host's, or a log's whose fields mean something else
+			}
+			latencies += len(counted.Latency)
+			refused[counted.Function] += counted.Refused
+		}
+	}
+	assert.GreaterOrEqual(t, latencies, report.Delivered, "a value for each event that was delivered")
+	assert.GreaterOrEqual(t, refused["transform"], report.Broken)
+	assert.GreaterOrEqual(t, refused["deliver"], report.Broken)
+}
+
+// queried runs the saved queries over a copy of the bucket.
+func queried(t *testing.T, to demonstration.Target, report demonstration.Report) {
+	t.Helper()
+	folder := t.TempDir()
+	pages := s3.NewListObjectsV2Paginator(to.S3, &s3.ListObjectsV2Input{Bucket: &to.Bucket})
+	compressed, distinct := 0, map[string]bool{} // refused events
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		require.NoError(t, err)
+		for _, object := range page.Contents {
+			found, err := to.S3.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &to.Bucket, Key: object.Key})
+			require.NoError(t, err)
+			content, err := io.ReadAll(found.Body)
+			require.NoError(t, errors.Join(err, found.Body.Close()))
+			path := filepath.Join(folder, filepath.FromSlash(*object.Key))
+			require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+			require.NoError(t, os.WriteFile(path, content, 0o600))
+			if strings.HasSuffix(*object.Key, archive.GZIPExtension) {
+				compressed++
+			}
+			if !strings.HasPrefix(*object.Key, archive.Errors) {
+				continue
+			}
+			for entry, err := range erroroutput.Read(bytes.NewReader(content)) {
+				require.NoError(t, err)
+				distinct[fmt.Sprint(entry.ArrivedAt.UnixMilli(), string(entry.Payload))] = true
+			}
+		}
+	}
+	assert.Positive(t, compressed)
+	lines, err := queries.ReadLines(folder)
+	require.NoError(t, err)
+	require.Len(t, lines, len(report.Records))
+	customer := report.Records[0].Event.CustomerNumber
+	found, err := queries.Run(t.Context(), folder, customer)
+	require.NoError(t, err)
+	assert.Equal(t, queries.RungsByHour(lines), found["rungs_by_hour"])
+	rates := map[string]queries.Row{}
+	for _, row := range found["hit_rate"] {
+		rates[row["model_version"].(string)] = row
+	}
+	assert.Equal(t, queries.HitRate(lines), rates)
+	longest := queries.LongestByHour(lines)
+	require.Len(t, found["event_to_recommended"], len(longest))
+	for i, row := range found["event_to_recommended"] {
+		assert.Equal(t, longest[i]["longest"], row["longest"])
+	}
+	ofCustomer := 0
+	for _, record := range report.Records {
+		if record.Event.CustomerNumber == customer {
+			ofCustomer++
+		}
+	}
+	assert.Len(t, found["customer_recommendations"], ofCustomer)
+	refused := 0.0
+	for _, row := range found["refused_by_reason"] {
+		assert.Equal(t, "Lambda.ProcessingFailedStatus", row["reason"])
+		refused += row["events"].(float64)
+	}
+	assert.EqualValues(t, len(distinct), refused, "of %d", report.Broken)
 }
 
 func rows(t *testing.T, running started) map[string]map[string]types.AttributeValue {

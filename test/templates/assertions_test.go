@@ -9,6 +9,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"diecast/constructs/deliverystream"
+	"diecast/internal/archive"
+	"diecast/sql"
 )
 
 // statefulIDs are the logical ids of what holds data. A change replaces the
@@ -279,6 +283,184 @@ func TestStreaming_deliveryStreamFollowsTheContract(t *testing.T) {
 
 	// Firehose checks its rights when it is created.
 	assert.Contains(t, string(compact(stream.DependsOn)), "DefaultPolicy")
+}
+
+// Athena and Spark open an object by the end of its key.
+func TestStreaming_archiveIsCompressedByKey(t *testing.T) {
+	for settings, want := range map[string][]any{
+		"profile=lean": {"UNCOMPRESSED", ".jsonl"}, "profile=prod": {"GZIP", ".jsonl.gz"},
+	} {
+		stream := one(t, synth(t, settings).templates["Streaming"], "AWS::KinesisFirehose::DeliveryStream")
+		s3 := stream.Properties["ExtendedS3DestinationConfiguration"].(map[string]any)
+		compression, set := s3["CompressionFormat"]
+		if !set {
+			compression = "UNCOMPRESSED" // Firehose's default
+		}
+		assert.Equal(t, want, []any{compression, s3["FileExtension"]}, settings)
+	}
+}
+
+func TestStreaming_archiveGrowsColdAndGoes(t *testing.T) {
+	for settings, want := range map[string]string{
+		"profile=lean": `{"ExpirationInDays":30,"Id":"expiry-0","Prefix":"recommendations/","Status":"Enabled"}`,
+		"profile=prod": `{"ExpirationInDays":365,"Id":"expiry-0","Prefix":"recommendations/","Status":"Enabled",` +
+			`"Transitions":[{"StorageClass":"STANDARD_IA","TransitionInDays":30}]}`,
+	} {
+		bucket := one(t, synth(t, settings).templates["Streaming"], "AWS::S3::Bucket")
+		assert.Contains(t, string(compact(bucket.Properties["LifecycleConfiguration"])), want, settings)
+	}
+}
+
+// The catalogue's folders are those that Firehose writes, hour by hour, as far back as any is kept.
+func TestStreaming_catalogueFindsWhatIsArchived(t *testing.T) {
+	streaming := synth(t, "profile=lean", "streaming.archiveRetentionDays=60",
+		"streaming.errorRetentionDays=10").templates["Streaming"]
+	s3 := one(t, streaming, "AWS::KinesisFirehose::DeliveryStream").
+		Properties["ExtendedS3DestinationConfiguration"].(map[string]any)
+	// Text of Java's patterns stands in quotes; Firehose's stands as it is, with its patterns in
+	// braces.
+	var folder strings.Builder
+	for i, part := range strings.Split(deliverystream.HourFormat, "'") {
+		if i%2 == 0 && part != "" {
+			part = "!{timestamp:" + part + "}"
+		}
+		folder.WriteString(part)
+	}
+	tables := map[string]resource{}
+	for _, r := range streaming.Resources {
+		if r.Type == "AWS::Glue::Table" {
+			tables[r.Properties["TableInput"].(map[string]any)["Name"].(string)] = r
+		}
+	}
+	require.Len(t, tables, len(archive.Tables()))
+	for _, table := range archive.Tables() {
+		input := tables[table.Name].Properties["TableInput"].(map[string]any)
+		storage, parameters := input["StorageDescriptor"].(map[string]any), input["Parameters"].(map[string]any)
+		location := string(compact(storage["Location"]))
+		assert.Contains(t, location, `"/`+table.Folder+`"`, table.Name)
+		assert.Len(t, storage["Columns"], len(table.Columns), table.Name)
+		serde := storage["SerdeInfo"].(map[string]any)["Parameters"].(map[string]any)
+		assert.Equal(t, map[bool]string{true: "TRUE", false: "FALSE"}[table.AnyCase], serde["case.insensitive"])
+		if !table.ByHour {
+			assert.Nil(t, input["PartitionKeys"], table.Name)
+			assert.Nil(t, parameters["projection.enabled"], table.Name)
+			continue
+		}
+		assert.Equal(t, []any{map[string]any{"Name": archive.HourColumn, "Type": "string"}}, input["PartitionKeys"])
+		column := "projection." + archive.HourColumn + "."
+		kept := map[string]int{archive.RecommendationsTable: 60, archive.RefusedTable: 10}[table.Name]
+		assert.Equal(t, fmt.Sprintf("NOW-%dDAYS,NOW", kept+2), parameters[column+"range"])
+		assert.Equal(t, []any{"date", deliverystream.HourFormat, "1", "HOURS", "true"}, []any{
+			parameters[column+"type"], parameters[column+"format"], parameters[column+"interval"],
+			parameters[column+"interval.unit"], parameters["projection.enabled"],
+		})
+		template := string(compact(parameters["storage.location.template"]))
+		assert.Contains(t, template, `/`+table.Folder+`${`+archive.HourColumn+`}/"`, table.Name)
+		written := map[string]any{
+			archive.RecommendationsTable: s3["Prefix"],
+			archive.RefusedTable: strings.Replace(s3["ErrorOutputPrefix"].(string), "!{firehose:error-output-type}",
+				"processing-failed", 1),
+		}[table.Name]
+		assert.Equal(t, table.Folder+folder.String()+"/", written)
+	}
+}
+
+func TestStreaming_archiveQueriesAreSavedInAWorkgroupOfTheirOwn(t *testing.T) {
+	built := synth(t, "profile=prod")
+	streaming := built.templates["Streaming"]
+	workgroup := one(t, streaming, "AWS::Athena::WorkGroup").Properties
+	assert.Equal(t, "diecast-archive", workgroup["Name"])
+	assert.NotEqual(t, workgroup["Name"], one(t, built.templates["Batch"], "AWS::Athena::WorkGroup").Properties["Name"])
+	assert.Equal(t, float64(100<<30),
+		workgroup["WorkGroupConfiguration"].(map[string]any)["BytesScannedCutoffPerQuery"])
+	saved, want := map[string]any{}, map[string]any{}
+	for _, r := range streaming.Resources {
+		if r.Type == "AWS::Athena::NamedQuery" {
+			saved[r.Properties["Name"].(string)] = r.Properties["QueryString"]
+		}
+	}
+	for _, query := range sql.ArchiveQueries() {
+		want[query.Name] = query.Text
+	}
+	assert.Equal(t, want, saved)
+}
+
+// S3 publishes what is written below the two folders that only failures reach, and finds the policy
+// that lets it.
+func TestStreaming_whatIsLostAlarms(t *testing.T) {
+	streaming := synth(t, "profile=lean").templates["Streaming"]
+	bucket := one(t, streaming, "AWS::S3::Bucket")
+	topic, policy := "", ""
+	for id, r := range streaming.Resources {
+		switch r.Type {
+		case "AWS::SNS::Topic":
+			topic = id
+		case "AWS::SNS::TopicPolicy":
+			policy = id
+			assert.Contains(t, string(compact(r.Properties)), `"Service":"s3.amazonaws.com"`)
+		}
+	}
+	assert.Contains(t, list(bucket.DependsOn), policy)
+	var prefixes []string
+	for _, one := range bucket.Properties["NotificationConfiguration"].(map[string]any)["TopicConfigurations"].([]any) {
+		told := one.(map[string]any)
+		assert.Equal(t, "s3:ObjectCreated:*", told["Event"])
+		assert.Equal(t, map[string]any{"Ref": topic}, told["Topic"])
+		rules := told["Filter"].(map[string]any)["S3Key"].(map[string]any)["Rules"].([]any)
+		require.Len(t, rules, 1)
+		prefixes = append(prefixes, rules[0].(map[string]any)["Value"].(string))
+	}
+	assert.Equal(t, []string{archive.Errors, archive.Failures}, prefixes)
+	for _, r := range streaming.Resources {
+		if r.Type == "AWS::CloudWatch::Alarm" && r.Properties["Namespace"] == "AWS/SNS" {
+			assert.Contains(t, string(compact(r.Properties["Dimensions"])), topic)
+			assert.EqualValues(t, 0, r.Properties["Threshold"])
+			assert.Len(t, r.Properties["AlarmActions"], 1)
+			return
+		}
+	}
+	require.Fail(t, "no alarm")
+}
+
+func TestStreaming_alarmsOnWhatTheShopReads(t *testing.T) {
+	found := map[string]resource{}
+	for _, r := range synth(t, "profile=lean").templates["Streaming"].Resources {
+		if r.Type == "AWS::CloudWatch::Alarm" {
+			found[strings.Join(metricsOf(r), " ")] = r
+		}
+	}
+	late := found["Diecast/latency"].Properties
+	require.NotNil(t, late)
+	assert.Equal(t, []any{"p99", 2000.0, 60.0}, []any{late["ExtendedStatistic"], late["Threshold"], late["Period"]})
+	assert.Equal(t, []any{map[string]any{"Name": "function", "Value": "deliver"}}, late["Dimensions"])
+	var rungs resource
+	for metrics, r := range found {
+		if strings.Contains(metrics, "rung_") {
+			rungs = r
+		}
+	}
+	assert.ElementsMatch(t, []string{"Diecast/rung_memory", "Diecast/rung_popular", "Diecast/delivered"},
+		metricsOf(rungs))
+	assert.EqualValues(t, 1, rungs.Properties["Threshold"])
+	assert.Contains(t, string(compact(rungs.Properties["Metrics"])), "100 * (memory + popular) / delivered")
+	assert.EqualValues(t, 1, found["Diecast/model_versions"].Properties["Threshold"])
+}
+
+// Every function of ours takes the level of its log from the one key.
+func TestFunctions_logFromTheLevelOn(t *testing.T) {
+	for setting, level := range map[string]string{
+		"functions.logLevel=info": "INFO", "functions.logLevel=error": "ERROR",
+	} {
+		count := 0
+		for id, r := range synth(t, "profile=lean", setting).all {
+			if r.Type == "AWS::Lambda::Function" && r.Metadata["diecast:source"] != nil {
+				environment := r.Properties["Environment"].(map[string]any)["Variables"].(map[string]any)
+				assert.Equal(t, level, environment["LOG_LEVEL"], id)
+				count++
+			}
+		}
+		assert.Equal(t, 5, count)
+	}
 }
 
 func TestStreaming_tableIsKeyedByTheContract(t *testing.T) {

@@ -326,7 +326,7 @@ func TestLake_workgroupBoundsQueriesAndSavesThem(t *testing.T) {
 			}
 		}
 		want := map[string]any{}
-		for _, query := range sql.AthenaQueries(func(table string) string { return table }) {
+		for _, query := range sql.LakeQueries(func(table string) string { return table }) {
 			want[query.Name] = query.Text
 		}
 		assert.Equal(t, want, saved)

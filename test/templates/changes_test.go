@@ -214,6 +214,10 @@ var otherValues = map[string]otherValue{
 	"streaming.retryAttempts":          {values: []string{"7"}},
 	"streaming.maxRecordAgeSeconds":    {values: []string{"600"}},
 	"streaming.archiveRetentionDays":   {values: []string{"60"}},
+	"streaming.archiveCompression":     {values: []string{"none", "gzip"}},
+	"streaming.archiveColdAfterDays": {values: []string{"30", "60"},
+		with: []string{"streaming.archiveRetentionDays=90"}},
+	"streaming.scanLimitMiB":           {values: []string{"100"}},
 	"streaming.errorRetentionDays":     {values: []string{"10"}},
 	"streaming.recommendationTtlHours": {values: []string{"48"}},
 	"streaming.pointInTimeRecovery":    {values: []string{"true", "false"}},
@@ -239,6 +243,7 @@ var otherValues = map[string]otherValue{
 	"web.oidc.clientId":              {values: []string{"another"}, with: login},
 	"web.oidc.clientSecretName":      {values: []string{"another/secret"}, with: login},
 	"functions.logRetentionDays":     {values: []string{"14"}},
+	"functions.logLevel":             {values: []string{"debug", "warn"}},
 	"capacity.eventsPerSecond":       {values: []string{"20"}},
 	"capacity.accountConcurrency":    {values: []string{"2000"}},
 }

@@ -38,6 +38,7 @@ import (
 	"diecast/constructs/goserver"
 	"diecast/constructs/loadbalancer"
 	"diecast/constructs/nag"
+	"diecast/constructs/objectalarm"
 	"diecast/constructs/privatenetwork"
 	"diecast/constructs/recommendationtable"
 	"diecast/constructs/role"
@@ -147,6 +148,19 @@ func aLake(name string) datalake.Props {
 	}
 }
 
+// aRiver is a lake of a table whose objects others write by the hour, and one of objects anywhere.
+func aRiver(name string) datalake.Props {
+	columns := []datalake.Column{{Name: "session_id", Type: "string"}}
+	return datalake.Props{
+		Bucket: unlogged, Database: name, Workgroup: name, ScanLimitBytes: 10_000_000,
+		Tables: []datalake.Table{
+			{Name: "records", Folder: "records", Columns: columns, Lines: &datalake.Lines{
+				Hours: &datalake.Hours{Column: "hour", Format: "yyyy/MM/dd/HH", Kept: 7 * day}}},
+			{Name: "kept", Folder: "kept", Columns: columns, Lines: &datalake.Lines{AnyCase: true}},
+		},
+	}
+}
+
 // TestConstructs_refuseBadProps: one failed check is one line that names the
 // construct, the rule, the value and the remedy.
 func TestConstructs_refuseBadProps(t *testing.T) {
@@ -227,6 +241,21 @@ func TestConstructs_refuseBadProps(t *testing.T) {
 				securebucket.Props{UnloggedReason: "none", NoncurrentExpiry: day})
 		},
 			"securebucket: NoncurrentExpiry needs a versioned bucket, got 24h0m0s"},
+		"bucket that moves too early": {func() {
+			securebucket.New(stack, "Bad", securebucket.Props{UnloggedReason: "none",
+				Expiries: []securebucket.Expiry{{Prefix: "x/", After: 90 * day, ColdAfter: 29 * day}}})
+		}, "securebucket: ColdAfter must be 720h0m0s or more, and as much before After, got 696h0m0s and 2160h0m0s"},
+		"bucket that moves too late": {func() {
+			securebucket.New(stack, "Bad", securebucket.Props{UnloggedReason: "none",
+				Expiries: []securebucket.Expiry{{After: 90 * day, ColdAfter: 61 * day}}})
+		}, "securebucket: ColdAfter must be"},
+		"bucket that moves by the hour": {func() {
+			securebucket.New(stack, "Bad", securebucket.Props{UnloggedReason: "none",
+				Expiries: []securebucket.Expiry{{After: 90 * day, ColdAfter: 30*day + time.Hour}}})
+		}, "securebucket: S3 expires objects by whole days"},
+		"object alarm on everything": {func() {
+			objectalarm.New(stack, "Bad", objectalarm.Props{Bucket: securebucket.New(stack, "Watched", unlogged)})
+		}, "objectalarm: Prefixes is required, got none for Bad"},
 		"network too small": {func() {
 			privatenetwork.New(stack, "Bad", privatenetwork.Props{CIDR: netip.MustParsePrefix("10.0.0.0/24"),
 				FlowLogRetention: week})
@@ -321,6 +350,21 @@ func TestConstructs_refuseBadProps(t *testing.T) {
 			"datalake: tables need folders of their own, got lists/one for one and two"},
 		"lake with one name twice": {lakeOf(func(p *datalake.Props) { p.Tables[1].Name = "one" }),
 			"datalake: tables need names of their own, got [one]"},
+		"lake whose hours have no name": {func() {
+			props := aRiver("bad")
+			props.Tables[0].Lines = &datalake.Lines{Hours: &datalake.Hours{Format: "yyyy", Kept: day}}
+			datalake.New(stack, "Bad", props)
+		}, "datalake: Hours need a Column"},
+		"lake whose hours are a column": {func() {
+			props := aRiver("bad")
+			props.Tables[0].Lines.Hours.Column = "session_id"
+			datalake.New(stack, "Bad", props)
+		}, "datalake: Hours need a Column that is no other"},
+		"lake whose hours are kept for none": {func() {
+			props := aRiver("bad")
+			props.Tables[0].Lines = &datalake.Lines{Hours: &datalake.Hours{Column: "hour", Format: "yyyy"}}
+			datalake.New(stack, "Bad", props)
+		}, "datalake: Hours need a Column"},
 		"job without script": {jobOf(func(p *sparkjob.Props) { p.Source = "glue-scripts/none.py" }),
 			`sparkjob: Source must be a Python file below the module's root, got "glue-scripts/none.py"`},
 		"job without its jar": {jobOf(func(p *sparkjob.Props) { p.Jars = []string{"/nowhere/driver.jar"} }),
@@ -377,6 +421,10 @@ func TestConstructs_refuseBadProps(t *testing.T) {
 			"deliverystream: the S3 buffer must be 1 to 128 MiB"},
 		"delivery that overwhelms": {deliver(func(p *deliverystream.Props) { p.ProcessorBufferBytes = 4 << 20 }),
 			"deliverystream: the processor's buffer must be 0.2 to 3 MiB"},
+		"delivery whose extension lies": {
+			deliver(func(p *deliverystream.Props) { p.GZIP, p.Extension = true, ".jsonl" }),
+			"deliverystream: Extension must begin with a dot, and end in .gz with GZIP and without it not, got " +
+				`".jsonl"`},
 		"delivery that logs for ever": {deliver(func(p *deliverystream.Props) { p.LogRetention = "" }),
 			"deliverystream: LogRetention is required"},
 		"consumer of empty batches": {consume(func(p *streamconsumer.Props) { p.BatchSize = 0 }),

@@ -354,7 +354,7 @@ var knownMetrics = append([]string{
 	"AWS/Lambda/IteratorAge",
 	"AWS/RDS/FreeableMemory", "AWS/RDS/FreeStorageSpace", "AWS/RDS/CPUSurplusCreditsCharged",
 	"AWS/RDS/DatabaseConnections",
-	"AWS/DynamoDB/WriteThrottleEvents",
+	"AWS/DynamoDB/WriteThrottleEvents", "AWS/SNS/NumberOfMessagesPublished",
 	"AWS/States/ExecutionsFailed", "AWS/States/ExecutionsSucceeded", "AWS/States/ExecutionsTimedOut",
 	"AWS/ApplicationELB/HTTPCode_ELB_5XX_Count", "AWS/ApplicationELB/HTTPCode_Target_5XX_Count",
 	"AWS/ApplicationELB/HealthyHostCount", "AWS/ApplicationELB/RequestCount",

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -28,6 +29,7 @@ import (
 	"diecast/constructs/goserver"
 	"diecast/constructs/handlerlog"
 	"diecast/constructs/loadbalancer"
+	"diecast/constructs/objectalarm"
 	"diecast/constructs/privatenetwork"
 	"diecast/constructs/recommendationtable"
 	"diecast/constructs/regionrule"
@@ -165,6 +167,18 @@ func twoOfEach(stack awscdk.Stack) {
 	text := aLake("two")
 	text.Format, text.Queries = datalake.CSV, []datalake.Query{{Name: "all", SQL: "SELECT 1"}}
 	datalake.New(stack, "Pond", text)
+	// A lake over a bucket that is there, beside one that lists files.
+	river := aRiver("three")
+	river.Over = archive
+	datalake.New(stack, "River", river)
+	objectalarm.New(stack, "Lost", objectalarm.Props{
+		Bucket: archive, Prefixes: []string{"errors/", "aws/lambda/"}, Description: "Something was lost.",
+		AlarmTopic: topic,
+	})
+	objectalarm.New(stack, "Refused", objectalarm.Props{
+		Bucket: models, Prefixes: []string{"refused/"}, Description: "A model was refused.",
+		AlarmTopic: pager,
+	})
 	for id, flex := range map[string]bool{"Nightly": true, "Hourly": false} {
 		started := sparkjob.New(stack, id, sparkjob.Props{
 			Source: "glue-scripts/ratings_etl.py", Flex: flex, Timeout: time.Hour, LogRetention: week,
@@ -265,7 +279,7 @@ func TestConstructs_eachHasASecondUse(t *testing.T) {
 	require.NotEmpty(t, folders)
 	for _, folder := range folders {
 		name := folder.Name()
-		used := strings.Count(string(source), name+".New(") > 0
+		used := regexp.MustCompile(`\b` + name + `\.New\(`).Match(source)
 		assert.NotEqual(t, slices.Contains(usedWithin, name), used, "constructs/%s in twoOfEach", name)
 	}
 }
@@ -280,10 +294,10 @@ func TestConstructs_secondUse(t *testing.T) {
 	assert.Empty(t, built.findings)
 	assert.Empty(t, built.cutOffDatabases())
 	for kind, count := range map[string]int{
-		"AWS::SNS::Topic": 2, "AWS::EC2::VPC": 2, "AWS::RDS::DBInstance": 2, "AWS::Kinesis::Stream": 2,
+		"AWS::SNS::Topic": 4, "AWS::EC2::VPC": 2, "AWS::RDS::DBInstance": 2, "AWS::Kinesis::Stream": 2,
 		"Custom::VectorLoad": 1, "Custom::SourceLoad": 1, "AWS::KinesisFirehose::DeliveryStream": 2,
 		"AWS::Lambda::EventSourceMapping": 2, "AWS::DynamoDB::GlobalTable": 2, "AWS::Glue::Job": 2,
-		"AWS::Glue::Connection": 2, "AWS::Events::Rule": 2, "AWS::Glue::Table": 4, "AWS::Athena::WorkGroup": 2,
+		"AWS::Glue::Connection": 2, "AWS::Events::Rule": 2, "AWS::Glue::Table": 6, "AWS::Athena::WorkGroup": 3,
 		"Custom::LogRetention": 2, "AWS::ElasticLoadBalancingV2::LoadBalancer": 2,
 		"AWS::AutoScaling::AutoScalingGroup": 2, "AWS::WAFv2::WebACL": 1, "Custom::ServiceLinkedRole": 2,
 	} {

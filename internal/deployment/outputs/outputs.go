@@ -62,6 +62,7 @@ var (
 		"Bucket of models, one folder each below models/")
 	VectorsLoaderFunctionName = declare(Vectors, "LoaderFunctionName",
 		"Function that creates the schema and loads a model")
+	VectorsLoaderLogGroupName = declare(Vectors, "LoaderLogGroupName", "Log group of the loader")
 
 	VectorsSchemaVersion = declare(VectorsData, "SchemaVersion", "Version of the vector store's schema after the load")
 	ModelVersion         = declare(VectorsData, "ModelVersion", "Model that was active after the load")
@@ -79,7 +80,8 @@ var (
 		"Source: what `aws rds describe-db-instances` takes")
 	SourceLoaderFunctionName = declare(Batch, "LoaderFunctionName",
 		"Function that creates the source's schema and users, fills it, lets it live on, and queries it")
-	LakeBucketName = declare(Batch, "LakeBucketName",
+	SourceLoaderLogGroupName = declare(Batch, "LoaderLogGroupName", "Log group of the loader")
+	LakeBucketName           = declare(Batch, "LakeBucketName",
 		"Bucket of runs below ratings_ml_training/, of what was quarantined, and of what the tables list")
 	ETLJobName         = declare(Batch, "EtlJobName", "Glue job, for `aws glue start-job-run` and `get-job-runs`")
 	ETLStateMachineARN = declare(Batch, "EtlStateMachineArn",
@@ -109,8 +111,16 @@ var (
 		"Function that Firehose calls for each batch")
 	DeliverFunctionName = declare(Streaming, "DeliverFunctionName",
 		"Function that writes recommendations for the shop")
-	InferenceFunctionName = declare(Streaming, "InferenceFunctionName", "Function that recommends")
-	InferenceURL          = declare(Streaming, "InferenceUrl",
+	InferenceFunctionName      = declare(Streaming, "InferenceFunctionName", "Function that recommends")
+	TransformLogGroupName      = declare(Streaming, "TransformLogGroupName", "Log group of the transform function")
+	DeliverLogGroupName        = declare(Streaming, "DeliverLogGroupName", "Log group of the deliver function")
+	InferenceLogGroupName      = declare(Streaming, "InferenceLogGroupName", "Log group of the inference function")
+	ArchiveGlueDatabaseName    = declare(Streaming, "ArchiveGlueDatabaseName", "Catalogue of the archive's tables")
+	ArchiveAthenaWorkgroupName = declare(Streaming, "ArchiveAthenaWorkgroupName",
+		"Athena workgroup with the archive's saved queries and the limit on what a query reads")
+	LossesTopicARN = declare(Streaming, "LossesTopicArn",
+		"Topic that hears of every object below errors/ and aws/lambda/: subscribe whoever redrives them")
+	InferenceURL = declare(Streaming, "InferenceUrl",
 		"Inference over HTTPS, for callers with IAM credentials")
 )
 

@@ -15,6 +15,7 @@ import (
 	tabletypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"diecast/internal/archive"
 	"diecast/internal/erroroutput"
 	"diecast/internal/recommendation"
 	"diecast/internal/recommendation/row"
@@ -162,7 +163,11 @@ func (r *run) readObject(ctx context.Context, key string) error {
 		return err
 	}
 	defer object.Body.Close()
-	content, err := io.ReadAll(object.Body)
+	opened, err := archive.Open(object.Body)
+	if err != nil {
+		return err
+	}
+	content, err := io.ReadAll(opened)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,9 @@ package firehose
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,6 +20,7 @@ const putTimeout = time.Minute
 type object struct {
 	prefix    prefix
 	extension string
+	gzip      bool
 	body      bytes.Buffer
 	oldest    time.Time // arrival of its oldest record
 	outcomes  []outcome
@@ -27,7 +30,7 @@ type object struct {
 // deliver gathers outcomes into objects and writes them until the outcomes end or the context does.
 // The error says that an object could not be written.
 func (p *Pump) deliver(ctx context.Context, outcomes <-chan []outcome) error {
-	data := &object{prefix: p.prefix, extension: p.config.FileExtension}
+	data := &object{prefix: p.prefix, extension: p.config.FileExtension, gzip: p.config.GZIP}
 	refused := &object{prefix: p.errorPrefix}
 	for {
 		select {
@@ -99,9 +102,13 @@ func (p *Pump) put(ctx context.Context, o *object) error {
 		return nil
 	}
 	key := p.key(o)
+	content, err := o.content()
+	if err != nil {
+		return err
+	}
 	begun := time.Now()
 	for attempts := 1; ; attempts++ {
-		err := p.write(ctx, o, key)
+		err := p.write(ctx, key, content)
 		if err == nil {
 			p.statistics.written(o, time.Now())
 			if attempts > 1 {
@@ -128,17 +135,29 @@ func (p *Pump) put(ctx context.Context, o *object) error {
 			return fmt.Errorf("write s3://%s/%s: %w", p.config.Bucket, key, err)
 		}
 	}
-	*o = object{prefix: o.prefix, extension: o.extension}
+	*o = object{prefix: o.prefix, extension: o.extension, gzip: o.gzip}
 	return nil
 }
 
+// content is what the bucket gets.
+func (o *object) content() ([]byte, error) {
+	if !o.gzip {
+		return o.body.Bytes(), nil
+	}
+	var compressed bytes.Buffer
+	writer := gzip.NewWriter(&compressed)
+	_, err := writer.Write(o.body.Bytes())
+	err = errors.Join(err, writer.Close())
+	return compressed.Bytes(), err
+}
+
 // write is one attempt.
-func (p *Pump) write(ctx context.Context, o *object, key string) error {
+func (p *Pump) write(ctx context.Context, key string, content []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, putTimeout)
 	defer cancel()
 	_, err := p.store.PutObject(ctx, &s3.PutObjectInput{
-		Bucket: aws.String(p.config.Bucket), Key: aws.String(key), Body: bytes.NewReader(o.body.Bytes()),
-		ContentLength: aws.Int64(int64(o.body.Len())),
+		Bucket: aws.String(p.config.Bucket), Key: aws.String(key), Body: bytes.NewReader(content),
+		ContentLength: aws.Int64(int64(len(content))),
 	})
 	return err
 }

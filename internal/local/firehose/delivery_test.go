@@ -1,9 +1,11 @@
 package firehose
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -473,4 +475,38 @@ func TestQuantilesAreWithinTheStatedError(t *testing.T) {
 		assert.LessOrEqual(t, float64(quantile), 1.091*float64(want))
 	}
 	assert.Zero(t, (&histogram{}).latency())
+}
+
+// Readers tell by the content; the error output stays as it is, for who looks into it by hand.
+func TestDeliveredObjectsAreCompressedOnRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := config()
+		c.GZIP, c.FileExtension = true, ".jsonl.gz"
+		c.Buffer = Buffer{Bytes: 6, Interval: time.Minute} // of what is not compressed
+		f, s := pump(t, c, func(ctx context.Context, attempt int, e event) (any, string, error) {
+			answer := reply{}
+			for _, r := range e.Records {
+				if string(r.Data) == "bad" {
+					answer.Records = append(answer.Records, replied{r.RecordID, "ProcessingFailed", r.Data})
+					continue
+				}
+				answer.Records = append(answer.Records, accepted(r))
+			}
+			return answer, "", nil
+		}, "a", "b", "bad", "c", "d")
+		var read []string
+		for _, body := range f.store.under("data/") {
+			opened, err := gzip.NewReader(strings.NewReader(body))
+			require.NoError(t, err)
+			content, err := io.ReadAll(opened)
+			require.NoError(t, err)
+			read = append(read, string(content))
+		}
+		assert.Equal(t, []string{"<a><b>", "<c><d>"}, read)
+		assert.Len(t, f.store.refused(t), 1)
+		assert.Equal(t, len("<a><b><c><d>"), s.DeliveredBytes)
+		for _, key := range f.store.objects() {
+			assert.Equal(t, strings.HasPrefix(key, "data/"), strings.HasSuffix(key, ".jsonl.gz"), key)
+		}
+	})
 }

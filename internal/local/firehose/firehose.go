@@ -98,6 +98,9 @@ type Config struct {
 	Prefix, ErrorPrefix string
 	// FileExtension ends the keys of delivered objects, such as .jsonl.
 	FileExtension string
+	// GZIP compresses delivered objects. Default: they are written as they are, as those of the
+	// error output always are. Buffers count what is not compressed yet.
+	GZIP bool
 
 	// MaxInterval shortens the intervals of both buffers to at most this, so that a demonstration
 	// need not wait for minutes. Default: the intervals hold as they are.

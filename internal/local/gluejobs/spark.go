@@ -62,7 +62,7 @@ func find(ctx context.Context) (found spark, err error) {
 		found.jars = append(found.jars, jars...)
 	}
 	found.java = machineJava()
-	brought, err := found.findPython(ctx, cache)
+	brought, err := found.findPython(ctx)
 	problems = append(problems, err)
 	if found.java == "" && brought != "" {
 		found.java = filepath.Join(brought, "java-runtime")
@@ -74,17 +74,10 @@ func find(ctx context.Context) (found spark, err error) {
 	return found, errors.Join(problems...)
 }
 
-// findPython finds the interpreter: DIECAST_GLUE_PYTHON, by default python-glue/bin/python in the
-// folder of `make setup`. It returns the folder of the package that brings a Java, or nothing.
-func (s *spark) findPython(ctx context.Context, cache string) (java string, err error) {
-	python := os.Getenv("DIECAST_GLUE_PYTHON")
-	if python == "" {
-		python = filepath.Join(cache, "python-glue", "bin", "python")
-	}
-	if info, err := os.Stat(python); err != nil || info.IsDir() {
-		return "", installed.Missing("the Python environment of the jobs", "no interpreter at "+python)
-	}
-	if s.python, err = filepath.Abs(python); err != nil {
+// findPython finds the interpreter. It returns the folder of the package that brings a Java, or
+// nothing.
+func (s *spark) findPython(ctx context.Context) (java string, err error) {
+	if s.python, err = installed.JobPython(); err != nil {
 		return "", err
 	}
 	var output bytes.Buffer

@@ -39,19 +39,28 @@ func Folder() (string, error) {
 
 // Python is the interpreter with the packages of requirements.txt: DIECAST_PYTHON, by default
 // python/bin/python in Folder. The error is ErrNotInstalled where there is none.
-func Python() (string, error) {
-	python := os.Getenv("DIECAST_PYTHON")
-	if python == "" {
+func Python() (string, error) { return python("the Python environment", "DIECAST_PYTHON", "python") }
+
+// JobPython is the interpreter with the packages of glue-scripts/requirements.txt:
+// DIECAST_GLUE_PYTHON, by default python-glue/bin/python in Folder. The error is ErrNotInstalled
+// where there is none.
+func JobPython() (string, error) {
+	return python("the Python environment of the jobs", "DIECAST_GLUE_PYTHON", "python-glue")
+}
+
+func python(what, variable, folder string) (string, error) {
+	path := os.Getenv(variable)
+	if path == "" {
 		cache, err := Folder()
 		if err != nil {
 			return "", err
 		}
-		python = filepath.Join(cache, "python", "bin", "python")
+		path = filepath.Join(cache, folder, "bin", "python")
 	}
-	if info, err := os.Stat(python); err != nil || info.IsDir() {
-		return "", Missing("the Python environment", "no interpreter at "+python)
+	if info, err := os.Stat(path); err != nil || info.IsDir() {
+		return "", Missing(what, "no interpreter at "+path)
 	}
-	return filepath.Abs(python)
+	return filepath.Abs(path)
 }
 
 // Node is the Node.js interpreter in PATH. The error is ErrNotInstalled where there is none.

@@ -73,7 +73,7 @@ func configuration(options Options, name string, t *assembly.DeliveryStream) fir
 		Name: name, ARN: arn("firehose", "deliverystream/%s", name), Region: engine.Region,
 		SourceStream: lastPart(t.SourceARN, "/"), SourceARN: t.SourceARN,
 		Bucket: lastPart(t.BucketARN, ":"), Buffer: firehose.Buffer{Bytes: t.BufferBytes, Interval: t.BufferInterval},
-		Prefix: t.Prefix, ErrorPrefix: t.ErrorOutputPrefix, FileExtension: t.FileExtension,
+		Prefix: t.Prefix, ErrorPrefix: t.ErrorOutputPrefix, FileExtension: t.FileExtension, GZIP: t.GZIP,
 		MaxInterval: options.ShortenBuffers,
 	}
 	if t.Processor != nil {

@@ -2,6 +2,7 @@ package handler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -39,12 +40,26 @@ type Handler struct {
 	Table       Table
 	Logger      *slog.Logger
 	Metrics     metrics.Writer
+	// Versions remembers the models from one batch to the next. Default nil: they are not counted.
+	Versions *recommender.Versions
+	// Clock tells when a row is readable; default time.Now.
+	Clock func() time.Time
 }
 
-// arrival is an accepted event and where its record lay in the batch.
+// arrival is an accepted event, where its record lay in the batch, and when it arrived in the
+// stream.
 type arrival struct {
 	event    activity.Event
 	position int
+	at       time.Time
+}
+
+// account is what became of a batch's events.
+type account struct {
+	counts metrics.Counts
+	// refused by reason: of the dropped events.
+	refused   map[string]int
+	latencies []time.Duration
 }
 
 // Handle writes the latest record of every session in the batch. Aggregated records are split.
@@ -54,19 +69,20 @@ type arrival struct {
 func (h Handler) Handle(ctx context.Context, batch Batch) (events.KinesisEventResponse, error) {
 	ctx, cancel := function.Keep(ctx, answerMargin)
 	defer cancel()
-	counts := metrics.Counts{
-		metrics.EventsIn: 0, metrics.Dropped: 0, metrics.Delivered: 0, metrics.Failed: 0, metrics.Degraded: 0,
-	}
+	told := &account{counts: recommender.NewCounts(), refused: map[string]int{}}
+	told.counts[metrics.Dropped] = 0
 	undelivered := len(batch.Records)
 	var accepted []arrival
 	for position, record := range batch.Records {
-		accepted = h.decode(ctx, accepted, position, record, counts)
+		accepted = h.decode(ctx, accepted, position, record, told)
 		if len(accepted) >= atOnce || position == len(batch.Records)-1 {
-			undelivered = min(undelivered, h.deliver(ctx, accepted, counts))
+			undelivered = min(undelivered, h.deliver(ctx, accepted, told))
 			accepted = nil
 		}
 	}
-	if err := h.Metrics.Write(counts); err != nil {
+	err := errors.Join(h.Metrics.Write(told.counts), h.Metrics.WriteRefused(told.refused),
+		h.Metrics.WriteLatencies(told.latencies))
+	if err != nil {
 		h.Logger.ErrorContext(ctx, "counts are lost", slog.Any("error", err))
 	}
 	response := events.KinesisEventResponse{BatchItemFailures: []events.KinesisBatchItemFailure{}}
@@ -80,12 +96,13 @@ func (h Handler) Handle(ctx context.Context, batch Batch) (events.KinesisEventRe
 
 // decode appends the events of the record at a position.
 func (h Handler) decode(
-	ctx context.Context, accepted []arrival, position int, record tolerant.Value[Record], counts metrics.Counts,
+	ctx context.Context, accepted []arrival, position int, record tolerant.Value[Record], told *account,
 ) []arrival {
 	drop := func(record string, err error) {
 		recommender.LogRefusal(ctx, h.Logger, "event dropped", record, err)
-		counts[metrics.EventsIn]++
-		counts[metrics.Dropped]++
+		told.counts[metrics.EventsIn]++
+		told.counts[metrics.Dropped]++
+		told.refused[recommender.Reason(err)]++
 	}
 	id := record.Read.EventID
 	if record.Err != nil {
@@ -94,7 +111,7 @@ func (h Handler) decode(
 	}
 	payloads, sources, err := record.Read.userRecords()
 	if err != nil {
-		drop(id, fmt.Errorf("it is an aggregate that cannot be read, and refused whole: %w", err))
+		drop(id, recommender.BrokenAggregate(err))
 		return accepted
 	}
 	for i, payload := range payloads {
@@ -103,15 +120,15 @@ func (h Handler) decode(
 			drop(fmt.Sprintf("%s.%d", id, i), err)
 			continue
 		}
-		counts[metrics.EventsIn]++
-		accepted = append(accepted, arrival{event, position})
+		told.counts[metrics.EventsIn]++
+		accepted = append(accepted, arrival{event, position, sources[i].Arrival})
 	}
 	return accepted
 }
 
 // deliver returns the position of the first event that was not delivered; past the end of the batch
 // when all were.
-func (h Handler) deliver(ctx context.Context, accepted []arrival, counts metrics.Counts) int {
+func (h Handler) deliver(ctx context.Context, accepted []arrival, told *account) int {
 	const none = int(^uint(0) >> 1)
 	if len(accepted) == 0 {
 		return none
@@ -126,17 +143,23 @@ func (h Handler) deliver(ctx context.Context, accepted []arrival, counts metrics
 	}
 	if err != nil {
 		h.Logger.ErrorContext(ctx, "batch not delivered", slog.Int("events", len(events)), slog.Any("error", err))
-		counts[metrics.Failed] += len(accepted)
+		told.counts[metrics.Failed] += len(accepted)
 		return accepted[0].position
 	}
 
+	h.Versions.Count(told.counts, records)
+	now := h.Clock
+	if now == nil {
+		now = time.Now
+	}
 	rows := latest(records)
-	errs := make([]error, len(rows))
+	errs, readable := make([]error, len(rows)), make([]time.Time, len(rows))
 	var group errgroup.Group
 	group.SetLimit(writers)
 	for i, row := range rows {
 		group.Go(func() error {
 			errs[i] = h.Table.Put(ctx, row.record)
+			readable[i] = now()
 			return nil // the other sessions are delivered all the same
 		})
 	}
@@ -147,15 +170,13 @@ func (h Handler) deliver(ctx context.Context, accepted []arrival, counts metrics
 		if errs[i] != nil {
 			h.Logger.ErrorContext(ctx, "session not delivered", slog.Int("events", len(row.members)),
 				slog.Any("error", errs[i]))
-			counts[metrics.Failed] += len(row.members)
+			told.counts[metrics.Failed] += len(row.members)
 			undelivered = min(undelivered, accepted[row.members[0]].position)
 			continue
 		}
 		for _, member := range row.members {
-			counts[metrics.Delivered]++
-			if records[member].Rung.Degraded() {
-				counts[metrics.Degraded]++
-			}
+			recommender.CountDelivered(told.counts, records[member])
+			told.latencies = append(told.latencies, readable[i].Sub(accepted[member].at))
 		}
 	}
 	return undelivered

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -158,6 +159,45 @@ func TestLargeBatchesAreWorkedOnInParts(t *testing.T) {
 	assert.Equal(t, atOnce+7, table.count)
 	assert.Contains(t, handler.metrics.String(),
 		fmt.Sprintf(`"delivered":%d,"dropped":0,"events_in":%d,"failed":%d`, atOnce+7, len(payloads), atOnce))
+}
+
+// An event's latency ends when its session's row is there, also where a newer one stands in it;
+// what was not delivered has none.
+func TestLatencyIsFromArrivalToTheRow(t *testing.T) {
+	table := puts{}
+	handler := newHandler(recommending(answers), func(ctx context.Context, input *dynamodb.PutItemInput) error {
+		if input.Item["session_id"].(*types.AttributeValueMemberS).Value == "c" {
+			return errors.New("the table is away")
+		}
+		return table.put(ctx, input)
+	})
+	handler.Clock = func() time.Time { return at.Add(1500 * time.Millisecond) }
+	// They arrive a second apart; the last one after the clock's time.
+	_, err := handler.Handle(t.Context(),
+		batch(payload("a", 2), payload("a", 2), "{", payload("c", 2), payload("b", 2)))
+	require.NoError(t, err)
+	assert.Contains(t, handler.metrics.String(), `"latency":[1500,500,0]`)
+	assert.Equal(t, 1, strings.Count(handler.metrics.String(), `"latency":`))
+}
+
+// The reasons add up to what was dropped.
+func TestDroppedAreCountedByReason(t *testing.T) {
+	table := puts{}
+	handler := newHandler(recommending(answers), table.put)
+	_, err := handler.Handle(t.Context(), batch("{", payload("", 2), "[]", payload("a", -1), payload("b", 2)))
+	require.NoError(t, err)
+	counted := map[string]int{}
+	for line := range strings.Lines(handler.metrics.String()) {
+		var refused struct {
+			Reason  string
+			Refused int
+		}
+		require.NoError(t, json.Unmarshal([]byte(line), &refused))
+		counted[refused.Reason] += refused.Refused
+	}
+	delete(counted, "")
+	assert.Equal(t, map[string]int{"document": 2, "session_id": 1, "customer_number": 1}, counted)
+	assert.Contains(t, handler.metrics.String(), `"dropped":4`)
 }
 
 func TestRowsHoldTheLatestRecordOfEachSession(t *testing.T) {

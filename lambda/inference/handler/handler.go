@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"diecast/internal/inference"
+	"diecast/internal/strictjson"
 )
 
 // Handler answers the batches of the stream's consumers and the HTTP requests of the function URL.
@@ -28,7 +29,8 @@ func (h Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 }
 
 // Handle tells the two apart: only an HTTP request has a requestContext. A batch that breaks the
-// contract and one that cannot be answered now are errors; HTTP has its status codes.
+// contract and one that cannot be answered now are errors, which Lambda logs; HTTP has its status
+// codes.
 func (h Handler) Handle(ctx context.Context, payload json.RawMessage) (any, error) {
 	var kind struct {
 		RequestContext *json.RawMessage `json:"requestContext"`
@@ -42,7 +44,7 @@ func (h Handler) Handle(ctx context.Context, payload json.RawMessage) (any, erro
 	}
 	request, err := inference.DecodeBatchRequest(payload)
 	if err != nil {
-		return nil, fmt.Errorf("the batch breaks the contract: %w", err)
+		return nil, fmt.Errorf("the batch breaks the contract: %w", strictjson.WithoutValues(err))
 	}
 	return h.Engine.Recommend(ctx, request)
 }

@@ -4,24 +4,39 @@ package function
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"os"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
+
+	"diecast/internal/environment"
 )
 
 // Start serves the handler that build returns until Lambda ends the process. Where build fails, the
 // log says why and the process ends. The logger writes JSON lines to the standard output, which
-// Lambda collects.
+// Lambda collects, from the level of environment.Log on.
 func Start(build func(ctx context.Context, logger *slog.Logger) (handler any, err error)) {
-	logger := slog.New(slog.NewJSONHandler(os.Stdout, nil))
-	handler, err := build(context.Background(), logger)
+	logger, err := newLogger(os.Stdout, environment.OfProcess())
+	var handler any
+	if err == nil {
+		handler, err = build(context.Background(), logger)
+	}
 	if err != nil {
 		logger.Error("cannot start", slog.Any("error", err))
 		os.Exit(1)
 	}
 	lambda.Start(handler)
+}
+
+// newLogger is a logger even where the variables are wrong: then it tells all.
+func newLogger(output io.Writer, variables map[string]string) (*slog.Logger, error) {
+	read, err := environment.Read[environment.Log](variables)
+	if err != nil {
+		read.Level = slog.LevelDebug
+	}
+	return slog.New(slog.NewJSONHandler(output, &slog.HandlerOptions{Level: read.Level})), err
 }
 
 // Keep takes a margin off the time that Lambda gives, in which the handler still answers: at its

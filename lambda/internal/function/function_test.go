@@ -45,3 +45,21 @@ func TestTimeIsKeptForTheAnswer(t *testing.T) {
 	cancelUnlimited()
 	assert.NoError(t, unlimited.Err())
 }
+
+func TestTheLogBeginsAtTheLevelOfTheEnvironment(t *testing.T) {
+	for level, want := range map[string]int{"": 3, "DEBUG": 4, "info": 3, "WARN": 2, "ERROR": 1} {
+		var output bytes.Buffer
+		logger, err := newLogger(&output, map[string]string{"LOG_LEVEL": level})
+		require.NoError(t, err)
+		logger.Debug("a")
+		logger.Info("b")
+		logger.Warn("c")
+		logger.Error("d")
+		assert.Equal(t, want, bytes.Count(output.Bytes(), []byte("\n")), "from level %q on", level)
+	}
+	var output bytes.Buffer
+	logger, err := newLogger(&output, map[string]string{"LOG_LEVEL": "loud"})
+	require.ErrorContains(t, err, `LOG_LEVEL is "loud"`)
+	logger.Debug("what is wrong is told in any case")
+	assert.NotEmpty(t, output.String())
+}

@@ -54,6 +54,9 @@ func Decode(data []byte, source Source) (activity.Event, error) {
 var errAggregate = errors.New("it is an aggregate of the Kinesis Producer Library that is broken or lies within " +
 	"another one: the whole of it is refused")
 
+// BrokenAggregate is the error of an aggregate that cannot be read.
+func BrokenAggregate(err error) error { return fmt.Errorf("%w: %w", errAggregate, err) }
+
 // LogRefusal writes which rules an event breaks, without its values, which are a customer's.
 func LogRefusal(ctx context.Context, logger *slog.Logger, message, record string, err error) {
 	reasons := []string{err.Error()}
@@ -62,8 +65,8 @@ func LogRefusal(ctx context.Context, logger *slog.Logger, message, record string
 		reasons = reasons[:0]
 		for _, violation := range violations.Violations {
 			field := violation.Field
-			if field == "" {
-				field = "document"
+			if topField(field) == ReasonDocument { // its name would be the shop's
+				field = ReasonDocument
 			}
 			reasons = append(reasons, field+": want "+violation.Allowed)
 		}

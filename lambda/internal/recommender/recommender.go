@@ -16,6 +16,7 @@ import (
 	"diecast/internal/activity"
 	"diecast/internal/inference"
 	"diecast/internal/recommendation"
+	"diecast/internal/strictjson"
 )
 
 const (
@@ -82,7 +83,7 @@ func (r Recommender) ask(ctx context.Context, events []activity.Event) (inferenc
 	}
 	answer, err := inference.DecodeBatchAnswer(output.Payload, request)
 	if err != nil {
-		return inference.BatchAnswer{}, fmt.Errorf("its answer breaks the contract: %w", err)
+		return inference.BatchAnswer{}, fmt.Errorf("its answer breaks the contract: %w", strictjson.WithoutValues(err))
 	}
 	return answer, nil
 }

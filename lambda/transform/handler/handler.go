@@ -30,6 +30,8 @@ type Handler struct {
 	Recommender Recommender
 	Logger      *slog.Logger
 	Metrics     metrics.Writer
+	// Versions remembers the models from one batch to the next. Default nil: they are not counted.
+	Versions *recommender.Versions
 }
 
 // Handle answers every record exactly once: Ok with one line of JSON, or ProcessingFailed with the
@@ -41,11 +43,13 @@ func (h Handler) Handle(ctx context.Context, request Request) (Response, error) 
 	var results []result
 	var events []activity.Event
 	var accepted []int // position in results of each event
+	refused := map[string]int{}
 	nameless := 0
 	for _, record := range request.Records {
 		event, err := decode(request.StreamARN, record)
 		if err != nil {
 			recommender.LogRefusal(ctx, h.Logger, refusal, record.Read.RecordID, err)
+			refused[recommender.Reason(err)]++
 		}
 		if record.Read.RecordID == "" {
 			nameless++
@@ -71,11 +75,18 @@ func (h Handler) Handle(ctx context.Context, request Request) (Response, error) 
 	for _, id := range fit(results, maxResponse) {
 		recommender.LogRefusal(ctx, h.Logger, refusal, id,
 			fmt.Errorf("the answer to its batch would exceed %d bytes: lower the processor's buffer", maxResponse))
+		refused[recommender.ReasonSize]++
 	}
-	response, counts := respond(results)
+	response, answered := respond(results)
+	counts := recommender.NewCounts()
+	counts[metrics.EventsIn], counts[metrics.Failed] = len(results), len(results)-len(answered)
+	for _, record := range answered {
+		recommender.CountDelivered(counts, record)
+	}
+	h.Versions.Count(counts, answered)
 	counts[metrics.EventsIn] += nameless
 	counts[metrics.Failed] += nameless
-	if err := h.Metrics.Write(counts); err != nil {
+	if err := errors.Join(h.Metrics.Write(counts), h.Metrics.WriteRefused(refused)); err != nil {
 		h.Logger.ErrorContext(ctx, "counts are lost", slog.Any("error", err))
 	}
 	return response, nil
@@ -181,13 +192,12 @@ func fit(results []result, most int) (refused []string) {
 	return refused
 }
 
-func respond(results []result) (Response, metrics.Counts) {
+// respond is the answer, with the records in it that are Ok.
+func respond(results []result) (Response, []recommendation.Record) {
 	response := Response{Records: make([]ResponseRecord, 0, len(results))}
-	counts := metrics.Counts{metrics.EventsIn: len(results), metrics.Delivered: 0, metrics.Failed: 0,
-		metrics.Degraded: 0}
+	var answered []recommendation.Record
 	for _, result := range results {
 		if result.record == nil {
-			counts[metrics.Failed]++
 			if !result.leftOut {
 				response.Records = append(response.Records, ResponseRecord{RecordID: result.source.RecordID,
 					Result: processingFailed, Data: result.source.Data})
@@ -198,10 +208,7 @@ func respond(results []result) (Response, metrics.Counts) {
 			RecordID: result.source.RecordID, Result: ok,
 			Data: base64.StdEncoding.EncodeToString(result.line),
 		})
-		counts[metrics.Delivered]++
-		if result.record.Rung.Degraded() {
-			counts[metrics.Degraded]++
-		}
+		answered = append(answered, *result.record)
 	}
-	return response, counts
+	return response, answered
 }
