@@ -152,6 +152,9 @@ class MariaDB:
                     f"--bind-address={LOOPBACK}",
                     f"--port={self.port}",
                     "--skip-name-resolve",
+                    # On a busy machine a handshake takes a JVM that starts longer than the default
+                    # of 10 s.
+                    "--connect-timeout=60",
                     "--socket=mariadb.sock",
                     "--pid-file=mariadb.pid",
                     "--character-set-server=utf8mb4",
