@@ -28,6 +28,9 @@ const (
 	// leastBuild is what a build may take in any case: PostgreSQL's default of
 	// maintenance_work_mem.
 	leastBuild = 64 * mebibyte
+	// mostItems are indexed within the loader's quarter of an hour by the two processors that every
+	// class has at least: the build takes 0.7 ms of one for each.
+	mostItems = 2_000_000
 	// functionBase is what the loader's program takes without rows, with room to spare.
 	functionBase = 128 * mebibyte
 	// rowBytes is what a refresh takes of the function for an item or a user, garbage included: two
@@ -69,6 +72,10 @@ func LeastFunctionMiB(items, users int) int {
 // Check refuses more rows than the memory holds, and says what to set.
 func (m Memory) Check(items, users int) error {
 	var problems []error
+	if items > mostItems {
+		problems = append(problems, fmt.Errorf("%d items are not indexed in the time that the loader has: at most %d "+
+			"are allowed, leave out what is not sold any more", items, mostItems))
+	}
 	if least := LeastDatabaseMiB(items, users); least > m.DatabaseMiB {
 		problems = append(problems, fmt.Errorf("%d items and %d users want a database with %d MiB of memory, it has "+
 			"%d: set vectors.instanceClass to a larger one", items, users, least, m.DatabaseMiB))

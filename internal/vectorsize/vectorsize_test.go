@@ -26,4 +26,7 @@ func TestMoreThanTheMemoryHoldsIsRefusedWithWhatToSet(t *testing.T) {
 	err = Memory{DatabaseMiB: 1 << 20, FunctionMiB: 512}.Check(1_000_000, 0)
 	require.ErrorContains(t, err, "set vectors.loaderMemoryMiB")
 	assert.NotContains(t, err.Error(), "vectors.instanceClass")
+	vast := Memory{DatabaseMiB: 1 << 20, FunctionMiB: 1 << 20}
+	require.NoError(t, vast.Check(2_000_000, 5_000_000))
+	require.ErrorContains(t, vast.Check(2_000_001, 0), "2000001 items are not indexed in the time")
 }

@@ -44,7 +44,7 @@ type services struct {
 	objects map[string]string
 	// told is what topics were told.
 	told []string
-	// function answers invocations; as long as no test brings one, as a refresh that changes nothing.
+	// function answers invocations; as long as no test brings one, as a refresh without a change.
 	function func(payload string) (answer, failure string)
 }
 

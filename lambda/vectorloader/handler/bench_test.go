@@ -27,6 +27,15 @@ func large(b *testing.B, products int) *publishedruntest.Set {
 	}
 	code := func(i int) string { return fmt.Sprintf("P%07d", i%products) }
 	many("products", "productCode", products, code)
+	// Each at a price of its own: the same product a thousand times makes the same vector.
+	for _, column := range []string{"buyPrice", "MSRP"} {
+		at := publishedruntest.Column(b, "products", column)
+		for i, row := range set.Tables["products"] {
+			price, err := strconv.ParseFloat(row[at], 64)
+			require.NoError(b, err)
+			row[at] = fmt.Sprintf("%.2f", price*(0.5+float64(i)/float64(products)))
+		}
+	}
 	many("customers", "customerNumber", products, strconv.Itoa)
 	many("ratings", "productCode", 10*products, code)
 	return set
