@@ -61,19 +61,12 @@ func Read(file io.Reader) iter.Seq2[Line, error] {
 				continue
 			}
 			line := Line{Number: number, Text: text}
+			broken := &activity.Error{Violations: []activity.Violation{{Value: "a longer line",
+				Allowed: fmt.Sprintf("at most %d bytes", MaxLine)}}}
 			if whole {
 				line.Event, err = activity.Decode(text)
-			} else {
-				err = &activity.Error{Violations: []activity.Violation{{Value: "a longer line",
-					Allowed: fmt.Sprintf("at most %d bytes", MaxLine)}}}
 			}
-			if err != nil {
-				var broken *activity.Error
-				if !errors.As(err, &broken) {
-					broken = &activity.Error{Violations: []activity.Violation{{
-						Value: err.Error(), Allowed: "an event",
-					}}}
-				}
+			if !whole || errors.As(err, &broken) {
 				err = &Problem{Line: number, Violations: broken.Violations}
 			}
 			if !yield(line, err) {

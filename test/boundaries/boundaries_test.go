@@ -92,6 +92,15 @@ var rules = []rule{{
 	not:      []string{sdk, "github.com/jackc/...", "github.com/go-sql-driver/..."},
 	reason:   "whoever waits, for whatever, links it; who knows a product's answers has a package of its own",
 }, {
+	packages: []string{"diecast/internal/demand", "diecast/internal/latency"},
+	not:      []string{sdk, "diecast/internal/..."},
+	reason:   "arithmetic of time knows neither events nor who sends or measures them",
+}, {
+	packages: []string{"diecast/internal/producer"},
+	not: []string{"diecast/internal/activity", "diecast/internal/classicmodels", "diecast/internal/recorded",
+		"diecast/internal/deployment"},
+	reason: "who puts bytes on a stream when they are due knows neither what they say nor who made them",
+}, {
 	packages: []string{"diecast/internal/onnx"},
 	not:      []string{"diecast/internal/artifacts", "diecast/internal/tower", "diecast/internal/models", sdk},
 	reason:   "an evaluator of graphs does not know what they are for",
