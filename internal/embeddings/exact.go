@@ -57,18 +57,19 @@ func (e *Exact) vector(position int) Vector {
 func (e *Exact) Len() int { return len(e.ids) }
 
 // Nearest answers like Store.Nearest, for the one model that it has. It looks at the context
-// between any two questions, and gives its error where that is over.
+// between any two questions; where that is over it gives its error, and what it has found so far:
+// nil for users, and nothing for products, that it did not come to.
 func (e *Exact) Nearest(ctx context.Context, query Query) (Neighbours, error) {
 	found := Neighbours{Users: make([][]Item, len(query.Users)), Products: map[string][]Item{}}
 	for i, user := range query.Users {
 		if err := ctx.Err(); err != nil {
-			return Neighbours{}, err
+			return found, err
 		}
 		found.Users[i] = e.nearest(user.Vector, query.ItemsPerUser, user.Excluded)
 	}
 	for _, code := range query.Products {
 		if err := ctx.Err(); err != nil {
-			return Neighbours{}, err
+			return found, err
 		}
 		position, known := slices.BinarySearch(e.ids, code)
 		if !known {

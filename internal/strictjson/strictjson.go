@@ -117,8 +117,9 @@ type node struct {
 	parent *node
 	name   string
 	place  int
-	// children are members or elements.
-	children []*node
+	// first and last are members or elements, each with its next, so many of them.
+	first, last, next *node
+	count             int
 	// byName are the members of an object that has many.
 	byName map[string]*node
 }
@@ -128,21 +129,20 @@ type node struct {
 const manyMembers = 24
 
 func (n *node) member(name string) *node {
-	if len(n.children) >= manyMembers {
+	if n.count >= manyMembers {
 		if n.byName == nil {
-			n.byName = make(map[string]*node, len(n.children))
-			for _, child := range n.children {
+			n.byName = make(map[string]*node, n.count)
+			for child := n.first; child != nil; child = child.next {
 				n.byName[child.name] = child
 			}
 		}
 		return n.byName[name]
 	}
-	for _, child := range n.children {
-		if child.name == name {
-			return child
-		}
+	child := n.first
+	for child != nil && child.name != name {
+		child = child.next
 	}
-	return nil
+	return child
 }
 
 // path is that of the node in its document; empty for the document itself.
@@ -187,7 +187,7 @@ func Parse(data []byte, limits Limits) (*Document, error) {
 		return nil, refusal(shorten(cause(err)), oneValue)
 	}
 	document := &Document{}
-	reader := reader{data: compact, most: limits.MaxDepth}
+	reader := reader{data: compact, spelt: string(compact), most: limits.MaxDepth}
 	root, err := reader.read(nil, 1)
 	if err != nil {
 		return nil, err
@@ -234,7 +234,9 @@ func cause(err error) string {
 // each value ends.
 type reader struct {
 	data []byte
-	at   int
+	// spelt is data, of which texts are parts.
+	spelt string
+	at    int
 	// most is the depth that is allowed; 0 allows any.
 	most int
 	// nodes are made some at a time.
@@ -258,7 +260,7 @@ func (r *reader) read(parent *node, depth int) (result *node, err error) {
 	case '"':
 		result.text, err = r.text()
 	case '0':
-		literal := string(r.literal())
+		literal := r.literal()
 		if result.number, err = strconv.ParseFloat(literal, 64); err != nil {
 			err = refusal(shorten(literal), "numbers within the range of a float64")
 		}
@@ -293,8 +295,13 @@ func (r *reader) children(of *node, depth int) error {
 		if err != nil {
 			return err
 		}
-		child.name, child.place = name, len(of.children)
-		of.children = append(of.children, child)
+		child.name, child.place = name, of.count
+		if of.count++; of.last == nil {
+			of.first = child
+		} else {
+			of.last.next = child
+		}
+		of.last = child
 	}
 	r.at++
 	return nil
@@ -311,7 +318,7 @@ func (r *reader) text() (string, error) {
 	}
 	r.at++
 	if !escaped {
-		return string(r.data[start+1 : r.at-1]), nil
+		return r.spelt[start+1 : r.at-1], nil
 	}
 	text, err := jsontext.AppendUnquote(nil, r.data[start:r.at])
 	if err != nil {
@@ -321,12 +328,12 @@ func (r *reader) text() (string, error) {
 }
 
 // literal reads a number or a word.
-func (r *reader) literal() []byte {
+func (r *reader) literal() string {
 	start := r.at
 	for r.at < len(r.data) && r.data[r.at] != ',' && r.data[r.at] != ']' && r.data[r.at] != '}' {
 		r.at++
 	}
-	return r.data[start:r.at]
+	return r.spelt[start:r.at]
 }
 
 // Missing says that the value is absent or null.
@@ -342,7 +349,8 @@ func (v Value) Raw() jsontext.Value {
 
 // Refuse records a violation of this value.
 func (v Value) Refuse(allowed string) {
-	v.document.violations = append(v.document.violations, Violation{Field: v.path(), Value: v.shown(), Allowed: allowed})
+	found := Violation{Field: v.path(), Value: v.shown(), Allowed: allowed}
+	v.document.violations = append(v.document.violations, found)
 }
 
 func (v Value) shown() string {
@@ -353,7 +361,7 @@ func (v Value) shown() string {
 	case '{':
 		return "an object"
 	case '[':
-		return fmt.Sprintf("an array of %d", len(v.node.children))
+		return fmt.Sprintf("an array of %d", v.node.count)
 	}
 	return shorten(string(v.node.raw))
 }
@@ -394,22 +402,22 @@ func (v Value) Members() []Member {
 	if v.node.kind != '{' {
 		return []Member{}
 	}
-	members := make([]Member, len(v.node.children))
-	for i, child := range v.node.children {
-		members[i] = Member{Name: child.name, Value: child.raw}
+	members := make([]Member, 0, v.node.count)
+	for child := v.node.first; child != nil; child = child.next {
+		members = append(members, Member{Name: child.name, Value: child.raw})
 	}
 	return members
 }
 
 // Elements requires an array of least to most values.
 func (v Value) Elements(least, most int) []Value {
-	if v.node == nil || v.node.kind != '[' || len(v.node.children) < least || len(v.node.children) > most {
+	if v.node == nil || v.node.kind != '[' || v.node.count < least || v.node.count > most {
 		v.Refuse(fmt.Sprintf("an array of %d to %d values", least, most))
 		return nil
 	}
-	elements := make([]Value, len(v.node.children))
-	for i, element := range v.node.children {
-		elements[i] = Value{document: v.document, node: element}
+	elements := make([]Value, 0, v.node.count)
+	for element := v.node.first; element != nil; element = element.next {
+		elements = append(elements, Value{document: v.document, node: element})
 	}
 	return elements
 }
@@ -538,7 +546,11 @@ func AppendString(buffer []byte, text string) []byte {
 
 // Index is the array's element at this position, which must be one of those that Elements returned.
 func (v Value) Index(i int) Value {
-	return Value{document: v.document, node: v.node.children[i]}
+	element := v.node.first
+	for range i {
+		element = element.next
+	}
+	return Value{document: v.document, node: element}
 }
 
 // Shown is a text from outside JSON, such as a query's, as a Violation shows it.

@@ -152,10 +152,10 @@ func (m *model) answer(ctx context.Context, request inference.BatchRequest, rung
 		}
 	}
 	found, err := search.Nearest(ctx, query)
-	if err != nil {
-		return inference.BatchAnswer{}, err
-	}
 	for i, items := range found.Users {
+		if items == nil && err != nil {
+			continue
+		}
 		user, items := asked.users[positions[i]], recommended(items)
 		for _, event := range user.events {
 			asked.nearest[event] = items
@@ -169,10 +169,15 @@ func (m *model) answer(ctx context.Context, request inference.BatchRequest, rung
 		if items, known := found.Products[code]; known {
 			similar = neighbours(items)
 			asked.similar[code] = similar
+		} else if err != nil {
+			continue
 		}
 		if request.SimilarLimit <= rememberedLimit {
 			m.answers.products.Add(productQuestion{rung, request.SimilarLimit, code}, similar)
 		}
+	}
+	if err != nil { // what was found in the time is remembered: the next batch gets further
+		return inference.BatchAnswer{}, err
 	}
 	answer := inference.BatchAnswer{
 		ModelVersion: m.version(), Results: make([]inference.BatchResult, len(request.Events)),

@@ -224,6 +224,45 @@ func TestExactSearchEndsWithItsTime(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
+// patient ends a search after so many looks at its context.
+type patient struct {
+	context.Context
+	looks *int
+}
+
+func (p patient) Err() error {
+	if *p.looks--; *p.looks < 0 {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+// A catalogue so large that no batch of new questions is answered in its time is, in the end.
+func TestWhatWasFoundInTimeIsRemembered(t *testing.T) {
+	p := newPlatform(t)
+	p.load(t, 1)
+	request := inference.BatchRequest{Limit: 5, SimilarLimit: 5, Events: []inference.BatchEvent{
+		event(100, nil, []string{"P_001", "P_002"}), event(101, nil, []string{"P_003", "unknown"}),
+	}}
+	_, err := p.ask(t, request)
+	require.NoError(t, err)
+	current := p.Engine.loaded()
+	ask := func(looks int) (inference.BatchAnswer, error) {
+		return current.answer(patient{t.Context(), &looks}, request, recommendation.Memory, current.items,
+			storedUsers(current.users))
+	}
+	for range 2 { // six questions, two at a time, then the last two
+		_, err := ask(2)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	}
+	got, err := ask(2)
+	require.NoError(t, err)
+	current.answers = newAnswers(10)
+	want, err := ask(100)
+	require.NoError(t, err)
+	assert.Equal(t, want, got)
+}
+
 func TestCatalogueBeyondTheMemoryIsLeftWhereItLies(t *testing.T) {
 	objects := modelstoretest.New()
 	folder, manifest := modelstoretest.Embeddings(t, 1, 20, 5, artifacts.Trained)
