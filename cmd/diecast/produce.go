@@ -73,8 +73,8 @@ nothing. --plot prints the demand over time, and sends nothing.`,
 	command.MarkFlagsMutuallyExclusive("outputs", "run")
 	flags.StringVar(&p.recording, "file", "", "a shop's own events, one JSON object a line; default: generated ones")
 	flags.Var(p.rate, "rate", "usual demand, in events a second")
-	flags.Var(p.duration, "duration", "how long; the default of a spike with --compress is the whole spike")
-	flags.Var(p.events, "events", "end after so many; 0: by the duration alone")
+	flags.Var(p.duration, "duration", "how long; without it, --events or a whole spike of --compress say that")
+	flags.Var(p.events, "events", "how many at most; 0: as many as fall into the duration")
 	flags.StringVar(&p.profile, "profile", profileSteady, profileMeaning)
 	flags.Var(p.compress, "compress", "by how much the shop's time runs faster in a spike; 0: it fits the duration")
 	flags.BoolVar(&p.plot, "plot", false, "print the demand over time, and send nothing")
@@ -97,6 +97,9 @@ func (p *production) demand() (demand.Profile, error) {
 		if !p.flags.Changed("duration") {
 			profile.Duration = time.Duration(float64(demand.SpikeLasts) / profile.Compressed)
 		}
+	}
+	if p.events.value > 0 && p.rate.value > 0 && p.compress.value == 0 && !p.flags.Changed("duration") {
+		profile = profile.Lasting(p.events.value)
 	}
 	return profile, nil
 }

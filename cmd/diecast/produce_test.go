@@ -102,6 +102,12 @@ func TestProduceAccountsForGeneratedEvents(t *testing.T) {
 	assert.Equal(t, "platform shop on this machine, run of outputs.json\ngenerated events to stream activity, 500 a "+
 		"second, steady, for 400ms\n", told, "the target first, and no progress in a pipe")
 
+	for events, arguments := range map[string][]string{"30": {"--events", "30"},
+		"20": {"--events", "900", "--duration", "40ms"}, "7": {"--events", "7", "--profile", "spike"}} {
+		_, out, told = produced(t, append(arguments, "--rate", "500")...)
+		assert.Regexp(t, "^Due +"+events+" ", out, "%v: %s", arguments, told)
+	}
+
 	code, out, _ = produced(t, "--rate", "500", "--duration", "100ms", "--seed", "9")
 	require.Zero(t, code)
 	assert.Regexp(t, `(?m)^Due +50 +$`, out)

@@ -68,8 +68,8 @@ func (p Profile) Check() error {
 		problems = append(problems, fmt.Errorf("duration %s: above 0s, and up to %s, is allowed", p.Duration,
 			MaxDuration))
 	}
-	if !(p.Compressed == 0 || p.Compressed >= 1 && p.Compressed <= 1_000_000) {
-		problems = append(problems, fmt.Errorf("compressed %v times: 1 to 1,000,000 is allowed", p.Compressed))
+	if !(p.Compressed == 0 || p.Compressed >= 1 && p.Compressed <= 1_000_000_000) {
+		problems = append(problems, fmt.Errorf("compressed %v times: 1 to 1,000,000,000 is allowed", p.Compressed))
 	}
 	if problems == nil && p.By(p.Duration) > MaxEvents {
 		problems = append(problems, fmt.Errorf("rate %v for %s: %.0f events, at most %d are allowed", p.Rate,

@@ -59,7 +59,7 @@ func TestCheckNamesEveryProblem(t *testing.T) {
 	err := Profile{Rate: 0, Duration: -1, Compressed: 0.5}.Check()
 	assert.ErrorContains(t, err, "rate 0: above 0, and up to 100000 events a second, is allowed")
 	assert.ErrorContains(t, err, "duration -1ns: above 0s, and up to 72h0m0s, is allowed")
-	assert.ErrorContains(t, err, "compressed 0.5 times: 1 to 1,000,000 is allowed")
+	assert.ErrorContains(t, err, "compressed 0.5 times: 1 to 1,000,000,000 is allowed")
 	assert.ErrorContains(t, Steady(100_000, 72*time.Hour).Check(), "at most 1000000000 are allowed")
 	assert.NoError(t, Spike(30, time.Minute).Check())
 }

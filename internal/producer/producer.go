@@ -209,7 +209,7 @@ func (r *run) send(ctx context.Context) error {
 	flushed := r.begun
 	for number := 0; r.options.Events == 0 || number < r.options.Events; number++ {
 		since := r.options.Profile.Due(number)
-		if since >= r.options.Profile.Duration && r.options.Events == 0 {
+		if since >= r.options.Profile.Duration {
 			return nil
 		}
 		due := r.begun.Add(since)

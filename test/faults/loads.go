@@ -103,21 +103,22 @@ func (s size) load(
 		}
 		happened <- meanwhile(ctx)
 	}()
+	var taken []producer.Receipt
 	report, err := demonstration.Run(r.while(ctx), r.to, demonstration.Options{
 		Shop: shop, Events: min(profile.Events(), demonstration.MaxEvents), Profile: profile, Patience: s.patience,
 		Activity: classicmodels.EventOptions{
 			Seed: b.chance.Uint64(), Sessions: s.customers, Customers: s.customers, BrokenShare: 0.02,
 		},
 		Change: change,
-		Taken: func(receipts []producer.Receipt) {
-			for _, one := range receipts {
-				r.ledger.Put(one.Event.Data)
-				r.ledger.Acknowledge(activity.Place{Stream: r.to.Stream, Shard: one.Shard,
-					SequenceNumber: one.SequenceNumber}, one.Event.Data)
-			}
-		},
+		// The ledger, which reads every event, has to wait until the load is over.
+		Taken: func(some []producer.Receipt) { taken = append(taken, some...) },
 	})
 	err = errors.Join(err, <-happened)
+	for _, one := range taken {
+		r.ledger.Put(one.Event.Data)
+		r.ledger.Acknowledge(activity.Place{Stream: r.to.Stream, Shard: one.Shard,
+			SequenceNumber: one.SequenceNumber}, one.Event.Data)
+	}
 	account, err := b.accounted(ctx, r, before, err, s.patience)
 	if report.Unread > 0 {
 		err = errors.Join(err, fmt.Errorf("%d of the sample could never be read", report.Unread))

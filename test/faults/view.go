@@ -83,8 +83,8 @@ func (v *view) look(ctx context.Context) error {
 	return v.readStream(ctx)
 }
 
-// lookWithin bounds one look.
-const lookWithin = 20 * time.Second
+// lookWithin bounds one look: that at a hundred thousand events takes half of it.
+const lookWithin = time.Minute
 
 // readBucket gives each object that was not read yet.
 func (v *view) readBucket(ctx context.Context, each func(ctx context.Context, key string) error) error {
