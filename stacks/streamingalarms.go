@@ -8,11 +8,9 @@ import (
 	"github.com/aws/jsii-runtime-go"
 
 	"diecast/constructs/alarm"
+	"diecast/internal/latency"
 	"diecast/internal/metrics"
 )
-
-// promisedLatency is within which 99 of 100 events are readable by the shop.
-const promisedLatency = 2 * time.Second
 
 // ofDeliver is a metric of the platform's own that the deliver function writes.
 func ofDeliver(name, statistic string, period time.Duration) awscloudwatch.Metric {
@@ -32,7 +30,7 @@ func answerRules() []alarm.Rule {
 		Description: "Events take more than 2 s to be readable by the shop, at the 99th percentile: look at the " +
 			"iterator age, then at the deliver function's duration, then at inference's.",
 		Metric:    ofDeliver(metrics.Latency, "p99", time.Minute),
-		Threshold: float64(promisedLatency.Milliseconds()), Periods: 5, Breaching: 3,
+		Threshold: float64(latency.OnAWS.Milliseconds()), Periods: 5, Breaching: 3,
 	}, {
 		ID: "LowerRungs",
 		Description: "More than 1 % of the answers come from below the first rung: look at the vector store, then " +

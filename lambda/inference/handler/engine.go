@@ -13,6 +13,7 @@ import (
 	"diecast/internal/activity"
 	"diecast/internal/embeddings"
 	"diecast/internal/inference"
+	"diecast/internal/latency"
 	"diecast/internal/models/modelstore"
 	"diecast/internal/recommendation"
 )
@@ -20,7 +21,7 @@ import (
 const (
 	// batchTime is what a rung of the ladder has for a batch, logging in and following a switch of
 	// models included: then the next one answers. A shop waits for two seconds.
-	batchTime = 400 * time.Millisecond
+	batchTime = latency.InferenceWithin
 	// searchTime bounds one question to the store where no other rung could answer: of a route, and
 	// of a batch while no model is loaded.
 	searchTime = 3 * time.Second
