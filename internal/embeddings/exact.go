@@ -10,8 +10,9 @@ import (
 	"diecast/internal/models"
 )
 
-// Exact answers the questions of a Query from memory, by comparing with every item: some 2 ms for
-// one question at 100,000 items. It is safe for concurrent use.
+// Exact answers the questions of a Query from memory, by comparing with every item: 2 microseconds
+// for one question at 110 items; at 100,000, where memory is the limit, some milliseconds. It is
+// safe for concurrent use.
 type Exact struct {
 	ids []string // sorted
 	// numbers are the vectors one after the other, in the order of ids.
@@ -108,15 +109,15 @@ func (e *Exact) nearest(vector Vector, limit int, excluded []string) []Item {
 // innerProduct is that of pgvector: sums of float32. Four of them, because each addition waits for
 // the one before.
 func innerProduct(a, b Vector) float32 {
-	a, b = a[:models.Dimension], b[:models.Dimension]
-	var sums [4]float32
+	x, y := (*[models.Dimension]float32)(a), (*[models.Dimension]float32)(b)
+	var first, second, third, fourth float32
 	for i := 0; i < models.Dimension; i += 4 {
-		sums[0] += a[i] * b[i]
-		sums[1] += a[i+1] * b[i+1]
-		sums[2] += a[i+2] * b[i+2]
-		sums[3] += a[i+3] * b[i+3]
+		first += x[i] * y[i]
+		second += x[i+1] * y[i+1]
+		third += x[i+2] * y[i+2]
+		fourth += x[i+3] * y[i+3]
 	}
-	return (sums[0] + sums[1]) + (sums[2] + sums[3])
+	return (first + second) + (third + fourth)
 }
 
 // InnerProduct of two vectors of the same dimension.
