@@ -402,7 +402,6 @@ LEFT JOIN medians ON medians.orderDate = daily.orderDate
 LEFT JOIN mads ON mads.orderDate = daily.orderDate
 ORDER BY daily.orderDate
 """
-_COMMON_TABLE = re.compile(r"(\w+) AS \(\n(.*?)\n\),?\n", re.DOTALL)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -527,15 +526,6 @@ def without(frame: DataFrame, erased: frozenset[int]) -> DataFrame:
     return frame.join(F.broadcast(going), CUSTOMER_NUMBER, "left_anti")
 
 
-def spike_days(spark: SparkSession) -> DataFrame:
-    """SPIKE_DAYS over the views of orders and their lines. Each of its common tables is computed
-    once: as one statement, Spark would compute them, and read all lines, anew at each mention.
-    """
-    for name, statement in _COMMON_TABLE.findall(SPIKE_DAYS):
-        spark.sql(statement).persist().createOrReplaceTempView(name)
-    return spark.sql(_COMMON_TABLE.sub("", SPIKE_DAYS).replace("WITH", "", 1))
-
-
 def calendar(sales: DataFrame) -> DataFrame:
     """A row for each day from the first order's to the last one's, with its revenue and whether it
     is a spike.
@@ -543,7 +533,7 @@ def calendar(sales: DataFrame) -> DataFrame:
     lines = sales.select(ORDER_NUMBER, PRODUCT_CODE, "quantityOrdered", "priceEach")
     lines.createOrReplaceTempView(ORDER_DETAILS)
     sales.select(ORDER_NUMBER, ORDER_DATE, STATUS).distinct().createOrReplaceTempView(ORDERS)
-    days = spike_days(sales.sparkSession).withColumnRenamed(ORDER_DATE, CALENDAR_DATE)
+    days = sales.sparkSession.sql(SPIKE_DAYS).withColumnRenamed(ORDER_DATE, CALENDAR_DATE)
     day = F.col(CALENDAR_DATE)
     return conform(
         sales.agg(F.min(ORDER_DATE).alias("first"), F.max(ORDER_DATE).alias("last"))

@@ -310,15 +310,6 @@ def test_the_calendar_has_every_day_and_finds_the_spikes(spark: SparkSession) ->
     assert not calendar[27].isSpike  # 27 days before it are too few
 
 
-def test_the_calendar_reads_no_order_line_again_for_each_name_in_its_statement(spark: SparkSession) -> None:
-    lines = sales_by_day(spark, [(date(2024, 1, day), "1.00", "Shipped") for day in range(1, 31)])
-    calendar: Any = etl.calendar(lines)
-    plan = calendar._jdf.queryExecution().optimizedPlan().toString()
-    # For the first and the last day; the revenue of each is read once and kept.
-    assert plan.count("LogicalRDD") == 1
-    assert plan.count("InMemoryRelation") > 1
-
-
 def test_no_orders_make_an_empty_calendar(spark: SparkSession) -> None:
     assert etl.calendar(sales_by_day(spark, [])).collect() == []
 
