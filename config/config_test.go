@@ -191,6 +191,7 @@ var badValues = map[string][]any{
 	"streaming.scanLimitMiB":           {9.0, 1048577.0},
 	"streaming.errorRetentionDays":     {6.0, 15.0},
 	"streaming.recommendationTtlHours": {0.0, 8761.0},
+	"streaming.enhancedFanOut":         {"1"},
 	"streaming.pointInTimeRecovery":    {"1"},
 	"inference.memoryMiB":              {127.0, 10241.0},
 	"inference.reservedConcurrency":    {-1.0, 1001.0},

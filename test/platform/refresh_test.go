@@ -29,6 +29,8 @@ import (
 	"diecast/internal/inference"
 	"diecast/internal/local/demonstration"
 	"diecast/internal/local/platform"
+	"diecast/internal/models/modelstore"
+	"diecast/internal/models/ranking"
 	"diecast/internal/recommendation"
 	"diecast/internal/vectorloader"
 	answers "diecast/internal/vectorloader/answer"
@@ -40,18 +42,36 @@ const mostItems = recommendation.MaxItems
 
 // invoked calls one of the run's functions and decodes its answer.
 func invoked(ctx context.Context, client *lambda.Client, function string, request, into any) error {
+	told, err := answered(ctx, client, function, request)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(told, into)
+}
+
+func answered(ctx context.Context, client *lambda.Client, function string, request any) ([]byte, error) {
 	payload, err := json.Marshal(request)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	told, err := client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &function, Payload: payload})
+	if err == nil && told.FunctionError != nil {
+		err = fmt.Errorf("%s: %s", function, told.Payload)
+	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if told.FunctionError != nil {
-		return fmt.Errorf("%s: %s", function, told.Payload)
+	return told.Payload, nil
+}
+
+// inferred is inference's answer, read as its callers do.
+func inferred(ctx context.Context, client *lambda.Client, function string, request inference.BatchRequest) (
+	inference.BatchAnswer, error) {
+	told, err := answered(ctx, client, function, request)
+	if err != nil {
+		return inference.BatchAnswer{}, err
 	}
-	return json.Unmarshal(told.Payload, into)
+	return inference.DecodeBatchAnswer(told, request)
 }
 
 // asking is a batch of one event whose answer has as many items as there may be.
@@ -67,7 +87,9 @@ func asking(cart ...string) inference.BatchRequest {
 func recommended(t *testing.T, client *lambda.Client, function string) (codes []string, told inference.BatchAnswer) {
 	t.Helper()
 	for range 2 {
-		require.NoError(t, invoked(t.Context(), client, function, asking(codes...), &told))
+		var err error
+		told, err = inferred(t.Context(), client, function, asking(codes...))
+		require.NoError(t, err)
 		for _, item := range told.Results[0].Items {
 			codes = append(codes, item.ID)
 		}
@@ -117,17 +139,31 @@ func TestTheStoreFollowsTheCatalogue(t *testing.T) {
 	require.Len(t, added, 2, "one that customers buy, and one that is to be withdrawn next")
 	require.Len(t, withdrawn, 1)
 
-	t.Run("the fallback, too", func(t *testing.T) {
+	t.Run("the lower rungs, too", func(t *testing.T) {
 		connection := administrator(t, running)
 		lock, err := connection.Begin(t.Context())
 		require.NoError(t, err)
 		_, err = lock.Exec(t.Context(), "LOCK TABLE vectors.item_embeddings IN ACCESS EXCLUSIVE MODE")
 		require.NoError(t, err)
-		popular, told := recommended(t, client, inferring)
+		remembered, told := recommended(t, client, inferring)
 		require.NoError(t, lock.Rollback(t.Context()))
-		assert.True(t, told.Results[0].Rung.Degraded())
-		assert.Subset(t, popular, added)
-		assert.NotContains(t, popular, withdrawn[0])
+		assert.Equal(t, recommendation.Memory, told.Results[0].Rung)
+		assert.Subset(t, remembered, added)
+		assert.NotContains(t, remembered, withdrawn[0])
+
+		buckets, err := running.deployed.S3(t.Context())
+		require.NoError(t, err)
+		bucket := modelstore.Bucket{Client: buckets, Name: output(t, running, outputs.ArtifactsBucketName)}
+		manifest, err := bucket.Manifest(t.Context(), refreshed)
+		require.NoError(t, err)
+		popular, err := ranking.Read(t.Context(), bucket, manifest)
+		require.NoError(t, err)
+		var codes []string
+		for _, item := range popular.Items {
+			codes = append(codes, item.ID)
+		}
+		assert.Subset(t, codes, added)
+		assert.NotContains(t, codes, withdrawn[0])
 	})
 	t.Run("status, and an unchanged catalogue", func(t *testing.T) {
 		var again answers.Refreshed
@@ -159,8 +195,8 @@ func TestTheStoreFollowsTheCatalogue(t *testing.T) {
 		for range 2 {
 			group.Go(func() {
 				for ctx.Err() == nil {
-					var told inference.BatchAnswer
-					if err := invoked(context.WithoutCancel(ctx), client, inferring, asking(), &told); err != nil {
+					told, err := inferred(context.WithoutCancel(ctx), client, inferring, asking())
+					if err != nil {
 						mutex.Lock()
 						failed = append(failed, err)
 						mutex.Unlock()
@@ -200,8 +236,8 @@ func TestTheStoreFollowsTheCatalogue(t *testing.T) {
 		for customer, degraded := range map[int]bool{104: false, 999_999: true} {
 			request := asking()
 			request.Events[0].CustomerNumber = customer
-			var told inference.BatchAnswer
-			require.NoError(t, invoked(t.Context(), client, inferring, request, &told))
+			told, err := inferred(t.Context(), client, inferring, request)
+			require.NoError(t, err)
 			assert.Equal(t, loaded.Version, told.ModelVersion)
 			assert.Len(t, told.Results[0].Items, mostItems)
 			assert.Equal(t, degraded, told.Results[0].Rung.Degraded(), customer)
