@@ -139,7 +139,6 @@ func TestCustomersAreLookedAtByTurns(t *testing.T) {
 	})
 }
 
-
 // The rows may be read as they were before the index told of the newest.
 func TestARowThatTheIndexIsAheadOfIsReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
