@@ -89,7 +89,7 @@ func (s *Streams) Serve(w http.ResponseWriter, r *http.Request, tell func(*Strea
 	ctx, cancel := context.WithTimeout(r.Context(), s.longest)
 	defer cancel()
 	defer context.AfterFunc(s.drained, cancel)()
-	stream := &Stream{Context: ctx, writer: w, controller: http.NewResponseController(w)}
+	stream := &Stream{Context: ctx, writer: w, controller: http.NewResponseController(w), written: time.Now()}
 	w.Header().Set("Content-Type", "application/x-ndjson; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	if r.Method == http.MethodHead {
@@ -97,6 +97,7 @@ func (s *Streams) Serve(w http.ResponseWriter, r *http.Request, tell func(*Strea
 	}
 	// The server's own limits are for answers that end. Who cannot lift them has none.
 	_ = stream.controller.SetReadDeadline(time.Time{})
+	_ = stream.controller.Flush() // the page learns at once that it is connected
 	tell(stream)
 	if r.Context().Err() == nil {
 		_ = stream.Send(end{true}) // a client that has left is told nothing
