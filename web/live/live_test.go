@@ -50,7 +50,7 @@ func TestALineIsWrittenWhereNothingChanges(t *testing.T) {
 
 func TestLinesThatAreToldTakeTheBeatsPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := New(1, time.Minute)
+		s := New(1, 61*time.Second)
 		answer := open(s, t.Context(), func(s *Stream) {
 			for s.Err() == nil {
 				_ = s.Wait(2*time.Second, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
@@ -60,7 +60,7 @@ func TestLinesThatAreToldTakeTheBeatsPlace(t *testing.T) {
 			}
 		})
 		assert.NotContains(t, answer.Body.String(), "beat")
-		assert.Equal(t, 29, strings.Count(answer.Body.String(), "1\n"))
+		assert.Equal(t, 30, strings.Count(answer.Body.String(), "1\n"))
 	})
 }
 
