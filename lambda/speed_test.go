@@ -166,11 +166,7 @@ func batch(b *testing.B, payloads [][]byte, first int, strangers bool) []byte {
 // answer is one invocation of transform.
 func (p *path) answer(b *testing.B, request []byte) []byte {
 	b.Helper()
-	var read transform.Request
-	require.NoError(b, json.Unmarshal(request, &read))
-	response, err := p.transform.Handle(b.Context(), read)
-	require.NoError(b, err)
-	answer, err := json.Marshal(response)
+	answer, err := p.transform.Invoke(b.Context(), request)
 	require.NoError(b, err)
 	return answer
 }

@@ -34,6 +34,20 @@ type Handler struct {
 	Versions *recommender.Versions
 }
 
+// Invoke is Handle for Lambda's runtime. It makes the handler one of aws-lambda-go, which would else
+// read and write batches by reflection.
+func (h Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	request, err := DecodeRequest(payload)
+	if err != nil {
+		return nil, fmt.Errorf("the event is no batch of a delivery stream: %w", err)
+	}
+	response, err := h.Handle(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	return response.Encode(), nil
+}
+
 // Handle answers every record exactly once: Ok with one line of JSON, or ProcessingFailed with the
 // original data where the record breaks the contract. A record without an id cannot be answered; it
 // is left out, as is one for whose refusal there is no room, and Firehose puts it into the error
