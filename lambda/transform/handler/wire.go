@@ -103,6 +103,12 @@ func (r Response) Encode() []byte {
 		buffer = append(buffer, `,"result":`...)
 		buffer = strictjson.AppendString(buffer, record.Result)
 		buffer = append(buffer, `,"data":`...)
+		if record.Result == ok { // base64 of our own, in which nothing is escaped
+			buffer = append(buffer, '"')
+			buffer = append(buffer, record.Data...)
+			buffer = append(buffer, `"}`...)
+			continue
+		}
 		buffer = append(strictjson.AppendString(buffer, record.Data), '}')
 	}
 	return append(buffer, "]}"...)
