@@ -159,7 +159,8 @@ func (r BatchRequest) Encode() ([]byte, error) {
 	buffer = append(buffer, `,"events":[`...)
 	for i, event := range r.Events {
 		if math.IsNaN(event.CreditLimit) || math.IsInf(event.CreditLimit, 0) {
-			return nil, fmt.Errorf("event %d of the batch: credit_limit is %v, which JSON cannot hold", i, event.CreditLimit)
+			return nil, fmt.Errorf("event %d of the batch: credit_limit is %v, which JSON cannot hold", i,
+				event.CreditLimit)
 		}
 		if i > 0 {
 			buffer = append(buffer, ',')

@@ -134,7 +134,8 @@ func (e *Engine) withModel(ctx context.Context, ask func(context.Context, *model
 	}
 }
 
-// within runs one question to the store. A rung that is given more time has it for one question, too.
+// within runs one question to the store. A rung that is given more time has it for one question,
+// too.
 func (e *Engine) within(ctx context.Context, ask func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, max(searchTime, e.RungTime))
 	defer cancel()

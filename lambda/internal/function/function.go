@@ -45,8 +45,8 @@ const (
 	heapShare = 75
 )
 
-// Collect has this process, a function of so many mebibytes, collect garbage as rarely as its memory
-// allows. Without a size Go's own limit stays.
+// Collect has this process, a function of so many mebibytes, collect garbage as rarely as its
+// memory allows. Without a size Go's own limit stays.
 func Collect(mebibytes int) {
 	debug.SetGCPercent(garbagePercent)
 	if mebibytes > 0 {

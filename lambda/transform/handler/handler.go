@@ -34,8 +34,8 @@ type Handler struct {
 	Versions *recommender.Versions
 }
 
-// Invoke is Handle for Lambda's runtime. It makes the handler one of aws-lambda-go, which would else
-// read and write batches by reflection.
+// Invoke is Handle for Lambda's runtime. It makes the handler one of aws-lambda-go, which would
+// else read and write batches by reflection.
 func (h Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	request, err := DecodeRequest(payload)
 	if err != nil {
