@@ -129,7 +129,7 @@ var rules = []rule{{
 		"diecast/internal/awsdb/awsdbtest", "diecast/internal/load/loadtest", "diecast/internal/local/hostiletest",
 		"diecast/internal/local/mariadb/mariadbtest", "diecast/internal/local/postgres/postgrestest",
 		"diecast/internal/local/server/servertest", "diecast/internal/models/modelstore/modelstoretest",
-		"diecast/internal/trainingset/publishedrun/publishedruntest", "diecast/test/...",
+		"diecast/internal/recommendation/row/rowtest", "diecast/internal/trainingset/publishedrun/publishedruntest", "diecast/test/...",
 	},
 	not:    []string{"testing", "github.com/stretchr/testify/..."},
 	reason: "a test's helper does not belong into a program",
