@@ -6,6 +6,7 @@ package browser
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,7 +51,17 @@ func NewTab(t *testing.T) *Tab {
 		chromedp.DisableGPU, chromedp.Env(browser.Environment...), chromedp.UserDataDir(t.TempDir()))
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
+	return open(t, ctx)
+}
+
+// Beside opens another tab of the same browser, which shares what the browser keeps.
+func (b *Tab) Beside(t *testing.T) *Tab {
+	t.Helper()
+	return open(t, b.Context)
+}
+
+func open(t *testing.T, browser context.Context) *Tab {
+	ctx, cancel := chromedp.NewContext(browser)
 	t.Cleanup(cancel)
 	opened := &Tab{Context: ctx, ended: make(chan struct{})}
 	console := chromedp.Console(ctx)
@@ -97,6 +108,31 @@ func (b *Tab) Until(t *testing.T, words string) {
 func (b *Tab) Visit(t *testing.T, address string) {
 	t.Helper()
 	require.NoError(t, chromedp.Do(b, chromedp.Navigate(address)), address)
+}
+
+// Within waits until a condition holds in the page.
+func (b *Tab) Within(t *testing.T, longest time.Duration, condition string) {
+	t.Helper()
+	script := fmt.Sprintf(`new Promise((done) => {
+		const begun = performance.now();
+		const look = () => {
+			let holds = false;
+			try { holds = Boolean(%s); } catch { }
+			if (holds || performance.now() - begun > %d) done(holds);
+			else setTimeout(look, 10);
+		};
+		look();
+	})`, condition, longest.Milliseconds())
+	holds, err := chromedp.Run(b, chromedp.Evaluate[bool](script, chromedp.EvalAwaitPromise))
+	require.NoError(t, err, condition)
+	require.True(t, holds, "within %s: %s\nthe page: %s", longest, condition,
+		Value[string](t, b, `document.querySelector("main").innerText.slice(0, 3000)`))
+}
+
+// Click an element as a person does.
+func (b *Tab) Click(t *testing.T, selector string) {
+	t.Helper()
+	require.NoError(t, chromedp.Do(b, chromedp.Click(selector)), selector)
 }
 
 // Value of a script in the page.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"diecast/internal/catalogue"
 	"diecast/internal/recommendation"
@@ -55,6 +56,9 @@ func (s *Server) watchRecommendations(w http.ResponseWriter, r *http.Request) {
 					return line{}, false
 				}
 				last = state
+				if state.Err != nil {
+					s.unread.Do(func() { s.options.Logger.Warn("the shop's pulse is not whole", "error", state.Err) })
+				}
 				return line{Show: map[string]string{"pulse": s.drawn.of(state, s.options.Catalogue().Held)}}, true
 			})
 	})
@@ -106,9 +110,9 @@ func newPulse(state *pulse.State, shop *catalogue.Catalogue) shownPulse {
 	v := shownPulse{Customers: state.Customers, Unread: state.Unread}
 	drawn := chart.Chart{ID: "pulse-chart", Title: "Active sessions every two seconds", Axis: short}
 	most, sum := 0, 0
-	for _, one := range state.Intervals {
-		at := one.From.UTC().Format("15:04:05")
-		drawn.Marks = append(drawn.Marks, chart.Mark{Label: one.From.UTC().Format("15:04"), Value: int64(one.Sessions),
+	for i, one := range state.Intervals {
+		at, ago := one.From.UTC().Format("15:04:05"), time.Duration(len(state.Intervals)-1-i)*pulse.Every
+		drawn.Marks = append(drawn.Marks, chart.Mark{Label: fmt.Sprintf("−%.0f s", ago.Seconds()), Value: int64(one.Sessions),
 			Words: at + ": " + sessions(one.Sessions)})
 		if one.Sessions > 0 {
 			v.Busy = append([]pulseRow{{at, one.Sessions}}, v.Busy...)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
+	"golang.org/x/time/rate"
 
 	"diecast/internal/catalogue"
 	"diecast/internal/picture"
@@ -79,6 +80,8 @@ type Server struct {
 	watching, visiting *live.Streams
 	pulse              *pulse.Pulse
 	drawn              drawing
+	// unread is said once a minute.
+	unread rate.Sometimes
 	// sessions and addresses bound what visitors of the shop send.
 	sessions, addresses *guest.Buckets
 	mux                 *http.ServeMux
@@ -108,7 +111,7 @@ func New(options Options) *Server {
 	}
 	s := &Server{options: options, headers: headers(options), mux: http.NewServeMux(),
 		watching: live.New(mostWatching, options.LongestStream),
-		visiting: live.New(mostVisiting, options.LongestStream),
+		visiting: live.New(mostVisiting, options.LongestStream), unread: rate.Sometimes{Interval: time.Minute},
 		pulse: &pulse.Pulse{Since: options.Answers.Since, Sample: func(most int) []int {
 			if shop := options.Catalogue().Held; shop != nil {
 				return shop.Sample(most)

@@ -155,7 +155,9 @@
     });
     byId("cart").replaceChildren(...rows);
     const pieces = mine.cart.reduce((sum, one) => sum + one.pieces, 0);
-    byId("cart-count").textContent = pieces === 0 ? "empty" : pieces === 1 ? "1 piece" : pieces + " pieces";
+    for (const place of document.querySelectorAll(".cart-count")) {
+      place.textContent = pieces === 0 ? "empty" : pieces === 1 ? "1 piece" : pieces + " pieces";
+    }
     byId("cart-empty").hidden = pieces > 0;
     byId("cart-foot").hidden = pieces === 0;
     byId("cart-sum").textContent = dollars(mine.cart.reduce((sum, one) => sum + one.pieces * one.cents, 0));
@@ -184,6 +186,8 @@
     changed("view", began);
   }
 
+  let shownAddress = location.pathname + location.search;
+
   // open a part of the catalogue without leaving the page.
   async function open(address, began, back) {
     let part;
@@ -196,6 +200,7 @@
       return;
     }
     if (!back) history.pushState(null, "", address);
+    shownAddress = location.pathname + location.search;
     forget("catalogue");
     put("catalogue", part);
     const heading = document.querySelector("#product-title");
@@ -291,7 +296,10 @@
     if (another) begin();
   });
 
-  window.addEventListener("popstate", () => open(location.href, performance.now(), true));
+  window.addEventListener("popstate", () => {
+    // A step within the page leaves the catalogue as it is.
+    if (location.pathname + location.search !== shownAddress) open(location.href, performance.now(), true);
+  });
 
   mine = load() || stranger(usual);
   keep();
