@@ -112,7 +112,7 @@ func newPulse(state *pulse.State, shop *catalogue.Catalogue) shownPulse {
 	most, sum := 0, 0
 	for i, one := range state.Intervals {
 		at, ago := one.From.UTC().Format("15:04:05"), time.Duration(len(state.Intervals)-1-i)*pulse.Every
-		drawn.Marks = append(drawn.Marks, chart.Mark{Label: fmt.Sprintf("−%.0f s", ago.Seconds()), Value: int64(one.Sessions),
+		drawn.Marks = append(drawn.Marks, chart.Mark{Label: fmt.Sprintf("−%.0f", ago.Seconds()), Value: int64(one.Sessions),
 			Words: at + ": " + sessions(one.Sessions)})
 		if one.Sessions > 0 {
 			v.Busy = append([]pulseRow{{at, one.Sessions}}, v.Busy...)
@@ -125,7 +125,7 @@ func newPulse(state *pulse.State, shop *catalogue.Catalogue) shownPulse {
 	if shop != nil {
 		of = "a sample of " + count(int64(state.Customers)) + " of the shop’s " + count(int64(shop.Customers())) + " customers"
 	}
-	v.Note = "Sessions whose latest event fell into each two seconds, of " + of + "; times are UTC."
+	v.Note = "Sessions whose latest event fell into each two seconds, so many seconds ago, of " + of + ". Times are UTC."
 	for _, one := range state.Recent {
 		short := one.Session
 		if len(short) > 8 {

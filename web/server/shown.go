@@ -185,7 +185,7 @@ func visitor(e activity.Event) string {
 
 // took words how long an answer took.
 func took(d time.Duration) string {
-	switch {
+	switch d = d.Truncate(time.Millisecond); { // records tell milliseconds
 	case d < 0:
 		return "before the event: the clock that dated it is ahead"
 	case d < time.Second:
