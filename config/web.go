@@ -34,7 +34,7 @@ type Web struct {
 	// ShopOrigins are the sites whose scripts may ask the API, with one space between.
 	ShopOrigins string
 	JWT         JWT
-	// RequestsPerSessionPerMinute and RequestsPerTokenPerMinute bound the API, each server by itself.
+	// RequestsPerSessionPerMinute and RequestsPerTokenPerMinute bound what each server answers.
 	RequestsPerSessionPerMinute, RequestsPerTokenPerMinute int
 }
 
@@ -356,8 +356,8 @@ func (w Web) AdmitsWorld() bool {
 // ServesSales says whether sales pages may be served: not to the world, unless it logs in.
 func (w Web) ServesSales() bool { return !w.AdmitsWorld() || w.OIDC.On() }
 
-// API says who may ask what of the JSON API. A token counts for more than a login: the balancer asks
-// for it in the login's place.
+// API says who may ask what of the JSON API. A token counts for more than a login: the balancer
+// asks for it in the login's place.
 func (w Web) API() environment.APIAccess {
 	switch {
 	case w.JWT.On():
@@ -382,8 +382,8 @@ func (c Config) Notices() []string {
 			"withheld; narrow it, or set web.oidc.* so that people log in", written(c.Web.AllowedCIDRs)))
 	}
 	if c.Web.API() == environment.APIRandom {
-		notices = append(notices, fmt.Sprintf("web.allowedCidrs=%s admits the world: the API answers for sessions whose "+
-			"id is random, and tells no customer's history and no sales; narrow it, or set web.jwt.* so that a shop's "+
+		notices = append(notices, fmt.Sprintf("web.allowedCidrs=%s admits the world: the API answers for sessions "+
+			"whose id is random, and tells no customer's history and no sales; narrow it, or set web.jwt.* so that a shop's "+
 			"backend shows a token", written(c.Web.AllowedCIDRs)))
 	}
 	if c.Web.CertificateARN == "" {
