@@ -446,7 +446,8 @@ func TestCombinations(t *testing.T) {
 		"as many servers as the database takes": {with(Lean, reserved, 14.0, account, 1000.0, servers, 6.0), "", ""},
 		"more servers than the database takes": {
 			with(Lean, reserved, 14.0, account, 1000.0, servers, 7.0), class, "88 connections (this one has 84) for " +
-				"14 inference executions at a time and the 11 web servers that web.maxInstances=7 makes while they roll"},
+				"14 inference executions at a time and the 11 web servers that web.maxInstances=7 makes while they " +
+				"roll"},
 		"database too small": {with(Prod, class, "db.t4g.small"), class, "such as db.t3.medium"},
 		"no database is large enough": {
 			with(Lean, reserved, 1000.0, account, 2000.0, parallel, 10.0, shards, 500.0), class, "at a time"},
