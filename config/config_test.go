@@ -445,8 +445,9 @@ func TestCombinations(t *testing.T) {
 			with(Lean, reserved, 16.0, account, 1000.0), class, "86 connections (this one has 84)"},
 		"as many servers as the database takes": {with(Lean, reserved, 14.0, account, 1000.0, servers, 6.0), "", ""},
 		"more servers than the database takes": {
-			with(Lean, reserved, 14.0, account, 1000.0, servers, 7.0), class, "88 connections (this one has 84) for 14 " +
-				"inference executions at a time and the 11 web servers that web.maxInstances=7 makes while they roll"},
+			with(Lean, reserved, 14.0, account, 1000.0, servers, 7.0), class, "88 connections (this one has 84) for " +
+				"14 inference executions at a time and the 11 web servers that web.maxInstances=7 makes while they " +
+				"roll"},
 		"database too small": {with(Prod, class, "db.t4g.small"), class, "such as db.t3.medium"},
 		"no database is large enough": {
 			with(Lean, reserved, 1000.0, account, 2000.0, parallel, 10.0, shards, 500.0), class, "at a time"},
@@ -588,7 +589,9 @@ func FuzzCapacity(f *testing.F) {
 			t.Fatalf("reservation %d does not fit", reserved)
 		}
 		inference := max(n*int(parallel)+n, int(reserved))
-		if servers := 6; inference*4+servers*2+10 > c.Vectors.PostgreSQLMaxConnections() || n*int(parallel)+n+inference+3 > int(account) {
+		const servers = 6
+		if inference*4+servers*2+10 > c.Vectors.PostgreSQLMaxConnections() ||
+			n*int(parallel)+n+inference+3 > int(account) {
 			t.Fatalf("%d inference executions do not fit", inference)
 		}
 	})

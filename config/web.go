@@ -34,7 +34,7 @@ type Web struct {
 	// ShopOrigins are the sites whose scripts may ask the API, with one space between.
 	ShopOrigins string
 	JWT         JWT
-	// RequestsPerSessionPerMinute and RequestsPerTokenPerMinute bound the API, each server by itself.
+	// RequestsPerSessionPerMinute and RequestsPerTokenPerMinute bound what each server answers.
 	RequestsPerSessionPerMinute, RequestsPerTokenPerMinute int
 }
 
@@ -219,6 +219,7 @@ var webRules = []rule{
 	{[]string{"web.jwt.issuer", "web.jwt.jwksEndpoint", "web.jwt.audience"}, Config.jwtProblems},
 	{[]string{"web.jwt.issuer", "web.certificateArn"}, Config.jwtNeedsProblems},
 	{[]string{"web.shop", "network.nat"}, Config.shopProblems},
+	{[]string{"web.shopOrigins", "web.oidc.issuer", "web.jwt.issuer"}, Config.shopOriginsProblems},
 }
 
 func (c Config) webSizeProblems() []Problem {
@@ -328,6 +329,17 @@ func (c Config) oidcNeedsProblems() []Problem {
 	return problems
 }
 
+// shopOriginsProblems refuses sites whose scripts would find a login in their way: a browser asks
+// before it sends anything, and shows no login when it asks.
+func (c Config) shopOriginsProblems() []Problem {
+	if c.Web.ShopOrigins == "" || !c.Web.OIDC.On() || c.Web.JWT.On() {
+		return nil
+	}
+	return []Problem{{Key: "web.shopOrigins", Value: shown(c.Web.ShopOrigins),
+		Allowed: "must be empty where web.oidc.* is set and web.jwt.* is not: scripts of other sites cannot log in; " +
+			"set web.jwt.*, so that they show a token"}}
+}
+
 // aSlashEight is how many addresses a /8 has.
 const aSlashEight = 1 << 24
 
@@ -356,8 +368,8 @@ func (w Web) AdmitsWorld() bool {
 // ServesSales says whether sales pages may be served: not to the world, unless it logs in.
 func (w Web) ServesSales() bool { return !w.AdmitsWorld() || w.OIDC.On() }
 
-// API says who may ask what of the JSON API. A token counts for more than a login: the balancer asks
-// for it in the login's place.
+// API says who may ask what of the JSON API. A token counts for more than a login: the balancer
+// asks for it in the login's place.
 func (w Web) API() environment.APIAccess {
 	switch {
 	case w.JWT.On():
@@ -382,9 +394,9 @@ func (c Config) Notices() []string {
 			"withheld; narrow it, or set web.oidc.* so that people log in", written(c.Web.AllowedCIDRs)))
 	}
 	if c.Web.API() == environment.APIRandom {
-		notices = append(notices, fmt.Sprintf("web.allowedCidrs=%s admits the world: the API answers for sessions whose "+
-			"id is random, and tells no customer's history and no sales; narrow it, or set web.jwt.* so that a shop's "+
-			"backend shows a token", written(c.Web.AllowedCIDRs)))
+		notices = append(notices, fmt.Sprintf("web.allowedCidrs=%s admits the world: the API answers for sessions "+
+			"whose id is random, and tells no customer's history and no sales; narrow it, or set web.jwt.* so that a "+
+			"shop's backend shows a token", written(c.Web.AllowedCIDRs)))
 	}
 	if c.Web.CertificateARN == "" {
 		notices = append(notices, "the pages will be served in plain text on port 80: set web.certificateArn to "+

@@ -147,6 +147,17 @@ func TestOriginsAreWrittenAsBrowsersSendThem(t *testing.T) {
 	assert.Contains(t, problems[0].String(), "browsers send https://b.example without the port")
 }
 
+func TestScriptsOfOtherSitesDoNotLogIn(t *testing.T) {
+	context := aLogin()
+	context["web.shopOrigins"] = "https://shop.example.com"
+	problems := problemsOf(t, context)
+	require.Len(t, problems, 1)
+	assert.Contains(t, problems[0].String(), "web.shopOrigins=https://shop.example.com: must be empty where web.oidc.*")
+	maps.Copy(context, aToken())
+	_, err := Load(context)
+	require.NoError(t, err)
+}
+
 // Who may ask the API: what the servers do with each is theirs to hold.
 func TestTheAPIIsAsOpenAsWhatStandsBeforeIt(t *testing.T) {
 	everybody := map[string]any{"web.allowedCidrs": "0.0.0.0/1,128.0.0.0/1"}

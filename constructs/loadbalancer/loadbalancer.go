@@ -318,7 +318,7 @@ func (b *Balancer) demand(t Token, listener elb.ApplicationListener) {
 			Issuer: jsii.String(t.Issuer), JwksEndpoint: jsii.String(t.JWKSEndpoint), Next: forward,
 		}),
 	})
-	// The L2 construct knows of no claims but those of time and issuer: without the audience a token
+	// The L2 construct knows no claims but those of time and issuer: without the audience a token
 	// that the issuer gave for any other program would do.
 	rule.Node().DefaultChild().(elb.CfnListenerRule).AddPropertyOverride(
 		jsii.String("Actions.0.JwtValidationConfig.AdditionalClaims"), []map[string]any{{
