@@ -245,7 +245,8 @@ func (a *API) find(path string) (*route, string) {
 func (a *API) away(r *request, err error, detail string) *problem {
 	if r.Context().Err() == nil { // else whoever asked has left
 		r.route.log.Do(func() {
-			a.options.Logger.Error("the API asked in vain", "route", r.route.pattern, "error", strictjson.WithoutValues(err))
+			a.options.Logger.Error("the API asked in vain", "route", r.route.pattern,
+				"error", strictjson.WithoutValues(err))
 		})
 	}
 	return &problem{Status: http.StatusServiceUnavailable, Reason: "store_away", RetryAfter: awayRetry, Detail: detail}

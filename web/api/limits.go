@@ -10,8 +10,8 @@ import (
 
 const (
 	// mostBuckets of a kind that are kept, the latest used: with their keys some 3 MB. Whoever is
-	// not among them begins with a full bucket. One that has not been used for a quarter of a minute
-	// is full, and nothing is lost with it.
+	// not among them begins with a full bucket. One that has not been used for a quarter of a
+	// minute is full, and nothing is lost with it.
 	mostBuckets = 10_000
 	// burstShare of a minute's requests may come at once.
 	burstShare = 4

@@ -66,13 +66,16 @@ func TestTheWorldsAddressesAreLimited(t *testing.T) {
 	anySession := func() []string {
 		return []string{sessionHeader, uuid.NewString(), "X-Forwarded-For", "1.1.1.1, 2.2.2.2"}
 	}
+	from := func(address string) func() []string {
+		return always([]string{sessionHeader, another, "X-Forwarded-For", address})
+	}
 	f, now := limited(t, environment.APIRandom)
 	taken, retry := until(t, f, always("recommendations"), anySession)
 	assert.Equal(t, 10, taken)
 	assert.Equal(t, "2", retry)
-	taken, _ = until(t, f, always("recommendations"), always([]string{sessionHeader, another, "X-Forwarded-For", "2.2.2.2"}))
+	taken, _ = until(t, f, always("recommendations"), from("2.2.2.2"))
 	assert.Zero(t, taken, "what the client wrote before counts for nothing")
-	taken, _ = until(t, f, always("recommendations"), always([]string{sessionHeader, another, "X-Forwarded-For", "3.3.3.3"}))
+	taken, _ = until(t, f, always("recommendations"), from("3.3.3.3"))
 	assert.Equal(t, 2, taken)
 	*now = now.Add(time.Hour)
 	taken, _ = until(t, f, always("recommendations"), always([]string{sessionHeader, guessable}))
@@ -94,7 +97,8 @@ func TestWhoNamesNoSessionIsLimitedByAddress(t *testing.T) {
 			assert.Equal(t, 10, taken, "%s, %s", access, name)
 		}
 		f, _ := limited(t, access)
-		taken, _ := until(t, f, always("popular"), always([]string{sessionHeader, unguessed, "X-Amzn-Oidc-Data", "valid"}))
+		taken, _ := until(t, f, always("popular"), always([]string{sessionHeader, unguessed,
+			"X-Amzn-Oidc-Data", "valid"}))
 		assert.Equal(t, 10, taken, "a session where none is asked for")
 		f, _ = limited(t, access)
 		taken, _ = until(t, f, always("nothing"), always([]string{"X-Amzn-Oidc-Data", "valid"}))
