@@ -100,7 +100,7 @@ func TestTheEnvironmentRulesTheAPI(t *testing.T) {
 	t.Run("login", func(t *testing.T) {
 		address, _ := withoutStores(t, map[string]string{"WEB_API": "login",
 			"WEB_OIDC_ISSUER": "https://id.example.com", "WEB_OIDC_CLIENT_ID": "diecast",
-			"WEB_OIDC_PROVIDER": "https://login.example.com",
+			"WEB_OIDC_PROVIDER":      "https://login.example.com",
 			"WEB_OIDC_LOAD_BALANCER": "arn:aws:elasticloadbalancing:us-east-1:111122223333:loadbalancer/app/w/1"})
 		status, reason, _ := apiOf(t, address, "popular")
 		assert.Equal(t, http.StatusUnauthorized, status)
