@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/time/rate"
 
 	"diecast/internal/environment"
@@ -70,6 +71,8 @@ type API struct {
 	draining                     context.Context
 	drain                        context.CancelFunc
 	underWay                     chan struct{}
+	waits                        places
+	reports                      *lru.Cache[sales.Filter, reported]
 	refusals                     rate.Sometimes
 	crossOrigin, privately, vary string
 }
@@ -127,6 +130,7 @@ func New(options Options) *API {
 		options: options, routes: routes(),
 		sessions: newBuckets(options.SessionRate), tokens: newBuckets(options.TokenRate),
 		addresses: newBuckets(options.TokenRate), underWay: make(chan struct{}, mostUnderWay),
+		waits: places{most: mostWaitsOfOne}, reports: newReports(),
 		refusals:  rate.Sometimes{Interval: logInterval},
 		privately: "private", vary: "Authorization",
 	}

@@ -773,3 +773,23 @@ func TestSalesAreAnswered(t *testing.T) {
 	})
 	assert.Equal(t, true, get(t, late, "sales/totals").object(t)["late"])
 }
+
+// A report is added up once for figures and filter, and anew where either is another.
+func TestReportsAreKeptForTheirFigures(t *testing.T) {
+	state := sales.State{Figures: figuresOf(t)}
+	f := newFixture(t, func(o *Options) { o.Sales = func() sales.State { return state } })
+	orders := func(below string) any { return get(t, f, below).object(t)["orders"] }
+	assert.EqualValues(t, 2, orders("sales/totals"))
+	assert.EqualValues(t, 1, orders("sales/totals?line=Ships"))
+	assert.EqualValues(t, 2, orders("sales/totals?period=12m"))
+	assert.Equal(t, 2, f.reports.Len())
+	for day := range keptReports {
+		orders(fmt.Sprintf("sales/totals?from=2005-02-%02d", day+1))
+	}
+	assert.Equal(t, keptReports, f.reports.Len())
+	state.Figures = sales.New(noon, nil, nil, []sales.Item{{Order: 9, Day: date(t, "2005-03-20"), Country: "USA",
+		Product: "C1", Quantity: 1, Amount: 1}, {Order: 8, Day: date(t, "2005-01-10"), Country: "USA", Product: "C1",
+		Quantity: 1, Amount: 1}, {Order: 7, Day: date(t, "2005-01-10"), Country: "USA", Product: "C1", Quantity: 1,
+		Amount: 1}}, nil)
+	assert.EqualValues(t, 3, orders("sales/totals"))
+}

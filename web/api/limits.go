@@ -17,6 +17,39 @@ const (
 	burstShare = 4
 )
 
+// mostWaitsOfOne address at a time, where the world is admitted: else one client could take the
+// places of all.
+const mostWaitsOfOne = 100
+
+// places count what each of some is doing at the moment.
+type places struct {
+	most  int
+	mutex sync.Mutex
+	taken map[string]int
+}
+
+// enter takes one of somebody's places, if there is one.
+func (p *places) enter(key string) bool {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	if p.taken[key] >= p.most {
+		return false
+	}
+	if p.taken == nil {
+		p.taken = map[string]int{}
+	}
+	p.taken[key]++
+	return true
+}
+
+func (p *places) leave(key string) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	if p.taken[key]--; p.taken[key] == 0 {
+		delete(p.taken, key)
+	}
+}
+
 // buckets bound how often each of many may ask.
 type buckets struct {
 	every rate.Limit

@@ -3,7 +3,9 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -127,6 +129,34 @@ func TestATokenIsLimitedWhoeverItAsksFor(t *testing.T) {
 	for _, key := range f.tokens.known.Keys() {
 		assert.Len(t, key, 32, "a hash, not the token")
 	}
+}
+
+// One client does not take the places of all.
+func TestTheWorldsAddressesHoldOnlySoManyWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wait := func(f fixture, address string) asked {
+			return get(t, f, "recommendations/wait", sessionHeader, uuid.NewString(), eventHeader, another,
+				eventTimeHeader, "2099-01-01T00:00:00Z", "X-Forwarded-For", address)
+		}
+		for access, refused := range map[environment.APIAccess]bool{environment.APIRandom: true,
+			environment.APIKnown: false} {
+			f := newFixture(t, func(o *Options) { o.Access = access })
+			var all sync.WaitGroup
+			for range mostWaitsOfOne {
+				all.Go(func() { wait(f, "1.1.1.1") })
+			}
+			synctest.Wait()
+			if refused {
+				answer := wait(f, "1.1.1.1")
+				assert.Equal(t, http.StatusTooManyRequests, answer.StatusCode)
+				assert.Equal(t, "1", answer.Header.Get("Retry-After"))
+			}
+			assert.Equal(t, http.StatusOK, wait(f, "2.2.2.2").StatusCode)
+			assert.Equal(t, http.StatusOK, wait(f, "1.1.1.1").StatusCode, "there are places again, or were always")
+			all.Wait()
+			assert.Empty(t, f.waits.taken)
+		}
+	})
 }
 
 func TestBucketsAreBounded(t *testing.T) {
