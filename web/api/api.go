@@ -165,7 +165,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Vary", a.vary)
 	a.allowOrigin(w, r)
-	route, code := a.find(r.URL.EscapedPath())
+	route, code := a.find(r)
 	if r.Method == http.MethodOptions && route != nil {
 		a.preflight(w, r)
 		return
@@ -215,11 +215,12 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, route *route, code 
 
 const allowed = "GET, HEAD, OPTIONS"
 
-// find the route of a path, and the text in place of its part in braces, which keeps a slash that
-// is encoded.
-func (a *API) find(path string) (*route, string) {
-	below, within := strings.CutPrefix(path, Prefix)
-	if !within {
+// find the route of a request, and the text in place of its part in braces, which keeps a slash
+// that is encoded. The address must begin with Prefix as it was sent: a balancer that demands tokens
+// goes by these letters, and would let pass what only comes to the same.
+func (a *API) find(r *http.Request) (*route, string) {
+	below, within := strings.CutPrefix(r.URL.EscapedPath(), Prefix)
+	if !within || !strings.HasPrefix(r.RequestURI, Prefix) {
 		return nil, ""
 	}
 	asked := strings.Split(below, "/")

@@ -49,7 +49,7 @@ func TestAnIndependentClientFindsWhatTheDocumentSays(t *testing.T) {
 		mutex.Lock()
 		defer mutex.Unlock()
 		statuses[counted.status]++
-		if route, _ := f.find(r.URL.EscapedPath()); route != nil && counted.status == http.StatusOK {
+		if route, _ := f.find(r); route != nil && counted.status == http.StatusOK {
 			answered[route.pattern] = true
 		}
 	}))

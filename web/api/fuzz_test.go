@@ -43,7 +43,7 @@ func FuzzRequest(f *testing.F) {
 		}
 		for access, api := range accesses {
 			request := httptest.NewRequest(http.MethodGet, "/", nil).WithContext(t.Context())
-			request.Method, request.URL = method, address
+			request.Method, request.URL, request.RequestURI = method, address, address.RequestURI()
 			for name, value := range map[string]string{sessionHeader: session, customerHeader: customer,
 				eventHeader: event, eventTimeHeader: at} {
 				if value != "" {
@@ -53,7 +53,7 @@ func FuzzRequest(f *testing.F) {
 			recorder := httptest.NewRecorder()
 			api.ServeHTTP(recorder, request)
 			require.NotEqual(t, http.StatusInternalServerError, recorder.Code, recorder.Body)
-			if route, _ := api.find(address.EscapedPath()); route != nil {
+			if route, _ := api.find(request); route != nil {
 				require.NoError(t, violation(request, recorder.Result(), recorder.Body.Bytes()), recorder.Body)
 			}
 			if access == environment.APIRandom && session != unguessed {
