@@ -83,7 +83,8 @@ func TestTheEnvironmentRulesTheAPI(t *testing.T) {
 		status, reason, _ := apiOf(t, address, "sales/totals")
 		assert.Equal(t, http.StatusUnauthorized, status)
 		assert.Equal(t, "token_required", reason)
-		status, reason, header := apiOf(t, address, "sales/totals", "Authorization", "Bearer x", "Origin", "https://b.example")
+		status, reason, header := apiOf(t, address, "sales/totals", "Authorization", "Bearer x", "Origin",
+			"https://b.example")
 		assert.Equal(t, http.StatusServiceUnavailable, status, "they are told, and are away")
 		assert.Equal(t, "sales_not_read", reason)
 		assert.Equal(t, "https://b.example", header.Get("Access-Control-Allow-Origin"))
@@ -100,8 +101,9 @@ func TestTheEnvironmentRulesTheAPI(t *testing.T) {
 		}, 10*time.Second, 10*time.Millisecond, "the API needs them")
 	})
 	t.Run("login", func(t *testing.T) {
-		address, _ := withoutStores(t, map[string]string{"WEB_API": "login", "WEB_OIDC_ISSUER": "https://id.example.com",
-			"WEB_OIDC_CLIENT_ID": "diecast", "WEB_OIDC_PROVIDER": "https://login.example.com",
+		address, _ := withoutStores(t, map[string]string{"WEB_API": "login",
+			"WEB_OIDC_ISSUER": "https://id.example.com", "WEB_OIDC_CLIENT_ID": "diecast",
+			"WEB_OIDC_PROVIDER":      "https://login.example.com",
 			"WEB_OIDC_LOAD_BALANCER": "arn:aws:elasticloadbalancing:us-east-1:111122223333:loadbalancer/app/w/1"})
 		status, reason, _ := apiOf(t, address, "popular")
 		assert.Equal(t, http.StatusUnauthorized, status)

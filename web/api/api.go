@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/time/rate"
 
 	"diecast/internal/environment"
@@ -70,6 +71,8 @@ type API struct {
 	draining                     context.Context
 	drain                        context.CancelFunc
 	underWay                     chan struct{}
+	waits                        places
+	reports                      *lru.Cache[sales.Filter, reported]
 	refusals                     rate.Sometimes
 	crossOrigin, privately, vary string
 }
@@ -127,6 +130,7 @@ func New(options Options) *API {
 		options: options, routes: routes(),
 		sessions: newBuckets(options.SessionRate), tokens: newBuckets(options.TokenRate),
 		addresses: newBuckets(options.TokenRate), underWay: make(chan struct{}, mostUnderWay),
+		waits: places{most: mostWaitsOfOne}, reports: newReports(),
 		refusals:  rate.Sometimes{Interval: logInterval},
 		privately: "private", vary: "Authorization",
 	}
@@ -161,7 +165,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Vary", a.vary)
 	a.allowOrigin(w, r)
-	route, code := a.find(r.URL.EscapedPath())
+	route, code := a.find(r)
 	if r.Method == http.MethodOptions && route != nil {
 		a.preflight(w, r)
 		return
@@ -211,11 +215,12 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, route *route, code 
 
 const allowed = "GET, HEAD, OPTIONS"
 
-// find the route of a path, and the text in place of its part in braces, which keeps a slash that
-// is encoded.
-func (a *API) find(path string) (*route, string) {
-	below, within := strings.CutPrefix(path, Prefix)
-	if !within {
+// find the route of a request, and the text in place of its part in braces, which keeps a slash
+// that is encoded. The address must begin with Prefix as it was sent: a balancer that demands tokens
+// goes by these letters, and would let pass what only comes to the same.
+func (a *API) find(r *http.Request) (*route, string) {
+	below, within := strings.CutPrefix(r.URL.EscapedPath(), Prefix)
+	if !within || !strings.HasPrefix(r.RequestURI, Prefix) {
 		return nil, ""
 	}
 	asked := strings.Split(below, "/")
@@ -245,7 +250,8 @@ func (a *API) find(path string) (*route, string) {
 func (a *API) away(r *request, err error, detail string) *problem {
 	if r.Context().Err() == nil { // else whoever asked has left
 		r.route.log.Do(func() {
-			a.options.Logger.Error("the API asked in vain", "route", r.route.pattern, "error", strictjson.WithoutValues(err))
+			a.options.Logger.Error("the API asked in vain", "route", r.route.pattern,
+				"error", strictjson.WithoutValues(err))
 		})
 	}
 	return &problem{Status: http.StatusServiceUnavailable, Reason: "store_away", RetryAfter: awayRetry, Detail: detail}

@@ -161,7 +161,8 @@ func (n neighbours) Similar(_ context.Context, code string) (similar.Answer, err
 	answer := similar.Answer{ModelVersion: active}
 	if code == "P1" || code == "P/1" {
 		for i := range similar.Most {
-			answer.Items = append(answer.Items, recommendation.Neighbour{ID: fmt.Sprintf("N%d", i), Distance: float64(i) / 20})
+			answer.Items = append(answer.Items, recommendation.Neighbour{ID: fmt.Sprintf("N%d", i),
+				Distance: float64(i) / 20})
 		}
 	}
 	return answer, n.err
@@ -222,7 +223,8 @@ func violation(request *http.Request, answer *http.Response, body []byte) error 
 	asked.Method = http.MethodGet // the document speaks for HEAD, too
 	asked.URL.Scheme, asked.URL.Host, asked.Host = "", "", ""
 	route, parameters, err := router.FindRoute(asked)
-	if err != nil || request.Method != http.MethodGet && request.Method != http.MethodHead {
+	nothing := err != nil || !strings.HasPrefix(request.RequestURI, Prefix)
+	if nothing || request.Method != http.MethodGet && request.Method != http.MethodHead {
 		if request.Method == http.MethodOptions && answer.StatusCode == http.StatusNoContent && len(body) == 0 {
 			return nil
 		}
@@ -242,8 +244,9 @@ func violation(request *http.Request, answer *http.Response, body []byte) error 
 		return errors.New("HEAD has content")
 	}
 	return openapi3filter.ValidateResponse(request.Context(), &openapi3filter.ResponseValidationInput{
-		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: asked, Route: route, PathParams: parameters},
-		Status:                 answer.StatusCode, Header: answer.Header, Body: io.NopCloser(bytes.NewReader(body)),
+		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: asked, Route: route,
+			PathParams: parameters},
+		Status: answer.StatusCode, Header: answer.Header, Body: io.NopCloser(bytes.NewReader(body)),
 		Options: &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true,
 			ExcludeResponseBody: request.Method == http.MethodHead || answer.StatusCode == http.StatusNotModified},
 	})
@@ -271,7 +274,7 @@ func (a asked) reason(t testing.TB) string {
 // ask with headers, given as name and value in turn.
 func ask(t testing.TB, handler http.Handler, method, address string, headers ...string) asked {
 	t.Helper()
-	request := httptest.NewRequest(method, "https://web.example.com"+address, nil)
+	request := httptest.NewRequest(method, address, nil)
 	for i := 0; i < len(headers); i += 2 {
 		request.Header.Add(headers[i], headers[i+1])
 	}
@@ -367,7 +370,8 @@ func TestWaitsEndWithTheirServer(t *testing.T) {
 			assert.Equal(t, "1", answer.Header.Get("Retry-After"))
 		}
 		assert.Zero(t, time.Since(begin))
-		assert.Equal(t, http.StatusOK, get(t, f, "recommendations", sessionHeader, unguessed).StatusCode, "all else goes on")
+		assert.Equal(t, http.StatusOK, get(t, f, "recommendations", sessionHeader, unguessed).StatusCode,
+			"all else goes on")
 		assert.Empty(t, f.log.String(), "no store was away")
 	})
 }
@@ -550,17 +554,20 @@ func TestAllThatIsWrongIsToldAtOnce(t *testing.T) {
 			[]string{"query a no parameters", "query b no parameters", "header Diecast-Session visible ASCII",
 				"header Diecast-Customer whole number", "header Diecast-Customer one of both"}},
 		{"recommendations", []string{sessionHeader, ""}, []string{"header Diecast-Session 1 to 128"}},
-		{"recommendations", []string{sessionHeader, strings.Repeat("a", 129)}, []string{"header Diecast-Session 1 to 128"}},
+		{"recommendations", []string{sessionHeader, strings.Repeat("a", 129)},
+			[]string{"header Diecast-Session 1 to 128"}},
 		{"recommendations", []string{sessionHeader, unguessed, sessionHeader, unguessed},
 			[]string{"header Diecast-Session 2 times"}},
-		{"recommendations", []string{customerHeader, "2147483648"}, []string{"header Diecast-Customer 0 to 2147483647"}},
+		{"recommendations", []string{customerHeader, "2147483648"},
+			[]string{"header Diecast-Customer 0 to 2147483647"}},
 		{"recommendations", []string{customerHeader, "-1"}, []string{"header Diecast-Customer 0 to"}},
 		{"recommendations", []string{customerHeader, "1e3"}, []string{"header Diecast-Customer 0 to"}},
 		{"recommendations", []string{customerHeader, "99999999999999999999"}, []string{"header Diecast-Customer 0 to"}},
 		{"recommendations/wait", nil,
 			[]string{"header Diecast-Session missing", "header Diecast-Event missing"}},
 		{"recommendations/wait", []string{sessionHeader, "a b", eventHeader, "x", eventTimeHeader, "yesterday"},
-			[]string{"header Diecast-Session ASCII", "header Diecast-Event UUID", "header Diecast-Event-Time RFC 3339"}},
+			[]string{"header Diecast-Session ASCII", "header Diecast-Event UUID",
+				"header Diecast-Event-Time RFC 3339"}},
 		{"recommendations/wait", append([]string{sessionHeader, unguessed, eventTimeHeader, "2026-02-30T00:00:00Z"},
 			event...), []string{"header Diecast-Event-Time RFC 3339"}},
 		{"recommendations/wait", append([]string{sessionHeader, unguessed, eventHeader, "{" + another + "}"}, event...),
@@ -607,7 +614,8 @@ func TestThereIsNothingElse(t *testing.T) {
 	f := newFixture(t, nil)
 	for _, path := range []string{"/api/v1", "/api/v1/", "/api/v1/nothing", "/api/v1/popular/", "/api/v1//popular",
 		"/api/v1/products/P1", "/api/v1/products/P/1/similar", "/api/v1/../v1/popular", "/api/v1/Popular",
-		"/api/v2/popular", "/api/v1/sales", "/api/v1/recommendations/wait/x", "/api/v1/%70opular"} {
+		"/%61pi/v1/popular", "/api%2Fv1/popular",
+		"https://web.example.com/api/v1/popular", "/api/v2/popular", "/api/v1/sales", "/api/v1/recommendations/wait/x", "/api/v1/%70opular"} {
 		answer := ask(t, f, http.MethodGet, path)
 		assert.Equal(t, http.StatusNotFound, answer.StatusCode, path)
 		assert.Equal(t, "unknown_route", answer.reason(t), path)
@@ -621,14 +629,16 @@ func TestThereIsNothingElse(t *testing.T) {
 		assert.Equal(t, "GET, HEAD, OPTIONS", answer.Header.Get("Allow"))
 		assert.Equal(t, "method_not_allowed", answer.reason(t))
 	}
-	for length, status := range map[int]int{longestQuery: http.StatusBadRequest, longestQuery + 1: http.StatusRequestURITooLong} {
+	for length, status := range map[int]int{longestQuery: http.StatusBadRequest,
+		longestQuery + 1: http.StatusRequestURITooLong} {
 		assert.Equal(t, status, get(t, f, "popular?"+strings.Repeat("x", length)).StatusCode)
 	}
 }
 
 func TestHeadIsGetWithoutContent(t *testing.T) {
 	f := newFixture(t, nil)
-	for _, below := range []string{"popular", "products/P1/similar", "sales/course", "openapi.json", "nothing", "popular?x=1"} {
+	for _, below := range []string{"popular", "products/P1/similar", "sales/course", "openapi.json", "nothing",
+		"popular?x=1"} {
 		got, head := get(t, f, below), ask(t, f, http.MethodHead, Prefix+below)
 		assert.Equal(t, got.StatusCode, head.StatusCode)
 		assert.Equal(t, got.Header, head.Header)
@@ -661,7 +671,8 @@ func TestWhatIsKeptIsNotSentAgain(t *testing.T) {
 				assert.Equal(t, first.Header.Get("Vary"), again.Header.Get("Vary"))
 			}
 			for _, other := range []string{`"x"`, `W/"x"`, "", tag + "x"} {
-				assert.Equal(t, http.StatusOK, get(t, f, c.below, append(c.headers, "If-None-Match", other)...).StatusCode)
+				again := get(t, f, c.below, append(c.headers, "If-None-Match", other)...)
+				assert.Equal(t, http.StatusOK, again.StatusCode)
 			}
 		}
 		f.table.put(record(t, unguessed, 7, 4, time.Now()))
@@ -670,7 +681,8 @@ func TestWhatIsKeptIsNotSentAgain(t *testing.T) {
 		assert.NotEqual(t, before, get(t, f, "recommendations", sessionHeader, unguessed).Header.Get("ETag"))
 		open := newFixture(t, func(o *Options) { o.Access = environment.APIRandom })
 		assert.Equal(t, "public, max-age=60", get(t, open, "popular").Header.Get("Cache-Control"))
-		assert.Equal(t, "private, no-cache", get(t, open, "recommendations", sessionHeader, unguessed).Header.Get("Cache-Control"))
+		personal := get(t, open, "recommendations", sessionHeader, unguessed)
+		assert.Equal(t, "private, no-cache", personal.Header.Get("Cache-Control"))
 	})
 }
 
@@ -724,14 +736,17 @@ func TestSimilarProductsAreAnswered(t *testing.T) {
 
 func TestSalesAreAnswered(t *testing.T) {
 	f := newFixture(t, nil)
-	scope := `"as_of":"2026-03-01T12:00:00Z","late":false,"from":"2005-01-10","to":"2005-03-20","line":null,"country":null`
+	scope := `"as_of":"2026-03-01T12:00:00Z","late":false,"from":"2005-01-10","to":"2005-03-20",` +
+		`"line":null,"country":null`
 	france := strings.Replace(scope, `"country":null`, `"country":"France"`, 1)
+	none := strings.NewReplacer(`"2005-01-10"`, "null", `"2005-03-20"`, "null").Replace(scope)
 	for below, want := range map[string]string{
-		"sales/totals": `{` + scope + `,"revenue":"40.04","orders":2,"quantity":4,"average_order":"20.02","before":null}`,
+		"sales/totals": `{` + scope + `,"revenue":"40.04","orders":2,"quantity":4,"average_order":"20.02",
+			"before":null}`,
 		"sales/totals?from=2005-03-20": `{` + strings.Replace(scope, "2005-01-10", "2005-03-20", 1) +
 			`,"revenue":"9.99","orders":1,"quantity":1,"average_order":"9.99",
 			"before":{"revenue":"0.00","orders":0,"quantity":0}}`,
-		"sales/totals?to=2004-01-01": `{` + strings.NewReplacer(`"2005-01-10"`, "null", `"2005-03-20"`, "null").Replace(scope) +
+		"sales/totals?to=2004-01-01": `{` + none +
 			`,"revenue":"0.00","orders":0,"quantity":0,"average_order":"0.00","before":null}`,
 		"sales/countries?line=Ships&country=France": `{` + strings.Replace(france, `"line":null`, `"line":"Ships"`, 1) +
 			`,"rows":[{"country":"France","revenue":"10.00","orders":1,"quantity":1}]}`,
@@ -751,12 +766,32 @@ func TestSalesAreAnswered(t *testing.T) {
 	assert.Equal(t, "week", course["step"])
 	points := course["points"].([]any)
 	assert.Len(t, points, 10)
-	assert.Equal(t, map[string]any{"from": "2005-01-10", "to": "2005-01-16", "revenue": "30.05", "orders": 1.0, "quantity": 3.0,
-		"spike_days": []any{}}, points[0])
+	assert.Equal(t, map[string]any{"from": "2005-01-10", "to": "2005-01-16", "revenue": "30.05", "orders": 1.0,
+		"quantity": 3.0, "spike_days": []any{}}, points[0])
 	assert.Equal(t, []any{"2005-03-20"}, points[9].(map[string]any)["spike_days"])
 	late := newFixture(t, func(o *Options) {
 		state := sales.State{Figures: figuresOf(t), Failed: sales.ErrTooSlow}
 		o.Sales = func() sales.State { return state }
 	})
 	assert.Equal(t, true, get(t, late, "sales/totals").object(t)["late"])
+}
+
+// A report is added up once for figures and filter, and anew where either is another.
+func TestReportsAreKeptForTheirFigures(t *testing.T) {
+	state := sales.State{Figures: figuresOf(t)}
+	f := newFixture(t, func(o *Options) { o.Sales = func() sales.State { return state } })
+	orders := func(below string) any { return get(t, f, below).object(t)["orders"] }
+	assert.EqualValues(t, 2, orders("sales/totals"))
+	assert.EqualValues(t, 1, orders("sales/totals?line=Ships"))
+	assert.EqualValues(t, 2, orders("sales/totals?period=12m"))
+	assert.Equal(t, 2, f.reports.Len())
+	for day := range keptReports {
+		orders(fmt.Sprintf("sales/totals?from=2005-02-%02d", day+1))
+	}
+	assert.Equal(t, keptReports, f.reports.Len())
+	state.Figures = sales.New(noon, nil, nil, []sales.Item{{Order: 9, Day: date(t, "2005-03-20"), Country: "USA",
+		Product: "C1", Quantity: 1, Amount: 1}, {Order: 8, Day: date(t, "2005-01-10"), Country: "USA", Product: "C1",
+		Quantity: 1, Amount: 1}, {Order: 7, Day: date(t, "2005-01-10"), Country: "USA", Product: "C1", Quantity: 1,
+		Amount: 1}}, nil)
+	assert.EqualValues(t, 3, orders("sales/totals"))
 }

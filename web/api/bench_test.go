@@ -108,7 +108,8 @@ func once(transport *http.Transport, address, kind string, sessions []string, nu
 		return 0, err
 	}
 	number %= len(sessions)
-	request.Header.Set(kind, map[string]string{sessionHeader: sessions[number], customerHeader: fmt.Sprint(number)}[kind])
+	ids := map[string]string{sessionHeader: sessions[number], customerHeader: fmt.Sprint(number)}
+	request.Header.Set(kind, ids[kind])
 	begin := time.Now()
 	answer, err := transport.RoundTrip(request)
 	if err != nil {

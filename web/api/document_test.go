@@ -2,9 +2,12 @@ package api
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -73,17 +76,41 @@ func TestAnswersThatBreakTheContractAreFound(t *testing.T) {
 			r.Header.Set("ETag", "x")
 			return body
 		},
-		"a member missing": func(_ *http.Response, body string) string { return strings.Replace(body, `"rung"`, `"rang"`, 1) },
-		"another rung":     func(_ *http.Response, body string) string { return strings.Replace(body, "memory", "cache", 1) },
+		"a member missing": func(_ *http.Response, body string) string {
+			return strings.Replace(body, `"rung"`, `"rang"`, 1)
+		},
+		"another rung": func(_ *http.Response, body string) string {
+			return strings.Replace(body, "memory", "cache", 1)
+		},
 		"a time without its event": func(_ *http.Response, body string) string {
 			return strings.Replace(body, `"event_id"`, `"event"`, 1)
 		},
 		"no JSON": func(*http.Response, string) string { return "x" },
 	} {
 		request := httptest.NewRequest(http.MethodGet, Prefix+"recommendations", nil)
-		answer := &http.Response{StatusCode: right.StatusCode, Header: right.Header.Clone(), Body: io.NopCloser(&bytes.Buffer{})}
+		answer := &http.Response{StatusCode: right.StatusCode, Header: right.Header.Clone(),
+			Body: io.NopCloser(&bytes.Buffer{})}
 		require.NoError(t, violation(request, answer, []byte(right.text)))
 		body := change(answer, right.text)
 		assert.Error(t, violation(request, answer, []byte(body)), name)
+	}
+}
+
+// The page for the shop's developer lists the addresses that there are, and every reason of a
+// problem.
+func TestTheGuideHasEveryAddressAndReason(t *testing.T) {
+	guide, err := os.ReadFile("../../docs/api.md")
+	require.NoError(t, err)
+	var listed, served []string
+	for _, line := range regexp.MustCompile("(?m)^\\| `GET (/[^`]*)` ").FindAllSubmatch(guide, -1) {
+		listed = append(listed, string(line[1]))
+	}
+	for _, route := range routes() {
+		served = append(served, Prefix+route.pattern)
+	}
+	assert.Equal(t, served, listed)
+	document, _ := contract()
+	for _, reason := range document.Components.Schemas["Problem"].Value.Properties["reason"].Value.Enum {
+		assert.Regexp(t, fmt.Sprintf("(?m)^\\| [0-9]{3} \\| .*`%s`", reason), string(guide))
 	}
 }

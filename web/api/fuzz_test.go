@@ -19,12 +19,15 @@ func FuzzRequest(f *testing.F) {
 		{"GET", "recommendations", "", unguessed, "", "", ""}, {"GET", "recommendations", "", "", "8", "", ""},
 		{"HEAD", "recommendations/wait", "", guessable, "", another, "2000-01-01T00:00:00Z"},
 		{"GET", "recommendations/wait", "", another, "", "x", "2026-02-30T00:00:00Z"},
-		{"GET", "popular", "limit=3&after=P4", "", "", "", ""}, {"GET", "products/P%2F1/similar", "limit=20", "", "", "", ""},
+		{"GET", "popular", "limit=3&after=P4", "", "", "", ""},
+		{"GET", "products/P%2F1/similar", "limit=20", "", "", "", ""},
 		{"GET", "products/%zz/similar", "limit=%zz", "", "", "", ""}, {"OPTIONS", "popular", "", "", "", "", ""},
 		{"GET", "sales/course", "from=0001-01-01&to=9999-12-31", "", "", "", ""},
 		{"GET", "sales/products", "line=Cars&country=USA&limit=1&after=C1&period=all", "", "", "", ""},
-		{"GET", "sales/countries", "after=France&limit=100", "", "", "", ""}, {"POST", "openapi.json", "", "", "", "", ""},
-		{"GET", "sales/spikes", "period=30d", "ä\x80", "-0", "", ""}, {"GET", "../../sales", "%00=%00", "\x00", "", "", ""},
+		{"GET", "sales/countries", "after=France&limit=100", "", "", "", ""},
+		{"POST", "openapi.json", "", "", "", "", ""},
+		{"GET", "sales/spikes", "period=30d", "ä\x80", "-0", "", ""},
+		{"GET", "../../sales", "%00=%00", "\x00", "", "", ""},
 	} {
 		f.Add(seed[0], seed[1], seed[2], seed[3], seed[4], seed[5], seed[6])
 	}
@@ -40,9 +43,9 @@ func FuzzRequest(f *testing.F) {
 		}
 		for access, api := range accesses {
 			request := httptest.NewRequest(http.MethodGet, "/", nil).WithContext(t.Context())
-			request.Method, request.URL = method, address
-			for name, value := range map[string]string{sessionHeader: session, customerHeader: customer, eventHeader: event,
-				eventTimeHeader: at} {
+			request.Method, request.URL, request.RequestURI = method, address, address.RequestURI()
+			for name, value := range map[string]string{sessionHeader: session, customerHeader: customer,
+				eventHeader: event, eventTimeHeader: at} {
 				if value != "" {
 					request.Header.Set(name, value)
 				}
@@ -50,7 +53,7 @@ func FuzzRequest(f *testing.F) {
 			recorder := httptest.NewRecorder()
 			api.ServeHTTP(recorder, request)
 			require.NotEqual(t, http.StatusInternalServerError, recorder.Code, recorder.Body)
-			if route, _ := api.find(address.EscapedPath()); route != nil {
+			if route, _ := api.find(request); route != nil {
 				require.NoError(t, violation(request, recorder.Result(), recorder.Body.Bytes()), recorder.Body)
 			}
 			if access == environment.APIRandom && session != unguessed {

@@ -68,7 +68,8 @@ func TestWhoMayWhat(t *testing.T) {
 		environment.APILogin} {
 		for who, caller := range callers {
 			for proof, proven := range map[string]bool{"": false, "token": access == environment.APIToken,
-				"wrong scheme": false, "two tokens": false, "login": access == environment.APILogin, "wrong login": false} {
+				"wrong scheme": false, "two tokens": false, "login": access == environment.APILogin,
+				"wrong login": false} {
 				t.Run(fmt.Sprint(access, "/", who, "/", proof), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						mayWhat(t, access, caller, proof, proven)
@@ -97,7 +98,8 @@ func mayWhat(t *testing.T, access environment.APIAccess, caller []string, proof 
 	for _, route := range f.routes {
 		asked := headers
 		if route.waits { // for an event that is long over
-			asked = append(slices.Clone(headers), eventHeader, uuid.Nil.String(), eventTimeHeader, "2000-01-01T00:00:00Z")
+			asked = append(slices.Clone(headers), eventHeader, uuid.Nil.String(), eventTimeHeader,
+				"2000-01-01T00:00:00Z")
 		}
 		before := f.table.asked
 		answer := get(t, f, asWritten(route.pattern), asked...)
@@ -107,7 +109,8 @@ func mayWhat(t *testing.T, access environment.APIAccess, caller []string, proof 
 			assert.Equal(t, reason, answer.reason(t), route.pattern)
 			assert.Equal(t, before, f.table.asked, "%s: no store is asked", route.pattern)
 		}
-		challenge := map[string]string{"token_required": "Bearer", "login_required": `Login realm="load balancer"`}[reason]
+		challenge := map[string]string{"token_required": "Bearer",
+			"login_required": `Login realm="load balancer"`}[reason]
 		assert.Equal(t, challenge, answer.Header.Get("WWW-Authenticate"))
 		ofShop := slices.Contains(caller, "https://shop.example.com")
 		origin := map[bool]string{true: "https://shop.example.com"}[ofShop]
@@ -203,7 +206,8 @@ func TestTheAddressIsTheOneThatTheBalancerSaw(t *testing.T) {
 		{[]string{"10.0.0.1, 198.51.100.7"}, "198.51.100.7"},
 		{[]string{"10.0.0.1,198.51.100.7:4711"}, "198.51.100.7"},
 		{[]string{"10.0.0.1", "10.0.0.2, 198.51.100.7 "}, "198.51.100.7"},
-		{[]string{"2001:db8:1:2:3:4:5:6"}, "2001:db8:1:2::/64"}, {[]string{"[2001:db8:1:2::9]:80"}, "2001:db8:1:2::/64"},
+		{[]string{"2001:db8:1:2:3:4:5:6"}, "2001:db8:1:2::/64"},
+		{[]string{"[2001:db8:1:2::9]:80"}, "2001:db8:1:2::/64"},
 		{[]string{"::ffff:198.51.100.7"}, "198.51.100.7"}, {[]string{"fe80::1%eth0"}, "fe80::/64"},
 		{[]string{"unknown"}, ""}, {[]string{""}, ""}, {[]string{"198.51.100.7, "}, ""},
 	} {

@@ -10,12 +10,45 @@ import (
 
 const (
 	// mostBuckets of a kind that are kept, the latest used: with their keys some 3 MB. Whoever is
-	// not among them begins with a full bucket. One that has not been used for a quarter of a minute
-	// is full, and nothing is lost with it.
+	// not among them begins with a full bucket. One that has not been used for a quarter of a
+	// minute is full, and nothing is lost with it.
 	mostBuckets = 10_000
 	// burstShare of a minute's requests may come at once.
 	burstShare = 4
 )
+
+// mostWaitsOfOne address at a time, where the world is admitted: else one client could take the
+// places of all.
+const mostWaitsOfOne = 100
+
+// places count what each of some is doing at the moment.
+type places struct {
+	most  int
+	mutex sync.Mutex
+	taken map[string]int
+}
+
+// enter takes one of somebody's places, if there is one.
+func (p *places) enter(key string) bool {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	if p.taken[key] >= p.most {
+		return false
+	}
+	if p.taken == nil {
+		p.taken = map[string]int{}
+	}
+	p.taken[key]++
+	return true
+}
+
+func (p *places) leave(key string) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	if p.taken[key]--; p.taken[key] == 0 {
+		delete(p.taken, key)
+	}
+}
 
 // buckets bound how often each of many may ask.
 type buckets struct {

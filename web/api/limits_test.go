@@ -3,7 +3,9 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -66,13 +68,16 @@ func TestTheWorldsAddressesAreLimited(t *testing.T) {
 	anySession := func() []string {
 		return []string{sessionHeader, uuid.NewString(), "X-Forwarded-For", "1.1.1.1, 2.2.2.2"}
 	}
+	from := func(address string) func() []string {
+		return always([]string{sessionHeader, another, "X-Forwarded-For", address})
+	}
 	f, now := limited(t, environment.APIRandom)
 	taken, retry := until(t, f, always("recommendations"), anySession)
 	assert.Equal(t, 10, taken)
 	assert.Equal(t, "2", retry)
-	taken, _ = until(t, f, always("recommendations"), always([]string{sessionHeader, another, "X-Forwarded-For", "2.2.2.2"}))
+	taken, _ = until(t, f, always("recommendations"), from("2.2.2.2"))
 	assert.Zero(t, taken, "what the client wrote before counts for nothing")
-	taken, _ = until(t, f, always("recommendations"), always([]string{sessionHeader, another, "X-Forwarded-For", "3.3.3.3"}))
+	taken, _ = until(t, f, always("recommendations"), from("3.3.3.3"))
 	assert.Equal(t, 2, taken)
 	*now = now.Add(time.Hour)
 	taken, _ = until(t, f, always("recommendations"), always([]string{sessionHeader, guessable}))
@@ -94,7 +99,8 @@ func TestWhoNamesNoSessionIsLimitedByAddress(t *testing.T) {
 			assert.Equal(t, 10, taken, "%s, %s", access, name)
 		}
 		f, _ := limited(t, access)
-		taken, _ := until(t, f, always("popular"), always([]string{sessionHeader, unguessed, "X-Amzn-Oidc-Data", "valid"}))
+		taken, _ := until(t, f, always("popular"), always([]string{sessionHeader, unguessed,
+			"X-Amzn-Oidc-Data", "valid"}))
 		assert.Equal(t, 10, taken, "a session where none is asked for")
 		f, _ = limited(t, access)
 		taken, _ = until(t, f, always("nothing"), always([]string{"X-Amzn-Oidc-Data", "valid"}))
@@ -123,6 +129,34 @@ func TestATokenIsLimitedWhoeverItAsksFor(t *testing.T) {
 	for _, key := range f.tokens.known.Keys() {
 		assert.Len(t, key, 32, "a hash, not the token")
 	}
+}
+
+// One client does not take the places of all.
+func TestTheWorldsAddressesHoldOnlySoManyWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wait := func(f fixture, address string) asked {
+			return get(t, f, "recommendations/wait", sessionHeader, uuid.NewString(), eventHeader, another,
+				eventTimeHeader, "2099-01-01T00:00:00Z", "X-Forwarded-For", address)
+		}
+		for access, refused := range map[environment.APIAccess]bool{environment.APIRandom: true,
+			environment.APIKnown: false} {
+			f := newFixture(t, func(o *Options) { o.Access = access })
+			var all sync.WaitGroup
+			for range mostWaitsOfOne {
+				all.Go(func() { wait(f, "1.1.1.1") })
+			}
+			synctest.Wait()
+			if refused {
+				answer := wait(f, "1.1.1.1")
+				assert.Equal(t, http.StatusTooManyRequests, answer.StatusCode)
+				assert.Equal(t, "1", answer.Header.Get("Retry-After"))
+			}
+			assert.Equal(t, http.StatusOK, wait(f, "2.2.2.2").StatusCode)
+			assert.Equal(t, http.StatusOK, wait(f, "1.1.1.1").StatusCode, "there are places again, or were always")
+			all.Wait()
+			assert.Empty(t, f.waits.taken)
+		}
+	})
 }
 
 func TestBucketsAreBounded(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"diecast/internal/environment"
 	"diecast/internal/recommendation"
 	"diecast/internal/recommendation/reading"
 )
@@ -95,6 +96,14 @@ func (a *API) wait(r *request) (*answer, *problem) {
 	id, at := r.event()
 	if refused := r.problem(); refused != nil {
 		return nil, refused
+	}
+	if a.options.Access == environment.APIRandom {
+		who := client(r.Request)
+		if !a.waits.enter(who) {
+			return nil, &problem{Status: http.StatusTooManyRequests, Reason: "rate_limited", RetryAfter: time.Second,
+				Detail: "As many wait from this address as may."}
+		}
+		defer a.waits.leave(who)
 	}
 	bounded, end := context.WithTimeout(r.ctx, reading.Longest+waitSlack)
 	defer end()

@@ -172,7 +172,8 @@ func (r *request) event() (id uuid.UUID, at time.Time) {
 
 // contract reads a header as the events' contract reads a field.
 func (r *request) contract(name, text string, read func(strictjson.Value)) {
-	object := strictjson.Object([]strictjson.Member{{Name: name, Value: strictjson.String(strings.ToValidUTF8(text, "�"))}})
+	value := strictjson.String(strings.ToValidUTF8(text, "�"))
+	object := strictjson.Object([]strictjson.Member{{Name: name, Value: value}})
 	document, err := strictjson.Parse(object, strictjson.Limits{MaxBytes: len(object), MaxDepth: 1})
 	if err == nil {
 		read(document.Root().Field(name))

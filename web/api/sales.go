@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"diecast/internal/sales"
 	"diecast/internal/strictjson"
 )
@@ -56,7 +58,33 @@ func (a *API) report(r *request) (sales.Report, scope, *problem) {
 	if filter.From <= filter.To {
 		of.From, of.To = given(filter.From.String()), given(filter.To.String())
 	}
-	return state.Figures.Report(filter), of, nil
+	return a.reportOf(state.Figures, filter), of, nil
+}
+
+// keptReports are the latest asked for, each of which takes milliseconds in a large shop.
+const keptReports = 16
+
+// reported is a report, and of which figures.
+type reported struct {
+	figures *sales.Figures
+	report  sales.Report
+}
+
+func newReports() *lru.Cache[sales.Filter, reported] {
+	reports, err := lru.New[sales.Filter, reported](keptReports)
+	if err != nil {
+		panic(err) // of a size below 1 only
+	}
+	return reports
+}
+
+func (a *API) reportOf(figures *sales.Figures, filter sales.Filter) sales.Report {
+	if kept, there := a.reports.Get(filter); there && kept.figures == figures {
+		return kept.report
+	}
+	report := figures.Report(filter)
+	a.reports.Add(filter, reported{figures, report})
+	return report
 }
 
 func given(text string) *string {
