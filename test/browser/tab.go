@@ -167,6 +167,16 @@ func (b *Tab) Shoot(t *testing.T, name string) {
 	require.NoError(t, os.WriteFile(filepath.Join(screenshots, name+".png"), image, 0o644))
 }
 
+// Picture of the page's beginning, in a file.
+func (b *Tab) Picture(t *testing.T, file string, width, height int64) {
+	t.Helper()
+	require.NoError(t, chromedp.Do(b, chromedp.EmulateViewport(width, height)))
+	image, err := chromedp.Run(b, chromedp.CaptureScreenshot())
+	require.NoError(t, err)
+	require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
+	require.NoError(t, os.WriteFile(file, image, 0o644))
+}
+
 // Violations are what axe finds wrong with the page, its tables opened.
 func Violations(t *testing.T, b *Tab) []string {
 	t.Helper()
