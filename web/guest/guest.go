@@ -90,3 +90,51 @@ func (b *Buckets) Take(key string, now time.Time) (wait time.Duration) {
 	}
 	return wait
 }
+
+// Keys of those who are known.
+func (b *Buckets) Keys() []string {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	return b.known.Keys()
+}
+
+// Places count what each of some is doing at the moment.
+type Places struct {
+	// Most of one.
+	Most  int
+	mutex sync.Mutex
+	taken map[string]int
+}
+
+// Enter takes one of somebody's places, if there is one.
+func (p *Places) Enter(key string) bool {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	if p.taken[key] >= p.Most {
+		return false
+	}
+	if p.taken == nil {
+		p.taken = map[string]int{}
+	}
+	p.taken[key]++
+	return true
+}
+
+// Leave gives one back.
+func (p *Places) Leave(key string) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	if p.taken[key]--; p.taken[key] == 0 {
+		delete(p.taken, key)
+	}
+}
+
+// Taken are the places of all.
+func (p *Places) Taken() (all int) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	for _, taken := range p.taken {
+		all += taken
+	}
+	return all
+}

@@ -618,3 +618,25 @@ func TestFiveHundredStreamsAreHeldInLittleMemory(t *testing.T) {
 		require.NoError(t, answer.Body.Close())
 	}
 }
+
+// One client does not take the places of all.
+func TestWhereTheWorldIsAdmittedAnAddressHasSoManyStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, func(o *Options) {
+			withShop(taken)(o)
+			o.Withhold, o.Shop.PerMinute = true, 10_000
+		})
+		visit := func(address string) int {
+			return asking(t, s, "GET", "/shop/live", "", sessionHeader, uuid.NewString(), "X-Forwarded-For", address).StatusCode
+		}
+		var all sync.WaitGroup
+		for range mostOfOne {
+			all.Go(func() { assert.Equal(t, http.StatusOK, visit("1.1.1.1")) })
+		}
+		time.Sleep(time.Second)
+		assert.Equal(t, http.StatusTooManyRequests, visit("1.1.1.1"))
+		all.Go(func() { assert.Equal(t, http.StatusOK, visit("2.2.2.2")) })
+		all.Wait()
+		assert.Zero(t, s.places.Taken())
+	})
+}

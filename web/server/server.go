@@ -84,10 +84,12 @@ type Server struct {
 	unread rate.Sometimes
 	// sessions and addresses bound what visitors of the shop send.
 	sessions, addresses *guest.Buckets
-	mux                 *http.ServeMux
-	cache               cache
-	making              singleflight.Group
-	draining            atomic.Bool
+	// places are an address's streams of the shop.
+	places   guest.Places
+	mux      *http.ServeMux
+	cache    cache
+	making   singleflight.Group
+	draining atomic.Bool
 }
 
 const (
@@ -133,6 +135,10 @@ func New(options Options) *Server {
 	s.mux.Handle("GET /recommendations", s.guarded(s.recommendations))
 	s.mux.Handle("GET /recommendations/live", s.guarded(s.watchRecommendations))
 	if options.Shop != nil {
+		s.places.Most = mostVisiting
+		if options.Withhold {
+			s.places.Most = mostOfOne
+		}
 		s.sessions = guest.NewBuckets(options.Shop.PerMinute)
 		s.addresses = guest.NewBuckets(addressShare * options.Shop.PerMinute)
 		s.mux.HandleFunc("GET /shop", s.browse)

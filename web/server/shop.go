@@ -46,6 +46,9 @@ const (
 	// FirstGuest is the first of the numbers that the shop's page gives to visitors without a customer
 	// number, so that they do not all share one; a shop numbers its customers from 1 on.
 	FirstGuest = 1_500_000_000
+	// mostOfOne address's streams at a time, where the world is admitted: else one client could take
+	// the places of all.
+	mostOfOne = 100
 	// mostStrips of similar products.
 	mostStrips = 3
 )
@@ -243,6 +246,11 @@ func (s *Server) watchShop(w http.ResponseWriter, r *http.Request) {
 		tooMany(w, wait)
 		return
 	}
+	if !s.places.Enter(guest.Address(r)) {
+		tooMany(w, time.Second)
+		return
+	}
+	defer s.places.Leave(guest.Address(r))
 	s.visiting.Serve(w, r, func(stream *live.Stream) {
 		s.follow(stream, asked{session: session, kind: aSession}, live.Beat,
 			func(answer recommendation.Answer) line {
