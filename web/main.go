@@ -48,8 +48,9 @@ func main() {
 	}
 }
 
-// streamShare, in sixths of the deregistration delay, is how long a page that shows what changes stays
-// connected: a server that leaves its balancer has lost all of them before the balancer cuts it off.
+// streamShare, in sixths of the deregistration delay, is how long a page that shows what changes
+// stays connected: a server that leaves its balancer has lost all of them before the balancer cuts
+// it off.
 const streamShare = 5
 
 // run serves until the context ends, and then until the load balancer has left.

@@ -63,7 +63,8 @@ type recorder interface {
 // putOn puts events on a stream, those of a session one after the other.
 func putOn(client recorder, stream string) func(context.Context, string, []byte) error {
 	return func(ctx context.Context, session string, event []byte) error {
-		_, err := client.PutRecord(ctx, &kinesis.PutRecordInput{StreamName: &stream, PartitionKey: &session, Data: event})
+		_, err := client.PutRecord(ctx,
+			&kinesis.PutRecordInput{StreamName: &stream, PartitionKey: &session, Data: event})
 		if err != nil {
 			return fmt.Errorf("put an event on stream %s: %w", stream, err)
 		}

@@ -207,7 +207,8 @@ func (l *localRun) told(up upSummary) error {
 		return json.NewEncoder(l.user.out).Encode(up)
 	}
 	_, err := fmt.Fprintf(l.user.out,
-		"up after %.1f s: %d resources run, %d are checked only\nshop: %s\npages: %s\noutputs and endpoints: %s\nCtrl-C, or "+
+		"up after %.1f s: %d resources run, %d are checked only\nshop: %s\npages: %s\n"+
+			"outputs and endpoints: %s\nCtrl-C, or "+
 			"`diecast local down` elsewhere, stops it\n",
 		up.Seconds, up.Run, up.Checked, up.Shop, up.Page, up.Outputs)
 	return err

@@ -281,8 +281,8 @@ func (l *localRun) showBatch(result demonstrated) error {
 	ran, checked := result.running.Count()
 	_, err := fmt.Fprintf(l.user.out,
 		"\nUp in %.1f s. %d resources of the templates ran:\n  %s\n%d were checked, not executed, because\n  %s\n"+
-			"\nTo look at it yourself: `make up` runs the same until Ctrl-C, and prints first where the shop is (/shop);\n"+
-			"what is recommended to whom, and why, is at /recommendations beside it.\n",
+			"\nTo look at it yourself: `make up` runs the same until Ctrl-C, and prints first where the shop is"+
+			" (/shop);\nwhat is recommended to whom, and why, is at /recommendations beside it.\n",
 		result.up.Seconds(), ran, strings.Join(kindsThatRan(result.running), ", "), checked,
 		strings.Join(reasonsForChecking(result.running), "\n  "))
 	return err
@@ -350,8 +350,8 @@ func showStrategies(to io.Writer, compared demonstration.Comparison) error {
 
 // showShop tells in one line what a visitor of the shop sees.
 func showShop(to io.Writer, shop demonstration.ShopReport) error {
-	_, err := fmt.Fprintf(to, "Shop: %d products; %s put into the cart there, and what is recommended upon that shown after %s.\n",
-		shop.Products, shop.Looked, rounded(shop.Took))
+	_, err := fmt.Fprintf(to, "Shop: %d products; %s put into the cart there, and what is recommended upon that"+
+		" shown after %s.\n", shop.Products, shop.Looked, rounded(shop.Took))
 	return err
 }
 

@@ -74,8 +74,8 @@ func FromErrorOutput(stream string, payload []byte, arrived time.Time) Origin {
 	return origin(stream+"/"+hex.EncodeToString(sum[:])+"/"+millisecond, arrived)
 }
 
-// Received is the origin of an event that is taken from the shop itself, before it is on a stream: its
-// identity is id. Later origins leave both alone.
+// Received is the origin of an event that is taken from the shop itself, before it is on a stream:
+// its identity is id. Later origins leave both alone.
 func Received(id uuid.UUID, arrived time.Time) Origin {
 	return Origin{id: id, arrived: arrived.Round(time.Millisecond).UTC()}
 }

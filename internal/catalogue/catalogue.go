@@ -118,7 +118,8 @@ func (c *Catalogue) Search(line, words string, skip, most int) (products []Produ
 
 func (c *Catalogue) has(product int, words []string) bool {
 	for _, word := range words {
-		if !strings.Contains(c.folded[product], word) && !strings.Contains(strings.ToLower(c.products[product].Code), word) {
+		if !strings.Contains(c.folded[product], word) &&
+			!strings.Contains(strings.ToLower(c.products[product].Code), word) {
 			return false
 		}
 	}

@@ -64,7 +64,8 @@ func TestTheCatalogueIsWhatTheDatabaseHolds(t *testing.T) {
 		assert.Equal(t, lines[line.Name], line.Products)
 	}
 	var customers int
-	require.NoError(t, root.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM classicmodels.customers").Scan(&customers))
+	counted := root.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM classicmodels.customers")
+	require.NoError(t, counted.Scan(&customers))
 	assert.Equal(t, customers, c.Customers())
 	assert.True(t, c.Knows(c.Sample(1)[0]))
 	assert.False(t, c.Knows(-1))

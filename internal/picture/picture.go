@@ -51,7 +51,8 @@ func Take(ctx context.Context, pool *sql.DB, limit time.Duration, read func(cont
 	return err
 }
 
-func take(ctx context.Context, pool *sql.DB, limit time.Duration, read func(context.Context, *sql.Tx) error) (err error) {
+func take(ctx context.Context, pool *sql.DB, limit time.Duration, read func(context.Context, *sql.Tx) error) (
+	err error) {
 	connection, err := pool.Conn(ctx)
 	if mysqlwait.Final(err) {
 		return fmt.Errorf("%w: %w", ErrRefused, err)

@@ -105,8 +105,8 @@ func TestTwoTabsShareSessionAndCart(t *testing.T) {
 	id := `document.getElementById("session-id").textContent`
 	assert.Equal(t, Value[string](t, one, id), Value[string](t, two, id))
 	one.Click(t, "#catalogue .goods .add")
-	two.Within(t, soon, `document.querySelectorAll("#cart li").length === 1 && document.getElementById("because").innerText`+
-		`.includes("lies in your cart")`)
+	two.Within(t, soon, `document.querySelectorAll("#cart li").length === 1 &&
+		document.getElementById("because").innerText.includes("lies in your cart")`)
 	two.Click(t, "#cart .remove")
 	one.Within(t, soon, `document.querySelectorAll("#cart li").length === 0`)
 	one.Click(t, "#visitor > summary")
@@ -161,8 +161,8 @@ type instance struct {
 	gone  atomic.Bool
 }
 
-// behindABalancer starts two instances; requests go to each by turns, but to one that is gone or says
-// in its health check that it is about to go.
+// behindABalancer starts two instances; requests go to each by turns, but to one that is gone or
+// says in its health check that it is about to go.
 func behindABalancer(t *testing.T, s shop) (address string, instances []*instance) {
 	t.Helper()
 	for i := range 2 {
@@ -170,7 +170,7 @@ func behindABalancer(t *testing.T, s shop) (address string, instances []*instanc
 			Sales: func() sales.State { return *s.state }, Catalogue: s.catalogue, Answers: s.reader,
 			Shop: &server.Shop{Put: s.put, PerMinute: 100_000},
 			Provenance: func() server.Provenance {
-				return server.Provenance{Instance: fmt.Sprintf("i-%d", i), Zone: "us-east-1a", Version: "v1", Started: time.Now()}
+				return server.Provenance{Instance: fmt.Sprintf("i-%d", i), Zone: "us-east-1a", Version: "v1"}
 			},
 			Logger: slog.New(slog.DiscardHandler),
 		})}
@@ -279,7 +279,8 @@ func TestThePagesSayWhatThereIsNot(t *testing.T) {
 		assert.Empty(t, Violations(t, b), words)
 	}
 	shows(s.address+"/recommendations", "answer", "Nobody is chosen yet")
-	shows(fmt.Sprintf("%s/recommendations#customer=%d", s.address, s.held.Sample(1)[0]), "answer", "The shop has this customer, but no event")
+	shows(fmt.Sprintf("%s/recommendations#customer=%d", s.address, s.held.Sample(1)[0]), "answer",
+		"The shop has this customer, but no event")
 	shows(s.address+"/recommendations#customer=999999", "answer", "The shop has no customer of this number")
 	shows(s.address+"/recommendations#session=nobody", "answer", "No event of this session is known")
 	shows(s.address+"/recommendations", "pulse", "Nobody of the sample has been active")
@@ -330,7 +331,8 @@ func TestTheShopIsUsedByKeyboard(t *testing.T) {
 	s := newShop(t)
 	b := NewTab(t)
 	visitShop(t, b, s.address+"/shop")
-	focus := `((e) => (e.className + " " + (e.getAttribute("aria-label") || e.textContent)).trim())(document.activeElement)`
+	focus := `((e) => (e.className + " " + (e.getAttribute("aria-label") || e.textContent)).trim())(
+		document.activeElement)`
 	until := func(words string) {
 		t.Helper()
 		var seen []string
@@ -373,11 +375,13 @@ func TestLivePagesFitEveryScreen(t *testing.T) {
 	b.Within(t, soon, answers+` === 1`)
 	for _, width := range []int64{1280, 768, 360} {
 		for _, scheme := range []string{"light", "dark"} {
+			const five, recent = ` && document.querySelectorAll("#strip li").length === 5`,
+				` && document.getElementById("recent")`
 			for name, c := range map[string]struct{ path, ready string }{
-				"shop":                   {"/shop?line=Ships", live + ` && document.querySelectorAll("#strip li").length === 5`},
+				"shop":                   {"/shop?line=Ships", live + five},
 				"shop-product":           {"/shop?product=" + s.all[3].Code, live + ` && ` + answers + ` === 1`},
-				"recommendations":        {"/recommendations#session=known", live + ` && document.getElementById("recent")`},
-				"recommendations-nobody": {"/recommendations", live + ` && document.getElementById("recent")`},
+				"recommendations":        {"/recommendations#session=known", live + recent},
+				"recommendations-nobody": {"/recommendations", live + recent},
 			} {
 				t.Run(fmt.Sprintf("%s %d %s", name, width, scheme), func(t *testing.T) {
 					b.Look(t, width, scheme)
@@ -404,7 +408,8 @@ func TestFromClickToRecommendation(t *testing.T) {
 	const clicks = 60
 	var took []int
 	for i := range clicks {
-		Value[any](t, b, fmt.Sprintf(`[...document.querySelectorAll("#catalogue .goods .add:not([disabled])")][%d].click()`, i%20))
+		Value[any](t, b, fmt.Sprintf(
+			`[...document.querySelectorAll("#catalogue .goods .add:not([disabled])")][%d].click()`, i%20))
 		b.Within(t, soon, fmt.Sprintf(`%s === %d`, answers, i+1))
 		took = append(took, Value[int](t, b, `Number(document.getElementById("took").dataset.last)`))
 	}

@@ -23,8 +23,8 @@ import (
 	"diecast/internal/recommendation/row"
 )
 
-// platform answers events as the real one does, but by a rule instead of a model, and writes the rows
-// that the shop reads.
+// platform answers events as the real one does, but by a rule instead of a model, and writes the
+// rows that the shop reads.
 type platform struct {
 	held   *catalogue.Catalogue
 	table  *dynamodb.Client
@@ -84,7 +84,8 @@ func (p *platform) answer(event activity.Event) error {
 	record := recommendation.Record{Event: event, ModelVersion: modelVersion, RecommendedAt: time.Now()}
 	var ranked []recommendation.Item
 	for i := range 20 {
-		ranked = append(ranked, recommendation.Item{ID: p.all[(first+7*i)%len(p.all)].Code, Score: 0.93 - 0.021*float64(i)})
+		code := p.all[(first+7*i)%len(p.all)].Code
+		ranked = append(ranked, recommendation.Item{ID: code, Score: 0.93 - 0.021*float64(i)})
 	}
 	record.Items = recommendation.NotInCart(ranked, event.Cart(), 5)
 	for _, code := range event.Products() {
@@ -118,7 +119,8 @@ func (p *platform) event(t *testing.T, session string, customer int, products ..
 		history = history[1:]
 	}
 	event, err := activity.Decode(fmt.Appendf(nil, `{"session_id":%q,"customer_number":%d,"city":"Nantes",`+
-		`"country":"France","credit_limit":21000,"event_type":"cart","event_id":%q,"event_time":%q,"browse_history":[%s]}`,
+		`"country":"France","credit_limit":21000,"event_type":"cart","event_id":%q,"event_time":%q,`+
+		`"browse_history":[%s]}`,
 		session, customer, uuid.NewString(), time.Now().UTC().Format(time.RFC3339Nano), history))
 	require.NoError(t, err)
 	return event

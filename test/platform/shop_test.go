@@ -44,8 +44,8 @@ func add(t *testing.T, tab *browser.Tab, place int) {
 		fmt.Sprintf(`[...document.querySelectorAll("#catalogue .goods .add:not([disabled])")].at(%d).click()`, place))
 }
 
-// What is clicked in the shop's page is recommended upon within two seconds, through the stream, the
-// functions and the table, whichever server tells of it, and whatever becomes of that server.
+// What is clicked in the shop's page is recommended upon within two seconds, through the stream,
+// the functions and the table, whichever server tells of it, and whatever becomes of that server.
 func TestAClickInTheShopIsRecommendedUpon(t *testing.T) {
 	running := start(t, synthesized)
 	opened := output(t, running, outputs.PageAddress)
@@ -73,7 +73,8 @@ func TestAClickInTheShopIsRecommendedUpon(t *testing.T) {
 	sees := func(pieces int, within time.Duration) {
 		t.Helper()
 		for _, tab := range company {
-			tab.Within(t, within, fmt.Sprintf(`%s && document.querySelectorAll("#in-cart li").length === %d`, lives, pieces))
+			tab.Within(t, within,
+				fmt.Sprintf(`%s && document.querySelectorAll("#in-cart li").length === %d`, lives, pieces))
 		}
 	}
 	for _, tab := range company {
@@ -113,7 +114,8 @@ func TestAClickInTheShopIsRecommendedUpon(t *testing.T) {
 			add(t, visitor, 10+i)
 			sees(11+i, ready)
 			visitor.Within(t, ready, fmt.Sprintf(`%s && %s === %d`, lives, clicks, 2+count+i))
-			t.Logf("a server killed: all are connected anew, with the news, after %d ms", time.Since(begun).Milliseconds())
+			t.Logf("a server killed: all are connected anew, with the news, after %d ms",
+				time.Since(begun).Milliseconds())
 			untilServers(t, address, func(servers []string) bool {
 				return len(servers) == 2 && !slices.Equal(servers, before.Servers)
 			})
@@ -142,7 +144,8 @@ func paint(t *testing.T, running started, visitor, company *browser.Tab) {
 			Profile: demand.Spike(30, 40*time.Second), Activity: classicmodels.EventOptions{}})
 	})
 	for range 20 { // but two of what was put into the cart
-		browser.Value[any](t, visitor, `[...document.querySelectorAll("#cart .remove")].slice(2).forEach((one) => one.click())`)
+		browser.Value[any](t, visitor,
+			`[...document.querySelectorAll("#cart .remove")].slice(2).forEach((one) => one.click())`)
 		if browser.Value[int](t, visitor, `document.querySelectorAll("#cart li").length`) == 2 {
 			break
 		}

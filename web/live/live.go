@@ -68,8 +68,8 @@ func (s *Streams) leave() {
 
 // Stream is one open answer.
 type Stream struct {
-	// Context ends when the client leaves, the stream has been open for long enough or the server is
-	// drained.
+	// Context ends when the client leaves, the stream has been open for long enough or the server
+	// is drained.
 	context.Context
 	writer     http.ResponseWriter
 	controller *http.ResponseController

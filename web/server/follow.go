@@ -61,8 +61,8 @@ func askedIn(r *http.Request) (asked, error) {
 		return asked{}, errors.New("choose one customer or one session")
 	case len(sessions) == 1:
 		if err := activity.CheckSessionID(sessions[0]); err != nil {
-			return asked{}, fmt.Errorf("no session can be called so: 1 to %d visible ASCII characters without spaces are"+
-				" allowed", activity.MaxSessionID)
+			return asked{}, fmt.Errorf("no session can be called so: 1 to %d visible ASCII characters without spaces"+
+				" are allowed", activity.MaxSessionID)
 		}
 		return asked{session: sessions[0], kind: aSession}, nil
 	}

@@ -112,8 +112,8 @@ func newPulse(state *pulse.State, shop *catalogue.Catalogue) shownPulse {
 	most, sum := 0, 0
 	for i, one := range state.Intervals {
 		at, ago := one.From.UTC().Format("15:04:05"), time.Duration(len(state.Intervals)-1-i)*pulse.Every
-		drawn.Marks = append(drawn.Marks, chart.Mark{Label: fmt.Sprintf("−%.0f", ago.Seconds()), Value: int64(one.Sessions),
-			Words: at + ": " + sessions(one.Sessions)})
+		drawn.Marks = append(drawn.Marks, chart.Mark{Label: fmt.Sprintf("−%.0f", ago.Seconds()),
+			Value: int64(one.Sessions), Words: at + ": " + sessions(one.Sessions)})
 		if one.Sessions > 0 {
 			v.Busy = append([]pulseRow{{at, one.Sessions}}, v.Busy...)
 		}
@@ -123,9 +123,11 @@ func newPulse(state *pulse.State, shop *catalogue.Catalogue) shownPulse {
 	v.Chart = drawn.Columns(pulseHeight)
 	of := fmt.Sprint(state.Customers, " customers")
 	if shop != nil {
-		of = "a sample of " + count(int64(state.Customers)) + " of the shop’s " + count(int64(shop.Customers())) + " customers"
+		of = fmt.Sprintf("a sample of %s of the shop’s %s customers", count(int64(state.Customers)),
+			count(int64(shop.Customers())))
 	}
-	v.Note = "Sessions whose latest event fell into each two seconds, so many seconds ago, of " + of + ". Times are UTC."
+	v.Note = "Sessions whose latest event fell into each two seconds, so many seconds ago, of " + of +
+		". Times are UTC."
 	for _, one := range state.Recent {
 		short := one.Session
 		if len(short) > 8 {

@@ -1,8 +1,8 @@
-// Package server is the web tier's pages: sales dashboards, recommendations as they are made, a shop
-// to see them from, health and provenance. Pages are made of what it is given, the latest figures,
-// the catalogue and who this instance is, and ask nobody while they are waited for; what changes
-// comes to them by streams. It does not know the databases, and of AWS only how a load balancer
-// signs a login.
+// Package server is the web tier's pages: sales dashboards, recommendations as they are made, a
+// shop to see them from, health and provenance. Pages are made of what it is given, the latest
+// figures, the catalogue and who this instance is, and ask nobody while they are waited for; what
+// changes comes to them by streams. It does not know the databases, and of AWS only how a load
+// balancer signs a login.
 package server
 
 import (
@@ -75,8 +75,8 @@ type Server struct {
 	headers map[string]string
 	// scripted is the content security policy of pages with a script.
 	scripted string
-	// watching and visiting are the streams of the page of recommendations and of the shop: visitors
-	// take no place from the company's people.
+	// watching and visiting are the streams of the page of recommendations and of the shop:
+	// visitors take no place from the company's people.
 	watching, visiting *live.Streams
 	pulse              *pulse.Pulse
 	drawn              drawing

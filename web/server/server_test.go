@@ -77,7 +77,8 @@ func text(t testing.TB, answer *http.Response) string {
 
 var routes = []string{"/", "/sales", "/sales?line=Cars", "/sales/course.csv", "/sales/product-lines.csv",
 	"/sales/countries.csv", "/sales/products.csv", "/sales/spikes.csv", "/provenance", "/healthz",
-	addresses["style.css"], addresses["icon.svg"], addresses["live.js"], "/nothing", "/static/nothing", "/sales/nothing.csv",
+	addresses["style.css"], addresses["icon.svg"], addresses["live.js"],
+	"/nothing", "/static/nothing", "/sales/nothing.csv",
 	"/sales?period=never", "/sales?" + strings.Repeat("x", 3000)}
 
 func TestEveryRouteHasTheHeadersThatProtectIt(t *testing.T) {

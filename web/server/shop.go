@@ -27,8 +27,8 @@ import (
 
 // Shop is the page that behaves like the sales platform.
 type Shop struct {
-	// Put takes an event on, the session being its partition key. An error means that it may not have
-	// been taken, and that it may be sent again.
+	// Put takes an event on, the session being its partition key. An error means that it may not
+	// have been taken, and that it may be sent again.
 	Put func(ctx context.Context, session string, event []byte) error
 	// PerMinute bounds the events of a session; an address has ten times as many.
 	PerMinute int
@@ -43,11 +43,11 @@ const (
 	putTimeout = 3 * time.Second
 	// addressShare is how many sessions' events an address may send.
 	addressShare = 10
-	// FirstGuest is the first of the numbers that the shop's page gives to visitors without a customer
-	// number, so that they do not all share one; a shop numbers its customers from 1 on.
+	// FirstGuest is the first of the numbers that the shop's page gives to visitors without a
+	// customer number, so that they do not all share one; a shop numbers its customers from 1 on.
 	FirstGuest = 1_500_000_000
-	// mostOfOne address's streams at a time, where the world is admitted: else one client could take
-	// the places of all.
+	// mostOfOne address's streams at a time, where the world is admitted: else one client could
+	// take the places of all.
 	mostOfOne = 100
 	// mostStrips of similar products.
 	mostStrips = 3
@@ -110,7 +110,8 @@ func readGoods(query url.Values, state picture.State[catalogue.Catalogue]) (g go
 	}
 	g.Lines = []goodsLine{{Name: "Everything", Address: shopQuery("", g.Words, 1), Products: shop.Len()}}
 	for _, one := range shop.Lines() {
-		g.Lines = append(g.Lines, goodsLine{one.Name, shopQuery(one.Name, g.Words, 1), one.Products, one.Name == g.Line})
+		g.Lines = append(g.Lines,
+			goodsLine{one.Name, shopQuery(one.Name, g.Words, 1), one.Products, one.Name == g.Line})
 	}
 	if g.Line != "" && !slices.ContainsFunc(g.Lines[1:], func(l goodsLine) bool { return l.Chosen }) {
 		problem("The shop has no line %s.", quoted(g.Line))
@@ -150,7 +151,9 @@ func readGoods(query url.Values, state picture.State[catalogue.Catalogue]) (g go
 
 // catalogueReason is why the catalogue was not read, in words that give nothing of the inside away.
 func catalogueReason(err error) string {
-	for _, known := range []error{picture.ErrUnreachable, picture.ErrRefused, picture.ErrTooSlow, catalogue.ErrTooMany} {
+	for _, known := range []error{
+		picture.ErrUnreachable, picture.ErrRefused, picture.ErrTooSlow, catalogue.ErrTooMany,
+	} {
 		if errors.Is(err, known) {
 			return known.Error()
 		}
@@ -235,7 +238,8 @@ func btoi(b bool) int {
 	return 0
 }
 
-// watchShop tells a visitor what is recommended to their own session: one whose id nobody can guess.
+// watchShop tells a visitor what is recommended to their own session: one whose id nobody can
+// guess.
 func (s *Server) watchShop(w http.ResponseWriter, r *http.Request) {
 	session := r.Header.Get(sessionHeader)
 	if len(r.Header.Values(sessionHeader)) != 1 || !guest.Unguessable(session) {
@@ -255,7 +259,8 @@ func (s *Server) watchShop(w http.ResponseWriter, r *http.Request) {
 		s.follow(stream, asked{session: session, kind: aSession}, live.Beat,
 			func(answer recommendation.Answer) line {
 				v := newStrip(answer, s.options.Catalogue().Held)
-				told := line{Show: map[string]string{"recommended": fragment("recommended", v), "because": fragment("because", v)}}
+				told := line{Show: map[string]string{
+					"recommended": fragment("recommended", v), "because": fragment("because", v)}}
 				var names []string
 				for _, one := range v.Items {
 					names = append(names, one.Name)
@@ -299,7 +304,8 @@ func (s *Server) takeEvent(w http.ResponseWriter, r *http.Request) {
 	content, err := io.ReadAll(http.MaxBytesReader(w, r.Body, activity.MaxBytes))
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		problemJSON(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("An event has %d bytes at most.", activity.MaxBytes))
+		problemJSON(w, http.StatusRequestEntityTooLarge,
+			fmt.Sprintf("An event has %d bytes at most.", activity.MaxBytes))
 		return
 	}
 	if err != nil {

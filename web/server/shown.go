@@ -112,7 +112,7 @@ type shownNeighbour struct {
 
 var rungWords = map[recommendation.Rung]string{
 	recommendation.Store:   "The vector store searched the active model’s items.",
-	recommendation.Memory:  "Inference compared all items in its own memory, because the vector store did not answer in time.",
+	recommendation.Memory:  "Inference compared all items in its own memory: the store did not answer in time.",
 	recommendation.Popular: "The most popular products, the same for everybody.",
 }
 

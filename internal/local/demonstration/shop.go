@@ -130,7 +130,8 @@ func (p pages) ask(ctx context.Context, method, path string, body []byte, header
 	if response.StatusCode/100 != 2 {
 		defer response.Body.Close()
 		why, err := io.ReadAll(io.LimitReader(response.Body, largestPage))
-		return nil, errors.Join(err, fmt.Errorf("%s%s answers %d: %s", p.base.Redacted(), path, response.StatusCode, why))
+		return nil, errors.Join(err,
+			fmt.Errorf("%s%s answers %d: %s", p.base.Redacted(), path, response.StatusCode, why))
 	}
 	return response.Body, nil
 }

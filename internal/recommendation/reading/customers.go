@@ -24,10 +24,10 @@ const (
 	mostReadings = 8
 )
 
-// NewerOfCustomer is Customer once its answer is a later one, in the order of records, than what was
-// seen; the zero Place for whoever has seen what a stranger gets. It waits until the context ends.
-// Where as many wait as may, it is a *BusyError at once. A better answer to the very event that was
-// seen is not waited for: the index does not tell of it.
+// NewerOfCustomer is Customer once its answer is a later one, in the order of records, than what
+// was seen; the zero Place for whoever has seen what a stranger gets. It waits until the context
+// ends. Where as many wait as may, it is a *BusyError at once. A better answer to the very event
+// that was seen is not waited for: the index does not tell of it.
 func (r *Reader) NewerOfCustomer(ctx context.Context, customer int, than recommendation.Place) (Answer, error) {
 	if err := checkCustomer(customer); err != nil {
 		return Answer{}, err
@@ -59,8 +59,8 @@ type lookedAt struct {
 	err    error
 }
 
-// known is what was read of a customer last: the newest entry of the index, and what the answer was.
-// As long as the index has no newer entry, the answer need not be read again.
+// known is what was read of a customer last: the newest entry of the index, and what the answer
+// was. As long as the index has no newer entry, the answer need not be read again.
 type known struct {
 	session string
 	at      time.Time
@@ -69,8 +69,8 @@ type known struct {
 	readings int
 }
 
-// settled says whether the rows have been read as they are since the index has its newest entry: the
-// reading of a row may lag behind the index for a moment, and one that has expired never comes.
+// settled says whether the rows have been read as they are since the index has its newest entry:
+// the reading of a row may lag behind the index for a moment, and one that has expired never comes.
 func (k known) settled() bool { return !k.answer.Time.Before(k.at) || k.readings >= mostReadings }
 
 // lookout looks, for all who watch, at the customers that they watch, by turns; it runs while
@@ -168,8 +168,8 @@ func (l *lookout) turn() []int {
 	return turn
 }
 
-// look at a customer: at the newest entry of the index, and at the rows where that tells of more than
-// a watcher has seen.
+// look at a customer: at the newest entry of the index, and at the rows where that tells of more
+// than a watcher has seen.
 func (l *lookout) look(ctx context.Context, r *Reader, customer int) {
 	now, err := r.newest(ctx, customer)
 	if err == nil && !l.tells(customer, now) {

@@ -17,7 +17,8 @@ import (
 	"diecast/internal/recommendation/row"
 )
 
-// A page that stays open sees each answer of a session once, in order, and so does one of a customer.
+// A page that stays open sees each answer of a session once, in order, and so does one of a
+// customer.
 func TestWhoWatchesSeesEachAnswerOnce(t *testing.T) {
 	for name, newer := range map[string]func(*Reader, context.Context, recommendation.Place) (Answer, error){
 		"session": func(r *Reader, ctx context.Context, than recommendation.Place) (Answer, error) {

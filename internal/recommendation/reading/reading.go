@@ -121,8 +121,9 @@ func (r *Reader) latestFirst(customer, most int) *dynamodb.QueryInput {
 // mostSince bounds the sessions that Since tells of one customer.
 const mostSince = 100
 
-// Since are the sessions of a customer whose latest event is not before a moment, each with the time
-// of that event, the latest mostSince of them. It reads the index alone, which follows the table.
+// Since are the sessions of a customer whose latest event is not before a moment, each with the
+// time of that event, the latest mostSince of them. It reads the index alone, which follows the
+// table.
 func (r *Reader) Since(ctx context.Context, customer int, moment time.Time) (map[string]time.Time, error) {
 	if err := checkCustomer(customer); err != nil {
 		return nil, err
