@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -16,6 +18,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"diecast/web/lifetime"
 )
 
 // silent tells nothing until the stream ends.
@@ -154,4 +158,30 @@ func TestWhatWaitsSaysIsHanded(t *testing.T) {
 				context.DeadlineExceeded)
 		})
 	})
+}
+
+// A server that is told to end ends its streams at once, and does not wait for them.
+func TestAServerThatEndsKeepsNoStreams(t *testing.T) {
+	s := New(9, time.Hour)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, end := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- lifetime.Server{
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.Serve(w, r, silent) }),
+			Drain:   s.Drain, Longest: 3 * time.Second, Logger: slog.New(slog.DiscardHandler),
+		}.Serve(ctx, listener)
+	}()
+	answer, err := http.Get("http://" + listener.Addr().String())
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	begun := time.Now()
+	end()
+	rest, err := io.ReadAll(answer.Body)
+	require.NoError(t, err)
+	assert.Equal(t, "{\"end\":true}\n", string(rest))
+	assert.Less(t, time.Since(begun), time.Second)
+	require.NoError(t, <-ended)
+	assert.Less(t, time.Since(begun), 2*time.Second, "it is quiet soon")
 }
