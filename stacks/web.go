@@ -179,7 +179,7 @@ func (w *Web) admitReading(cfg config.Config, servers *role.Role, vectors *Vecto
 	if cfg.Web.Shop {
 		// By its name, which the servers are told in every configuration: what is exported must not
 		// follow a key.
-		servers.Allow("PutEvents", []string{"kinesis:PutRecord", "kinesis:PutRecords"},
+		servers.Allow("PutEvents", []string{"kinesis:PutRecord"},
 			w.Stack.FormatArn(&awscdk.ArnComponents{
 				Service: jsii.String("kinesis"), Resource: jsii.String("stream"),
 				ResourceName: streaming.Events.Stream().StreamName(),

@@ -598,7 +598,7 @@ func TestWeb_serversReadWhatTheyShowAndNoMore(t *testing.T) {
 		"ReadRecommendations":     {"dynamodb:BatchGetItem", "dynamodb:GetItem"},
 		"FindSessionsOfCustomers": {"dynamodb:Query"},
 		"ReadPopularity":          {"s3:GetObject"},
-		"PutEvents":               {"kinesis:PutRecord", "kinesis:PutRecords"},
+		"PutEvents":               {"kinesis:PutRecord"},
 	} {
 		require.GreaterOrEqual(t, len(statements[name]), len(want), name)
 		assert.Equal(t, want, statements[name][:len(want)], name)
