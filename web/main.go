@@ -91,7 +91,7 @@ func run(ctx context.Context, logger *slog.Logger, variables map[string]string) 
 	}
 	// Where the database is on this machine, so are those who look at the pages.
 	host := ""
-	if environment.Loopback(settings.Host) {
+	if environment.Loopback(settings.Database.Host) {
 		host = "127.0.0.1"
 	}
 	listener, err := net.Listen("tcp", net.JoinHostPort(host, settings.Port))

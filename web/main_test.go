@@ -74,6 +74,22 @@ func until(t *testing.T, address, words string) string {
 	}
 }
 
+// told is an environment whose databases are away.
+func told(t *testing.T, changes map[string]string) map[string]string {
+	t.Helper()
+	variables := map[string]string{
+		"DATABASE_HOST": "127.0.0.1", "DATABASE_PORT": free(t), "DATABASE_NAME": "classicmodels",
+		"DATABASE_USER": "web_reader", "DATABASE_AUTH": "iam", "AWS_REGION": "us-east-1", "WEB_PORT": free(t),
+		"WEB_SALES": "served", "WEB_REFRESH_SECONDS": "60", "WEB_DRAIN_SECONDS": "1",
+		"RECOMMENDATIONS_TABLE": "recommendations", "ARTIFACTS_BUCKET": "artifacts", "WEB_STREAM": "events",
+		"VECTORS_DATABASE_HOST": "127.0.0.1", "VECTORS_DATABASE_PORT": free(t), "VECTORS_DATABASE_NAME": "vectors",
+		"VECTORS_DATABASE_USER": "web_reader", "VECTORS_DATABASE_AUTH": "iam",
+		"WEB_API": "known", "WEB_REQUESTS_PER_SESSION": "120", "WEB_REQUESTS_PER_TOKEN": "6000",
+	}
+	maps.Copy(variables, changes)
+	return variables
+}
+
 // started runs the program with an environment until the test ends, and says what it logged of
 // itself.
 func started(t *testing.T, changes map[string]string) (address string, logged func() []map[string]any) {
@@ -81,12 +97,7 @@ func started(t *testing.T, changes map[string]string) (address string, logged fu
 	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata(t))
 	t.Setenv("AWS_ACCESS_KEY_ID", "test")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
-	variables := map[string]string{
-		"DATABASE_HOST": "127.0.0.1", "DATABASE_PORT": free(t), "DATABASE_NAME": "classicmodels",
-		"DATABASE_USER": "web_reader", "DATABASE_AUTH": "iam", "AWS_REGION": "us-east-1", "WEB_PORT": free(t),
-		"WEB_SALES": "served", "WEB_REFRESH_SECONDS": "60", "WEB_DRAIN_SECONDS": "1",
-	}
-	maps.Copy(variables, changes)
+	variables := told(t, changes)
 	log := &records{}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -246,14 +257,11 @@ func TestTheServerStandsWithoutItsDatabase(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "test")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
 	port := free(t)
+	variables := told(t, map[string]string{"WEB_PORT": port})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- run(ctx, slog.New(slog.DiscardHandler), map[string]string{
-			"DATABASE_HOST": "127.0.0.1", "DATABASE_PORT": free(t), "DATABASE_NAME": "classicmodels",
-			"DATABASE_USER": "web_reader", "DATABASE_AUTH": "iam", "AWS_REGION": "us-east-1", "WEB_PORT": port,
-			"WEB_SALES": "served", "WEB_REFRESH_SECONDS": "60", "WEB_DRAIN_SECONDS": "1",
-		})
+		ended <- run(ctx, slog.New(slog.DiscardHandler), variables)
 	}()
 	address := "http://127.0.0.1:" + port
 	until(t, address+"/healthz", "ok")
@@ -276,11 +284,7 @@ func TestAPortThatIsTakenIsTold(t *testing.T) {
 	defer listener.Close()
 	_, port, err := net.SplitHostPort(listener.Addr().String())
 	require.NoError(t, err)
-	err = run(t.Context(), slog.New(slog.DiscardHandler), map[string]string{
-		"DATABASE_HOST": "127.0.0.1", "DATABASE_PORT": "1", "DATABASE_NAME": "classicmodels",
-		"DATABASE_USER": "web_reader", "DATABASE_AUTH": "iam", "AWS_REGION": "us-east-1", "WEB_PORT": port,
-		"WEB_SALES":           "withheld",
-		"WEB_REFRESH_SECONDS": "60", "WEB_DRAIN_SECONDS": "1",
-	})
+	err = run(t.Context(), slog.New(slog.DiscardHandler),
+		told(t, map[string]string{"WEB_PORT": port, "WEB_SALES": "withheld"}))
 	require.ErrorContains(t, err, "WEB_PORT="+port)
 }

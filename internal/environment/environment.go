@@ -104,11 +104,21 @@ func (s Source) Check() error {
 	login := Database{Host: "h", Port: "1", Name: "n", User: s.Reader.User, Auth: s.Reader.Auth,
 		SecretARN: s.Reader.SecretARN,
 		Region:    s.Region}
-	if err := login.Check(); err != nil {
-		for line := range strings.Lines(err.Error()) {
-			problems = append(problems,
-				errors.New(strings.TrimSpace(strings.Replace(line, "DATABASE_", "READER_DATABASE_", 1))))
+	return errors.Join(append(problems, prefixed("READER_", login.Check()))...)
+}
+
+// prefixed are the problems of a database whose variables have a prefix.
+func prefixed(prefix string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var problems []error
+	for line := range strings.Lines(err.Error()) {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "DATABASE_") {
+			line = prefix + line
 		}
+		problems = append(problems, errors.New(line))
 	}
 	return errors.Join(problems...)
 }

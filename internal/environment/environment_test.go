@@ -144,7 +144,7 @@ func TestEmptyValuesAreNoVariables(t *testing.T) {
 // Every problem speaks of variables that the struct has, and every field has a variable.
 func TestEveryFieldHasAVariable(t *testing.T) {
 	name := regexp.MustCompile(`^[A-Z][A-Z_]+$`)
-	for _, environment := range []any{Transform{}, Deliver{}, VectorStore{}, VectorLoader{}, Source{}} {
+	for _, environment := range []any{Transform{}, Deliver{}, VectorStore{}, VectorLoader{}, Source{}, Web{}} {
 		for _, field := range fields(reflect.ValueOf(environment)) {
 			assert.Regexp(t, name, field.variable, field.name)
 		}

@@ -28,10 +28,18 @@ type Web struct {
 	// FrameAncestors are the origins whose pages may frame these, with spaces between. Empty: none.
 	FrameAncestors string `env:"WEB_FRAME_ANCESTORS"`
 	OIDC
+	Recommendations
+	StoreLogin
+	API
 }
 
 // KeyHeader is the header in which a load balancer tells Web.Key.
 const KeyHeader = "X-Diecast-Key"
+
+// APIPrefix begins the addresses of the JSON API, and of nothing else. A balancer that demands a
+// token does so for what begins with exactly these letters: with APIToken a server must answer
+// nothing of the API to a request whose target, as it was sent, begins otherwise.
+const APIPrefix = "/api/v1/"
 
 // OIDC is the login that the balancer asks for: all of it or nothing.
 type OIDC struct {
@@ -41,6 +49,83 @@ type OIDC struct {
 	LoadBalancer string `env:"WEB_OIDC_LOAD_BALANCER"`
 	// Provider is the origin to which the balancer sends people to log in.
 	Provider string `env:"WEB_OIDC_PROVIDER"`
+}
+
+// Recommendations says where the servers find recommendations, and what the shop that they show
+// puts its events into.
+type Recommendations struct {
+	Table           string `env:"RECOMMENDATIONS_TABLE,notEmpty" help:"the name of the table that the shop reads"`
+	ArtifactsBucket string `env:"ARTIFACTS_BUCKET,notEmpty" help:"the bucket that holds the models"`
+	// Stream is told always, and used where there is a Shop.
+	Stream string `env:"WEB_STREAM,notEmpty" help:"the name of the event stream"`
+	// Shop serves the page that puts events into Stream.
+	Shop Switch `env:"WEB_SHOP"`
+}
+
+// StoreLogin is the login of who only reads items at the vector store, a second Database beside the
+// first.
+type StoreLogin struct {
+	Host string `env:"VECTORS_DATABASE_HOST"`
+	// Port is text, as the first database's is.
+	Port       string `env:"VECTORS_DATABASE_PORT"`
+	Name       string `env:"VECTORS_DATABASE_NAME"`
+	User       string `env:"VECTORS_DATABASE_USER"`
+	Auth       Auth   `env:"VECTORS_DATABASE_AUTH"`
+	SecretARN  string `env:"VECTORS_DATABASE_SECRET_ARN"`
+	TLS        TLS    `env:"VECTORS_DATABASE_TLS"`
+	CAFile     string `env:"VECTORS_DATABASE_CA_FILE"`
+	Generation string `env:"VECTORS_DATABASE_GENERATION"`
+	// Region is the first database's: a server is in one.
+	Region string `env:"AWS_REGION"`
+}
+
+// AsDatabase is the vector store by this login.
+func (s StoreLogin) AsDatabase() Database { return Database(s) }
+
+// API says who may ask what of the JSON API, and how often.
+type API struct {
+	Access APIAccess `env:"WEB_API,notEmpty" help:"known, random, token or login: who may ask the API"`
+	// Origins are the sites whose scripts may ask, with spaces between. Empty: none.
+	Origins string `env:"WEB_SHOP_ORIGINS"`
+	// SessionRate and TokenRate bound one session, and the holder of one token.
+	SessionRate PerMinute `env:"WEB_REQUESTS_PER_SESSION,notEmpty" help:"requests of one session a minute"`
+	TokenRate   PerMinute `env:"WEB_REQUESTS_PER_TOKEN,notEmpty" help:"requests by one token a minute"`
+}
+
+// APIAccess says who may ask what of the JSON API.
+type APIAccess string
+
+const (
+	// APIKnown answers everything: only known networks reach the balancer.
+	APIKnown APIAccess = "known"
+	// APIRandom answers for sessions whose id nobody can guess, and tells no history of a customer
+	// and no sales: the world is admitted.
+	APIRandom APIAccess = "random"
+	// APIToken answers everything to requests that bear a token; the balancer has verified it.
+	APIToken APIAccess = "token"
+	// APILogin answers everything to who has logged in at the balancer, as the pages do.
+	APILogin APIAccess = "login"
+)
+
+// PerMinute is a number of requests in one minute, from 1 on.
+type PerMinute int
+
+// UnmarshalText reads a decimal number.
+func (p *PerMinute) UnmarshalText(text []byte) error {
+	number, err := strconv.Atoi(string(text))
+	if err != nil || number < 1 {
+		return errors.New("a whole number from 1 on is allowed")
+	}
+	*p = PerMinute(number)
+	return nil
+}
+
+// MarshalText writes the number that UnmarshalText reads; nothing of zero, which it refuses.
+func (p PerMinute) MarshalText() ([]byte, error) {
+	if p == 0 {
+		return nil, nil
+	}
+	return strconv.AppendInt(nil, int64(p), 10), nil
 }
 
 // SalesAccess says who may read sales.
@@ -108,8 +193,47 @@ func (w Web) Check() error {
 				" with spaces between them", origin)
 		}
 	}
-	problems = append(problems, w.OIDC.check())
+	problems = append(problems, w.OIDC.check(), w.API.check(w.OIDC.Required()), w.checkStore())
 	return errors.Join(problems...)
+}
+
+func (w Web) checkStore() error {
+	store := w.StoreLogin.AsDatabase()
+	if w.Database.Auth == IAM {
+		store.Region = cmp.Or(store.Region, "told with the first database")
+	}
+	return prefixed("VECTORS_", store.Check())
+}
+
+func (a API) check(login bool) error {
+	var problems []error
+	problem := func(format string, arguments ...any) {
+		problems = append(problems, fmt.Errorf(format, arguments...))
+	}
+	switch a.Access {
+	case "", APIKnown, APIRandom, APIToken:
+	case APILogin:
+		if !login {
+			problem("WEB_API is %q: there is no login; set WEB_OIDC_*, or another access", a.Access)
+		}
+	default:
+		problem("WEB_API is %q: %s, %s, %s and %s are allowed", a.Access, APIKnown, APIRandom, APIToken, APILogin)
+	}
+	for _, origin := range strings.Fields(a.Origins) {
+		if !isSentOrigin(origin) {
+			problem("WEB_SHOP_ORIGINS has %q: origins as browsers send them, such as https://shop.example.com, are"+
+				" allowed, with spaces between them", origin)
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// isSentOrigin says whether a browser can send a text as Origin: it names one site, in small
+// letters, and no port that its scheme has anyway.
+func isSentOrigin(text string) bool {
+	return isOrigin(text) && text == strings.ToLower(text) && !strings.Contains(text, "*") &&
+		!(strings.HasPrefix(text, "https:") && strings.HasSuffix(text, ":443")) &&
+		!(strings.HasPrefix(text, "http:") && strings.HasSuffix(text, ":80"))
 }
 
 // isOrigin says whether a text is scheme and host, and nothing that could end the directive.
