@@ -47,8 +47,9 @@ func (s *settings) absolute() error {
 }
 
 const (
-	// startWithin bounds a run's start.
+	// startWithin bounds a run's start, buildWithin the one that compiles functions and servers.
 	startWithin = 2 * time.Minute
+	buildWithin = 15 * time.Minute
 	// endWithin is how long a run may take to end once it is asked to.
 	endWithin = 15 * time.Second
 	// noticeWithin is how long a run may take to end by itself once a part is dead.
@@ -116,8 +117,19 @@ func (s settings) launch() (_ *run, out *os.File, err error) {
 	return r, out, nil
 }
 
+// build has a run compile functions and servers, and end: others then start with what it has made.
+func (s settings) build(ctx context.Context) error {
+	r, err := s.startWithin(ctx, buildWithin)
+	if err != nil {
+		return err
+	}
+	return r.stop(ctx)
+}
+
 // start starts the platform and waits until it is up.
-func (s settings) start(ctx context.Context) (*run, error) {
+func (s settings) start(ctx context.Context) (*run, error) { return s.startWithin(ctx, startWithin) }
+
+func (s settings) startWithin(ctx context.Context, within time.Duration) (*run, error) {
 	r, out, err := s.launch()
 	if err != nil {
 		return nil, err
@@ -134,12 +146,12 @@ func (s settings) start(ctx context.Context) (*run, error) {
 		_ = out.Close()
 		close(r.toldAll)
 	}()
-	limit := time.NewTimer(startWithin)
+	limit := time.NewTimer(within)
 	defer limit.Stop()
 	select {
 	case err = <-up:
 	case <-limit.C:
-		err = fmt.Errorf("it is not up after %s", inWords(startWithin))
+		err = fmt.Errorf("it is not up after %s", inWords(within))
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
