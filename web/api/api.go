@@ -65,16 +65,16 @@ type Options struct {
 
 // API answers requests below Prefix. It is an http.Handler.
 type API struct {
-	options                      Options
-	routes                       []*route
-	sessions, tokens, addresses  *buckets
-	draining                     context.Context
-	drain                        context.CancelFunc
-	underWay                     chan struct{}
-	waits                        places
-	reports                      *lru.Cache[sales.Filter, reported]
-	refusals                     rate.Sometimes
-	crossOrigin, privately, vary string
+	options                     Options
+	routes                      []*route
+	sessions, tokens, addresses *buckets
+	draining                    context.Context
+	drain                       context.CancelFunc
+	underWay                    chan struct{}
+	waits                       places
+	reports                     *lru.Cache[sales.Filter, reported]
+	refusals                    rate.Sometimes
+	privately, vary             string
 }
 
 const (

@@ -620,6 +620,7 @@ func TestThereIsNothingElse(t *testing.T) {
 		assert.Equal(t, http.StatusNotFound, answer.StatusCode, path)
 		assert.Equal(t, "unknown_route", answer.reason(t), path)
 		assert.Equal(t, "no-store", answer.Header.Get("Cache-Control"))
+		assert.Empty(t, answer.Header.Values("Retry-After"), "that is no matter of time")
 		assert.Equal(t, http.StatusNotFound, ask(t, f, http.MethodOptions, path).StatusCode)
 	}
 	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch,
@@ -691,13 +692,14 @@ func TestListsArePaged(t *testing.T) {
 	f := newFixture(t, nil)
 	for _, c := range []struct {
 		below, rows, id string
-		want            int
+		want, pages     int
 	}{
-		{"popular?limit=7", "items", "id", 30}, {"popular", "items", "id", 30}, {"popular?limit=30", "items", "id", 30},
-		{"sales/product-lines?limit=1&period=all", "rows", "product_line", 2},
-		{"sales/countries?limit=1", "rows", "country", 2},
-		{"sales/products?limit=1&from=2005-01-01", "rows", "product_code", 2},
-		{"sales/spikes?limit=1", "rows", "day", 1},
+		{"popular?limit=7", "items", "id", 30, 5}, {"popular", "items", "id", 30, 2},
+		{"popular?limit=30", "items", "id", 30, 1}, {"popular?limit=29", "items", "id", 30, 2},
+		{"sales/product-lines?limit=1&period=all", "rows", "product_line", 2, 2},
+		{"sales/countries?limit=1", "rows", "country", 2, 2},
+		{"sales/products?limit=1&from=2005-01-01", "rows", "product_code", 2, 2},
+		{"sales/spikes?limit=1", "rows", "day", 1, 1},
 	} {
 		seen := map[string]bool{}
 		address, pages := Prefix+c.below, 0
@@ -716,6 +718,7 @@ func TestListsArePaged(t *testing.T) {
 			require.Less(t, pages, 10)
 		}
 		assert.Len(t, seen, c.want, c.below)
+		assert.Equal(t, c.pages, pages, c.below)
 	}
 	assert.Empty(t, get(t, f, "popular?after=P29").object(t)["items"], "behind the last")
 	assert.Len(t, get(t, f, "popular").object(t)["items"], byDefault)
