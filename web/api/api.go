@@ -216,8 +216,8 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, route *route, code 
 const allowed = "GET, HEAD, OPTIONS"
 
 // find the route of a request, and the text in place of its part in braces, which keeps a slash
-// that is encoded. The address must begin with Prefix as it was sent: a balancer that demands tokens
-// goes by these letters, and would let pass what only comes to the same.
+// that is encoded. The address must begin with Prefix as it was sent: a balancer that demands
+// tokens goes by these letters, and would let pass what only comes to the same.
 func (a *API) find(r *http.Request) (*route, string) {
 	below, within := strings.CutPrefix(r.URL.EscapedPath(), Prefix)
 	if !within || !strings.HasPrefix(r.RequestURI, Prefix) {

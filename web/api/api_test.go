@@ -614,8 +614,8 @@ func TestThereIsNothingElse(t *testing.T) {
 	f := newFixture(t, nil)
 	for _, path := range []string{"/api/v1", "/api/v1/", "/api/v1/nothing", "/api/v1/popular/", "/api/v1//popular",
 		"/api/v1/products/P1", "/api/v1/products/P/1/similar", "/api/v1/../v1/popular", "/api/v1/Popular",
-		"/%61pi/v1/popular", "/api%2Fv1/popular",
-		"https://web.example.com/api/v1/popular", "/api/v2/popular", "/api/v1/sales", "/api/v1/recommendations/wait/x", "/api/v1/%70opular"} {
+		"/%61pi/v1/popular", "/api%2Fv1/popular", "https://web.example.com/api/v1/popular", "/api/v2/popular",
+		"/api/v1/sales", "/api/v1/recommendations/wait/x", "/api/v1/%70opular"} {
 		answer := ask(t, f, http.MethodGet, path)
 		assert.Equal(t, http.StatusNotFound, answer.StatusCode, path)
 		assert.Equal(t, "unknown_route", answer.reason(t), path)
@@ -732,6 +732,8 @@ func TestSimilarProductsAreAnswered(t *testing.T) {
 	assert.Len(t, get(t, f, "products/P1/similar").object(t)["similar_items"], similarByDefault)
 	assert.Len(t, get(t, f, "products/P1/similar?limit=20").object(t)["similar_items"], similar.Most)
 	assert.Equal(t, "P/1", get(t, f, "products/P%2F1/similar").object(t)["product_code"])
+	longest := get(t, f, "products/"+strings.Repeat("a", 64)+"/similar")
+	assert.Equal(t, "unknown_product", longest.reason(t), "it could be one")
 	unknown := get(t, f, "products/unknown/similar")
 	assert.Equal(t, http.StatusNotFound, unknown.StatusCode)
 	assert.Equal(t, "unknown_product", unknown.reason(t))
