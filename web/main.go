@@ -1,6 +1,6 @@
-// Command web is the platform's web server: sales dashboards, health and provenance. It runs on the
-// instances of an Auto Scaling group behind a load balancer, and as it is on a laptop. Its
-// environment is environment.Web.
+// Command web is the platform's web server: sales dashboards, the API for shops, health and
+// provenance. It runs on the instances of an Auto Scaling group behind a load balancer, and as it
+// is on a laptop. Its environment is environment.Web.
 package main
 
 import (
@@ -16,18 +16,21 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 
 	"diecast/internal/awsdb"
 	"diecast/internal/environment"
 	"diecast/internal/sales"
+	"diecast/web/api"
 	"diecast/web/lifetime"
 	"diecast/web/login"
 	"diecast/web/server"
@@ -54,7 +57,9 @@ func run(ctx context.Context, logger *slog.Logger, variables map[string]string) 
 	if err != nil {
 		return err
 	}
-	configuration, err := config.LoadDefaultConfig(ctx)
+	configuration, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(awshttp.NewBuildableClient().
+		WithTimeout(callTimeout).
+		WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = keptConnections })))
 	if err != nil {
 		return fmt.Errorf("AWS configuration: %w", err)
 	}
@@ -63,6 +68,11 @@ func run(ctx context.Context, logger *slog.Logger, variables map[string]string) 
 		return err
 	}
 	defer func() { err = errors.Join(err, pool.Close()) }()
+	read, err := openStores(ctx, settings, configuration)
+	if err != nil {
+		return err
+	}
+	defer read.close()
 	version, err := programHash()
 	if err != nil {
 		return err
@@ -84,6 +94,13 @@ func run(ctx context.Context, logger *slog.Logger, variables map[string]string) 
 		}
 		options.LoginOrigin = settings.Provider
 	}
+	shops := api.New(api.Options{
+		Recommendations: read.recommendations, Similar: read.similar, Popular: read.popular.Ranking,
+		Sales: refresher.State, Access: settings.API.Access, Login: options.Login,
+		Origins: strings.Fields(settings.Origins), SessionRate: int(settings.SessionRate),
+		TokenRate: int(settings.TokenRate), Logger: logger,
+	})
+	options.API = shops
 	pages := server.New(options)
 	maxHeader := 0 // lifetime's default
 	if options.Login != nil {
@@ -103,14 +120,15 @@ func run(ctx context.Context, logger *slog.Logger, variables map[string]string) 
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	defer end()
-	if !options.Withhold {
+	// The API tells sales to who bears a token, also where the pages tell them to nobody.
+	if !options.Withhold || settings.API.Access != environment.APIRandom {
 		beside.Go(func() { refresher.Run(background) })
 	}
 	beside.Go(func() { learnPlace(background, logger, configuration, &provenance) })
 	logger.Info("serving", "address", listener.Addr().String(), "version", version,
 		"start_ms", time.Since(started).Milliseconds())
 	return lifetime.Server{
-		Handler: fromBalancer(settings.Key, pages), Drain: pages.Drain,
+		Handler: fromBalancer(settings.Key, pages), Drain: func() { pages.Drain(); shops.Drain() },
 		Longest: time.Duration(settings.Drain), HealthPath: "/healthz",
 		MaxHeader: maxHeader, Logger: logger,
 	}.Serve(ctx, listener)

@@ -199,7 +199,7 @@ func TestTheEnvironmentRulesThePages(t *testing.T) {
 		assert.Contains(t, answer.Header.Get("Content-Security-Policy"), "frame-ancestors 'none'")
 	})
 	t.Run("withheld", func(t *testing.T) {
-		address, logged := started(t, map[string]string{"WEB_SALES": "withheld"})
+		address, logged := started(t, map[string]string{"WEB_SALES": "withheld", "WEB_API": "random"})
 		for _, path := range []string{"/sales", "/sales/course.csv"} {
 			assert.Equal(t, http.StatusForbidden, ask(t, address+path).StatusCode, path)
 		}

@@ -33,6 +33,16 @@ var (
 	ErrTooMany = errors.New("the shop has more order lines than these pages can add up")
 )
 
+// Reason is why a reading did not succeed, in words that give nothing of the inside away.
+func Reason(err error) string {
+	for _, known := range []error{ErrUnreachable, ErrRefused, ErrTooSlow, ErrTooMany} {
+		if errors.Is(err, known) {
+			return known.Error()
+		}
+	}
+	return "the database did not answer as it should"
+}
+
 // Database reads the shop's sales. Its pool's default database is classicmodels, its login at least
 // web_reader.
 type Database struct {

@@ -10,23 +10,6 @@ import (
 	"diecast/internal/sales"
 )
 
-// period is a preset: so many days, or months, up to the shop's last order.
-type period struct {
-	Name, Words  string
-	days, months int
-}
-
-// The periods, the default first in defaultPeriod. A period ends with the shop's last order rather
-// than today: a sample shop lies in the past.
-var periods = []period{
-	{Name: "30d", Words: "30 days", days: 30},
-	{Name: "90d", Words: "90 days", days: 90},
-	{Name: "12m", Words: "12 months", months: 12},
-	{Name: "all", Words: "All time"},
-}
-
-const defaultPeriod = "12m"
-
 // filter is what an address asks for.
 type filter struct {
 	// Period is a preset's name; empty where the address has dates.
@@ -43,7 +26,7 @@ func (f filter) query() string {
 	values := url.Values{}
 	for name, value := range map[string]string{"period": f.Period, "from": f.From, "to": f.To, "line": f.Line,
 		"country": f.Country} {
-		if value != "" && (name != "period" || value != defaultPeriod) {
+		if value != "" && (name != "period" || value != sales.DefaultPeriod) {
 			values.Set(name, value)
 		}
 	}
@@ -154,16 +137,16 @@ func readFilter(query string, figures *sales.Figures) (f filter, problems []prob
 		f.From, f.To, from, to = f.To, f.From, to, from
 	}
 	name := r.one("period")
-	chosen := slices.IndexFunc(periods, func(p period) bool { return p.Name == name })
+	chosen := slices.IndexFunc(sales.Periods, func(p sales.Period) bool { return p.Name == name })
 	if name != "" && chosen < 0 {
-		r.problem("time", "There is no period %s. Allowed are %s.", quoted(name), periodNames())
+		r.problem("time", "There is no period %s. Allowed are %s.", quoted(name), sales.PeriodNames())
 	}
 	switch {
 	case f.From != "" || f.To != "": // dates win: a person typed them
 	case chosen >= 0:
 		f.Period = name
 	default:
-		f.Period = defaultPeriod
+		f.Period = sales.DefaultPeriod
 	}
 	if figures != nil {
 		f.sales = f.within(figures, from, to)
@@ -190,7 +173,7 @@ func (f filter) shown(choice string) string {
 		case f.To != "":
 			return "The time up to " + f.To + " is shown."
 		}
-		for _, p := range periods {
+		for _, p := range sales.Periods {
 			if p.Name == f.Period && p.Name != "all" {
 				return "The last " + p.Words + " of the shop’s orders are shown."
 			}
@@ -207,46 +190,17 @@ func shownOf(value, all string) string {
 	return quoted(value) + " is shown."
 }
 
-// within is the filter's part of the time in which the shop has orders. It ends before it begins
-// where there is none. Periods end with the last order that is not dated after the reading: one
-// order of the year 9999 leaves them as they are.
+// within is the filter's part of the time in which the shop has orders.
 func (f filter) within(figures *sales.Figures, from, to sales.Day) sales.Filter {
-	first, last, sold := figures.Span()
-	if !sold {
-		return sales.Filter{From: 1, To: 0}
-	}
-	latest, _ := figures.Latest()
-	begin, end := first, latest
+	asked := sales.Time{Period: f.Period}
 	if f.From != "" {
-		begin = max(first, from)
+		asked.From = &from
 	}
-	switch {
-	case f.To != "":
-		end = min(last, to)
-	case begin > latest: // who asks for the time after it sees it
-		end = last
+	if f.To != "" {
+		asked.To = &to
 	}
-	for _, p := range periods {
-		if p.Name != f.Period {
-			continue
-		}
-		if p.days > 0 {
-			begin = max(first, latest-sales.Day(p.days)+1)
-		}
-		if p.months > 0 {
-			// From the day after the last: a year before 29 February is no date.
-			begin = max(first, sales.DayOf((latest+1).Time().AddDate(0, -p.months, 0)))
-		}
-	}
+	begin, end := figures.Within(asked)
 	return sales.Filter{From: begin, To: end, Line: f.Line, Country: f.Country}
-}
-
-func periodNames() string {
-	names := make([]string, len(periods))
-	for i, p := range periods {
-		names[i] = p.Name
-	}
-	return strings.Join(names, ", ")
 }
 
 const longestQuote = 60

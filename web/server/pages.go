@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -35,7 +34,7 @@ func (s *Server) basis() basis {
 	state, now := s.options.Sales(), s.options.Now()
 	b := basis{figures: state.Figures, provenance: s.options.Provenance(), level: "fresh"}
 	if state.Failed != nil {
-		b.level, b.reason, b.tried = "late", reason(state.Failed), state.Tried
+		b.level, b.reason, b.tried = "late", sales.Reason(state.Failed), state.Tried
 	}
 	if b.figures == nil {
 		b.level = "none"
@@ -47,16 +46,6 @@ func (s *Server) basis() basis {
 		b.level = "stale"
 	}
 	return b
-}
-
-// reason is why figures were not read, in words that give nothing of the inside away.
-func reason(err error) string {
-	for _, known := range []error{sales.ErrUnreachable, sales.ErrRefused, sales.ErrTooSlow, sales.ErrTooMany} {
-		if errors.Is(err, known) {
-			return known.Error()
-		}
-	}
-	return "the database did not answer as it should"
 }
 
 // page is what every template gets.
@@ -210,7 +199,7 @@ func newDashboard(f filter, problems []problem, figures *sales.Figures) dashboar
 		}
 		d.Problems = append(d.Problems, strings.TrimSpace(p.what+" "+p.instead))
 	}
-	for _, p := range periods {
+	for _, p := range sales.Periods {
 		d.Presets = append(d.Presets, preset{p.Name, p.Words, "/sales" + f.with(p.Name).query(), f.Period == p.Name})
 	}
 	if figures == nil {

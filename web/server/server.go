@@ -32,6 +32,8 @@ type Options struct {
 	Login interface{ Check(*http.Request) error }
 	// LoginOrigin is where who has to log in is sent, such as https://id.example.com.
 	LoginOrigin string
+	// API answers requests below /api/v1/, also those that are no GET; nil: nothing is there.
+	API http.Handler
 	// TLS tells that clients come by HTTPS, so that browsers may be told to do nothing else.
 	TLS bool
 	// FrameAncestors are the origins that may frame the pages, with spaces between; empty: none.
@@ -125,6 +127,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "This page failed. The reason is in the server's log.", http.StatusInternalServerError)
 		}
 	}()
+	if s.options.API != nil && (r.URL.Path == "/api/v1" || strings.HasPrefix(r.URL.Path, "/api/v1/")) {
+		s.options.API.ServeHTTP(w, r)
+		return
+	}
 	switch {
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")

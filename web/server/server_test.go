@@ -692,3 +692,32 @@ func BenchmarkDashboard(b *testing.B) {
 		})
 	}
 }
+
+// The API rules its addresses alone: what methods and how long a query there are is its own matter.
+func TestTheAPIHasItsAddresses(t *testing.T) {
+	var asked []string
+	s := newServer(t, func(o *Options) {
+		o.API = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked = append(asked, r.Method+" "+r.URL.Path)
+			w.Header().Set("Cache-Control", "private")
+			w.WriteHeader(http.StatusTeapot)
+		})
+		o.TLS = true
+	})
+	for _, address := range []string{"/api/v1", "/api/v1/", "/api/v1/popular", "/api/v1//x", "/api/v1/x?" +
+		strings.Repeat("x", 3000)} {
+		answer := get(t, s, address)
+		assert.Equal(t, http.StatusTeapot, answer.StatusCode, address)
+		assert.Equal(t, "private", answer.Header.Get("Cache-Control"))
+		assert.NotEmpty(t, answer.Header.Get("Strict-Transport-Security"))
+	}
+	recorder := httptest.NewRecorder()
+	s.ServeHTTP(recorder, httptest.NewRequest(http.MethodOptions, "/api/v1/popular", nil))
+	assert.Equal(t, http.StatusTeapot, recorder.Code)
+	assert.Equal(t, []string{"GET /api/v1", "GET /api/v1/", "GET /api/v1/popular", "GET /api/v1//x", "GET /api/v1/x",
+		"OPTIONS /api/v1/popular"}, asked)
+	for _, address := range []string{"/api/v2/popular", "/api/v10", "/api", "/api/"} {
+		assert.Equal(t, http.StatusNotFound, get(t, s, address).StatusCode, address)
+	}
+	assert.Equal(t, http.StatusNotFound, get(t, newServer(t, nil), "/api/v1/popular").StatusCode)
+}

@@ -100,12 +100,12 @@ func (s *Server) table(w http.ResponseWriter, r *http.Request) {
 // matter of waiting.
 func (s *Server) noTable(w http.ResponseWriter, failed error) {
 	if errors.Is(failed, sales.ErrRefused) {
-		http.Error(w, "The sales cannot be read: "+reason(failed)+".", http.StatusInternalServerError)
+		http.Error(w, "The sales cannot be read: "+sales.Reason(failed)+".", http.StatusInternalServerError)
 		return
 	}
 	words := "The sales have not been read from the database yet."
 	if failed != nil {
-		words = "The sales have not been read yet: " + reason(failed) + "."
+		words = "The sales have not been read yet: " + sales.Reason(failed) + "."
 	}
 	w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 	http.Error(w, words+" Please try again later.", http.StatusServiceUnavailable)

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"diecast/internal/artifacts"
 	"diecast/internal/embeddings"
 	"diecast/internal/models/modelstore"
@@ -35,8 +37,14 @@ func Read(ctx context.Context, bucket modelstore.Bucket, manifest artifacts.Mani
 	return read, nil
 }
 
-// fresh is for how long a store is not asked again which model is active.
-const fresh = 10 * time.Second
+const (
+	// fresh is for how long a store is not asked again which model is active.
+	fresh = 10 * time.Second
+	// longest is how long a reading takes at most; it goes on when whoever caused it has left.
+	longest = 5 * time.Second
+	// patience is how long somebody waits for a newer ranking where one is known.
+	patience = 500 * time.Millisecond
+)
 
 // Active is the active model's ranking, kept in memory. It is safe for concurrent use.
 type Active struct {
@@ -46,35 +54,71 @@ type Active struct {
 	}
 	Bucket modelstore.Bucket
 
+	reading singleflight.Group
 	mutex   sync.Mutex
 	ranking recommendation.Ranking
 	asked   time.Time
 }
 
 // Ranking is at most some seconds behind a switch of models. Where the active model cannot be
-// asked for or read it is the one that was known last, and an error where none was.
+// asked for or read, or not soon, it is the one that was known last, and an error where none was.
+// All who ask share one reading.
 func (a *Active) Ranking(ctx context.Context) (recommendation.Ranking, error) {
-	a.mutex.Lock()
-	defer a.mutex.Unlock()
-	known := a.ranking.ModelVersion != ""
-	if known && time.Since(a.asked) < fresh {
-		return a.ranking, nil
+	known, asked := a.known()
+	if known.ModelVersion != "" && time.Since(asked) < fresh {
+		return known, nil
 	}
-	read, err := a.read(ctx)
-	switch {
-	case err == nil:
-		a.ranking = read
-	case !known || ctx.Err() != nil:
-		return recommendation.Ranking{}, err
+	result := a.reading.DoChan("", func() (any, error) {
+		// The first who asks may leave; the others still want the ranking.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), longest)
+		defer cancel()
+		return a.refresh(ctx)
+	})
+	var tired <-chan time.Time
+	if known.ModelVersion != "" {
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		tired = timer.C
 	}
-	a.asked = time.Now()
-	return a.ranking, nil
+	select {
+	case read := <-result:
+		ranking, _ := read.Val.(recommendation.Ranking)
+		return ranking, read.Err
+	case <-tired:
+		return known, nil
+	case <-ctx.Done():
+		return recommendation.Ranking{}, context.Cause(ctx)
+	}
 }
 
-func (a *Active) read(ctx context.Context) (recommendation.Ranking, error) {
+func (a *Active) known() (recommendation.Ranking, time.Time) {
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	return a.ranking, a.asked
+}
+
+func (a *Active) refresh(ctx context.Context) (recommendation.Ranking, error) {
+	known, asked := a.known()
+	if known.ModelVersion != "" && time.Since(asked) < fresh {
+		return known, nil // another reading ended between the look before and now
+	}
+	read, err := a.read(ctx, known)
+	if err != nil {
+		if known.ModelVersion == "" {
+			return recommendation.Ranking{}, err
+		}
+		read = known
+	}
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	a.ranking, a.asked = read, time.Now()
+	return read, nil
+}
+
+func (a *Active) read(ctx context.Context, known recommendation.Ranking) (recommendation.Ranking, error) {
 	active, err := a.Store.Active(ctx)
-	if err != nil || active.Version == a.ranking.ModelVersion {
-		return a.ranking, err
+	if err != nil || active.Version == known.ModelVersion {
+		return known, err
 	}
 	manifest, err := a.Bucket.Manifest(ctx, active.Version)
 	if err != nil {

@@ -68,3 +68,56 @@ func TestTheRankingFollowsTheActiveModel(t *testing.T) {
 		assert.Equal(t, asked, active.asked, "a store that is down is not asked each time")
 	})
 }
+
+// slow is a store that answers when the test lets it, or its asker gives up.
+type slow struct{ answer chan string }
+
+func (s slow) Active(ctx context.Context) (embeddings.Active, error) {
+	select {
+	case version := <-s.answer:
+		return embeddings.Active{Version: version}, nil
+	case <-ctx.Done():
+		return embeddings.Active{}, ctx.Err()
+	}
+}
+
+func TestNobodyWaitsForAnotherOnesReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		objects := modelstoretest.New()
+		folder, manifest := modelstoretest.Embeddings(t, 1, 5, 2, artifacts.Trained)
+		version := objects.Put(t, folder, manifest)
+		store := slow{make(chan string)}
+		a := &Active{Store: store, Bucket: objects.Bucket()}
+
+		leaving, leave := context.WithCancel(t.Context())
+		left := make(chan error, 1)
+		go func() {
+			_, err := a.Ranking(leaving)
+			left <- err
+		}()
+		stayed := make(chan error, 1)
+		synctest.Wait()
+		go func() {
+			_, err := a.Ranking(t.Context())
+			stayed <- err
+		}()
+		synctest.Wait()
+		leave()
+		require.ErrorIs(t, <-left, context.Canceled, "it does not wait for the reading that it caused")
+		store.answer <- version
+		require.NoError(t, <-stayed, "which goes on for the others")
+
+		time.Sleep(fresh)
+		begin := time.Now()
+		ranking, err := a.Ranking(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, version, ranking.ModelVersion)
+		assert.Equal(t, patience, time.Since(begin), "a store that does not answer is not waited for")
+		time.Sleep(longest)
+		synctest.Wait()
+
+		unknown := &Active{Store: store, Bucket: objects.Bucket()}
+		_, err = unknown.Ranking(t.Context())
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	})
+}

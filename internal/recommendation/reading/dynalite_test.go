@@ -6,16 +6,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"diecast/internal/local/dynalite"
 	"diecast/internal/local/server/servertest"
 	"diecast/internal/recommendation"
-	"diecast/internal/recommendation/row"
+	"diecast/internal/recommendation/row/rowtest"
 )
 
 // The laptop's own table, with the index as the stack declares it.
@@ -25,38 +22,9 @@ func TestTheLaptopsTableIsRead(t *testing.T) {
 	require.NoError(t, err, "run `make setup`")
 	t.Cleanup(func() { assert.NoError(t, engine.Stop(context.Background())) })
 	client := engine.Client()
-	attribute := func(name string, kind types.ScalarAttributeType) types.AttributeDefinition {
-		return types.AttributeDefinition{AttributeName: aws.String(name), AttributeType: kind}
-	}
-	key := func(name string, kind types.KeyType) types.KeySchemaElement {
-		return types.KeySchemaElement{AttributeName: aws.String(name), KeyType: kind}
-	}
 	const name = "recommendations"
-	_, err = client.CreateTable(t.Context(), &dynamodb.CreateTableInput{
-		TableName: aws.String(name), BillingMode: types.BillingModePayPerRequest,
-		AttributeDefinitions: []types.AttributeDefinition{
-			attribute(row.SessionID, types.ScalarAttributeTypeS), attribute(row.EventTime, types.ScalarAttributeTypeS),
-			attribute(row.CustomerNumber, types.ScalarAttributeTypeN),
-		},
-		KeySchema: []types.KeySchemaElement{key(row.SessionID, types.KeyTypeHash)},
-		GlobalSecondaryIndexes: []types.GlobalSecondaryIndex{{
-			IndexName: aws.String(row.CustomerIndex),
-			KeySchema: []types.KeySchemaElement{
-				key(row.CustomerNumber, types.KeyTypeHash), key(row.EventTime, types.KeyTypeRange),
-			},
-			Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly},
-		}},
-	})
-	require.NoError(t, err)
-	exists := dynamodb.NewTableExistsWaiter(client, func(o *dynamodb.TableExistsWaiterOptions) {
-		o.MinDelay, o.MaxDelay = 10*time.Millisecond, time.Second
-	})
-	require.NoError(t, exists.Wait(t.Context(), &dynamodb.DescribeTableInput{TableName: aws.String(name)}, time.Minute))
-	put := func(record recommendation.Record, keep time.Duration) {
-		_, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(name),
-			Item: row.Item(record, keep)})
-		assert.NoError(t, err)
-	}
+	rowtest.Create(t, client, name)
+	put := func(record recommendation.Record, keep time.Duration) { rowtest.Put(t, client, name, record, keep) }
 	r := &Reader{Table: client, Name: name, Popular: popular}
 
 	at := time.Now().Add(-time.Minute)
