@@ -150,6 +150,12 @@ demo: setup synth bin/diecast ## Run the platform on this machine, send it event
 up: setup synth bin/diecast ## Run the platform on this machine until Ctrl-C
 	@bin/diecast local up
 
+# A picture differs with every machine's fonts: it is made where somebody wants another one.
+.PHONY: screenshots
+screenshots: setup ## Run the platform with a browser, and make the pictures of the docs anew
+	@CDK_VALIDATION=false go test -count=1 ./test/platform -run '^TestAClickInTheShopIsRecommendedUpon$$' -v \
+		-args -pictures "$(CURDIR)/docs/images"
+
 # The CDK command line calls this before it runs the app, whoever called it.
 .PHONY: bin/app
 bin/app:

@@ -80,7 +80,7 @@ const (
 	// otherSourceConnections are taken beside the job's and the web servers': RDS itself, the
 	// loader's two pools, a person.
 	otherSourceConnections = 10
-	// connectionsPerServer is the pool of a web server (internal/awsdb).
+	// connectionsPerServer is the pool of a web server, at each of the two databases.
 	connectionsPerServer = 2
 )
 

@@ -20,7 +20,8 @@ var capacityKeys = []Key{
 
 var capacityRules = []rule{{
 	[]string{"capacity.eventsPerSecond", "capacity.accountConcurrency", "streaming.mode", "streaming.shards",
-		"streaming.batchSize", "streaming.parallelization", "inference.reservedConcurrency", "vectors.instanceClass"},
+		"streaming.batchSize", "streaming.parallelization", "inference.reservedConcurrency", "vectors.instanceClass",
+		"web.maxInstances"},
 	Config.capacityProblems,
 }}
 
@@ -160,11 +161,14 @@ func (c Config) capacityProblems() []Problem {
 				"lower streaming.parallelization%s or ask AWS for more",
 			total, deliver, transform, inference, otherExecutions, c.parallelizationThatFits())
 	}
-	connections := inference*connectionsPerExecution*deploymentOverlap + reservedConnections
+	servers := c.Web.ServersWhileRolling()
+	connections := inference*connectionsPerExecution*deploymentOverlap + servers*connectionsPerServer +
+		reservedConnections
 	if most := c.Vectors.PostgreSQLMaxConnections(); connections > most {
 		refuse("vectors.instanceClass", c.Vectors.InstanceClass,
-			"must be a class with %d connections (this one has %d) for %d inference executions at a time%s",
-			connections, most, inference, classFor(func(class string) bool {
+			"must be a class with %d connections (this one has %d) for %d inference executions at a time and the %d "+
+				"web servers that web.maxInstances=%d makes while they roll%s",
+			connections, most, inference, servers, c.Web.MaxInstances, classFor(func(class string) bool {
 				return (Vectors{InstanceClass: class}).PostgreSQLMaxConnections() >= connections
 			}))
 	}

@@ -216,8 +216,17 @@ var badValues = map[string][]any{
 	"web.oidc.userInfoEndpoint":      {"http://id.example.com/user"},
 	"web.oidc.clientId":              {"a b", "\"quoted\""},
 	"web.oidc.clientSecretName":      {"a b", "arn:aws:secretsmanager:us-east-1:111122223333:secret:mine"},
-	"capacity.eventsPerSecond":       {0.0, 100001.0},
-	"capacity.accountConcurrency":    {9.0, 100001.0},
+	"web.shop":                       {"yes"},
+	"web.shopOrigins": {"*", "null", "http://shop.example.com", "https://*.example.com", "https://Shop.example.com",
+		"https://shop.example.com/", "https://shop.example.com:443", "https://shop.example.com:0",
+		"https://a.example.com  https://b.example.com", "https://a.example.com,https://b.example.com"},
+	"web.jwt.issuer":                  {"http://id.example.com", "id.example.com", "https://id.example.com/?a=b"},
+	"web.jwt.jwksEndpoint":            {"http://id.example.com/keys", "https://id.example.com:99999/keys"},
+	"web.jwt.audience":                {"a b", "*", strings.Repeat("a", 257)},
+	"web.requestsPerSessionPerMinute": {0.0, 1_000_001.0, 1.5},
+	"web.requestsPerTokenPerMinute":   {0.0, 1_000_001.0, "many"},
+	"capacity.eventsPerSecond":        {0.0, 100001.0},
+	"capacity.accountConcurrency":     {9.0, 100001.0},
 }
 
 func TestEachKeyRefusesBadValuesOnceByName(t *testing.T) {
@@ -374,6 +383,7 @@ func TestCombinations(t *testing.T) {
 		cold, kept              = "streaming.archiveColdAfterDays", "streaming.archiveRetentionDays"
 		ranges, protection      = "network.reservedCidrs", "vectors.deletionProtection"
 		sourceProtection        = "source.deletionProtection"
+		servers                 = "web.maxInstances"
 	)
 	for name, test := range map[string]struct {
 		context map[string]any
@@ -430,9 +440,14 @@ func TestCombinations(t *testing.T) {
 		"the largest reservation":       {with(Prod, class, "db.r7g.2xlarge", reserved, 900.0), "", ""},
 		"reservation of the whole account": {
 			with(Prod, class, "db.r7g.2xlarge", reserved, 901.0), reserved, "to 900,"},
-		"as many as the database takes": {with(Lean, reserved, 18.0, account, 1000.0), "", ""},
+		"as many as the database takes": {with(Lean, reserved, 15.0, account, 1000.0), "", ""},
 		"one more than the database takes": {
-			with(Lean, reserved, 19.0, account, 1000.0), class, "86 connections (this one has 84)"},
+			with(Lean, reserved, 16.0, account, 1000.0), class, "86 connections (this one has 84)"},
+		"as many servers as the database takes": {with(Lean, reserved, 14.0, account, 1000.0, servers, 6.0), "", ""},
+		"more servers than the database takes": {
+			with(Lean, reserved, 14.0, account, 1000.0, servers, 7.0), class, "88 connections (this one has 84) for " +
+				"14 inference executions at a time and the 11 web servers that web.maxInstances=7 makes while they " +
+				"roll"},
 		"database too small": {with(Prod, class, "db.t4g.small"), class, "such as db.t3.medium"},
 		"no database is large enough": {
 			with(Lean, reserved, 1000.0, account, 2000.0, parallel, 10.0, shards, 500.0), class, "at a time"},
@@ -574,7 +589,9 @@ func FuzzCapacity(f *testing.F) {
 			t.Fatalf("reservation %d does not fit", reserved)
 		}
 		inference := max(n*int(parallel)+n, int(reserved))
-		if inference*4+10 > c.Vectors.PostgreSQLMaxConnections() || n*int(parallel)+n+inference+3 > int(account) {
+		const servers = 6
+		if inference*4+servers*2+10 > c.Vectors.PostgreSQLMaxConnections() ||
+			n*int(parallel)+n+inference+3 > int(account) {
 			t.Fatalf("%d inference executions do not fit", inference)
 		}
 	})

@@ -29,7 +29,8 @@ var vectorsKeys = []Key{
 	choice("vectors.instanceClass", InstanceClasses(),
 		values[string]{lean: "db.t4g.micro", standard: "db.t4g.small", prod: "db.m7g.large", course: "db.t3.micro"},
 		func(c *Config) *string { return &c.Vectors.InstanceClass },
-		"The vector store's size; its memory bounds the connections and so the concurrency of inference."),
+		"The vector store's size; its memory bounds the connections: the concurrency of inference, and "+
+			"web.maxInstances."),
 	integer("vectors.storageGiB", 20, 16384, values[int]{lean: 20, standard: 20, prod: 100, course: 20},
 		func(c *Config) *int { return &c.Vectors.StorageGiB },
 		"The vector store's disk, which grows by itself to double and never shrinks."),

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"diecast/internal/environment"
 	"diecast/internal/quotas"
 )
 
@@ -28,7 +29,20 @@ type Web struct {
 	RefreshMinutes             int
 	FrameAncestors             string
 	OIDC                       OIDC
+	// Shop serves a page to everybody who is admitted, which writes its events into the stream.
+	Shop bool
+	// ShopOrigins are the sites whose scripts may ask the API, with one space between.
+	ShopOrigins string
+	JWT         JWT
+	// RequestsPerSessionPerMinute and RequestsPerTokenPerMinute bound what each server answers.
+	RequestsPerSessionPerMinute, RequestsPerTokenPerMinute int
 }
+
+// JWT is the token that the balancer demands of whoever asks the API. All of it is set, or nothing.
+type JWT struct{ Issuer, JWKSEndpoint, Audience string }
+
+// On says whether the API takes requests with a token only.
+func (j JWT) On() bool { return j.Issuer != "" }
 
 // OIDC is the login that the balancer asks for. All of it is set, or nothing.
 type OIDC struct {
@@ -77,7 +91,10 @@ var (
 	httpsSyntax       = regexp.MustCompile(`^$|^https://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~/-]*)?$`)
 	clientSyntax      = regexp.MustCompile(`^$|^[A-Za-z0-9._:/@-]{1,255}$`)
 	secretSyntax      = regexp.MustCompile(`^$|^[A-Za-z0-9/_+=.@-]{1,512}$`)
-	ancestorsSyntax   = regexp.MustCompile(
+	audienceSyntax    = regexp.MustCompile(`^$|^[A-Za-z0-9._:/@+=-]{1,256}$`)
+	sitesSyntax       = regexp.MustCompile(
+		`^$|^https://[a-z0-9.-]+(:\d{1,5})?( https://[a-z0-9.-]+(:\d{1,5})?)*$`)
+	ancestorsSyntax = regexp.MustCompile(
 		`^$|^https://(\*\.)?[A-Za-z0-9.-]+(:\d{1,5})?( https://(\*\.)?[A-Za-z0-9.-]+(:\d{1,5})?)*$`)
 )
 
@@ -90,16 +107,36 @@ func https(name string, field func(*Config) *string, meaning string) Key {
 // addresses are URLs with one space between, whose ports a syntax cannot bound.
 func addresses(name string, syntax *regexp.Regexp, allowed string, field func(*Config) *string, meaning string) Key {
 	return newKey(name, allowed, every(""), field, meaning, func(s string) (string, error) {
-		if !syntax.MatchString(s) {
-			return "", errNotAllowed
+		return s, addressProblem(s, syntax)
+	})
+}
+
+func addressProblem(all string, syntax *regexp.Regexp) error {
+	if !syntax.MatchString(all) {
+		return errNotAllowed
+	}
+	for _, address := range strings.Fields(all) {
+		parsed, err := url.Parse(address)
+		if err != nil {
+			return errNotAllowed
 		}
-		for _, address := range strings.Fields(s) {
-			parsed, err := url.Parse(address)
-			if err != nil {
-				return "", errNotAllowed
-			}
-			if port, err := strconv.Atoi(cmp.Or(parsed.Port(), "443")); err != nil || port < 1 || port > 65535 {
-				return "", fmt.Errorf("%s is no port", parsed.Port())
+		if port, err := strconv.Atoi(cmp.Or(parsed.Port(), "443")); err != nil || port < 1 || port > 65535 {
+			return fmt.Errorf("%s is no port", parsed.Port())
+		}
+	}
+	return nil
+}
+
+// sites are origins as browsers send them, which are compared letter by letter.
+func sites(name string, field func(*Config) *string, meaning string) Key {
+	const allowed = "origins in small letters such as https://shop.example.com with one space between, or empty"
+	return newKey(name, allowed, every(""), field, meaning, func(s string) (string, error) {
+		if err := addressProblem(s, sitesSyntax); err != nil {
+			return "", err
+		}
+		for _, site := range strings.Fields(s) {
+			if without, is := strings.CutSuffix(site, ":443"); is {
+				return "", fmt.Errorf("browsers send %s without the port", without)
 			}
 		}
 		return s, nil
@@ -109,7 +146,8 @@ func addresses(name string, syntax *regexp.Regexp, allowed string, field func(*C
 var webKeys = []Key{
 	cidrs("web.allowedCidrs", func(c *Config) *[]netip.Prefix { return &c.Web.AllowedCIDRs },
 		"The clients that the load balancer admits; empty admits nobody. With more than a /8 of public addresses "+
-			"it counts as the world, and sales pages are withheld unless web.oidc.* is set."),
+			"it counts as the world: pages on sales and customers are withheld unless web.oidc.* is set, and the API "+
+			"answers for sessions with a random id only unless web.oidc.* or web.jwt.* is."),
 	text("web.certificateArn", certificateSyntax, "the ARN of an ACM certificate, or empty", every(""),
 		func(c *Config) *string { return &c.Web.CertificateARN },
 		"The certificate with which the balancer speaks HTTPS on 443 and redirects from 80; "+
@@ -153,6 +191,23 @@ var webKeys = []Key{
 	text("web.oidc.clientSecretName", secretSyntax, "the name of a secret in Secrets Manager, or empty", every(""),
 		func(c *Config) *string { return &c.Web.OIDC.ClientSecretName },
 		"The secret that holds the client's secret, as its whole text; the template only refers to it."),
+	boolean("web.shop", every(false), func(c *Config) *bool { return &c.Web.Shop },
+		"Serves a small shop to everybody who is admitted, whose clicks become events of the stream; needs NAT."),
+	sites("web.shopOrigins", func(c *Config) *string { return &c.Web.ShopOrigins },
+		"Sites whose scripts may ask the API from a browser; empty allows none. A backend needs no origin."),
+	https("web.jwt.issuer", func(c *Config) *string { return &c.Web.JWT.Issuer },
+		"Who issues the tokens (RS256) without which the balancer lets nobody ask the API; needs web.certificateArn."),
+	https("web.jwt.jwksEndpoint", func(c *Config) *string { return &c.Web.JWT.JWKSEndpoint },
+		"Where the issuer publishes its keys, at most 10, which the balancer fetches over the internet by itself."),
+	text("web.jwt.audience", audienceSyntax, "up to 256 letters, digits and ._:/@+=-, or empty", every(""),
+		func(c *Config) *string { return &c.Web.JWT.Audience },
+		"The one audience (aud) for which a token must have been issued."),
+	integer("web.requestsPerSessionPerMinute", 1, 1_000_000, every(120),
+		func(c *Config) *int { return &c.Web.RequestsPerSessionPerMinute },
+		"Requests of one session that each server answers in one minute; those beyond are told when to come back."),
+	integer("web.requestsPerTokenPerMinute", 1, 1_000_000, every(6000),
+		func(c *Config) *int { return &c.Web.RequestsPerTokenPerMinute },
+		"Requests by one token, as of a shop's backend, that each server answers in one minute."),
 }
 
 var webRules = []rule{
@@ -161,6 +216,10 @@ var webRules = []rule{
 	{[]string{"web.oidc.issuer", "web.oidc.authorizationEndpoint", "web.oidc.tokenEndpoint",
 		"web.oidc.userInfoEndpoint", "web.oidc.clientId", "web.oidc.clientSecretName"}, Config.oidcProblems},
 	{[]string{"web.oidc.issuer", "web.certificateArn", "network.nat"}, Config.oidcNeedsProblems},
+	{[]string{"web.jwt.issuer", "web.jwt.jwksEndpoint", "web.jwt.audience"}, Config.jwtProblems},
+	{[]string{"web.jwt.issuer", "web.certificateArn"}, Config.jwtNeedsProblems},
+	{[]string{"web.shop", "network.nat"}, Config.shopProblems},
+	{[]string{"web.shopOrigins", "web.oidc.issuer", "web.jwt.issuer"}, Config.shopOriginsProblems},
 }
 
 func (c Config) webSizeProblems() []Problem {
@@ -194,22 +253,63 @@ func (w Web) ServersWhileRolling() int { return w.MaxInstances + (w.MaxInstances
 // oidcProblems names what is missing of a login that is partly set.
 func (c Config) oidcProblems() []Problem {
 	o := c.Web.OIDC
-	parts := []struct{ key, value string }{
+	return allOrNone("web.oidc.*", []part{
 		{"web.oidc.issuer", o.Issuer}, {"web.oidc.authorizationEndpoint", o.AuthorizationEndpoint},
 		{"web.oidc.tokenEndpoint", o.TokenEndpoint}, {"web.oidc.userInfoEndpoint", o.UserInfoEndpoint},
 		{"web.oidc.clientId", o.ClientID}, {"web.oidc.clientSecretName", o.ClientSecretName},
-	}
+	})
+}
+
+// part is one key of several that are set together.
+type part struct{ key, value string }
+
+func allOrNone(together string, parts []part) []Problem {
 	var problems []Problem
 	for _, part := range parts {
 		if part.value == "" {
-			problems = append(problems, Problem{Key: part.key, Value: "",
-				Allowed: "must be set where another web.oidc.* key is: the balancer needs all of them"})
+			problems = append(problems, Problem{Key: part.key, Value: "", Allowed: fmt.Sprintf(
+				"must be set where another %s key is: the balancer needs all of them", together)})
 		}
 	}
 	if len(problems) == len(parts) {
 		return nil
 	}
 	return problems
+}
+
+// longestJWTAddress is Elastic Load Balancing's (API reference, JwtValidationActionConfig).
+const longestJWTAddress = 256
+
+func (c Config) jwtProblems() []Problem {
+	j := c.Web.JWT
+	problems := allOrNone("web.jwt.*", []part{
+		{"web.jwt.issuer", j.Issuer}, {"web.jwt.jwksEndpoint", j.JWKSEndpoint}, {"web.jwt.audience", j.Audience},
+	})
+	for _, address := range []part{{"web.jwt.issuer", j.Issuer}, {"web.jwt.jwksEndpoint", j.JWKSEndpoint}} {
+		if len(address.value) > longestJWTAddress {
+			problems = append(problems, Problem{Key: address.key, Value: shown(address.value),
+				Allowed: fmt.Sprintf("must be at most %d characters long, got %d", longestJWTAddress,
+					len(address.value))})
+		}
+	}
+	return problems
+}
+
+func (c Config) jwtNeedsProblems() []Problem {
+	if !c.Web.JWT.On() || c.Web.CertificateARN != "" {
+		return nil
+	}
+	return []Problem{{Key: "web.jwt.issuer", Value: shown(c.Web.JWT.Issuer),
+		Allowed: "must be empty without web.certificateArn: the balancer takes tokens over HTTPS only"}}
+}
+
+func (c Config) shopProblems() []Problem {
+	if !c.Web.Shop || c.Network.NAT != NATNone {
+		return nil
+	}
+	return []Problem{{Key: "web.shop", Value: "true",
+		Allowed: "must be false with network.nat=none: the servers could not reach Kinesis, where the shop's events " +
+			"go; set network.nat=instance or gateway"}}
 }
 
 func (c Config) oidcNeedsProblems() []Problem {
@@ -227,6 +327,17 @@ func (c Config) oidcNeedsProblems() []Problem {
 				"logged in; set network.nat=instance or gateway"})
 	}
 	return problems
+}
+
+// shopOriginsProblems refuses sites whose scripts would find a login in their way: a browser asks
+// before it sends anything, and shows no login when it asks.
+func (c Config) shopOriginsProblems() []Problem {
+	if c.Web.ShopOrigins == "" || !c.Web.OIDC.On() || c.Web.JWT.On() {
+		return nil
+	}
+	return []Problem{{Key: "web.shopOrigins", Value: shown(c.Web.ShopOrigins),
+		Allowed: "must be empty where web.oidc.* is set and web.jwt.* is not: scripts of other sites cannot log in; " +
+			"set web.jwt.*, so that they show a token"}}
 }
 
 // aSlashEight is how many addresses a /8 has.
@@ -257,6 +368,20 @@ func (w Web) AdmitsWorld() bool {
 // ServesSales says whether sales pages may be served: not to the world, unless it logs in.
 func (w Web) ServesSales() bool { return !w.AdmitsWorld() || w.OIDC.On() }
 
+// API says who may ask what of the JSON API. A token counts for more than a login: the balancer
+// asks for it in the login's place.
+func (w Web) API() environment.APIAccess {
+	switch {
+	case w.JWT.On():
+		return environment.APIToken
+	case w.OIDC.On():
+		return environment.APILogin
+	case w.AdmitsWorld():
+		return environment.APIRandom
+	}
+	return environment.APIKnown
+}
+
 // Notices tell what a deployment would be surprised by, one line each, with what to set.
 func (c Config) Notices() []string {
 	notices := c.authorityNotices()
@@ -265,8 +390,13 @@ func (c Config) Notices() []string {
 			"as in -c web.allowedCidrs=198.51.100.7/32")
 	}
 	if !c.Web.ServesSales() {
-		notices = append(notices, fmt.Sprintf("web.allowedCidrs=%s admits the world: sales pages are withheld; "+
-			"narrow it, or set web.oidc.* so that people log in", written(c.Web.AllowedCIDRs)))
+		notices = append(notices, fmt.Sprintf("web.allowedCidrs=%s admits the world: pages on sales and customers are "+
+			"withheld; narrow it, or set web.oidc.* so that people log in", written(c.Web.AllowedCIDRs)))
+	}
+	if c.Web.API() == environment.APIRandom {
+		notices = append(notices, fmt.Sprintf("web.allowedCidrs=%s admits the world: the API answers for sessions "+
+			"whose id is random, and tells no customer's history and no sales; narrow it, or set web.jwt.* so that a "+
+			"shop's backend shows a token", written(c.Web.AllowedCIDRs)))
 	}
 	if c.Web.CertificateARN == "" {
 		notices = append(notices, "the pages will be served in plain text on port 80: set web.certificateArn to "+

@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"diecast/internal/environment"
 )
 
 // aLogin is a whole configuration of a login.
@@ -62,6 +64,125 @@ func TestLoginNeedsAllOfItACertificateAndNAT(t *testing.T) {
 			context["network.nat"] = NATInstance
 			_, err := Load(context)
 			assert.NoError(t, err)
+		})
+	}
+}
+
+// aToken is a whole configuration of a token.
+func aToken() map[string]any {
+	return map[string]any{
+		"web.certificateArn":   aLogin()["web.certificateArn"],
+		"web.jwt.issuer":       "https://id.example.com/",
+		"web.jwt.jwksEndpoint": "https://id.example.com/keys",
+		"web.jwt.audience":     "api://diecast",
+	}
+}
+
+func TestATokenNeedsAllOfItAndACertificate(t *testing.T) {
+	c, err := Load(aToken())
+	require.NoError(t, err, "also without NAT: the balancer fetches the keys")
+	assert.Equal(t, NATNone, c.Network.NAT)
+	assert.True(t, c.Web.JWT.On())
+
+	for _, name := range []string{"web.jwt.issuer", "web.jwt.jwksEndpoint", "web.jwt.audience"} {
+		t.Run("without "+name, func(t *testing.T) {
+			context := aToken()
+			delete(context, name)
+			problems := problemsOf(t, context)
+			require.Len(t, problems, 1)
+			assert.Equal(t, name, problems[0].Key)
+			assert.Contains(t, problems[0].Allowed, "must be set where another web.jwt.* key is")
+		})
+	}
+	t.Run("without certificate", func(t *testing.T) {
+		context := aToken()
+		delete(context, "web.certificateArn")
+		problems := problemsOf(t, context)
+		require.Len(t, problems, 1)
+		assert.Contains(t, problems[0].String(), "web.jwt.issuer=https://id.example.com/: must be empty without "+
+			"web.certificateArn")
+	})
+	for _, name := range []string{"web.jwt.issuer", "web.jwt.jwksEndpoint"} {
+		t.Run("a long "+name, func(t *testing.T) {
+			context, address := aToken(), "https://id.example.com/"
+			context[name] = address + strings.Repeat("a", 256-len(address))
+			_, err := Load(context)
+			require.NoError(t, err)
+			context[name] = address + strings.Repeat("a", 257-len(address))
+			problems := problemsOf(t, context)
+			require.Len(t, problems, 1)
+			assert.Equal(t, name, problems[0].Key)
+			assert.Contains(t, problems[0].Allowed, "at most 256 characters long, got 257")
+		})
+	}
+}
+
+func TestAShopNeedsAWayToTheStream(t *testing.T) {
+	for _, profile := range Profiles() {
+		t.Run(profile, func(t *testing.T) {
+			context := map[string]any{"profile": profile}
+			c, err := Load(context)
+			require.NoError(t, err)
+			assert.False(t, c.Web.Shop, "nobody writes into the stream unless it is asked for")
+			context["web.shop"] = true
+			if c.Network.NAT == NATNone {
+				problems := problemsOf(t, context)
+				require.Len(t, problems, 1)
+				assert.Contains(t, problems[0].String(), "web.shop=true: must be false with network.nat=none")
+				assert.Contains(t, problems[0].Allowed, "set network.nat=instance or gateway")
+				context["network.nat"] = NATInstance
+			}
+			c, err = Load(context)
+			require.NoError(t, err)
+			assert.True(t, c.Web.Shop)
+		})
+	}
+}
+
+func TestOriginsAreWrittenAsBrowsersSendThem(t *testing.T) {
+	c, err := Load(map[string]any{"web.shopOrigins": "https://shop.example.com https://shop-2.example.com:8443"})
+	require.NoError(t, err)
+	assert.Equal(t, "https://shop.example.com https://shop-2.example.com:8443", c.Web.ShopOrigins)
+	problems := problemsOf(t, map[string]any{"web.shopOrigins": "https://a.example https://b.example:443"})
+	assert.Contains(t, problems[0].String(), "browsers send https://b.example without the port")
+}
+
+func TestScriptsOfOtherSitesDoNotLogIn(t *testing.T) {
+	context := aLogin()
+	context["web.shopOrigins"] = "https://shop.example.com"
+	problems := problemsOf(t, context)
+	require.Len(t, problems, 1)
+	assert.Contains(t, problems[0].String(), "web.shopOrigins=https://shop.example.com: must be empty where web.oidc.*")
+	maps.Copy(context, aToken())
+	_, err := Load(context)
+	require.NoError(t, err)
+}
+
+// Who may ask the API: what the servers do with each is theirs to hold.
+func TestTheAPIIsAsOpenAsWhatStandsBeforeIt(t *testing.T) {
+	everybody := map[string]any{"web.allowedCidrs": "0.0.0.0/1,128.0.0.0/1"}
+	office := map[string]any{"web.allowedCidrs": "203.0.113.0/24"}
+	for name, test := range map[string]struct {
+		settings []map[string]any
+		want     environment.APIAccess
+	}{
+		"nobody":                        {nil, environment.APIKnown},
+		"an office":                     {[]map[string]any{office}, environment.APIKnown},
+		"everybody":                     {[]map[string]any{everybody}, environment.APIRandom},
+		"everybody who logs in":         {[]map[string]any{aLogin(), everybody}, environment.APILogin},
+		"an office that logs in":        {[]map[string]any{aLogin(), office}, environment.APILogin},
+		"everybody with a token":        {[]map[string]any{aToken(), everybody}, environment.APIToken},
+		"an office with a token":        {[]map[string]any{aToken(), office}, environment.APIToken},
+		"people log in, shops by token": {[]map[string]any{aLogin(), aToken(), everybody}, environment.APIToken},
+	} {
+		t.Run(name, func(t *testing.T) {
+			context := map[string]any{}
+			for _, settings := range test.settings {
+				maps.Copy(context, settings)
+			}
+			c, err := Load(context)
+			require.NoError(t, err)
+			assert.Equal(t, test.want, c.Web.API())
 		})
 	}
 }
@@ -183,20 +304,26 @@ func TestTheWorldIsKnownHoweverItIsCut(t *testing.T) {
 }
 
 func TestNoticesSayWhatToSet(t *testing.T) {
-	const closed, plain, withheld = "will admit nobody: set web.allowedCidrs", "plain text on port 80",
-		"sales pages are withheld"
+	const (
+		closed, plain = "will admit nobody: set web.allowedCidrs", "plain text on port 80"
+		withheld      = "pages on sales and customers are withheld"
+		random        = "the API answers for sessions whose id is random"
+	)
 	office := map[string]any{"web.allowedCidrs": "203.0.113.0/24"}
 	everybody := map[string]any{"web.allowedCidrs": "0.0.0.0/0"}
 	login := aLogin()
 	maps.Copy(login, everybody)
+	token := aToken()
+	maps.Copy(token, everybody)
 	for name, test := range map[string]struct {
 		context map[string]any
 		want    []string
 	}{
-		"nothing set":   {nil, []string{closed}},
-		"an office":     {office, []string{plain}},
-		"everybody":     {everybody, []string{withheld, plain}},
-		"people log in": {login, nil},
+		"nothing set":        {nil, []string{closed}},
+		"an office":          {office, []string{plain}},
+		"everybody":          {everybody, []string{withheld, random, plain}},
+		"people log in":      {login, nil},
+		"shops bear a token": {token, []string{withheld}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, err := Load(test.context)

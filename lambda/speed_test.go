@@ -38,6 +38,7 @@ import (
 	"diecast/internal/models/modelstore/modelstoretest"
 	"diecast/internal/postgresclient"
 	inference "diecast/lambda/inference/handler"
+	"diecast/lambda/internal/function"
 	"diecast/lambda/internal/recommender"
 	transform "diecast/lambda/transform/handler"
 	shipped "diecast/training/artifacts"
@@ -58,6 +59,9 @@ func (p *path) Invoke(ctx context.Context, input *sdk.InvokeInput, _ ...func(*sd
 	return &sdk.InvokeOutput{Payload: payload}, err
 }
 
+// functionMiB is the memory of each of the functions.
+const functionMiB = 512
+
 // newPath serves the shipped model, with so many more items beside its own.
 func newPath(b *testing.B, more int) *path {
 	b.Helper()
@@ -77,8 +81,9 @@ func newPath(b *testing.B, more int) *path {
 		Users: strings.NewReader("id,embedding\n"), ItemCount: int(manifest.Items.Rows),
 	}, embeddings.Switch)
 	require.NoError(b, err)
+	function.Collect(functionMiB)
 	p := &path{inference: inference.Handler{Engine: &inference.Engine{
-		Store: store, Bucket: objects.Bucket(), Logger: slog.New(slog.DiscardHandler), MemoryMiB: 512,
+		Store: store, Bucket: objects.Bucket(), Logger: slog.New(slog.DiscardHandler), MemoryMiB: functionMiB,
 	}}}
 	p.transform = transform.Handler{
 		Recommender: recommender.Recommender{Invoker: p, Function: "inference", Clock: time.Now},
@@ -166,11 +171,7 @@ func batch(b *testing.B, payloads [][]byte, first int, strangers bool) []byte {
 // answer is one invocation of transform.
 func (p *path) answer(b *testing.B, request []byte) []byte {
 	b.Helper()
-	var read transform.Request
-	require.NoError(b, json.Unmarshal(request, &read))
-	response, err := p.transform.Handle(b.Context(), read)
-	require.NoError(b, err)
-	answer, err := json.Marshal(response)
+	answer, err := p.transform.Invoke(b.Context(), request)
 	require.NoError(b, err)
 	return answer
 }

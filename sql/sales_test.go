@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"io/fs"
 	"strings"
 	"testing"
 
@@ -8,14 +9,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestEverySalesStatementIsUsedAndOnlyReads(t *testing.T) {
-	used := []string{SalesItems, SalesProducts, SalesProductLines}
-	entries, err := salesFiles.ReadDir("sales")
-	require.NoError(t, err)
-	assert.Len(t, used, len(entries))
-	for _, entry := range entries {
-		assert.Contains(t, used, salesStatement(strings.TrimSuffix(entry.Name(), ".sql")))
-	}
+func TestEveryStatementOfTheWebServersIsUsedAndOnlyReads(t *testing.T) {
+	used := []string{SalesItems, SalesProducts, SalesProductLines, CatalogueProducts, CatalogueCustomers}
+	files := 0
+	require.NoError(t, fs.WalkDir(webFiles, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		files++
+		assert.Contains(t, used, webStatement(strings.TrimSuffix(name, ".sql")))
+		return nil
+	}))
+	assert.Len(t, used, files)
 	for _, text := range append(used, SpikeDays) {
 		assert.NotContains(t, text, ";\n")
 		assert.Regexp(t, `(?m)^(SELECT|WITH) `, text)

@@ -25,7 +25,7 @@ const (
 	// ETLReader is the login of the job, and of everything else that reads the source for
 	// operators.
 	ETLReader = "etl_reader"
-	// WebReader is the login of the web servers.
+	// WebReader is the login of the web servers, at the source and at the vector store.
 	WebReader = "web_reader"
 )
 

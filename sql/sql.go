@@ -21,10 +21,11 @@ var files embed.FS
 const (
 	// VectorSchemaVersion is the version of the vector store's schema. Raise it with every change
 	// under vectors/schema: a loader leaves a store alone whose version is higher than its own.
-	VectorSchemaVersion = 3
+	VectorSchemaVersion = 4
 	// OwnerRole owns the vector store's schema and everything in it. It cannot log in.
 	OwnerRole = "vector_owner"
-	// ReaderRole is the login of everything that only reads the vector store.
+	// ReaderRole is the login of inference, which reads everything that the vector store answers
+	// with. That of the web servers, which read items only, is WebReader.
 	ReaderRole = "inference_reader"
 )
 

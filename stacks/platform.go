@@ -45,10 +45,10 @@ func New(app awscdk.App, cfg config.Config) *Platform {
 	streaming := NewStreaming(app, cfg, network, vectors)
 	// Inference needs the schema, not only the database.
 	streaming.Stack.AddStackDependency(vectorsData.Stack, nil)
-	web := NewWeb(app, cfg, network, batch)
-	// The servers need the schema and their user, not only the database.
+	web := NewWeb(app, cfg, network, vectors, batch, streaming)
+	// The servers need the schemas and their users, not only the databases.
 	web.Stack.AddStackDependency(batchData.Stack, nil)
-	web.Stack.AddStackDependency(streaming.Stack, nil)
+	web.Stack.AddStackDependency(vectorsData.Stack, nil)
 	for _, stack := range []awscdk.Stack{
 		network.Stack, vectors.Stack, vectorsData.Stack, batch.Stack, batchData.Stack, streaming.Stack, web.Stack,
 	} {

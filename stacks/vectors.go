@@ -73,9 +73,9 @@ func NewVectors(app constructs.Construct, cfg config.Config, network *Network) *
 		DeletionProtection:      cfg.Vectors.DeletionProtection,
 		Destroy:                 cfg.DestroysData(),
 		MaxConnections:          cfg.Vectors.PostgreSQLMaxConnections(),
-		ConnectionsAdvice:       "compare capacity.eventsPerSecond with the class.",
+		ConnectionsAdvice:       "compare capacity.eventsPerSecond and web.maxInstances with the class.",
 		Reasons: database.Reasons{
-			DefaultPort: "The instance is reached from two security groups only; " +
+			DefaultPort: "The instance is reached from the groups of its clients only; " +
 				"another port would hide nothing and break the clients' defaults.",
 			SingleZone: "The profile accepts an outage with its zone for half the price; " +
 				"the store is rebuilt from artifacts or backups.",
@@ -180,7 +180,7 @@ func (v *Vectors) newLoader(cfg config.Config, network *Network) *golambda.Funct
 	return loader
 }
 
-// environment tells a function where embeddings and models lie, and how to log in.
+// environment tells a program where embeddings and models lie, and how to log in.
 func (v *Vectors) environment(user string, auth environment.Auth) environment.VectorStore {
 	return environment.VectorStore{
 		Database: environment.Database{

@@ -1,6 +1,7 @@
 package stacks
 
 import (
+	"regexp"
 	"strconv"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
@@ -11,12 +12,17 @@ import (
 	"diecast/config"
 	"diecast/constructs/goserver"
 	"diecast/constructs/loadbalancer"
+	"diecast/constructs/nag"
 	"diecast/constructs/privatenetwork"
+	"diecast/constructs/role"
 	"diecast/constructs/securebucket"
 	"diecast/constructs/webfleet"
+	"diecast/internal/artifacts"
 	"diecast/internal/awsdb/certificates"
 	"diecast/internal/deployment/outputs"
 	"diecast/internal/environment"
+	"diecast/internal/models"
+	"diecast/internal/recommendation/row"
 	"diecast/sql"
 )
 
@@ -31,11 +37,15 @@ const (
 	// webRequestsPerAddress is what WAF takes from one address in five minutes: an office behind
 	// one address whose fifty people open a page every ten seconds.
 	webRequestsPerAddress = 2000
+	// webMedianSlowness is what a healthy wait for an event's answer stays below in 99 of 100 cases
+	// (docs/latency.md): half of the requests never take longer, however many of them wait.
+	webMedianSlowness = 2
 	// webLogs begins the keys of the servers' logs.
 	webLogs = "web/"
 )
 
-// Web is the tier that people see: a load balancer and a group of servers with pages on sales.
+// Web is the tier that people and shops see: a load balancer and a group of servers with pages and
+// the JSON API.
 type Web struct {
 	Stack    awscdk.Stack
 	Balancer *loadbalancer.Balancer
@@ -48,11 +58,12 @@ func WebServer(cfg config.Config) goserver.Props {
 }
 
 // NewWeb adds the stack.
-func NewWeb(app constructs.Construct, cfg config.Config, network *Network, batch *Batch) *Web {
-	stack := newStack(app, cfg, outputs.Web, "Load balancer and web servers with pages on sales")
+func NewWeb(app constructs.Construct, cfg config.Config, network *Network, vectors *Vectors, batch *Batch,
+	streaming *Streaming) *Web {
+	stack := newStack(app, cfg, outputs.Web, "Load balancer and web servers with pages and the JSON API")
 	w := &Web{Stack: stack}
 	w.Balancer = loadbalancer.New(stack, "LoadBalancer", balancer(cfg, network))
-	w.Fleet = w.newFleet(cfg, network, batch)
+	w.Fleet = w.newFleet(cfg, network, vectors, batch, streaming)
 
 	output(stack, outputs.PageAddress, w.Balancer.Address())
 	output(stack, outputs.WebGroupName, w.Fleet.Name())
@@ -69,6 +80,7 @@ func balancer(cfg config.Config, network *Network) loadbalancer.Props {
 		TargetPort:     webPort,
 		HealthPath:     "/healthz",
 		Drain:          seconds(webDrainSeconds),
+		MedianSlowness: seconds(webMedianSlowness),
 		AccessLogs:     network.AccessLogs,
 		UnloggedReason: unlogged,
 		AlarmTopic:     network.AlarmTopic,
@@ -84,10 +96,21 @@ func balancer(cfg config.Config, network *Network) loadbalancer.Props {
 			ClientSecret: awscdk.SecretValue_SecretsManager(jsii.String(login.ClientSecretName), nil),
 		}
 	}
+	if token := cfg.Web.JWT; token.On() {
+		props.Token = &loadbalancer.Token{
+			Issuer: token.Issuer, JWKSEndpoint: token.JWKSEndpoint, Audience: token.Audience,
+			Prefix: environment.APIPrefix, Preflights: cfg.Web.ShopOrigins != "",
+		}
+		if cfg.Web.WAF {
+			props.Token.RequestsPerAddress = max(webRequestsPerAddress,
+				5*cfg.Web.RequestsPerTokenPerMinute*cfg.Web.MaxInstances)
+		}
+	}
 	return props
 }
 
-func (w *Web) newFleet(cfg config.Config, network *Network, batch *Batch) *webfleet.Fleet {
+func (w *Web) newFleet(cfg config.Config, network *Network, vectors *Vectors, batch *Batch, streaming *Streaming,
+) *webfleet.Fleet {
 	logs := securebucket.New(w.Stack, "Logs", securebucket.Props{
 		Expiries:       []securebucket.Expiry{{After: days(cfg.Functions.LogRetentionDays)}},
 		Destroy:        cfg.DestroysData(),
@@ -96,20 +119,23 @@ func (w *Web) newFleet(cfg config.Config, network *Network, batch *Batch) *webfl
 	})
 	output(w.Stack, outputs.WebLogsBucketName, logs.Name())
 	server := goserver.New(w.Stack, "Server", WebServer(cfg))
-	told := w.environment(cfg, batch)
+	told := w.environment(cfg, vectors, batch, streaming)
 	var files map[string]string
 	if batch.trusted != nil {
 		files = map[string]string{certificates.FileName: batch.trusted.write(w.Stack)}
-		told.CAFile = webfleet.PathOf(server, certificates.FileName)
+		told.Database.CAFile = webfleet.PathOf(server, certificates.FileName)
 	}
+	told.StoreLogin.CAFile = told.Database.CAFile
 	fleet := webfleet.New(w.Stack, "Fleet", webfleet.Props{
 		Server:      server,
-		Description: "Diecast's pages on sales",
+		Description: "Diecast's pages and API",
 		Environment: variables(told),
 		Files:       files,
 		VPC:         network.VPC(), Subnets: network.ApplicationSubnets(),
 		SecurityGroup: network.NewSecurityGroup(w.Stack, "ServerSecurityGroup",
-			"Web servers: from the load balancer, to the source and to AWS", network.OpenHTTPS, batch.Source.Admit),
+			// Another description would be another group.
+			"Web servers: from the load balancer, to the source and to AWS", network.OpenHTTPS, batch.Source.Admit,
+			vectors.Database.Admit),
 		InstanceType: cfg.Web.InstanceType, MemoryMiB: cfg.Web.MemoryMiB(),
 		Min: cfg.Web.MinInstances, Max: cfg.Web.MaxInstances,
 		Targets:           w.Balancer.Targets(),
@@ -124,11 +150,46 @@ func (w *Web) newFleet(cfg config.Config, network *Network, batch *Batch) *webfl
 		AlarmTopic: network.AlarmTopic,
 	})
 	batch.Source.AllowLogin(fleet.Role(), sql.WebReader)
+	vectors.Database.AllowLogin(fleet.Role(), sql.WebReader)
+	w.admitReading(cfg, fleet.Role(), vectors, streaming)
 	return fleet
 }
 
+// admitReading lets the servers read rows, and of the models who is most popular: no vector of a
+// customer, which lie beside. Only a shop writes, and only events.
+func (w *Web) admitReading(cfg config.Config, servers *role.Role, vectors *Vectors, streaming *Streaming) {
+	table := streaming.Table.Table().TableArn()
+	servers.Allow("ReadRecommendations", []string{"dynamodb:GetItem", "dynamodb:BatchGetItem"}, table)
+	servers.Allow("FindSessionsOfCustomers", []string{"dynamodb:Query"},
+		jsii.String(*table+"/index/"+row.CustomerIndex))
+	ofEveryModel := func(file string) *string {
+		return jsii.String(*vectors.Artifacts.ARN() + "/" + models.Key("*", file))
+	}
+	servers.Allow("ReadPopularity", []string{"s3:GetObject"},
+		ofEveryModel(artifacts.ManifestName), ofEveryModel(artifacts.PopularityFile))
+	nag.Accept(servers.Role(), nag.Exception{
+		Rule: "AwsSolutions-IAM5",
+		Reason: "A model is a folder that is named by its content; of every one two files may be read, which hold no " +
+			"customer's data.",
+		Matching: []string{
+			"^Resource::.+/" + regexp.QuoteMeta(models.Key("*", artifacts.ManifestName)) + "$",
+			"^Resource::.+/" + regexp.QuoteMeta(models.Key("*", artifacts.PopularityFile)) + "$",
+		},
+	})
+	if cfg.Web.Shop {
+		// By its name, which the servers are told in every configuration: what is exported must not
+		// follow a key.
+		servers.Allow("PutEvents", []string{"kinesis:PutRecord"},
+			w.Stack.FormatArn(&awscdk.ArnComponents{
+				Service: jsii.String("kinesis"), Resource: jsii.String("stream"),
+				ResourceName: streaming.Events.Stream().StreamName(),
+			}))
+	}
+}
+
 // environment is what the servers are told.
-func (w *Web) environment(cfg config.Config, batch *Batch) environment.Web {
+func (w *Web) environment(cfg config.Config, vectors *Vectors, batch *Batch, streaming *Streaming) environment.Web {
+	store := vectors.environment(sql.WebReader, environment.IAM)
 	told := environment.Web{
 		Database: environment.Database{
 			Host: *batch.Source.Host(), Port: *batch.Source.Port(), Name: batch.Source.Name(),
@@ -141,6 +202,16 @@ func (w *Web) environment(cfg config.Config, batch *Batch) environment.Web {
 		Drain:          environment.Seconds(seconds(webDrainSeconds)),
 		HTTPS:          environment.Switch(cfg.Web.CertificateARN != ""),
 		FrameAncestors: cfg.Web.FrameAncestors,
+		Recommendations: environment.Recommendations{
+			Table: *streaming.Table.Name(), ArtifactsBucket: store.ArtifactsBucket,
+			Stream: *streaming.Events.Stream().StreamName(), Shop: environment.Switch(cfg.Web.Shop),
+		},
+		StoreLogin: environment.StoreLogin(store.Database),
+		API: environment.API{
+			Access: cfg.Web.API(), Origins: cfg.Web.ShopOrigins,
+			SessionRate: environment.PerMinute(cfg.Web.RequestsPerSessionPerMinute),
+			TokenRate:   environment.PerMinute(cfg.Web.RequestsPerTokenPerMinute),
+		},
 	}
 	if cfg.Web.ServesSales() {
 		told.Sales = environment.Served

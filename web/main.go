@@ -26,8 +26,10 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"diecast/internal/awsdb"
+	"diecast/internal/catalogue"
 	"diecast/internal/environment"
 	"diecast/internal/sales"
 	"diecast/web/api"
@@ -45,6 +47,11 @@ func main() {
 		os.Exit(1)
 	}
 }
+
+// streamShare, in sixths of the deregistration delay, is how long a page that shows what changes
+// stays connected: a server that leaves its balancer has lost all of them before the balancer cuts
+// it off.
+const streamShare = 5
 
 // run serves until the context ends, and then until the load balancer has left.
 func run(ctx context.Context, logger *slog.Logger, variables map[string]string) (err error) {
@@ -80,11 +87,17 @@ func run(ctx context.Context, logger *slog.Logger, variables map[string]string) 
 	var provenance atomic.Pointer[server.Provenance]
 	provenance.Store(&server.Provenance{Version: version, Started: started})
 	refresher := sales.NewRefresher(sales.NewDatabase(pool), time.Duration(settings.Refresh), logger)
+	products := catalogue.NewKeeper(catalogue.NewDatabase(pool), time.Duration(settings.Refresh), logger)
 	options := server.Options{
-		Sales:      refresher.State,
-		Provenance: func() server.Provenance { return *provenance.Load() },
-		Withhold:   settings.Sales == environment.Withheld,
-		TLS:        bool(settings.HTTPS), FrameAncestors: settings.FrameAncestors, Logger: logger,
+		Sales: refresher.State, Catalogue: products.State, Answers: read.recommendations,
+		LongestStream: time.Duration(settings.Drain) * streamShare / 6,
+		Provenance:    func() server.Provenance { return *provenance.Load() },
+		Withhold:      settings.Sales == environment.Withheld,
+		TLS:           bool(settings.HTTPS), FrameAncestors: settings.FrameAncestors, Logger: logger,
+	}
+	if settings.Shop {
+		options.Shop = &server.Shop{Put: putOn(kinesis.NewFromConfig(configuration), settings.Stream),
+			PerMinute: int(settings.SessionRate)}
 	}
 	if settings.OIDC.Required() {
 		options.Login, err = login.New(login.Options{Issuer: settings.Issuer, ClientID: settings.ClientID,
@@ -124,6 +137,8 @@ func run(ctx context.Context, logger *slog.Logger, variables map[string]string) 
 	if !options.Withhold || settings.API.Access != environment.APIRandom {
 		beside.Go(func() { refresher.Run(background) })
 	}
+	// What the shop sells is no secret, where its sales are one.
+	beside.Go(func() { products.Run(background) })
 	beside.Go(func() { learnPlace(background, logger, configuration, &provenance) })
 	logger.Info("serving", "address", listener.Addr().String(), "version", version,
 		"start_ms", time.Since(started).Milliseconds())

@@ -205,8 +205,16 @@ func TestTheEnvironmentRulesThePages(t *testing.T) {
 		}
 		assert.Equal(t, http.StatusOK, ask(t, address+"/provenance").StatusCode)
 		for _, record := range logged() {
-			assert.NotContains(t, record["msg"], "refreshed", "what nobody may read is not read from the database")
+			assert.NotContains(t, record["msg"], "sales", "what nobody may read is not read from the database")
 		}
+		said(t, logged(), "products will be refreshed")
+		assert.Equal(t, http.StatusForbidden, ask(t, address+"/recommendations").StatusCode)
+	})
+	t.Run("shop", func(t *testing.T) {
+		address, _ := started(t, nil)
+		assert.Equal(t, http.StatusNotFound, ask(t, address+"/shop").StatusCode)
+		address, _ = started(t, map[string]string{"WEB_SHOP": "true"})
+		assert.Equal(t, http.StatusServiceUnavailable, ask(t, address+"/shop").StatusCode, "there is no catalogue yet")
 	})
 	t.Run("login", func(t *testing.T) {
 		address, _ := started(t, map[string]string{"WEB_OIDC_ISSUER": "https://id.example.com",

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -51,6 +53,23 @@ func openStores(ctx context.Context, settings environment.Web, configuration aws
 			Popular: popular.Ranking},
 		popular: popular, similar: similar.New(store), vectors: vectors,
 	}, nil
+}
+
+// recorder is the part of the Kinesis client that is used.
+type recorder interface {
+	PutRecord(context.Context, *kinesis.PutRecordInput, ...func(*kinesis.Options)) (*kinesis.PutRecordOutput, error)
+}
+
+// putOn puts events on a stream, those of a session one after the other.
+func putOn(client recorder, stream string) func(context.Context, string, []byte) error {
+	return func(ctx context.Context, session string, event []byte) error {
+		_, err := client.PutRecord(ctx,
+			&kinesis.PutRecordInput{StreamName: &stream, PartitionKey: &session, Data: event})
+		if err != nil {
+			return fmt.Errorf("put an event on stream %s: %w", stream, err)
+		}
+		return nil
+	}
 }
 
 func (s *stores) close() { s.vectors.Close() }

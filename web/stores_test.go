@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -115,4 +118,27 @@ func TestTheEnvironmentRulesTheAPI(t *testing.T) {
 		}
 		assert.Equal(t, map[int]int{http.StatusServiceUnavailable: 1, http.StatusTooManyRequests: 1}, statuses)
 	})
+}
+
+// taking is a stream that notes what it is given.
+type taking struct {
+	put []*kinesis.PutRecordInput
+	err error
+}
+
+func (k *taking) PutRecord(_ context.Context, record *kinesis.PutRecordInput, _ ...func(*kinesis.Options)) (
+	*kinesis.PutRecordOutput, error) {
+	k.put = append(k.put, record)
+	return &kinesis.PutRecordOutput{}, k.err
+}
+
+func TestEventsOfASessionStayTogetherOnTheStream(t *testing.T) {
+	client := &taking{}
+	put := putOn(client, "events")
+	require.NoError(t, put(t.Context(), session, []byte("event")))
+	require.Len(t, client.put, 1)
+	assert.Equal(t, []string{"events", session, "event"},
+		[]string{*client.put[0].StreamName, *client.put[0].PartitionKey, string(client.put[0].Data)})
+	client.err = errors.New("throttled")
+	require.ErrorContains(t, put(t.Context(), session, nil), "stream events: throttled")
 }

@@ -176,7 +176,11 @@ func (l *localRun) up(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := l.told(upSummary{time.Since(begun).Seconds(), ran, checked, web.Page, file}); err != nil {
+	shop, err := demonstration.ShopAddress(web.Page)
+	if err != nil {
+		return err
+	}
+	if err := l.told(upSummary{time.Since(begun).Seconds(), ran, checked, shop, web.Page, file}); err != nil {
 		return err
 	}
 	ctx, release := whileUp(ctx, running)
@@ -193,6 +197,7 @@ type upSummary struct {
 	Seconds float64 `json:"up_seconds"`
 	Run     int     `json:"resources_run"`
 	Checked int     `json:"resources_checked"`
+	Shop    string  `json:"shop"`
 	Page    string  `json:"page"`
 	Outputs string  `json:"outputs"`
 }
@@ -202,9 +207,10 @@ func (l *localRun) told(up upSummary) error {
 		return json.NewEncoder(l.user.out).Encode(up)
 	}
 	_, err := fmt.Fprintf(l.user.out,
-		"up after %.1f s: %d resources run, %d are checked only\npages: %s\noutputs and endpoints: %s\nCtrl-C, or "+
+		"up after %.1f s: %d resources run, %d are checked only\nshop: %s\npages: %s\n"+
+			"outputs and endpoints: %s\nCtrl-C, or "+
 			"`diecast local down` elsewhere, stops it\n",
-		up.Seconds, up.Run, up.Checked, up.Page, up.Outputs)
+		up.Seconds, up.Run, up.Checked, up.Shop, up.Page, up.Outputs)
 	return err
 }
 
@@ -290,6 +296,9 @@ func (l *localRun) run(ctx context.Context) (err error) {
 	result := demonstrated{shop: shop, running: running, target: target, streaming: report, up: upAfter}
 	if failure == nil {
 		result.pages, failure = demonstration.Pages(ctx, web.Page)
+	}
+	if failure == nil {
+		result.shopped, failure = demonstration.Shop(ctx, web.Page)
 	}
 	if !l.user.json {
 		failure = errors.Join(failure, l.showStreaming(context.WithoutCancel(ctx), result))

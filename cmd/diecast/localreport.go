@@ -44,8 +44,15 @@ type localSummary struct {
 	Checked        int                `json:"resources_checked"`
 	Batch          batchSummary       `json:"batch"`
 	Pages          pagesSummary       `json:"pages"`
+	Shop           shopSummary        `json:"shop"`
 	// Account is the engines' own, when all events were accounted for.
 	Account accountSummary `json:"account"`
+}
+
+// shopSummary is what local run tells a machine of the shop's page.
+type shopSummary struct {
+	Products int     `json:"products"`
+	Took     float64 `json:"click_to_recommendation_seconds"`
 }
 
 // pagesSummary is what local run tells a machine of the web tier's pages.
@@ -147,6 +154,7 @@ type demonstrated struct {
 	batch     demonstration.BatchReport
 	compared  demonstration.Comparison
 	pages     demonstration.PagesReport
+	shopped   demonstration.ShopReport
 	// up is how long the platform took to start.
 	up time.Duration
 }
@@ -177,6 +185,7 @@ func (l *localRun) encode(result demonstrated) error {
 		summary.Flow = append(summary.Flow, flowSummary{second.In, second.Lag.Seconds(), second.P99.Seconds()})
 	}
 	summary.Pages = pagesSummary(result.pages)
+	summary.Shop = shopSummary{result.shopped.Products, result.shopped.Took.Seconds()}
 	summary.Account = summarised(result.running.Account(context.Background()))
 	for _, row := range stages(result.running, report) {
 		summary.LatencySeconds[row.name] = figures{len(row.durations),
@@ -266,9 +275,14 @@ func (l *localRun) showBatch(result demonstrated) error {
 	if err := showPages(l.user.out, result.pages); err != nil {
 		return err
 	}
+	if err := showShop(l.user.out, result.shopped); err != nil {
+		return err
+	}
 	ran, checked := result.running.Count()
 	_, err := fmt.Fprintf(l.user.out,
-		"\nUp in %.1f s. %d resources of the templates ran:\n  %s\n%d were checked, not executed, because\n  %s\n",
+		"\nUp in %.1f s. %d resources of the templates ran:\n  %s\n%d were checked, not executed, because\n  %s\n"+
+			"\nTo look at it yourself: `make up` runs the same until Ctrl-C, and prints first where the shop is"+
+			" (/shop);\nwhat is recommended to whom, and why, is at /recommendations beside it.\n",
 		result.up.Seconds(), ran, strings.Join(kindsThatRan(result.running), ", "), checked,
 		strings.Join(reasonsForChecking(result.running), "\n  "))
 	return err
@@ -331,6 +345,13 @@ func showStrategies(to io.Writer, compared demonstration.Comparison) error {
 		return err
 	}
 	_, err := fmt.Fprintf(to, "Vector store: %s\n\n", compared.VectorStore)
+	return err
+}
+
+// showShop tells in one line what a visitor of the shop sees.
+func showShop(to io.Writer, shop demonstration.ShopReport) error {
+	_, err := fmt.Fprintf(to, "Shop: %d products; %s put into the cart there, and what is recommended upon that"+
+		" shown after %s.\n", shop.Products, shop.Looked, rounded(shop.Took))
 	return err
 }
 

@@ -48,6 +48,25 @@ type Login struct {
 	ClientSecret awscdk.SecretValue
 }
 
+// Token is a JSON Web Token, signed by RS256, without which the balancer passes no request on whose
+// path begins with Prefix: it answers 401 by itself. A target must answer below Prefix only what is
+// asked for by exactly these letters, because the balancer compares a path as it was sent: it may
+// not know /%61pi/ for /api/. No login is asked for there. Where the issuer publishes its keys the
+// balancer must reach over the internet; they may be 10, in 150 KB.
+type Token struct {
+	Issuer, JWKSEndpoint string
+	// Audience is what the token's claim aud must be, as one text.
+	Audience string
+	// Prefix begins and ends with a slash, such as /api/.
+	Prefix string
+	// Preflights lets the requests of method OPTIONS through, with which browsers ask whether a
+	// site's scripts may send a token: they bear none.
+	Preflights bool
+	// RequestsPerAddress takes the place of that of Props below Prefix: who bears a token may ask
+	// for many. Default 0: no other limit than Props's. Only with that.
+	RequestsPerAddress int
+}
+
 // Props configures a load balancer.
 type Props struct {
 	// VPC and Subnets place the balancer; the subnets must be public, in two zones or more.
@@ -60,6 +79,8 @@ type Props struct {
 	CertificateARN string
 	// Login stands before every request. Default nil: nobody logs in. Only with CertificateARN.
 	Login *Login
+	// Token stands before some requests. Default nil: none. Only with CertificateARN.
+	Token *Token
 	// TargetPort is the port of the targets. Required.
 	TargetPort int
 	// HealthPath is asked of each target, and must be cheap. Required.
@@ -71,6 +92,10 @@ type Props struct {
 	// than this from one address in five minutes. With Login, the common rules leave the balancer's
 	// own callback alone. Default 0: no WAF.
 	RequestsPerAddress int
+	// MedianSlowness has half of the requests tell of slowness, when they take longer than this, in
+	// whole seconds: for targets that hold some requests on purpose. Default 0: the 99th percentile
+	// does, after a second.
+	MedianSlowness time.Duration
 	// AccessLogs receives the log of requests and of health checks below a prefix named after this
 	// balancer's path; its policy must admit Elastic Load Balancing. Default nil: neither is
 	// logged.
@@ -121,7 +146,7 @@ func New(scope constructs.Construct, id string, p Props) *Balancer {
 	if p.RequestsPerAddress > 0 {
 		protect(this, b.balancer, p)
 	}
-	b.alarms = alarm.New(this, p.AlarmTopic, b.rules()...)
+	b.alarms = alarm.New(this, p.AlarmTopic, b.rules(p)...)
 	b.errors = b.alarms[0]
 	return b
 }
@@ -147,12 +172,43 @@ func (p Props) validate() {
 	if p.Login != nil && p.CertificateARN == "" {
 		panic("loadbalancer: Login needs CertificateARN, got none; a login travels over HTTPS only")
 	}
-	if p.RequestsPerAddress != 0 && (p.RequestsPerAddress < 10 || p.RequestsPerAddress > 2_000_000_000) {
-		panic(fmt.Sprintf("loadbalancer: RequestsPerAddress must be 0 or 10 to 2000000000, got %d; see the WAF quotas",
-			p.RequestsPerAddress))
+	limits := []int{p.RequestsPerAddress}
+	if p.Token != nil {
+		p.Token.validate(p)
+		limits = append(limits, p.Token.RequestsPerAddress)
+	}
+	for _, limit := range limits {
+		if limit != 0 && (limit < 10 || limit > 2_000_000_000) {
+			panic(fmt.Sprintf("loadbalancer: RequestsPerAddress must be 0 or 10 to 2000000000, got %d; see the WAF "+
+				"quotas", limit))
+		}
+	}
+	if p.MedianSlowness < 0 || p.MedianSlowness%time.Second != 0 {
+		panic(fmt.Sprintf("loadbalancer: MedianSlowness must be whole seconds, got %s; or 0 for the 99th percentile",
+			p.MedianSlowness))
 	}
 	if p.AccessLogs == nil && p.UnloggedReason == "" {
 		panic("loadbalancer: UnloggedReason must say why AwsSolutions-ELB2 is accepted, got none; or give AccessLogs")
+	}
+}
+
+func (t Token) validate(p Props) {
+	if p.CertificateARN == "" {
+		panic("loadbalancer: Token needs CertificateARN, got none; a token travels over HTTPS only")
+	}
+	if t.Issuer == "" || t.JWKSEndpoint == "" || t.Audience == "" {
+		panic(fmt.Sprintf("loadbalancer: Token needs Issuer, JWKSEndpoint and Audience, got %q, %q and %q",
+			t.Issuer, t.JWKSEndpoint, t.Audience))
+	}
+	// A pattern has 128 characters at most, and these two are wild in it.
+	if !strings.HasPrefix(t.Prefix, "/") || !strings.HasSuffix(t.Prefix, "/") || len(t.Prefix) > 127 ||
+		strings.ContainsAny(t.Prefix, "*?") {
+		panic(fmt.Sprintf("loadbalancer: Prefix must begin and end with / and have up to 127 characters without * and "+
+			"?, got %q; for example /api/", t.Prefix))
+	}
+	if t.RequestsPerAddress != 0 && p.RequestsPerAddress == 0 {
+		panic(fmt.Sprintf("loadbalancer: RequestsPerAddress of Token needs that of Props, got %d and 0; without WAF "+
+			"there is no limit", t.RequestsPerAddress))
 	}
 }
 
@@ -226,7 +282,7 @@ func (b *Balancer) listen(p Props) {
 		})
 		return
 	}
-	b.balancer.AddListener(jsii.String("Https"), &elb.BaseApplicationListenerProps{
+	https := b.balancer.AddListener(jsii.String("Https"), &elb.BaseApplicationListenerProps{
 		Port: jsii.Number(httpsPort), Protocol: elb.ApplicationProtocol_HTTPS, Open: jsii.Bool(false),
 		Certificates: &[]elb.IListenerCertificate{
 			elb.ListenerCertificate_FromArn(jsii.String(p.CertificateARN)),
@@ -239,14 +295,45 @@ func (b *Balancer) listen(p Props) {
 			Protocol: jsii.String("HTTPS"), Port: jsii.String(fmt.Sprint(httpsPort)), Permanent: jsii.Bool(true),
 		}),
 	})
+	if p.Token != nil {
+		b.demand(*p.Token, https)
+	}
+}
+
+// demand puts the rules on tokens before what the listener does else.
+func (b *Balancer) demand(t Token, listener elb.ApplicationListener) {
+	forward := elb.ListenerAction_Forward(&[]elb.IApplicationTargetGroup{b.targets}, nil)
+	below := elb.ListenerCondition_PathPatterns(jsii.Strings(t.Prefix + "*"))
+	if t.Preflights {
+		elb.NewApplicationListenerRule(listener, jsii.String("Preflights"), &elb.ApplicationListenerRuleProps{
+			Listener: listener, Priority: jsii.Number(1), Action: forward,
+			Conditions: &[]elb.ListenerCondition{
+				below, elb.ListenerCondition_HttpRequestMethods(jsii.Strings("OPTIONS")),
+			},
+		})
+	}
+	rule := elb.NewApplicationListenerRule(listener, jsii.String("Token"), &elb.ApplicationListenerRuleProps{
+		Listener: listener, Priority: jsii.Number(2), Conditions: &[]elb.ListenerCondition{below},
+		Action: elb.ListenerAction_AuthenticateJwt(&elb.AuthenticateJwtOptions{
+			Issuer: jsii.String(t.Issuer), JwksEndpoint: jsii.String(t.JWKSEndpoint), Next: forward,
+		}),
+	})
+	// The L2 construct knows no claims but those of time and issuer: without the audience a token
+	// that the issuer gave for any other program would do.
+	rule.Node().DefaultChild().(elb.CfnListenerRule).AddPropertyOverride(
+		jsii.String("Actions.0.JwtValidationConfig.AdditionalClaims"), []map[string]any{{
+			"Format": "single-string", "Name": "aud", "Values": []string{t.Audience},
+		}})
+	listener.Connections().AllowToAnyIpv4(awsec2.Port_Tcp(jsii.Number(httpsPort)), jsii.String("Keys of the issuer"))
 }
 
 // Metrics are what a dashboard shows of a balancer.
 type Metrics struct {
 	// Requests and RequestsPerTarget are counts in a minute.
 	Requests, RequestsPerTarget awscloudwatch.IMetric
-	// Slowest is the 99th percentile of the targets' response times, in seconds.
-	Slowest awscloudwatch.IMetric
+	// Slowest is the 99th percentile of the targets' response times, in seconds, Median the half of
+	// them.
+	Slowest, Median awscloudwatch.IMetric
 	// Errors is the share of answers 5XX, of targets and of the balancer itself, in percent.
 	Errors awscloudwatch.IMetric
 	// Healthy and Unhealthy are numbers of targets.
@@ -264,6 +351,7 @@ func (b *Balancer) Metrics() Metrics {
 		Requests:          balancer.RequestCount(of("Sum")),
 		RequestsPerTarget: targets.RequestCountPerTarget(of("Sum")),
 		Slowest:           targets.TargetResponseTime(of("p99")),
+		Median:            targets.TargetResponseTime(of("p50")),
 		Errors: awscloudwatch.NewMathExpression(&awscloudwatch.MathExpressionProps{
 			// The balancer counts a request only where it found a target for it.
 			Expression: jsii.String("100 * (FILL(target, 0) + FILL(own, 0)) / " +
@@ -282,18 +370,24 @@ func (b *Balancer) Metrics() Metrics {
 }
 
 // rules begin with the one on errors, which a deployment watches, too.
-func (b *Balancer) rules() []alarm.Rule {
+func (b *Balancer) rules(p Props) []alarm.Rule {
 	m := b.Metrics()
+	slow := alarm.Rule{
+		ID:          "Slow",
+		Description: "Pages take more than 1 s at the 99th percentile: look at the servers' CPU, then at their log.",
+		Metric:      m.Slowest, Threshold: 1, Periods: 5, Breaching: 3,
+	}
+	if p.MedianSlowness > 0 {
+		slow.Metric, slow.Threshold = m.Median, p.MedianSlowness.Seconds()
+		slow.Description = fmt.Sprintf("Half of the requests take more than %.0f s, those that wait for an answer "+
+			"included: look at the servers' CPU, then at their log.", p.MedianSlowness.Seconds())
+	}
 	return []alarm.Rule{{
 		ID: "Errors",
 		Description: "More than 5 % of the answers to clients are 5XX: read the servers' log; none of it, and no " +
 			"target is healthy.",
 		Metric: m.Errors, Threshold: 5, Periods: 5, Breaching: 3,
-	}, {
-		ID:          "Slow",
-		Description: "Pages take more than 1 s at the 99th percentile: look at the servers' CPU, then at their log.",
-		Metric:      m.Slowest, Threshold: 1, Periods: 5, Breaching: 3,
-	}, {
+	}, slow, {
 		ID:          "Unhealthy",
 		Description: "A target fails its health check for minutes: read its log; it is replaced by itself.",
 		// Half of the minutes: one that is replaced by another that fails is none for a while.

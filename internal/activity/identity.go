@@ -74,6 +74,12 @@ func FromErrorOutput(stream string, payload []byte, arrived time.Time) Origin {
 	return origin(stream+"/"+hex.EncodeToString(sum[:])+"/"+millisecond, arrived)
 }
 
+// Received is the origin of an event that is taken from the shop itself, before it is on a stream:
+// its identity is id. Later origins leave both alone.
+func Received(id uuid.UUID, arrived time.Time) Origin {
+	return Origin{id: id, arrived: arrived.Round(time.Millisecond).UTC()}
+}
+
 func origin(name string, arrived time.Time) Origin {
 	return Origin{id: uuid.NewSHA1(Namespace, []byte(name)), arrived: arrived.Round(time.Millisecond).UTC()}
 }

@@ -77,7 +77,8 @@ type Resource struct {
 	// ConstructPath is the path of the CDK construct, such as /Streaming/Events/Stream/Resource;
 	// empty where the assembly does not tell it.
 	ConstructPath string
-	// Fate says what becomes of the resource on a laptop, Reason why it is only checked.
+	// Fate says what becomes of the resource on a laptop, Reason why it is only checked, or why it
+	// has no fate and the template is refused.
 	Fate   Fate
 	Reason string
 

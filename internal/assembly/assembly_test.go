@@ -155,6 +155,8 @@ func TestPlan_tellsEveryProblemAtOnce(t *testing.T) {
 	_, err := planned(t, Environment{Parameters: map[string]string{"A:Colour": "red"}}, map[string]given{
 		"A": {template: `{"Transform":"AWS::Serverless","Hooks":{},"Mappings":[],"Resources":{
 			"Odd":{"Type":"AWS::Quantum::Computer","Properties":{"X":{"Fn::Frobnicate":[]}}},
+			"Token":{"Type":"AWS::ElasticLoadBalancingV2::ListenerRule","Properties":{"Priority":1,
+				"Actions":[{"Type":"jwt-validation"}]}},
 			"Events":{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":0,"Colour":"red",` +
 			`"Name":{"Ref":"Nowhere"}},"DependsOn":"Gone"},
 			"List":[],"NoType":{},"Strange":{"Type":"AWS::S3::Bucket","Color":1,"DependsOn":[1],"Condition":2,` +
@@ -191,6 +193,8 @@ func TestPlan_tellsEveryProblemAtOnce(t *testing.T) {
 		`A/Strange Condition: got 2, want the name of a condition`,
 		`A/Strange DependsOn[0]: got 1, want a logical id`,
 		`A/Strange Properties: got a list of 0, want an object`,
+		"A/Token Type: got a rule, want none: a laptop has nobody who verifies tokens, and its balancer treats all " +
+			"requests alike; leave web.jwt.* out",
 		`B/Topic Properties.Name.Fn::ImportValue: no stack of the assembly exports "nothing"`,
 	}, lines)
 }

@@ -23,7 +23,7 @@ const (
 // kind is what the registry knows of a resource type.
 type kind struct {
 	fate Fate
-	// reason says why a checked type is not executed.
+	// reason says why a checked type is not executed, or one without a fate is refused.
 	reason string
 	// arn says that Ref of a checked type is an ARN.
 	arn bool
@@ -69,6 +69,9 @@ func checked(reason string) kind { return kind{fate: Checked, reason: reason} }
 // checkedARN is for types whose Ref is an ARN.
 func checkedARN(reason string) kind { return kind{fate: Checked, reason: reason, arn: true} }
 
+// refused is for types that would change what the laptop's engines do.
+func refused(reason string) kind { return kind{reason: reason} }
+
 const (
 	noNetwork     = "a laptop has no VPC: every process listens on 127.0.0.1 only"
 	noPermissions = "the laptop's engines check no permissions"
@@ -94,6 +97,8 @@ var registry = map[string]kind{
 	"AWS::ElasticLoadBalancingV2::Listener": run(decodeListener, "ListenerArn"),
 	"AWS::ElasticLoadBalancingV2::LoadBalancer": run(decodeLoadBalancer,
 		"DNSName", "LoadBalancerArn", "LoadBalancerFullName", "LoadBalancerName"),
+	"AWS::ElasticLoadBalancingV2::ListenerRule": refused("got a rule, want none: a laptop has nobody who verifies " +
+		"tokens, and its balancer treats all requests alike; leave web.jwt.* out"),
 	"AWS::ElasticLoadBalancingV2::TargetGroup": run(decodeTargetGroup,
 		"TargetGroupArn", "TargetGroupFullName", "TargetGroupName"),
 	"AWS::Glue::Job":       run(decodeJob),

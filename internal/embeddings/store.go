@@ -40,8 +40,9 @@ type Store struct {
 	by             string
 }
 
-// NewStore uses a pool, which stays the caller's to close. Reading needs the login sql.ReaderRole,
-// everything else one that may become sql.OwnerRole.
+// NewStore uses a pool, which stays the caller's to close. Reading needs the login sql.ReaderRole
+// or, for items and which model is active, sql.WebReader; everything else one that may become
+// sql.OwnerRole.
 func NewStore(pool *pgxpool.Pool) *Store {
 	return &Store{pool: pool, idle: idle, lockWait: lockWait, by: "somebody who did not say"}
 }

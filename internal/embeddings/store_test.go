@@ -91,8 +91,13 @@ func migrated(t testing.TB) (*Store, *pgxpool.Pool, string) {
 // reader logs in as the role that only reads. On RDS it has no password but an IAM token.
 func reader(t testing.TB, database string) *pgxpool.Pool {
 	t.Helper()
-	run(t, superuser(t, database), "ALTER ROLE inference_reader PASSWORD 'reader'")
-	return open(t, "inference_reader", "reader", database)
+	return login(t, sql.ReaderRole, database)
+}
+
+func login(t testing.TB, role, database string) *pgxpool.Pool {
+	t.Helper()
+	run(t, superuser(t, database), "ALTER ROLE "+role+" PASSWORD 'reader'")
+	return open(t, role, "reader", database)
 }
 
 func randomVector(random *rand.Rand) Vector {
@@ -164,7 +169,9 @@ func TestMigrateIsIdempotentForAMasterWhoIsNoSuperuser(t *testing.T) {
 	assert.Zero(t, number(t, catalogue, `SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE n.nspname = 'vectors' AND pg_get_userbyid(c.relowner) <> 'vector_owner'`),
 		"everything belongs to the owner role")
-	assert.Equal(t, 1, number(t, catalogue, "SELECT pg_has_role('inference_reader', 'rds_iam', 'MEMBER')::int"))
+	for _, reader := range []string{sql.ReaderRole, sql.WebReader} {
+		assert.Equal(t, 1, number(t, catalogue, "SELECT pg_has_role('"+reader+"', 'rds_iam', 'MEMBER')::int"), reader)
+	}
 	assert.Zero(t, number(t, catalogue,
 		`SELECT count(*) FROM pg_auth_members WHERE roleid = 'rds_iam'::regrole AND member = 'master'::regrole `+
 			`AND (inherit_option OR set_option)`),
@@ -296,21 +303,96 @@ func TestReaderReadsAndCannotWrite(t *testing.T) {
 		"SET ROLE vector_owner",
 		"SELECT version FROM vectors.schema_version",
 	} {
-		// It may turn the default off, so the grants alone must be enough.
-		err := pgx.BeginTxFunc(t.Context(), pool, pgx.TxOptions{AccessMode: pgx.ReadWrite}, func(tx pgx.Tx) error {
-			_, err := tx.Exec(t.Context(), statement, pgx.QueryExecModeExec)
-			return err
-		})
-		require.Error(t, err, statement)
-		assert.Regexp(t, "permission denied|must be owner", err.Error(), statement)
+		refused(t, pool, statement)
 	}
 	_, err := pool.Exec(t.Context(), "DELETE FROM item_emb")
 	require.Error(t, err)
-	for setting, want := range map[string]string{"hnsw.iterative_scan": "strict_order", "hnsw.ef_search": "200"} {
+	assertReadersSettings(t, pool)
+}
+
+// refused says that the grants alone forbid a statement: whoever logs in may turn the default of
+// reading only off.
+func refused(t *testing.T, pool *pgxpool.Pool, statement string) {
+	t.Helper()
+	err := pgx.BeginTxFunc(t.Context(), pool, pgx.TxOptions{AccessMode: pgx.ReadWrite}, func(tx pgx.Tx) error {
+		_, err := tx.Exec(t.Context(), statement, pgx.QueryExecModeExec)
+		return err
+	})
+	require.Error(t, err, statement)
+	assert.Regexp(t, "permission denied|must be owner", err.Error(), statement)
+}
+
+func assertReadersSettings(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	for setting, want := range map[string]string{
+		"hnsw.iterative_scan": "strict_order", "hnsw.ef_search": "200", "statement_timeout": "5s",
+		"default_transaction_read_only": "on", "search_path": "vectors, public",
+	} {
 		var is string
 		require.NoError(t, pool.QueryRow(t.Context(), "SHOW "+setting).Scan(&is))
 		assert.Equal(t, want, is, setting)
 	}
+}
+
+func TestWebServersReadItemsAndNobodysVector(t *testing.T) {
+	store, _, name := migrated(t)
+	load(t, store, small(one, 1), Switch)
+	pool := login(t, sql.WebReader, name)
+	read := NewStore(pool)
+
+	active, err := read.Active(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, one, active.Version)
+	product := slices.Sorted(maps.Keys(randomItems(1, 20)))[0]
+	query := Query{Version: one, Products: []string{product}, ItemsPerProduct: 5}
+	found, err := read.Nearest(t.Context(), query)
+	require.NoError(t, err)
+	want, err := NewStore(reader(t, name)).Nearest(t.Context(), query)
+	require.NoError(t, err)
+	assert.Len(t, found.Products[product], 5)
+	assert.Equal(t, want, found, "as inference finds them")
+	assert.Equal(t, 20, number(t, pool, "select count(*) from item_emb"))
+
+	_, err = read.UserVectors(t.Context(), one, []int{103})
+	require.ErrorContains(t, err, "permission denied")
+	for _, statement := range []string{
+		"SELECT * FROM user_emb",
+		"SELECT * FROM vectors.user_embeddings",
+		"SELECT * FROM vectors.user_embeddings_" + one,
+		"SELECT * FROM vectors.item_embeddings_" + one,
+		"SELECT * FROM vectors.switches",
+		"SELECT version FROM vectors.schema_version",
+		"INSERT INTO vectors.active (model_version) VALUES ('" + one + "')",
+		"UPDATE vectors.active SET switched_at = now()",
+		"DELETE FROM vectors.item_embeddings",
+		"DELETE FROM item_emb",
+		"UPDATE vectors.versions SET state = 'rejected'",
+		"TRUNCATE vectors.item_embeddings",
+		"CREATE TABLE vectors.mine (n int)",
+		"CREATE TABLE public.mine (n int)",
+		"CREATE TEMPORARY TABLE mine (n int)",
+		"SET ROLE vector_owner",
+		"SET ROLE inference_reader",
+	} {
+		refused(t, pool, statement)
+	}
+	assertReadersSettings(t, pool)
+}
+
+// A store of the version before gets the login of the web servers, and keeps its models.
+func TestAnOlderStoreGetsTheWebServersLogin(t *testing.T) {
+	store, master, name := migrated(t)
+	load(t, store, small(one, 1), Switch)
+	admin := superuser(t, name)
+	run(t, admin, "UPDATE vectors.schema_version SET version = 3",
+		"REVOKE SELECT ON vectors.versions, vectors.item_embeddings, vectors.active, vectors.item_emb FROM web_reader",
+		"REVOKE USAGE ON SCHEMA vectors FROM web_reader", "REVOKE CONNECT ON DATABASE "+name+" FROM web_reader")
+	version, err := NewStore(master).Migrate(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 4, version)
+	active, err := NewStore(login(t, sql.WebReader, name)).Active(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, one, active.Version)
 }
 
 func TestLoadBesideThenSwitchAndBack(t *testing.T) {

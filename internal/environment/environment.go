@@ -51,7 +51,11 @@ type VectorStore struct {
 // Recommends is the environment of lambda/inference.
 type Recommends struct {
 	VectorStore
-	// FunctionMemory is set by Lambda.
+	Memory
+}
+
+// Memory is a part of the environment of every function, which Lambda sets.
+type Memory struct {
 	FunctionMemory Mebibytes `env:"AWS_LAMBDA_FUNCTION_MEMORY_SIZE" envDefault:"128" help:"this function's memory"`
 }
 

@@ -36,6 +36,11 @@ type Web struct {
 // KeyHeader is the header in which a load balancer tells Web.Key.
 const KeyHeader = "X-Diecast-Key"
 
+// APIPrefix begins the addresses of the JSON API, and of nothing else. A balancer that demands a
+// token does so for what begins with exactly these letters: with APIToken a server must answer
+// nothing of the API to a request whose target, as it was sent, begins otherwise.
+const APIPrefix = "/api/v1/"
+
 // OIDC is the login that the balancer asks for: all of it or nothing.
 type OIDC struct {
 	Issuer   string `env:"WEB_OIDC_ISSUER"`

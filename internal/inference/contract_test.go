@@ -139,6 +139,35 @@ func TestEncodedBatchesAreAccepted(t *testing.T) {
 	assert.Equal(t, answer, decodedAnswer)
 }
 
+func TestBatchesAreWrittenAsTheirTagsSay(t *testing.T) {
+	whole := request(t)
+	odd := whole.Events[0]
+	odd.City, odd.Country, odd.CreditLimit = "\"<&> \\ \u2028\x01 Zürich", "日本", 1e-7
+	odd.Cart, odd.Browsed = []string{`S"1`, "<S2>"}, []string{}
+	whole.Events = append(whole.Events, odd)
+	for _, limit := range []int{0, 3} {
+		whole.SimilarLimit = limit
+		want, err := json.Marshal(whole)
+		require.NoError(t, err)
+		got, err := whole.Encode()
+		require.NoError(t, err)
+		assert.JSONEq(t, string(want), string(got))
+	}
+	assert.NotContains(t, string(encoded(t, whole)), `\u003c`, "what pages of HTML need takes six times the room")
+	for _, limit := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+		whole.Events[1].CreditLimit = limit
+		_, err := whole.Encode()
+		require.ErrorContains(t, err, "event 1 of the batch: credit_limit is")
+	}
+}
+
+func encoded(t *testing.T, batch inference.BatchRequest) []byte {
+	t.Helper()
+	text, err := batch.Encode()
+	require.NoError(t, err)
+	return text
+}
+
 func FuzzBatchRequest(f *testing.F) {
 	suite := contracts.Load(f, "inference_request")
 	suite.Seed(f)

@@ -8,31 +8,48 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 )
 
-// Supersedes says whether r replaces other where only one record is kept, as in the row that the
-// shop reads. Records have one total order: event time, then event id as bytes, then answered over
-// degraded. The greatest stays, so that every order of arrival ends with the same row, which never
-// goes back: not for an event that is sent again under an earlier time, nor for an answer of the
-// model to an earlier event than the one that the most popular products answered. Records that are
-// equal in this order do not supersede each other: a redelivery changes nothing.
-func (r Record) Supersedes(other Record) bool {
+// Place is where a record stands in the one total order of records: event time, then event id as
+// bytes, then answered over degraded. The zero Place is before all records.
+type Place struct {
+	Time     time.Time
+	ID       uuid.UUID
+	Answered bool
+}
+
+// After says whether p is later in the order than other.
+func (p Place) After(other Place) bool {
 	return cmp.Or(
-		r.Event.Time.Compare(other.Event.Time),
-		bytes.Compare(r.Event.ID[:], other.Event.ID[:]),
-		answered(r)-answered(other),
+		p.Time.Compare(other.Time),
+		bytes.Compare(p.ID[:], other.ID[:]),
+		rank(p.Answered)-rank(other.Answered),
 	) > 0
 }
 
-// answered is 1 where the model answered, 0 where the most popular products had to.
-func answered(r Record) int {
-	if r.Rung.Degraded() {
-		return 0
+// rank is 1 where the model answered, 0 where the most popular products had to.
+func rank(answered bool) int {
+	if answered {
+		return 1
 	}
-	return 1
+	return 0
 }
+
+// Place of the record in the order.
+func (r Record) Place() Place {
+	return Place{Time: r.Event.Time, ID: r.Event.ID, Answered: !r.Rung.Degraded()}
+}
+
+// Supersedes says whether r replaces other where only one record is kept, as in the row that the
+// shop reads: whether its Place is the later one. The greatest stays, so that every order of
+// arrival ends with the same row, which never goes back: not for an event that is sent again under
+// an earlier time, nor for an answer of the model to an earlier event than the one that the most
+// popular products answered. Records that are equal in this order do not supersede each other: a
+// redelivery changes nothing.
+func (r Record) Supersedes(other Record) bool { return r.Place().After(other.Place()) }
 
 // Unique is how the archive is read: it can hold an event more than once (Firehose delivers at
 // least once; a redrive adds more), and the first record of each id counts, or the first that is

@@ -359,11 +359,11 @@ func TestFiguresStayWhenALaterReadingFails(t *testing.T) {
 		reader := &readings{results: []error{nil, ErrTooSlow}, begin: time.Now()}
 		refresher := NewRefresher(reader, time.Minute, slog.New(slog.DiscardHandler))
 		assert.Equal(t, State{}, refresher.State())
-		require.NoError(t, refresher.refresh(t.Context()))
+		require.NoError(t, refresher.keeper.Refresh(t.Context()))
 		first := refresher.State()
 		require.NotNil(t, first.Figures)
 		require.NoError(t, first.Failed)
-		require.ErrorIs(t, refresher.refresh(t.Context()), ErrTooSlow)
+		require.ErrorIs(t, refresher.keeper.Refresh(t.Context()), ErrTooSlow)
 		later := refresher.State()
 		assert.Same(t, first.Figures, later.Figures)
 		assert.ErrorIs(t, later.Failed, ErrTooSlow)

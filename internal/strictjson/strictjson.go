@@ -588,10 +588,18 @@ func (v Value) Time() time.Time {
 	return parsed.UTC()
 }
 
-var uuidPattern = regexp.MustCompile(`^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$`)
+// exampleUUID has the length of those that are read: others, in braces or without dashes, are not.
+const exampleUUID = "1f2e3d4c-5b6a-4789-8abc-0123456789ab"
 
 // UUID requires a UUID of five groups of hexadecimal digits.
-func (v Value) UUID() uuid.UUID {
-	id, _ := uuid.Parse(v.Pattern(uuidPattern, "a UUID such as 1f2e3d4c-5b6a-4789-8abc-0123456789ab"))
+func (v Value) UUID() (id uuid.UUID) {
+	v.Where(func(text string) bool {
+		if len(text) != len(exampleUUID) {
+			return false
+		}
+		var err error
+		id, err = uuid.Parse(text)
+		return err == nil
+	}, "a UUID such as "+exampleUUID)
 	return id
 }

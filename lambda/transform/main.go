@@ -33,6 +33,6 @@ func main() {
 			Logger:   logger,
 			Metrics:  metrics.Writer{Function: metrics.Transform, Output: os.Stdout},
 			Versions: &recommender.Versions{},
-		}.Handle, nil
+		}, nil
 	})
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"diecast/internal/catalogue"
 	"diecast/internal/classicmodels"
 	"diecast/internal/local/mariadb/mariadbtest"
 	"diecast/internal/sales"
@@ -31,6 +32,9 @@ func TestMain(m *testing.M) { os.Exit(mariadbtest.Run(m)) }
 // shop is a database with the generated shop and the pages that show it; both live as long as the
 // test.
 type shop struct {
+	*platform
+	// serve the pages with other options, at an address of their own.
+	serve   func(change func(*server.Options)) string
 	pool    *sql.DB
 	address string
 	// withheld shows the same to nobody, guarded to who has logged in.
@@ -53,9 +57,13 @@ func newShop(t *testing.T) shop {
 	figures, err := sales.NewDatabase(reader).Read(t.Context())
 	require.NoError(t, err)
 	state, ahead := &sales.State{Figures: figures}, new(time.Duration)
+	products, err := catalogue.NewDatabase(reader).Read(t.Context())
+	require.NoError(t, err)
+	platform := newPlatform(t, products)
 	serve := func(change func(*server.Options)) string {
 		options := server.Options{
-			Sales: func() sales.State { return *state },
+			Sales: func() sales.State { return *state }, Catalogue: platform.catalogue, Answers: platform.reader,
+			Shop: &server.Shop{Put: platform.put, PerMinute: 100_000},
 			Provenance: func() server.Provenance {
 				return server.Provenance{Instance: "i-0123456789abcdef0", Zone: "us-east-1a", Version: "0123456789ab",
 					Started: time.Now()}
@@ -68,6 +76,7 @@ func newShop(t *testing.T) shop {
 		return pages.URL
 	}
 	return shop{
+		platform: platform, serve: serve,
 		pool: root, state: state, ahead: ahead, address: serve(func(*server.Options) {}),
 		withheld: serve(func(o *server.Options) { o.Withhold = true }),
 		guarded:  serve(func(o *server.Options) { o.Login = guest{} }),
@@ -129,7 +138,7 @@ func TestTheFormLeadsToTheLoginWhenItHasRunOut(t *testing.T) {
 	}{"named": {provider.URL, "Log in"}, "not named": {"", "Sales · Diecast"}} {
 		t.Run(name, func(t *testing.T) {
 			pages := server.New(server.Options{
-				Sales:      func() sales.State { return *s.state },
+				Sales: func() sales.State { return *s.state }, Catalogue: s.catalogue, Answers: s.reader,
 				Provenance: func() server.Provenance { return server.Provenance{} },
 				Logger:     slog.New(slog.DiscardHandler), LoginOrigin: c.origin,
 			})

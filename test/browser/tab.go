@@ -6,6 +6,7 @@ package browser
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,7 +51,17 @@ func NewTab(t *testing.T) *Tab {
 		chromedp.DisableGPU, chromedp.Env(browser.Environment...), chromedp.UserDataDir(t.TempDir()))
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
+	return open(t, ctx)
+}
+
+// Beside opens another tab of the same browser, which shares what the browser keeps.
+func (b *Tab) Beside(t *testing.T) *Tab {
+	t.Helper()
+	return open(t, b.Context)
+}
+
+func open(t *testing.T, browser context.Context) *Tab {
+	ctx, cancel := chromedp.NewContext(browser)
 	t.Cleanup(cancel)
 	opened := &Tab{Context: ctx, ended: make(chan struct{})}
 	console := chromedp.Console(ctx)
@@ -99,6 +110,31 @@ func (b *Tab) Visit(t *testing.T, address string) {
 	require.NoError(t, chromedp.Do(b, chromedp.Navigate(address)), address)
 }
 
+// Within waits until a condition holds in the page.
+func (b *Tab) Within(t *testing.T, longest time.Duration, condition string) {
+	t.Helper()
+	script := fmt.Sprintf(`new Promise((done) => {
+		const begun = performance.now();
+		const look = () => {
+			let holds = false;
+			try { holds = Boolean(%s); } catch { }
+			if (holds || performance.now() - begun > %d) done(holds);
+			else setTimeout(look, 10);
+		};
+		look();
+	})`, condition, longest.Milliseconds())
+	holds, err := chromedp.Run(b, chromedp.Evaluate[bool](script, chromedp.EvalAwaitPromise))
+	require.NoError(t, err, condition)
+	require.True(t, holds, "within %s: %s\nthe page: %s", longest, condition,
+		Value[string](t, b, `document.querySelector("main").innerText.slice(0, 3000)`))
+}
+
+// Click an element as a person does.
+func (b *Tab) Click(t *testing.T, selector string) {
+	t.Helper()
+	require.NoError(t, chromedp.Do(b, chromedp.Click(selector)), selector)
+}
+
 // Value of a script in the page.
 func Value[T any](t *testing.T, b *Tab, script string) T {
 	t.Helper()
@@ -129,6 +165,16 @@ func (b *Tab) Shoot(t *testing.T, name string) {
 	image, err := chromedp.Run(b, chromedp.FullScreenshot(100))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(screenshots, name+".png"), image, 0o644))
+}
+
+// Picture of the page's beginning, in a file.
+func (b *Tab) Picture(t *testing.T, file string, width, height int64) {
+	t.Helper()
+	require.NoError(t, chromedp.Do(b, chromedp.EmulateViewport(width, height)))
+	image, err := chromedp.Run(b, chromedp.CaptureScreenshot())
+	require.NoError(t, err)
+	require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
+	require.NoError(t, os.WriteFile(file, image, 0o644))
 }
 
 // Violations are what axe finds wrong with the page, its tables opened.

@@ -67,7 +67,7 @@ func ShowsWhatTheDatabaseHolds(t *testing.T, b *Tab, address string, query func(
 // FiltersByKeyboard chooses a product line without a mouse, from the page's beginning on.
 func FiltersByKeyboard(t *testing.T, b *Tab, address string) {
 	t.Helper()
-	b.Visit(t, address+"/")
+	b.Visit(t, address+"/sales")
 	focus := `(document.activeElement.name || document.activeElement.textContent).trim()`
 	var seen []string
 	for range 40 {

@@ -253,9 +253,14 @@ func without(one, other []string) []string {
 // administrator is a connection to the vector store by the login that RDS would keep.
 func administrator(t *testing.T, running started) *pgx.Conn {
 	t.Helper()
+	return vectorsBy(t, running, output(t, running, outputs.VectorsDatabaseSecretARN))
+}
+
+// vectorsBy is a connection to the vector store by the login in a secret.
+func vectorsBy(t *testing.T, running started, arn string) *pgx.Conn {
+	t.Helper()
 	secrets, err := running.deployed.SecretsManager(t.Context())
 	require.NoError(t, err)
-	arn := output(t, running, outputs.VectorsDatabaseSecretARN)
 	secret, err := secrets.GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: &arn})
 	require.NoError(t, err)
 	var login struct{ Username, Password string }

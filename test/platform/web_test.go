@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"cmp"
 	"io"
 	"net"
 	"net/http"
@@ -20,6 +21,7 @@ import (
 
 	"diecast/internal/deployment"
 	"diecast/internal/deployment/outputs"
+	"diecast/internal/environment"
 	"diecast/internal/load/loadtest"
 	"diecast/internal/local/balancer"
 	"diecast/internal/local/demonstration"
@@ -184,6 +186,7 @@ func TestTemplatesRule_web(t *testing.T) {
 		},
 	})
 	running := start(t, edited) // the servers are healthy: the other path answers with the other status
+	t.Run("servers reach what they read", func(t *testing.T) { reachesWhatItReads(t, running) })
 	assert.Equal(t, []string{"us-east-1a", "us-east-1b", "us-east-1a"}, zones(t, running))
 	address, err := deployment.PageLogin(output(t, running, outputs.PageAddress))
 	require.NoError(t, err)
@@ -200,6 +203,41 @@ func TestTemplatesRule_web(t *testing.T) {
 	require.NoError(t, silent.SetReadDeadline(time.Now().Add(20*time.Second)))
 	_, err = silent.Read(make([]byte, 1))
 	require.ErrorIs(t, err, io.EOF, "the balancer hangs up on who says nothing for a second")
+}
+
+// reachesWhatItReads says that a server is told of the run's own table, bucket and stream, and logs
+// in to the vector store as who reads items alone.
+func reachesWhatItReads(t *testing.T, running started) {
+	pids := named(t, "web")
+	require.NotEmpty(t, pids)
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pids[0]), "environ"))
+	require.NoError(t, err)
+	variables := map[string]string{}
+	for variable := range strings.SplitSeq(strings.TrimRight(string(text), "\x00"), "\x00") {
+		name, value, _ := strings.Cut(variable, "=")
+		variables[name] = value
+	}
+	told, err := environment.Read[environment.Web](variables)
+	require.NoError(t, err)
+	assert.Equal(t, environment.Recommendations{
+		Table:           output(t, running, outputs.RecommendationsTableName),
+		ArtifactsBucket: output(t, running, outputs.ArtifactsBucketName),
+		Stream:          output(t, running, outputs.StreamName), Shop: true,
+	}, told.Recommendations)
+	assert.Equal(t, environment.APIKnown, told.Access)
+	for _, service := range []string{"S3", "DYNAMODB", "KINESIS", "SECRETS_MANAGER"} {
+		assert.Regexp(t, `^http://127\.0\.0\.1:\d+`, cmp.Or(variables["AWS_ENDPOINT_URL_"+service],
+			variables["AWS_ENDPOINT_URL"]), service)
+	}
+
+	store := vectorsBy(t, running, told.StoreLogin.SecretARN)
+	var user string
+	var items int
+	require.NoError(t, store.QueryRow(t.Context(), "SELECT current_user, count(*) FROM item_emb").Scan(&user, &items))
+	assert.Equal(t, "web_reader", user)
+	assert.Positive(t, items)
+	_, err = store.Exec(t.Context(), "SELECT id FROM user_emb")
+	assert.ErrorContains(t, err, "permission denied", "vectors of customers are not for the servers")
 }
 
 // zones of the servers, in their order.

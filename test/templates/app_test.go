@@ -57,7 +57,7 @@ func TestApp_saysWhoIsNotLetIn(t *testing.T) {
 	for allowed, want := range map[string]string{
 		"": "diecast: the load balancer will admit nobody: set web.allowedCidrs to your own addresses, as in " +
 			"-c web.allowedCidrs=198.51.100.7/32",
-		"0.0.0.0/0": "diecast: web.allowedCidrs=0.0.0.0/0 admits the world: sales pages are withheld",
+		"0.0.0.0/0": "diecast: web.allowedCidrs=0.0.0.0/0 admits the world: pages on sales and customers are withheld",
 	} {
 		settings := cdkContext(t)
 		settings["web.allowedCidrs"] = allowed

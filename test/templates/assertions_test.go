@@ -197,7 +197,7 @@ func TestSecurityGroups_databaseAdmitsItsClientsOnly(t *testing.T) {
 			}
 		}
 	}
-	assert.ElementsMatch(t, []string{"Streaming/Inference", "Vectors/Loader"},
+	assert.ElementsMatch(t, []string{"Streaming/Inference", "Vectors/Loader", "Web/Server"},
 		admitted["Vectors/DatabaseSecurityGroup"])
 	assert.ElementsMatch(t, []string{"Batch/Etl", "Batch/Loader", "Web/Server"}, admitted["Batch/SourceSecurityGroup"])
 }
@@ -516,7 +516,7 @@ func TestStacks_dependOneWay(t *testing.T) {
 		"Batch":       {"Network", "Vectors"},
 		"BatchData":   {"Batch"},
 		"Streaming":   {"Network", "Vectors", "VectorsData"},
-		"Web":         {"Batch", "BatchData", "Network", "Streaming"},
+		"Web":         {"Batch", "BatchData", "Network", "Streaming", "Vectors", "VectorsData"},
 	}
 	assert.Equal(t, want, built.dependencies)
 }

@@ -137,6 +137,8 @@ var (
 	largeAccount = []string{"capacity.accountConcurrency=1000"}
 	// login is all that people log in with.
 	login = append([]string{"network.nat=gateway"}, loggedIn[1:]...)
+	// token is all that shops show a token with.
+	token = append([]string{"web.allowedCidrs=198.51.100.0/24", aCertificate}, aToken...)
 )
 
 // otherValues are for every key but profile and name.
@@ -228,24 +230,31 @@ var otherValues = map[string]otherValue{
 	"web.allowedCidrs": {values: []string{"198.51.100.0/24", "198.51.100.0/24,203.0.113.7/32", "0.0.0.0/0"}},
 	"web.certificateArn": {values: []string{strings.TrimPrefix(aCertificate, "web.certificateArn=")},
 		with: []string{"web.allowedCidrs=198.51.100.0/24"}},
-	"web.instanceType":               {values: []string{"t4g.micro", "t3.nano", "m7g.large"}},
-	"web.minInstances":               {values: []string{"3"}},
-	"web.maxInstances":               {values: []string{"6"}},
-	"web.requestsPerTargetPerMinute": {values: []string{"600"}},
-	"web.spotAboveMinimum":           {values: []string{"true"}},
-	"web.waf":                        {values: []string{"true", "false"}},
-	"web.refreshMinutes":             {values: []string{"10"}},
-	"web.frameAncestors":             {values: []string{"https://intranet.example.com"}},
-	"web.oidc.issuer":                {values: []string{"https://other.example.com"}, with: login},
-	"web.oidc.authorizationEndpoint": {values: []string{"https://other.example.com/authorize"}, with: login},
-	"web.oidc.tokenEndpoint":         {values: []string{"https://other.example.com/token"}, with: login},
-	"web.oidc.userInfoEndpoint":      {values: []string{"https://other.example.com/user"}, with: login},
-	"web.oidc.clientId":              {values: []string{"another"}, with: login},
-	"web.oidc.clientSecretName":      {values: []string{"another/secret"}, with: login},
-	"functions.logRetentionDays":     {values: []string{"14"}},
-	"functions.logLevel":             {values: []string{"debug", "warn"}},
-	"capacity.eventsPerSecond":       {values: []string{"20"}},
-	"capacity.accountConcurrency":    {values: []string{"2000"}},
+	"web.instanceType":                {values: []string{"t4g.micro", "t3.nano", "m7g.large"}},
+	"web.minInstances":                {values: []string{"3"}},
+	"web.maxInstances":                {values: []string{"6"}},
+	"web.requestsPerTargetPerMinute":  {values: []string{"600"}},
+	"web.spotAboveMinimum":            {values: []string{"true"}},
+	"web.waf":                         {values: []string{"true", "false"}},
+	"web.refreshMinutes":              {values: []string{"10"}},
+	"web.frameAncestors":              {values: []string{"https://intranet.example.com"}},
+	"web.oidc.issuer":                 {values: []string{"https://other.example.com"}, with: login},
+	"web.oidc.authorizationEndpoint":  {values: []string{"https://other.example.com/authorize"}, with: login},
+	"web.oidc.tokenEndpoint":          {values: []string{"https://other.example.com/token"}, with: login},
+	"web.oidc.userInfoEndpoint":       {values: []string{"https://other.example.com/user"}, with: login},
+	"web.oidc.clientId":               {values: []string{"another"}, with: login},
+	"web.oidc.clientSecretName":       {values: []string{"another/secret"}, with: login},
+	"web.shop":                        {values: []string{"true"}, with: []string{"network.nat=gateway"}},
+	"web.shopOrigins":                 {values: []string{"https://shop.example.com"}, with: token},
+	"web.jwt.issuer":                  {values: []string{"https://other.example.com/"}, with: token},
+	"web.jwt.jwksEndpoint":            {values: []string{"https://other.example.com/keys"}, with: token},
+	"web.jwt.audience":                {values: []string{"another"}, with: token},
+	"web.requestsPerSessionPerMinute": {values: []string{"60"}},
+	"web.requestsPerTokenPerMinute":   {values: []string{"60000"}, with: token},
+	"functions.logRetentionDays":      {values: []string{"14"}},
+	"functions.logLevel":              {values: []string{"debug", "warn"}},
+	"capacity.eventsPerSecond":        {values: []string{"20"}},
+	"capacity.accountConcurrency":     {values: []string{"2000"}},
 }
 
 // unchangeable are the obstacles that single keys meet, by rule; every other

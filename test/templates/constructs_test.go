@@ -122,6 +122,13 @@ func (p parts) balancer() loadbalancer.Props {
 	}
 }
 
+// demanding is a balancer that asks for a token.
+func demanding(p loadbalancer.Props) loadbalancer.Props {
+	p.CertificateARN = strings.TrimPrefix(aCertificate, "web.certificateArn=")
+	p.Token = &loadbalancer.Token{Issuer: "https://i", JWKSEndpoint: "https://i/keys", Audience: "a", Prefix: "/api/"}
+	return p
+}
+
 func (p parts) fleet(id string, behind *loadbalancer.Balancer) webfleet.Props {
 	return webfleet.Props{
 		Server: goserver.New(p.stack, id+"Server", goserver.Props{Source: "web", Architecture: "arm64"}),
@@ -448,6 +455,31 @@ func TestConstructs_refuseBadProps(t *testing.T) {
 		}), "loadbalancer: AllowedCIDRs must be IPv4 ranges, got ::/0"},
 		"login in plain text": {balance(func(p *loadbalancer.Props) { p.Login = &loadbalancer.Login{} }),
 			"loadbalancer: Login needs CertificateARN, got none"},
+		"token in plain text": {balance(func(p *loadbalancer.Props) { p.Token = &loadbalancer.Token{Prefix: "/"} }),
+			"loadbalancer: Token needs CertificateARN, got none"},
+		"token for whoever asks": {balance(func(p *loadbalancer.Props) {
+			*p = demanding(*p)
+			p.Token.Audience = ""
+		}), `loadbalancer: Token needs Issuer, JWKSEndpoint and Audience, got "https://i", "https://i/keys" and ""`},
+		"token before a pattern": {balance(func(p *loadbalancer.Props) {
+			*p = demanding(*p)
+			p.Token.Prefix = "/api/*/"
+		}), "loadbalancer: Prefix must begin and end with / and have up to 127 characters without * and ?, got " +
+			`"/api/*/"`},
+		"token before what only begins alike": {balance(func(p *loadbalancer.Props) {
+			*p = demanding(*p)
+			p.Token.Prefix = "/api"
+		}), `loadbalancer: Prefix must begin and end with /`},
+		"limit of tokens without a firewall": {balance(func(p *loadbalancer.Props) {
+			*p = demanding(*p)
+			p.Token.RequestsPerAddress = 100
+		}), "loadbalancer: RequestsPerAddress of Token needs that of Props, got 100 and 0"},
+		"limit of tokens that refuses everybody": {balance(func(p *loadbalancer.Props) {
+			*p = demanding(*p)
+			p.RequestsPerAddress, p.Token.RequestsPerAddress = 100, 1
+		}), "loadbalancer: RequestsPerAddress must be 0 or 10 to 2000000000, got 1"},
+		"half a second of slowness": {balance(func(p *loadbalancer.Props) { p.MedianSlowness = time.Second / 2 }),
+			"loadbalancer: MedianSlowness must be whole seconds, got 500ms"},
 		"balancer that refuses everybody": {balance(func(p *loadbalancer.Props) { p.RequestsPerAddress = 1 }),
 			"loadbalancer: RequestsPerAddress must be 0 or 10 to 2000000000, got 1"},
 		"balancer without a reason": {balance(func(p *loadbalancer.Props) { p.UnloggedReason = "" }),

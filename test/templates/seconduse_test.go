@@ -219,7 +219,11 @@ func twoOfEach(stack awscdk.Stack) {
 		CertificateARN: *stack.FormatArn(&awscdk.ArnComponents{
 			Service: jsii.String("acm"), Resource: jsii.String("certificate"), ResourceName: jsii.String("mine"),
 		}),
-		RequestsPerAddress: 100,
+		RequestsPerAddress: 100, MedianSlowness: 4 * time.Second,
+		Token: &loadbalancer.Token{
+			Issuer: "https://tokens.example.com", JWKSEndpoint: "https://tokens.example.com/jwks", Audience: "outer",
+			Prefix: "/machines/", RequestsPerAddress: 1000,
+		},
 		Login: &loadbalancer.Login{
 			Issuer: "https://id.example.com", AuthorizationEndpoint: "https://id.example.com/authorize",
 			TokenEndpoint: "https://id.example.com/token", UserInfoEndpoint: "https://id.example.com/user",

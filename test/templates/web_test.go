@@ -362,6 +362,7 @@ func TestWeb_loginStandsBeforeEveryPage(t *testing.T) {
 		return all
 	}
 	assert.Equal(t, []string{"443-443", "8080-8080"}, egress(loggedIn))
+	assert.Equal(t, []string{"443-443", "8080-8080"}, egress(byToken), "the keys of who issues tokens")
 	assert.Equal(t, []string{"8080-8080"}, egress(certified))
 	assert.Equal(t, []string{"8080-8080"}, egress(openToAll))
 }
@@ -372,17 +373,285 @@ func TestWeb_salesAreServedOnlyWhereTheWorldIsNotAdmitted(t *testing.T) {
 	for _, settings := range everyConfiguration() {
 		t.Run(strings.Join(settings, " "), func(t *testing.T) {
 			told := told(t, web(t, settings...))
-			world := slices.Equal(settings, openToAll)
+			world := slices.Equal(settings, openToAll) || slices.Equal(settings, byToken)
 			assert.Equal(t, map[bool]string{true: "withheld", false: "served"}[world], told["WEB_SALES"])
 			login := slices.Equal(settings, loggedIn)
 			for _, name := range []string{"WEB_OIDC_ISSUER", "WEB_OIDC_CLIENT_ID", "WEB_OIDC_LOAD_BALANCER",
 				"WEB_OIDC_PROVIDER"} {
 				assert.Equal(t, login, told[name] != "", name)
 			}
-			certificate := login || slices.Equal(settings, certified)
+			certificate := login || slices.Equal(settings, certified) || slices.Equal(settings, byToken)
 			assert.Equal(t, certificate, told["WEB_TLS"] == "true")
 		})
 	}
+}
+
+// TestWeb_theAPIIsAsOpenAsWhatStandsBeforeIt is the template's half; the server's tests show what
+// it answers to whom.
+func TestWeb_theAPIIsAsOpenAsWhatStandsBeforeIt(t *testing.T) {
+	for _, settings := range everyConfiguration() {
+		t.Run(strings.Join(settings, " "), func(t *testing.T) {
+			want := "known"
+			for access, configured := range map[string][]string{
+				"random": openToAll, "login": loggedIn, "token": byToken,
+			} {
+				if slices.Equal(settings, configured) {
+					want = access
+				}
+			}
+			told := told(t, web(t, settings...))
+			assert.Equal(t, want, told["WEB_API"])
+			shop := slices.Equal(settings, shopping)
+			assert.Equal(t, shop, told["WEB_SHOP"] == "true")
+			origins := map[bool]string{true: "https://shop.example.com"}[slices.Equal(settings, byToken)]
+			assert.Equal(t, origins, told["WEB_SHOP_ORIGINS"])
+			for _, name := range []string{"RECOMMENDATIONS_TABLE", "ARTIFACTS_BUCKET", "WEB_STREAM",
+				"VECTORS_DATABASE_HOST", "VECTORS_DATABASE_PORT"} {
+				assert.NotEmpty(t, told[name], "%s is told in every configuration", name)
+			}
+			assert.Equal(t, []string{"vectors", "iam", "web_reader", "verify-full"}, []string{
+				told["VECTORS_DATABASE_NAME"], told["VECTORS_DATABASE_AUTH"], told["VECTORS_DATABASE_USER"],
+				told["VECTORS_DATABASE_TLS"]})
+			assert.Equal(t, []string{"120", "6000"},
+				[]string{told["WEB_REQUESTS_PER_SESSION"], told["WEB_REQUESTS_PER_TOKEN"]})
+		})
+	}
+}
+
+// rules are those of a stack's listeners, by their priorities.
+func rules(stack template) map[float64]resource {
+	found := map[float64]resource{}
+	for _, r := range stack.Resources {
+		if r.Type == "AWS::ElasticLoadBalancingV2::ListenerRule" {
+			found[r.Properties["Priority"].(float64)] = r
+		}
+	}
+	return found
+}
+
+// untold says how somebody could ask the API without a token, or "".
+func untold(built assembly) string {
+	const (
+		below     = `"Field":"path-pattern","PathPatternConfig":{"Values":["/api/v1/*"]}`
+		preflight = `"Field":"http-request-method","HttpRequestMethodConfig":{"Values":["OPTIONS"]}`
+	)
+	stack, demanded := built.templates["Web"], false
+	for _, priority := range slices.Sorted(maps.Keys(rules(stack))) {
+		rule := rules(stack)[priority].Properties
+		actions, conditions := string(compact(rule["Actions"])), string(compact(rule["Conditions"]))
+		_, listener := built.find(built.target("Web", rule["ListenerArn"]))
+		switch {
+		case listener.Properties["Port"] != 443.0:
+			return "a token travels in plain text"
+		case strings.Contains(actions, "jwt-validation"):
+			list := rule["Actions"].([]any)
+			first := string(compact(list[0]))
+			if len(list) != 2 || !strings.Contains(first, `"Order":1,"Type":"jwt-validation"`) ||
+				!strings.Contains(first, `"Issuer":"https://id.example.com/"`) ||
+				!strings.Contains(first, `"JwksEndpoint":"https://id.example.com/keys"`) ||
+				!strings.Contains(string(compact(list[1])), `"Order":2`) {
+				return "a request goes on before its token is verified: " + actions
+			}
+			if !strings.Contains(first,
+				`"AdditionalClaims":[{"Format":"single-string","Name":"aud","Values":["api://diecast"]}]`) {
+				return "a token for another program is taken"
+			}
+			if conditions != "[{"+below+"}]" {
+				return "not every address of the API is guarded: " + conditions
+			}
+			demanded = true
+		case !strings.Contains(conditions, preflight):
+			return "more than preflights passes: " + conditions
+		}
+	}
+	if !demanded {
+		return "no token is demanded"
+	}
+	return ""
+}
+
+func TestWeb_aTokenStandsBeforeTheAPI(t *testing.T) {
+	for name, c := range map[string]struct {
+		settings []string
+		rules    int
+	}{
+		"a site's scripts and a backend": {byToken, 2},
+		"a backend alone":                {append([]string{"profile=lean", aCertificate}, aToken...), 1},
+		"pages behind a login":           {append(slices.Clone(loggedIn), aToken...), 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			built := synth(t, c.settings...)
+			assert.Len(t, rules(built.templates["Web"]), c.rules,
+				"browsers ask before they send a token, and nobody else")
+			assert.Empty(t, untold(built))
+			assert.Equal(t, "token", told(t, built.templates["Web"])["WEB_API"])
+		})
+	}
+	for _, settings := range everyConfiguration() {
+		if !slices.Equal(settings, byToken) {
+			assert.Empty(t, rules(web(t, settings...)), settings)
+		}
+	}
+	built := synth(t, byToken...)
+	for name, change := range map[string]func(properties map[string]any){
+		"any audience": func(p map[string]any) {
+			first := p["Actions"].([]any)[0].(map[string]any)
+			if config, is := first["JwtValidationConfig"].(map[string]any); is {
+				delete(config, "AdditionalClaims")
+			}
+		},
+		"no token": func(p map[string]any) {
+			actions := p["Actions"].([]any)
+			p["Actions"] = actions[len(actions)-1:]
+		},
+		"another address": func(p map[string]any) {
+			if p["Priority"] == 2.0 {
+				p["Conditions"] = []any{map[string]any{"Field": "path-pattern",
+					"PathPatternConfig": map[string]any{"Values": []any{"/api/v1/recommendations"}}}}
+			}
+		},
+		"every method": func(p map[string]any) {
+			if p["Priority"] == 1.0 {
+				p["Conditions"] = p["Conditions"].([]any)[:1]
+			}
+		},
+	} {
+		t.Run(name+" is caught", func(t *testing.T) {
+			broken := changed(t, built, func(_ string, r resource) {
+				if r.Type == "AWS::ElasticLoadBalancingV2::ListenerRule" {
+					change(r.Properties)
+				}
+			})
+			assert.NotEmpty(t, untold(broken))
+		})
+	}
+}
+
+// servers are the statements about what the web servers may reach: name, actions, and the ends of
+// what they are about.
+func servers(t *testing.T, settings ...string) map[string][]string {
+	t.Helper()
+	found := map[string][]string{}
+	for id, r := range web(t, settings...).Resources {
+		if r.Type != "AWS::IAM::Policy" || !strings.HasPrefix(id, "FleetRole") {
+			continue
+		}
+		for _, s := range policiesOf(r) {
+			actions := list(s["Action"])
+			slices.Sort(actions)
+			resources, several := s["Resource"].([]any)
+			if !several {
+				resources = []any{s["Resource"]}
+			}
+			for _, one := range resources {
+				actions = append(actions, rendered(one))
+			}
+			found[s["Sid"].(string)] = actions
+		}
+	}
+	return found
+}
+
+// tooMuch says what of the servers' statements is more than reading what they show, or "".
+func tooMuch(statements map[string][]string, shop bool) string {
+	for name, statement := range statements {
+		text := strings.Join(statement, " ")
+		for _, never := range []string{"dynamodb:Scan", "dynamodb:Put", "dynamodb:Update", "dynamodb:Delete",
+			"s3:DeleteObject", "s3:ListBucket", "lambda:", "kinesis:Get", "embeddings", "/models/* ",
+			"inference_reader"} {
+			if strings.Contains(text+" ", never) {
+				return name + ": " + text
+			}
+		}
+		for _, word := range statement {
+			wild := strings.Contains(word, "*")
+			switch {
+			case strings.Contains(text, "dynamodb:") && wild, strings.Contains(text, "rds-db:") && wild,
+				strings.Contains(text, "kinesis:") && (wild || !shop):
+				return name + ": " + text
+			}
+		}
+	}
+	return ""
+}
+
+func TestWeb_serversReadWhatTheyShowAndNoMore(t *testing.T) {
+	for _, settings := range everyConfiguration() {
+		t.Run(strings.Join(settings, " "), func(t *testing.T) {
+			shop := slices.Equal(settings, shopping)
+			statements := servers(t, settings...)
+			assert.Empty(t, tooMuch(statements, shop))
+			assert.Equal(t, shop, statements["PutEvents"] != nil)
+			readers := 0
+			for name, statement := range statements {
+				if strings.HasPrefix(name, "LogIn") {
+					readers++
+					assert.Len(t, statement, 2)
+					assert.Regexp(t, ":dbuser:.+/web_reader$", statement[1], name)
+				}
+			}
+			assert.Equal(t, 2, readers, "one login at the source, one at the vector store")
+		})
+	}
+	statements := servers(t, shopping...)
+	for name, want := range map[string][]string{
+		"ReadRecommendations":     {"dynamodb:BatchGetItem", "dynamodb:GetItem"},
+		"FindSessionsOfCustomers": {"dynamodb:Query"},
+		"ReadPopularity":          {"s3:GetObject"},
+		"PutEvents":               {"kinesis:PutRecord"},
+	} {
+		require.GreaterOrEqual(t, len(statements[name]), len(want), name)
+		assert.Equal(t, want, statements[name][:len(want)], name)
+	}
+	assert.True(t, strings.HasSuffix(statements["FindSessionsOfCustomers"][1], "/index/customer_number-event_time"))
+	assert.True(t, strings.HasSuffix(statements["ReadPopularity"][1], "/models/*/manifest.json"))
+	assert.True(t, strings.HasSuffix(statements["ReadPopularity"][2], "/models/*/popularity/item_popularity.csv"))
+
+	for name, more := range map[string][]string{
+		"every index":        {"dynamodb:Query", "arn:aws:dynamodb:us-east-1:1:table/t/index/*"},
+		"every table":        {"dynamodb:GetItem", "arn:aws:dynamodb:us-east-1:1:table/*"},
+		"a scan":             {"dynamodb:Scan", "arn:aws:dynamodb:us-east-1:1:table/t"},
+		"customers' vectors": {"s3:GetObject", "arn:aws:s3:::b/models/*"},
+		"another login":      {"rds-db:connect", "arn:aws:rds-db:us-east-1:1:dbuser:db/inference_reader"},
+		"every login":        {"rds-db:connect", "arn:aws:rds-db:us-east-1:1:dbuser:db/*"},
+		"events":             {"kinesis:PutRecord", "arn:aws:kinesis:us-east-1:1:stream/s"},
+	} {
+		assert.NotEmpty(t, tooMuch(map[string][]string{"More": more}, false), name)
+	}
+}
+
+// TestWeb_aBackendMayAskMoreThanABrowser: one address bears the requests of a whole shop.
+func TestWeb_aBackendMayAskMoreThanABrowser(t *testing.T) {
+	limits := func(settings ...string) []string {
+		var found []string
+		for _, rule := range one(t, web(t, settings...), "AWS::WAFv2::WebACL").Properties["Rules"].([]any) {
+			r := rule.(map[string]any)
+			statement, _ := r["Statement"].(map[string]any)["RateBasedStatement"].(map[string]any)
+			if statement == nil {
+				continue
+			}
+			scope := string(compact(statement["ScopeDownStatement"]))
+			found = append(found, fmt.Sprint(r["Priority"], " ", statement["Limit"], " ",
+				strings.Contains(scope, `"PositionalConstraint":"STARTS_WITH","SearchString":"/api/v1/"`), " ",
+				strings.Contains(scope, "NotStatement")))
+		}
+		return found
+	}
+	assert.Equal(t, []string{"0 2000 true true", "1 120000 true false"}, limits(byToken...),
+		"6,000 a minute of each of four servers, for five minutes")
+	assert.Equal(t, []string{"0 2000 false false"}, limits("profile=prod"))
+}
+
+// TestWeb_aWaitIsNoSlowness: a request that waits for an event's answer is held up to 25 s.
+func TestWeb_aWaitIsNoSlowness(t *testing.T) {
+	for _, r := range web(t, "profile=lean").Resources {
+		if r.Type == "AWS::CloudWatch::Alarm" && r.Properties["MetricName"] == "TargetResponseTime" {
+			assert.Equal(t, "p50", r.Properties["ExtendedStatistic"])
+			assert.EqualValues(t, 2, r.Properties["Threshold"])
+			return
+		}
+	}
+	assert.Fail(t, "no alarm hears of slow answers")
 }
 
 func TestWeb_fleetGrowsAndRollsByItself(t *testing.T) {

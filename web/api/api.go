@@ -26,6 +26,7 @@ import (
 	"diecast/internal/recommendation/reading"
 	"diecast/internal/sales"
 	"diecast/internal/strictjson"
+	"diecast/web/guest"
 )
 
 // Prefix of all addresses. The slash at its end belongs to it.
@@ -67,11 +68,11 @@ type Options struct {
 type API struct {
 	options                     Options
 	routes                      []*route
-	sessions, tokens, addresses *buckets
+	sessions, tokens, addresses *guest.Buckets
 	draining                    context.Context
 	drain                       context.CancelFunc
 	underWay                    chan struct{}
-	waits                       places
+	waits                       guest.Places
 	reports                     *lru.Cache[sales.Filter, reported]
 	refusals                    rate.Sometimes
 	privately, vary             string
@@ -128,9 +129,9 @@ func New(options Options) *API {
 	}
 	a := &API{
 		options: options, routes: routes(),
-		sessions: newBuckets(options.SessionRate), tokens: newBuckets(options.TokenRate),
-		addresses: newBuckets(options.TokenRate), underWay: make(chan struct{}, mostUnderWay),
-		waits: places{most: mostWaitsOfOne}, reports: newReports(),
+		sessions: guest.NewBuckets(options.SessionRate), tokens: guest.NewBuckets(options.TokenRate),
+		addresses: guest.NewBuckets(options.TokenRate), underWay: make(chan struct{}, mostUnderWay),
+		waits: guest.Places{Most: mostWaitsOfOne}, reports: newReports(),
 		refusals:  rate.Sometimes{Interval: logInterval},
 		privately: "private", vary: "Authorization",
 	}

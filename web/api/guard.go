@@ -2,17 +2,14 @@ package api
 
 import (
 	"crypto/sha256"
-	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"diecast/internal/activity"
 	"diecast/internal/environment"
+	"diecast/web/guest"
 )
 
 // authenticate is nil where the request may go on: a token is verified by the balancer, and here it
@@ -67,19 +64,12 @@ func (a *API) withhold(r *http.Request, route *route) *problem {
 	}
 	if slices.Contains(route.headers, sessionHeader) {
 		for _, session := range r.Header.Values(sessionHeader) {
-			if !unguessable(session) {
+			if !guest.Unguessable(session) {
 				return hidden("Only sessions whose id is a random UUID (version 4) in small letters are served here.")
 			}
 		}
 	}
 	return nil
-}
-
-// unguessable says whether an id has 122 random bits: a UUID of version 4 and the variant of RFC
-// 9562, in the one spelling that has a row.
-func unguessable(session string) bool {
-	id, err := uuid.Parse(session)
-	return err == nil && id.Version() == 4 && id.Variant() == uuid.RFC4122 && id.String() == session
 }
 
 // limit is how long to wait for the next request; 0 where this one may go on. With tokens each
@@ -90,7 +80,7 @@ func (a *API) limit(r *http.Request, route *route) time.Duration {
 	if a.options.Access == environment.APIToken {
 		token, _ := bearer(r)
 		sum := sha256.Sum256([]byte(token)) // no token lies about in memory
-		return a.tokens.take(string(sum[:]), now)
+		return a.tokens.Take(string(sum[:]), now)
 	}
 	session := ""
 	if route != nil && slices.Contains(route.headers, sessionHeader) {
@@ -100,41 +90,14 @@ func (a *API) limit(r *http.Request, route *route) time.Duration {
 	}
 	open := a.options.Access == environment.APIRandom
 	if session == "" || open {
-		if wait := a.addresses.take(client(r), now); wait > 0 {
+		if wait := a.addresses.Take(guest.Address(r), now); wait > 0 {
 			return wait
 		}
 	}
-	if session == "" || open && !unguessable(session) {
+	if session == "" || open && !guest.Unguessable(session) {
 		return 0
 	}
-	return a.sessions.take(session, now)
-}
-
-// client is the address that the balancer saw: it adds it at the end of X-Forwarded-For, behind
-// whatever the client had written there. Of IPv6 the network counts, of which one client has all
-// addresses.
-func client(r *http.Request) string {
-	text := r.RemoteAddr
-	if all := r.Header.Values("X-Forwarded-For"); len(all) > 0 {
-		last := all[len(all)-1]
-		text = strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])
-	}
-	if host, _, err := net.SplitHostPort(text); err == nil {
-		text = host
-	}
-	address, err := netip.ParseAddr(text)
-	if err != nil {
-		return "" // all of these share one bucket
-	}
-	address = address.Unmap().WithZone("")
-	if address.Is4() {
-		return address.String()
-	}
-	network, err := address.Prefix(64)
-	if err != nil {
-		return ""
-	}
-	return network.String()
+	return a.sessions.Take(session, now)
 }
 
 const (

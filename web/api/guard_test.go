@@ -3,7 +3,6 @@ package api
 import (
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -195,26 +194,4 @@ func TestPreflights(t *testing.T) {
 		"https://shop.example.com").Header.Get("Access-Control-Allow-Origin"), "a page may read its problems")
 	closed := newFixture(t, func(o *Options) { o.Origins = nil })
 	assert.NotContains(t, get(t, closed, "popular").Header.Get("Vary"), "Origin")
-}
-
-func TestTheAddressIsTheOneThatTheBalancerSaw(t *testing.T) {
-	for _, c := range []struct {
-		forwarded []string
-		want      string
-	}{
-		{nil, "192.0.2.1"}, {[]string{"198.51.100.7"}, "198.51.100.7"},
-		{[]string{"10.0.0.1, 198.51.100.7"}, "198.51.100.7"},
-		{[]string{"10.0.0.1,198.51.100.7:4711"}, "198.51.100.7"},
-		{[]string{"10.0.0.1", "10.0.0.2, 198.51.100.7 "}, "198.51.100.7"},
-		{[]string{"2001:db8:1:2:3:4:5:6"}, "2001:db8:1:2::/64"},
-		{[]string{"[2001:db8:1:2::9]:80"}, "2001:db8:1:2::/64"},
-		{[]string{"::ffff:198.51.100.7"}, "198.51.100.7"}, {[]string{"fe80::1%eth0"}, "fe80::/64"},
-		{[]string{"unknown"}, ""}, {[]string{""}, ""}, {[]string{"198.51.100.7, "}, ""},
-	} {
-		request := httptest.NewRequest(http.MethodGet, "/", nil)
-		for _, one := range c.forwarded {
-			request.Header.Add("X-Forwarded-For", one)
-		}
-		assert.Equal(t, c.want, client(request), c.forwarded)
-	}
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"diecast/internal/environment"
 )
@@ -126,7 +125,7 @@ func TestATokenIsLimitedWhoeverItAsksFor(t *testing.T) {
 	for range 50 { // nobody's bucket is emptied by who has no token
 		assert.Equal(t, http.StatusUnauthorized, get(t, f, "popular", "Authorization", "Bearer").StatusCode)
 	}
-	for _, key := range f.tokens.known.Keys() {
+	for _, key := range f.tokens.Keys() {
 		assert.Len(t, key, 32, "a hash, not the token")
 	}
 }
@@ -154,24 +153,7 @@ func TestTheWorldsAddressesHoldOnlySoManyWaits(t *testing.T) {
 			assert.Equal(t, http.StatusOK, wait(f, "2.2.2.2").StatusCode)
 			assert.Equal(t, http.StatusOK, wait(f, "1.1.1.1").StatusCode, "there are places again, or were always")
 			all.Wait()
-			assert.Empty(t, f.waits.taken)
+			assert.Zero(t, f.waits.Taken())
 		}
 	})
-}
-
-func TestBucketsAreBounded(t *testing.T) {
-	b := newBuckets(4) // one at once
-	assert.Zero(t, b.take("first", noon))
-	assert.Equal(t, 15*time.Second, b.take("first", noon))
-	for i := range mostBuckets - 1 {
-		require.Zero(t, b.take(fmt.Sprint(i), noon))
-	}
-	assert.Equal(t, mostBuckets, b.known.Len())
-	assert.NotZero(t, b.take("first", noon), "still known")
-	assert.Zero(t, b.take("one more", noon))
-	assert.Equal(t, mostBuckets, b.known.Len())
-	assert.NotZero(t, b.take("first", noon), "it was used after others, which go before it")
-	assert.Zero(t, b.take("0", noon), "the one that was not used for longest has gone")
-	assert.Equal(t, 1, newBuckets(3).burst)
-	assert.Equal(t, 30, newBuckets(120).burst)
 }

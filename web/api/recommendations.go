@@ -9,6 +9,7 @@ import (
 	"diecast/internal/environment"
 	"diecast/internal/recommendation"
 	"diecast/internal/recommendation/reading"
+	"diecast/web/guest"
 )
 
 // recommendations as shops get them: of the event only which it is, nothing of the person.
@@ -98,12 +99,12 @@ func (a *API) wait(r *request) (*answer, *problem) {
 		return nil, refused
 	}
 	if a.options.Access == environment.APIRandom {
-		who := client(r.Request)
-		if !a.waits.enter(who) {
+		who := guest.Address(r.Request)
+		if !a.waits.Enter(who) {
 			return nil, &problem{Status: http.StatusTooManyRequests, Reason: "rate_limited", RetryAfter: time.Second,
 				Detail: "As many wait from this address as may."}
 		}
-		defer a.waits.leave(who)
+		defer a.waits.Leave(who)
 	}
 	bounded, end := context.WithTimeout(r.ctx, reading.Longest+waitSlack)
 	defer end()

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -28,11 +27,14 @@ type basis struct {
 	level  string
 	reason string
 	tried  time.Time
+	// shop says whether there is one.
+	shop bool
 }
 
 func (s *Server) basis() basis {
 	state, now := s.options.Sales(), s.options.Now()
-	b := basis{figures: state.Figures, provenance: s.options.Provenance(), level: "fresh"}
+	b := basis{figures: state.Figures, provenance: s.options.Provenance(), level: "fresh",
+		shop: s.options.Shop != nil}
 	if state.Failed != nil {
 		b.level, b.reason, b.tried = "late", sales.Reason(state.Failed), state.Tried
 	}
@@ -63,6 +65,9 @@ func (b basis) Reason() string         { return b.reason }
 func (b basis) Age() string            { return b.age }
 func (b basis) Provenance() Provenance { return b.provenance }
 
+// Shop says whether there is one to visit.
+func (b basis) Shop() bool { return b.shop }
+
 // AsOf and Tried are moments for machines and people.
 func (b basis) AsOf() moment  { return moment(b.figures.AsOf()) }
 func (b basis) Tried() moment { return moment(b.tried) }
@@ -70,15 +75,13 @@ func (b basis) Tried() moment { return moment(b.tried) }
 type moment time.Time
 
 func (m moment) Machine() string { return time.Time(m).UTC().Format(time.RFC3339) }
-func (m moment) Words() string   { return time.Time(m).UTC().Format("2 Jan 2006, 15:04 UTC") }
 
-func render(name string, p page) []byte {
-	var out bytes.Buffer
-	if err := templates.ExecuteTemplate(&out, name, p); err != nil {
-		panic(fmt.Sprintf("template %s: %v", name, err)) // a fault of ours, which tests find
-	}
-	return out.Bytes()
-}
+// Second tells seconds, too.
+func (m moment) Second() string { return time.Time(m).UTC().Format("2 Jan 2006, 15:04:05 UTC") }
+
+func (m moment) Words() string { return time.Time(m).UTC().Format("2 Jan 2006, 15:04 UTC") }
+
+func render(name string, p page) []byte { return []byte(fragment(name, p)) }
 
 func html(w http.ResponseWriter) { w.Header().Set("Content-Type", "text/html; charset=utf-8") }
 

@@ -1,6 +1,8 @@
-// Package server is the web tier's pages: sales dashboards, health and provenance. It answers from
-// what it is given, the latest figures and who this instance is, and asks nobody while a page is
-// waited for. It does not know the database, and of AWS only how a load balancer signs a login.
+// Package server is the web tier's pages: sales dashboards, recommendations as they are made, a
+// shop to see them from, health and provenance. Pages are made of what it is given, the latest
+// figures, the catalogue and who this instance is, and ask nobody while they are waited for; what
+// changes comes to them by streams. It does not know the databases, and of AWS only how a load
+// balancer signs a login.
 package server
 
 import (
@@ -16,17 +18,32 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
+	"golang.org/x/time/rate"
 
+	"diecast/internal/catalogue"
+	"diecast/internal/picture"
+	"diecast/internal/recommendation/pulse"
 	"diecast/internal/sales"
+	"diecast/web/guest"
+	"diecast/web/live"
 )
 
-// Options of a server. Sales, Provenance and Logger are needed.
+// Options of a server. Sales, Catalogue, Answers, Provenance and Logger are needed.
 type Options struct {
 	// Sales gives what is known at the moment. It must not wait.
 	Sales func() sales.State
+	// Catalogue gives what is known of the shop's products. It must not wait.
+	Catalogue func() picture.State[catalogue.Catalogue]
+	// Answers reads recommendations.
+	Answers Answers
+	// Shop is the page of a shop; nil where there is none.
+	Shop *Shop
+	// LongestStream is after how long a page that shows what changes has to connect anew, less than
+	// the deregistration delay. Default: 25 s.
+	LongestStream time.Duration
 	// Provenance gives what is known of this instance.
 	Provenance func() Provenance
-	// Withhold sales from everybody.
+	// Withhold sales and recommendations from everybody.
 	Withhold bool
 	// Login checks that a request comes from somebody who has logged in; nil where nobody has to.
 	Login interface{ Check(*http.Request) error }
@@ -54,8 +71,21 @@ type Provenance struct {
 
 // Server answers requests. It is an http.Handler.
 type Server struct {
-	options  Options
-	headers  map[string]string
+	options Options
+	headers map[string]string
+	// scripted is the content security policy of pages with a script.
+	scripted string
+	// watching and visiting are the streams of the page of recommendations and of the shop:
+	// visitors take no place from the company's people.
+	watching, visiting *live.Streams
+	pulse              *pulse.Pulse
+	drawn              drawing
+	// unread is said once a minute.
+	unread rate.Sometimes
+	// sessions and addresses bound what visitors of the shop send.
+	sessions, addresses *guest.Buckets
+	// places are an address's streams of the shop.
+	places   guest.Places
 	mux      *http.ServeMux
 	cache    cache
 	making   singleflight.Group
@@ -67,6 +97,10 @@ const (
 	longestQuery = 2000
 	// retryAfter is how soon, in seconds, a machine may ask again for what is not there yet.
 	retryAfter = 30
+	// mostWatching and mostVisiting streams at a time.
+	mostWatching, mostVisiting = 100, 500
+	longestStream              = 25 * time.Second
+	eventsPath                 = "/shop/events"
 )
 
 // New server.
@@ -74,7 +108,21 @@ func New(options Options) *Server {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	s := &Server{options: options, headers: headers(options), mux: http.NewServeMux()}
+	if options.LongestStream == 0 {
+		options.LongestStream = longestStream
+	}
+	s := &Server{options: options, headers: headers(options), mux: http.NewServeMux(),
+		watching: live.New(mostWatching, options.LongestStream),
+		visiting: live.New(mostVisiting, options.LongestStream), unread: rate.Sometimes{Interval: time.Minute},
+		pulse: &pulse.Pulse{Since: options.Answers.Since, Sample: func(most int) []int {
+			if shop := options.Catalogue().Held; shop != nil {
+				return shop.Sample(most)
+			}
+			return nil
+		}},
+	}
+	s.scripted = strings.Replace(s.headers["Content-Security-Policy"], "style-src 'self'",
+		"script-src 'self'; connect-src 'self'; style-src 'self'", 1)
 	s.mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		to := url.URL{Path: "/sales", RawQuery: r.URL.RawQuery}
 		http.Redirect(w, r, to.String(), http.StatusTemporaryRedirect)
@@ -84,6 +132,19 @@ func New(options Options) *Server {
 	s.mux.HandleFunc("GET /static/{name}", s.static)
 	s.mux.Handle("GET /sales", s.guarded(s.dashboard))
 	s.mux.Handle("GET /sales/{table}", s.guarded(s.table))
+	s.mux.Handle("GET /recommendations", s.guarded(s.recommendations))
+	s.mux.Handle("GET /recommendations/live", s.guarded(s.watchRecommendations))
+	if options.Shop != nil {
+		s.places.Most = mostVisiting
+		if options.Withhold {
+			s.places.Most = mostOfOne
+		}
+		s.sessions = guest.NewBuckets(options.Shop.PerMinute)
+		s.addresses = guest.NewBuckets(addressShare * options.Shop.PerMinute)
+		s.mux.HandleFunc("GET /shop", s.browse)
+		s.mux.HandleFunc("GET /shop/live", s.watchShop)
+		s.mux.Handle("POST "+eventsPath, http.NewCrossOriginProtection().Handler(http.HandlerFunc(s.takeEvent)))
+	}
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.problem(w, http.StatusNotFound, "There is no such page", "Nothing is at "+quoted(r.URL.Path)+".")
 	})
@@ -132,7 +193,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch {
-	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+	case r.Method != http.MethodGet && r.Method != http.MethodHead && !s.takes(r):
 		w.Header().Set("Allow", "GET, HEAD")
 		s.problem(w, http.StatusMethodNotAllowed, "This page is only read",
 			"The method "+quoted(r.Method)+" is not served: GET and HEAD are.")
@@ -145,8 +206,21 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Drain has the health check fail from this moment on; all else goes on.
-func (s *Server) Drain() { s.draining.Store(true) }
+// takes says whether a request brings something that is taken here.
+func (s *Server) takes(r *http.Request) bool {
+	return s.options.Shop != nil && r.Method == http.MethodPost && r.URL.Path == eventsPath
+}
+
+// script lets a page have this server's scripts, which ask this server.
+func (s *Server) script(w http.ResponseWriter) { w.Header().Set("Content-Security-Policy", s.scripted) }
+
+// Drain has the health check fail from this moment on, and ends all streams, so that who looks at
+// them connects to another instance; all else goes on.
+func (s *Server) Drain() {
+	s.draining.Store(true)
+	s.watching.Drain()
+	s.visiting.Drain()
+}
 
 // health is about this process only: were it to ask the database, one fault there would take every
 // instance out of service.
@@ -160,12 +234,16 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte("ok\n"))
 }
 
-// guarded keeps sales from who must not read them.
+// guarded keeps sales and recommendations from who must not read them.
 func (s *Server) guarded(page http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.options.Withhold {
-			s.problem(w, http.StatusForbidden, "Sales are not shown here",
-				"This address is open to the whole internet, and nobody has to log in. Sales are shown where"+
+			what := "Sales"
+			if strings.HasPrefix(r.URL.Path, "/recommendations") {
+				what = "Recommendations"
+			}
+			s.problem(w, http.StatusForbidden, what+" are not shown here",
+				"This address is open to the whole internet, and nobody has to log in. "+what+" are shown where"+
 					" web.allowedCidrs admits known networks only, or where web.oidc.* asks for a login.")
 			return
 		}

@@ -49,7 +49,7 @@ func newServer(t testing.TB, change func(*Options)) *Server {
 	t.Helper()
 	state := sales.State{Figures: figures(t)}
 	options := Options{
-		Sales: func() sales.State { return state },
+		Sales: func() sales.State { return state }, Catalogue: smallShop, Answers: &answers{},
 		Provenance: func() Provenance {
 			return Provenance{Instance: "i-1", Zone: "us-east-1a", Version: "v1", Started: noon}
 		},
@@ -77,7 +77,8 @@ func text(t testing.TB, answer *http.Response) string {
 
 var routes = []string{"/", "/sales", "/sales?line=Cars", "/sales/course.csv", "/sales/product-lines.csv",
 	"/sales/countries.csv", "/sales/products.csv", "/sales/spikes.csv", "/provenance", "/healthz",
-	addresses["style.css"], addresses["icon.svg"], "/nothing", "/static/nothing", "/sales/nothing.csv",
+	addresses["style.css"], addresses["icon.svg"], addresses["live.js"],
+	"/nothing", "/static/nothing", "/sales/nothing.csv",
 	"/sales?period=never", "/sales?" + strings.Repeat("x", 3000)}
 
 func TestEveryRouteHasTheHeadersThatProtectIt(t *testing.T) {
@@ -92,7 +93,7 @@ func TestEveryRouteHasTheHeadersThatProtectIt(t *testing.T) {
 		assert.Equal(t, "same-origin", headers.Get("Cross-Origin-Resource-Policy"), route)
 		assert.Contains(t, headers.Get("Permissions-Policy"), "geolocation=()", route)
 		if strings.Contains(headers.Get("Cache-Control"), "immutable") {
-			assert.Contains(t, []string{addresses["style.css"], addresses["icon.svg"]}, route)
+			assert.Contains(t, []string{addresses["style.css"], addresses["icon.svg"], addresses["live.js"]}, route)
 		} else {
 			assert.Equal(t, "no-store", headers.Get("Cache-Control"), route)
 		}
@@ -533,12 +534,12 @@ func TestWithheldSalesAreReadByNobody(t *testing.T) {
 	assert.NotContains(t, page, "$")
 }
 
-type guest struct{}
+type anybody struct{}
 
-func (guest) Check(*http.Request) error { return errors.New("no login") }
+func (anybody) Check(*http.Request) error { return errors.New("no login") }
 
 func TestWithoutALoginNoSalesAreRead(t *testing.T) {
-	s := newServer(t, func(o *Options) { o.Login = guest{} })
+	s := newServer(t, func(o *Options) { o.Login = anybody{} })
 	for _, route := range routes {
 		if strings.HasPrefix(route, "/sales") && len(route) < longestQuery {
 			assert.Equal(t, http.StatusUnauthorized, get(t, s, route).StatusCode, route)

@@ -54,10 +54,7 @@ func Pages(ctx context.Context, address string) (PagesReport, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, pagesPatience,
 		fmt.Errorf("there are no figures after %s", pagesPatience))
 	defer cancel()
-	client := &http.Client{Transport: &http.Transport{
-		// The certificate of a run on this machine is signed by nobody.
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: environment.Loopback(base.Hostname())},
-	}}
+	client := pagesClient(base)
 	defer client.CloseIdleConnections()
 	p := pages{client: client, base: base}
 	report := PagesReport{Address: address}
@@ -79,6 +76,13 @@ func Pages(ctx context.Context, address string) (PagesReport, error) {
 	}
 	slices.Sort(report.Servers)
 	return report, nil
+}
+
+func pagesClient(base *url.URL) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		// The certificate of a run on this machine is signed by nobody.
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: environment.Loopback(base.Hostname())},
+	}}
 }
 
 type pages struct {

@@ -244,6 +244,34 @@ func TestDatabase(t *testing.T) {
 		}, changed)
 		assert.JSONEq(t, `{"username":"etl","password":"`+served.passwords["etl"]+`"}`, value(t, run, second))
 	})
+	t.Run("a second database is logged in to with a secret of its own, though the user's name is the same",
+		func(t *testing.T) {
+			other := &runningDatabase{databaseInstance: &instance{port: 6543, passwords: map[string]string{},
+				exited: make(chan struct{})}, secrets: map[string]string{}}
+			keep(run, other)
+			given := map[string]string{
+				"DATABASE_HOST": "h", "DATABASE_PORT": "5433", "DATABASE_NAME": "shop", "DATABASE_AUTH": "iam",
+				"DATABASE_USER": "web", "DATABASE_TLS": "verify-full", "DATABASE_CA_FILE": "/opt/ca.pem",
+				"VECTORS_DATABASE_HOST": "v", "VECTORS_DATABASE_PORT": "6543", "VECTORS_DATABASE_NAME": "vectors",
+				"VECTORS_DATABASE_AUTH": "iam", "VECTORS_DATABASE_USER": "web", "VECTORS_DATABASE_TLS": "verify-full",
+				"VECTORS_DATABASE_CA_FILE": "/opt/ca.pem", "VECTORS_DATABASE_GENERATION": "2", "AWS_REGION": "r",
+			}
+			changed, err := databaseEnvironment(t.Context(), run, given)
+			require.NoError(t, err)
+			first, second := changed["DATABASE_SECRET_ARN"], changed["VECTORS_DATABASE_SECRET_ARN"]
+			assert.NotEqual(t, first, second)
+			assert.Equal(t, map[string]string{
+				"DATABASE_HOST": "h", "DATABASE_PORT": "5433", "DATABASE_NAME": "shop", "DATABASE_AUTH": "secret",
+				"DATABASE_USER": "web", "DATABASE_TLS": "off", "DATABASE_SECRET_ARN": first,
+				"VECTORS_DATABASE_HOST": "v", "VECTORS_DATABASE_PORT": "6543", "VECTORS_DATABASE_NAME": "vectors",
+				"VECTORS_DATABASE_AUTH": "secret", "VECTORS_DATABASE_USER": "web", "VECTORS_DATABASE_TLS": "off",
+				"VECTORS_DATABASE_SECRET_ARN": second, "VECTORS_DATABASE_GENERATION": "2", "AWS_REGION": "r",
+			}, changed)
+			assert.JSONEq(t, `{"username":"web","password":"`+served.passwords["web"]+`"}`, value(t, run, first))
+			there := other.databaseInstance.(*instance).passwords["web"]
+			assert.NotEqual(t, served.passwords["web"], there)
+			assert.JSONEq(t, `{"username":"web","password":"`+there+`"}`, value(t, run, second))
+		})
 	t.Run("a job hears how to log in, and of nothing that its arguments say", func(t *testing.T) {
 		changed, err := jobEnvironment(t.Context(), run, map[string]string{
 			"--source-host": "h", "--source-port": "5433", "--source-user": "reader", "--source-database": "d",

@@ -23,6 +23,9 @@ const (
 	portVariable = "WEB_PORT"
 	// keyVariable tells a server the key of its load balancer (environment.Web).
 	keyVariable = "WEB_KEY"
+	// shopVariable has a server show the shop, whatever the configuration says of AWS: here every
+	// server reaches the stream (environment.Web).
+	shopVariable = "WEB_SHOP"
 	// serverStopping is how long a server may take to end that has been drained.
 	serverStopping = 10 * time.Second
 )
@@ -73,6 +76,7 @@ func createServerGroup(
 	if group.Environment, err = databaseEnvironment(ctx, run, t.Environment); err != nil {
 		return assembly.Creation{}, err
 	}
+	group.Environment[shopVariable] = "true"
 	if group.Targets, err = targetGroupOf(run, t.TargetGroupARN); err != nil {
 		return assembly.Creation{}, err
 	}

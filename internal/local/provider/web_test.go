@@ -53,7 +53,7 @@ func serverGroupForm(targets string) *assembly.ServerGroup {
 
 // Servers of a group answer at the balancer's name, one in each zone.
 func TestWebTier(t *testing.T) {
-	run := start(t, engine.Moto, engine.FleetHost)
+	run := start(t, engine.Moto, engine.Dynalite, engine.Kinesalite, engine.FleetHost)
 	run.Source = specimenModule(t)
 	targets := create(t, run, targetGroupType, "Targets", targetGroupForm())
 	assert.Regexp(t, "^arn:aws:elasticloadbalancing:us-east-1:000000000000:"+
@@ -74,6 +74,9 @@ func TestWebTier(t *testing.T) {
 		[]string{servertest.Get(t, page+"/zone"), servertest.Get(t, page+"/zone")})
 	variables := servertest.Get(t, page+"/environment")
 	assert.Contains(t, variables, "AWS_ENDPOINT_URL=http://127.0.0.1:", "no call leaves the machine")
+	assert.Contains(t, variables, "AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:", "where the rows lie")
+	assert.Contains(t, variables, "AWS_ENDPOINT_URL_KINESIS=http://127.0.0.1:", "where the shop's events go")
+	assert.Contains(t, variables, "WEB_SHOP=true", "the shop is shown, whatever the template says")
 
 	for want, typed := range map[string]*assembly.Listener{
 		`"nobody" is no target group`:     {LoadBalancerARN: balancer.Ref, Secure: true, TargetGroupARN: "nobody"},

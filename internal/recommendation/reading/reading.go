@@ -40,17 +40,7 @@ type Table interface {
 }
 
 // Answer is what a shop shows.
-type Answer struct {
-	Items        []recommendation.Item
-	Similar      []recommendation.Similar
-	ModelVersion string
-	// Rung is recommendation.Popular also where nothing is known of who asks.
-	Rung recommendation.Rung
-	// Event is the one that is answered; nil where nothing is known of who asks.
-	Event *activity.Event
-	// RecommendedAt is when the record was made, or now where there is none.
-	RecommendedAt time.Time
-}
+type Answer = recommendation.Answer
 
 // Reader reads a table of rows. Every method may be called concurrently.
 type Reader struct {
@@ -59,10 +49,12 @@ type Reader struct {
 	Name string
 	// Popular is the ranking of the active model.
 	Popular func(context.Context) (recommendation.Ranking, error)
-	// MostWaiters bounds those of Wait at any time; default 1,000.
+	// MostWaiters bounds those who wait at any time, whatever for; default 1,000.
 	MostWaiters int
 
-	poll poll
+	seats   seats
+	poll    poll
+	lookout lookout
 }
 
 // Session is the latest answer to a session's events. A session without one, or whose row has
@@ -82,18 +74,10 @@ func (r *Reader) Session(ctx context.Context, session string) (Answer, error) {
 // Customer is the latest answer to the events of all of a customer's sessions. An unknown customer
 // gets what a stranger gets. A number that can be no customer's is an *activity.Error.
 func (r *Reader) Customer(ctx context.Context, customer int) (Answer, error) {
-	if customer < 0 || customer > activity.MaxCustomerNumber {
-		return Answer{}, &activity.Error{Violations: []activity.Violation{{
-			Field: "customer_number", Value: fmt.Sprint(customer),
-			Allowed: fmt.Sprintf("a whole number from 0 to %d", activity.MaxCustomerNumber),
-		}}}
+	if err := checkCustomer(customer); err != nil {
+		return Answer{}, err
 	}
-	input := &dynamodb.QueryInput{
-		TableName: &r.Name, IndexName: aws.String(row.CustomerIndex), ScanIndexForward: aws.Bool(false),
-		Limit: aws.Int32(customerPage), KeyConditionExpression: aws.String("#customer = :customer"),
-		ExpressionAttributeNames:  map[string]string{"#customer": row.CustomerNumber},
-		ExpressionAttributeValues: map[string]types.AttributeValue{":customer": row.CustomerKey(customer)},
-	}
+	input := r.latestFirst(customer, customerPage)
 	for looked := 0; looked < customerRows; looked += customerPage {
 		page, err := r.Table.Query(ctx, input)
 		if err != nil {
@@ -112,6 +96,55 @@ func (r *Reader) Customer(ctx context.Context, customer int) (Answer, error) {
 		input.ExclusiveStartKey = page.LastEvaluatedKey
 	}
 	return r.answer(ctx, nil)
+}
+
+func checkCustomer(customer int) error {
+	if customer >= 0 && customer <= activity.MaxCustomerNumber {
+		return nil
+	}
+	return &activity.Error{Violations: []activity.Violation{{
+		Field: "customer_number", Value: fmt.Sprint(customer),
+		Allowed: fmt.Sprintf("a whole number from 0 to %d", activity.MaxCustomerNumber),
+	}}}
+}
+
+// latestFirst asks the index for a customer's sessions, those with the latest events first.
+func (r *Reader) latestFirst(customer, most int) *dynamodb.QueryInput {
+	return &dynamodb.QueryInput{
+		TableName: &r.Name, IndexName: aws.String(row.CustomerIndex), ScanIndexForward: aws.Bool(false),
+		Limit: aws.Int32(int32(most)), KeyConditionExpression: aws.String("#customer = :customer"),
+		ExpressionAttributeNames:  map[string]string{"#customer": row.CustomerNumber},
+		ExpressionAttributeValues: map[string]types.AttributeValue{":customer": row.CustomerKey(customer)},
+	}
+}
+
+// mostSince bounds the sessions that Since tells of one customer.
+const mostSince = 100
+
+// Since are the sessions of a customer whose latest event is not before a moment, each with the
+// time of that event, the latest mostSince of them. It reads the index alone, which follows the
+// table.
+func (r *Reader) Since(ctx context.Context, customer int, moment time.Time) (map[string]time.Time, error) {
+	if err := checkCustomer(customer); err != nil {
+		return nil, err
+	}
+	input := r.latestFirst(customer, mostSince)
+	input.KeyConditionExpression = aws.String("#customer = :customer AND #time >= :time")
+	input.ExpressionAttributeNames["#time"] = row.EventTime
+	input.ExpressionAttributeValues[":time"] = row.TimeKey(moment)
+	page, err := r.Table.Query(ctx, input)
+	if err != nil {
+		return nil, fmt.Errorf("find the customer's sessions in table %s: %w", r.Name, err)
+	}
+	sessions := make(map[string]time.Time, len(page.Items))
+	for _, key := range page.Items {
+		session, at, err := row.ReadPosition(key)
+		if err != nil {
+			return nil, fmt.Errorf("index %s of table %s: %w", row.CustomerIndex, r.Name, err)
+		}
+		sessions[session] = at
+	}
+	return sessions, nil
 }
 
 // latest record of the rows that an index names; nil where all have expired, or are another

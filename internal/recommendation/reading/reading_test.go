@@ -32,6 +32,8 @@ type table struct {
 	// readings are the keys of each BatchGetItem, and when it was asked.
 	readings [][]string
 	at       []time.Time
+	// queries are the customers of each Query.
+	queries []string
 	// most is how many keys a BatchGetItem processes; 0 for all.
 	most int
 	err  error
@@ -94,8 +96,14 @@ func (t *table) Query(_ context.Context, input *dynamodb.QueryInput, _ ...func(*
 	defer t.mutex.Unlock()
 	wanted := input.ExpressionAttributeValues[":customer"].(*types.AttributeValueMemberN).Value
 	var found []item
+	since := ""
+	if bound, asked := input.ExpressionAttributeValues[":time"].(*types.AttributeValueMemberS); asked {
+		since = bound.Value
+	}
+	t.queries = append(t.queries, wanted)
 	for _, stored := range t.rows {
-		if stored[row.CustomerNumber].(*types.AttributeValueMemberN).Value == wanted {
+		if stored[row.CustomerNumber].(*types.AttributeValueMemberN).Value == wanted &&
+			stored[row.EventTime].(*types.AttributeValueMemberS).Value >= since {
 			found = append(found, item{row.SessionID: stored[row.SessionID], row.EventTime: stored[row.EventTime],
 				row.CustomerNumber: stored[row.CustomerNumber]})
 		}

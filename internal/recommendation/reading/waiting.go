@@ -1,7 +1,6 @@
 package reading
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -14,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"diecast/internal/activity"
+	"diecast/internal/recommendation"
 	"diecast/internal/recommendation/row"
 )
 
@@ -55,8 +55,32 @@ type Awaited struct {
 }
 
 // reached says whether a row holds the event's answer, or that of a newer one.
-func (a Awaited) reached(id uuid.UUID, at time.Time) bool {
-	return id == a.ID || cmp.Or(at.Compare(a.Time), bytes.Compare(id[:], a.ID[:])) > 0
+func (a Awaited) reached(held recommendation.Place) bool {
+	// Whether the event was answered by the model does not matter: both are its answer.
+	return held.ID == a.ID || held.After(recommendation.Place{Time: a.Time, ID: a.ID, Answered: true})
+}
+
+// seats bound how many wait.
+type seats struct {
+	mutex sync.Mutex
+	taken int
+}
+
+// sit takes a seat, which rise gives back; where all are taken it is a *BusyError.
+func (r *Reader) sit() error {
+	r.seats.mutex.Lock()
+	defer r.seats.mutex.Unlock()
+	if r.seats.taken >= cmp.Or(r.MostWaiters, mostWaiters) {
+		return &BusyError{Waiters: r.seats.taken, RetryAfter: RetryAfter}
+	}
+	r.seats.taken++
+	return nil
+}
+
+func (r *Reader) rise() {
+	r.seats.mutex.Lock()
+	defer r.seats.mutex.Unlock()
+	r.seats.taken--
 }
 
 // Wait is Session once the session's row has reached an event, by its answer or that of a newer
@@ -70,10 +94,12 @@ func (r *Reader) Wait(ctx context.Context, session string, event Awaited) (answe
 	if event.Time.IsZero() {
 		event.Time = time.Now()
 	}
-	waiting := &waiter{event: event, found: make(chan seen, 1)}
-	if err := r.poll.join(r, session, waiting); err != nil {
+	if err := r.sit(); err != nil {
 		return Answer{}, false, err
 	}
+	defer r.rise()
+	waiting := &waiter{reached: event.reached, found: make(chan seen, 1)}
+	r.poll.join(r, session, waiting)
 	defer r.poll.leave(session, waiting)
 	longest := time.NewTimer(Longest)
 	defer longest.Stop()
@@ -92,10 +118,36 @@ func (r *Reader) Wait(ctx context.Context, session string, event Awaited) (answe
 	}
 }
 
-// waiter is one call of Wait.
+// Newer is Session once its answer is a later one, in the order of records, than what was seen; the
+// zero Place for whoever has seen what a stranger gets. It waits until the context ends. Where as
+// many wait as may, it is a *BusyError at once.
+func (r *Reader) Newer(ctx context.Context, session string, than recommendation.Place) (Answer, error) {
+	if err := activity.CheckSessionID(session); err != nil {
+		return Answer{}, err
+	}
+	if err := r.sit(); err != nil {
+		return Answer{}, err
+	}
+	defer r.rise()
+	waiting := &waiter{found: make(chan seen, 1),
+		reached: func(held recommendation.Place) bool { return held.After(than) }}
+	r.poll.join(r, session, waiting)
+	defer r.poll.leave(session, waiting)
+	select {
+	case found := <-waiting.found:
+		if found.err != nil {
+			return Answer{}, found.err
+		}
+		return r.answer(ctx, found.item)
+	case <-ctx.Done():
+		return Answer{}, ctx.Err()
+	}
+}
+
+// waiter is one call of Wait or Newer.
 type waiter struct {
-	event Awaited
-	found chan seen
+	reached func(recommendation.Place) bool
+	found   chan seen
 }
 
 // seen is what ends a wait: the row that has reached the event, or why no row can be read.
@@ -116,13 +168,9 @@ type poll struct {
 	failed int
 }
 
-func (p *poll) join(r *Reader, session string, waiting *waiter) error {
+func (p *poll) join(r *Reader, session string, waiting *waiter) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
-	most := cmp.Or(r.MostWaiters, mostWaiters)
-	if p.count >= most {
-		return &BusyError{Waiters: p.count, RetryAfter: RetryAfter}
-	}
 	if p.waiters == nil {
 		p.waiters = map[string]map[*waiter]struct{}{}
 	}
@@ -136,7 +184,6 @@ func (p *poll) join(r *Reader, session string, waiting *waiter) error {
 		p.stop, p.failed = cancel, 0
 		go p.run(ctx, r)
 	}
-	return nil
 }
 
 // leave takes a waiter away, if it has not been served; the last one ends the reading.
@@ -219,9 +266,8 @@ func (p *poll) serve(sessions []string, rows map[string]map[string]types.Attribu
 			found, ended := seen{err: err}, p.failed >= failures
 			if err == nil && there && !row.Expired(item, time.Now()) {
 				found.item, ended = item, false
-				var id uuid.UUID
-				var at time.Time
-				if id, at, found.err = row.ReadEvent(item); found.err != nil || waiting.event.reached(id, at) {
+				var held recommendation.Place
+				if held, found.err = row.ReadPlace(item); found.err != nil || waiting.reached(held) {
 					ended = true
 				}
 			}

@@ -90,7 +90,7 @@ func TestWaitsEndWithTheEventsAnswerANewerOneOrTheirTime(t *testing.T) {
 		}
 		all.Wait()
 		synctest.Wait()
-		assert.Zero(t, r.poll.count)
+		assert.Zero(t, r.seats.taken)
 		assert.Empty(t, r.poll.waiters)
 		for i, at := range rows.at { // the calls of one reading have one time: no time passes in them
 			if i > 0 && !at.Equal(rows.at[i-1]) {
@@ -127,7 +127,7 @@ func TestAllWaitersShareOneReading(t *testing.T) {
 		after := len(rows.readings)
 		time.Sleep(time.Minute)
 		assert.Len(t, rows.readings, after, "who went away costs nothing")
-		assert.Zero(t, r.poll.count)
+		assert.Zero(t, r.seats.taken)
 	})
 }
 

@@ -99,22 +99,23 @@ func ReadRecord(item map[string]types.AttributeValue) (recommendation.Record, er
 	return record, nil
 }
 
-// ReadEvent is the event whose answer an item holds: what recommendation.Record.Supersedes compares
-// first.
-func ReadEvent(item map[string]types.AttributeValue) (id uuid.UUID, at time.Time, err error) {
-	_, at, err = ReadPosition(item)
+// ReadPlace is the place, in the order of records, of the record that an item holds. Where the item
+// does not say whether it is degraded, it is not.
+func ReadPlace(item map[string]types.AttributeValue) (recommendation.Place, error) {
+	_, at, err := ReadPosition(item)
 	if err != nil {
-		return uuid.Nil, time.Time{}, err
+		return recommendation.Place{}, err
 	}
 	written, err := readText(item, EventID)
 	if err != nil {
-		return uuid.Nil, time.Time{}, err
+		return recommendation.Place{}, err
 	}
-	id, err = uuid.Parse(written)
+	id, err := uuid.Parse(written)
 	if err != nil {
-		return uuid.Nil, time.Time{}, fmt.Errorf("%s: %w", EventID, err)
+		return recommendation.Place{}, fmt.Errorf("%s: %w", EventID, err)
 	}
-	return id, at, nil
+	degraded, _ := item[Degraded].(*types.AttributeValueMemberBOOL)
+	return recommendation.Place{Time: at, ID: id, Answered: degraded == nil || !degraded.Value}, nil
 }
 
 // Expired says whether an item is gone: DynamoDB deletes it up to days later. One without a
@@ -130,6 +131,9 @@ func Expired(item map[string]types.AttributeValue, now time.Time) bool {
 
 // CustomerKey is a customer's partition key in CustomerIndex.
 func CustomerKey(customer int) types.AttributeValue { return number(int64(customer)) }
+
+// TimeKey is a moment as EventTime has it.
+func TimeKey(moment time.Time) types.AttributeValue { return text(moment.UTC().Format(timeLayout)) }
 
 // Key is a session's key.
 func Key(session string) map[string]types.AttributeValue {
@@ -161,9 +165,7 @@ func readText(item map[string]types.AttributeValue, attribute string) (string, e
 	return value.Value, nil
 }
 
-func eventTime(record recommendation.Record) types.AttributeValue {
-	return text(record.Event.Time.UTC().Format(timeLayout))
-}
+func eventTime(record recommendation.Record) types.AttributeValue { return TimeKey(record.Event.Time) }
 
 func text(value string) types.AttributeValue { return &types.AttributeValueMemberS{Value: value} }
 

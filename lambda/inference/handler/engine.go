@@ -125,7 +125,7 @@ func (e *Engine) withModel(ctx context.Context, ask func(context.Context, *model
 				return err
 			}
 		}
-		err := within(ctx, func(ctx context.Context) error { return ask(ctx, current) })
+		err := e.within(ctx, func(ctx context.Context) error { return ask(ctx, current) })
 		var moved *embeddings.MovedError
 		if !errors.As(err, &moved) || attempt == reloads {
 			return err
@@ -134,9 +134,10 @@ func (e *Engine) withModel(ctx context.Context, ask func(context.Context, *model
 	}
 }
 
-// within runs one question to the store.
-func within(ctx context.Context, ask func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, searchTime)
+// within runs one question to the store. A rung that is given more time has it for one question,
+// too.
+func (e *Engine) within(ctx context.Context, ask func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, max(searchTime, e.RungTime))
 	defer cancel()
 	return ask(ctx)
 }
@@ -152,7 +153,7 @@ func (e *Engine) loaded() *model {
 // items takes longer than a batch has.
 func (e *Engine) reload(ctx context.Context) (*model, error) {
 	var active embeddings.Active
-	err := within(ctx, func(ctx context.Context) error {
+	err := e.within(ctx, func(ctx context.Context) error {
 		var err error
 		active, err = e.Store.Active(ctx)
 		return err

@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -28,14 +29,23 @@ func (h Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return json.Marshal(answer)
 }
 
+// fromURL says whether an event is an HTTP request. A batch is large, and hardly ever has the name
+// in a text of its own: it is not read for this.
+func fromURL(payload []byte) bool {
+	if !bytes.Contains(payload, []byte("requestContext")) {
+		return false
+	}
+	var kind struct {
+		RequestContext *json.RawMessage `json:"requestContext"`
+	}
+	return json.Unmarshal(payload, &kind) == nil && kind.RequestContext != nil
+}
+
 // Handle tells the two apart: only an HTTP request has a requestContext. A batch that breaks the
 // contract and one that cannot be answered now are errors, which Lambda logs; HTTP has its status
 // codes.
 func (h Handler) Handle(ctx context.Context, payload json.RawMessage) (any, error) {
-	var kind struct {
-		RequestContext *json.RawMessage `json:"requestContext"`
-	}
-	if json.Unmarshal(payload, &kind) == nil && kind.RequestContext != nil {
+	if fromURL(payload) {
 		var request events.LambdaFunctionURLRequest
 		if err := json.Unmarshal(payload, &request); err != nil {
 			return nil, fmt.Errorf("the event is not one of a function URL: %w", err)

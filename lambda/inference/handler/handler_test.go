@@ -399,12 +399,15 @@ func TestInvokeWritesWhatIsAnswered(t *testing.T) {
 	request := inference.BatchRequest{Limit: 4, Events: []inference.BatchEvent{event(100, nil, []string{"P_001"})}}
 	batch, err := request.Encode()
 	require.NoError(t, err)
+	request.Events[0].City = "requestContext"
+	named, err := request.Encode()
+	require.NoError(t, err)
 	route, err := json.Marshal(map[string]any{
 		"rawPath": "/items_from_item", "queryStringParameters": map[string]string{"item_id": "P_000"},
 		"requestContext": map[string]any{"http": map[string]string{"method": "GET"}},
 	})
 	require.NoError(t, err)
-	for name, payload := range map[string][]byte{"a batch": batch, "a route": route} {
+	for name, payload := range map[string][]byte{"a batch": batch, "a batch with the name": named, "a route": route} {
 		answer, err := p.Handle(t.Context(), payload)
 		require.NoError(t, err, name)
 		want, err := json.Marshal(answer)

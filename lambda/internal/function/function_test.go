@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"testing"
 	"time"
 
@@ -31,6 +32,19 @@ func TestAFunctionThatCannotStartSaysWhy(t *testing.T) {
 	var line struct{ Level, Msg, Error string }
 	require.NoError(t, json.Unmarshal(output, &line))
 	assert.Equal(t, []string{"ERROR", "cannot start", "TABLE is not set"}, []string{line.Level, line.Msg, line.Error})
+}
+
+func TestGarbageStaysWithinTheMemory(t *testing.T) {
+	percent, limit := debug.SetGCPercent(100), debug.SetMemoryLimit(-1)
+	defer func() {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(limit)
+	}()
+	Collect(512)
+	assert.Equal(t, int64(384<<20), debug.SetMemoryLimit(-1))
+	assert.Equal(t, 400, debug.SetGCPercent(100))
+	Collect(0)
+	assert.Equal(t, int64(384<<20), debug.SetMemoryLimit(-1))
 }
 
 func TestTimeIsKeptForTheAnswer(t *testing.T) {

@@ -12,7 +12,11 @@ SELECT u.id, u.embedding
 FROM vectors.user_embeddings AS u
 WHERE u.model_version = (SELECT a.model_version FROM vectors.active AS a);
 
-GRANT USAGE ON SCHEMA vectors TO inference_reader;
+GRANT USAGE ON SCHEMA vectors TO inference_reader, web_reader;
 
 GRANT SELECT ON vectors.versions, vectors.item_embeddings, vectors.user_embeddings, vectors.active,
     vectors.item_emb, vectors.user_emb TO inference_reader;
+
+-- The web servers compare items with items. Vectors of customers are none of their business.
+GRANT SELECT ON vectors.versions, vectors.item_embeddings, vectors.active, vectors.item_emb
+    TO web_reader;
