@@ -767,6 +767,8 @@ func TestSalesAreAnswered(t *testing.T) {
 		assert.JSONEq(t, want, answer.text, below)
 		assert.Equal(t, "private, no-cache", answer.Header.Get("Cache-Control"))
 	}
+	day := get(t, f, "sales/totals?from=2005-03-20&to=2005-03-20").object(t)
+	assert.EqualValues(t, 1, day["orders"], "one day is a period")
 	course := get(t, f, "sales/course").object(t)
 	assert.Equal(t, "week", course["step"])
 	points := course["points"].([]any)
