@@ -30,7 +30,7 @@ import (
 )
 
 // Prefix of all addresses. The slash at its end belongs to it.
-const Prefix = "/api/v1/"
+const Prefix = environment.APIPrefix
 
 // Recommendations are what shops show; *reading.Reader is one.
 type Recommendations interface {

@@ -767,6 +767,8 @@ func TestSalesAreAnswered(t *testing.T) {
 		assert.JSONEq(t, want, answer.text, below)
 		assert.Equal(t, "private, no-cache", answer.Header.Get("Cache-Control"))
 	}
+	day := get(t, f, "sales/totals?from=2005-03-20&to=2005-03-20").object(t)
+	assert.EqualValues(t, 1, day["orders"], "one day is a period")
 	course := get(t, f, "sales/course").object(t)
 	assert.Equal(t, "week", course["step"])
 	points := course["points"].([]any)
@@ -794,6 +796,7 @@ func TestReportsAreKeptForTheirFigures(t *testing.T) {
 		orders(fmt.Sprintf("sales/totals?from=2005-02-%02d", day+1))
 	}
 	assert.Equal(t, keptReports, f.reports.Len())
+	assert.EqualValues(t, 2, orders("sales/totals"))
 	state.Figures = sales.New(noon, nil, nil, []sales.Item{{Order: 9, Day: date(t, "2005-03-20"), Country: "USA",
 		Product: "C1", Quantity: 1, Amount: 1}, {Order: 8, Day: date(t, "2005-01-10"), Country: "USA", Product: "C1",
 		Quantity: 1, Amount: 1}, {Order: 7, Day: date(t, "2005-01-10"), Country: "USA", Product: "C1", Quantity: 1,
