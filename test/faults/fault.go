@@ -310,8 +310,8 @@ func (f fault) tried(ctx context.Context, b *bench) outcome {
 	return outcome{fault: f, account: account, err: err, took: time.Since(begun)}
 }
 
-// all has the programs compiled, then tries the faults of each lane one after the other, lane beside
-// lane, and gives each outcome as it comes, one at a time.
+// all has the programs compiled, then tries the faults of each lane one after the other, lane
+// beside lane, and gives each outcome as it comes, one at a time.
 func all(ctx context.Context, settings settings, faults []fault, each func(outcome)) error {
 	if err := os.RemoveAll(settings.folder); err != nil {
 		return err

@@ -30,7 +30,7 @@ import (
 )
 
 // Prefix of all addresses. The slash at its end belongs to it.
-const Prefix = "/api/v1/"
+const Prefix = environment.APIPrefix
 
 // Recommendations are what shops show; *reading.Reader is one.
 type Recommendations interface {
@@ -66,16 +66,16 @@ type Options struct {
 
 // API answers requests below Prefix. It is an http.Handler.
 type API struct {
-	options                      Options
-	routes                       []*route
-	sessions, tokens, addresses  *guest.Buckets
-	draining                     context.Context
-	drain                        context.CancelFunc
-	underWay                     chan struct{}
-	waits                        guest.Places
-	reports                      *lru.Cache[sales.Filter, reported]
-	refusals                     rate.Sometimes
-	crossOrigin, privately, vary string
+	options                     Options
+	routes                      []*route
+	sessions, tokens, addresses *guest.Buckets
+	draining                    context.Context
+	drain                       context.CancelFunc
+	underWay                    chan struct{}
+	waits                       guest.Places
+	reports                     *lru.Cache[sales.Filter, reported]
+	refusals                    rate.Sometimes
+	privately, vary             string
 }
 
 const (

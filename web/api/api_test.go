@@ -614,12 +614,13 @@ func TestThereIsNothingElse(t *testing.T) {
 	f := newFixture(t, nil)
 	for _, path := range []string{"/api/v1", "/api/v1/", "/api/v1/nothing", "/api/v1/popular/", "/api/v1//popular",
 		"/api/v1/products/P1", "/api/v1/products/P/1/similar", "/api/v1/../v1/popular", "/api/v1/Popular",
-		"/%61pi/v1/popular", "/api%2Fv1/popular",
-		"https://web.example.com/api/v1/popular", "/api/v2/popular", "/api/v1/sales", "/api/v1/recommendations/wait/x", "/api/v1/%70opular"} {
+		"/%61pi/v1/popular", "/api%2Fv1/popular", "https://web.example.com/api/v1/popular", "/api/v2/popular",
+		"/api/v1/sales", "/api/v1/recommendations/wait/x", "/api/v1/%70opular"} {
 		answer := ask(t, f, http.MethodGet, path)
 		assert.Equal(t, http.StatusNotFound, answer.StatusCode, path)
 		assert.Equal(t, "unknown_route", answer.reason(t), path)
 		assert.Equal(t, "no-store", answer.Header.Get("Cache-Control"))
+		assert.Empty(t, answer.Header.Values("Retry-After"), "that is no matter of time")
 		assert.Equal(t, http.StatusNotFound, ask(t, f, http.MethodOptions, path).StatusCode)
 	}
 	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch,
@@ -691,13 +692,14 @@ func TestListsArePaged(t *testing.T) {
 	f := newFixture(t, nil)
 	for _, c := range []struct {
 		below, rows, id string
-		want            int
+		want, pages     int
 	}{
-		{"popular?limit=7", "items", "id", 30}, {"popular", "items", "id", 30}, {"popular?limit=30", "items", "id", 30},
-		{"sales/product-lines?limit=1&period=all", "rows", "product_line", 2},
-		{"sales/countries?limit=1", "rows", "country", 2},
-		{"sales/products?limit=1&from=2005-01-01", "rows", "product_code", 2},
-		{"sales/spikes?limit=1", "rows", "day", 1},
+		{"popular?limit=7", "items", "id", 30, 5}, {"popular", "items", "id", 30, 2},
+		{"popular?limit=30", "items", "id", 30, 1}, {"popular?limit=29", "items", "id", 30, 2},
+		{"sales/product-lines?limit=1&period=all", "rows", "product_line", 2, 2},
+		{"sales/countries?limit=1", "rows", "country", 2, 2},
+		{"sales/products?limit=1&from=2005-01-01", "rows", "product_code", 2, 2},
+		{"sales/spikes?limit=1", "rows", "day", 1, 1},
 	} {
 		seen := map[string]bool{}
 		address, pages := Prefix+c.below, 0
@@ -716,6 +718,7 @@ func TestListsArePaged(t *testing.T) {
 			require.Less(t, pages, 10)
 		}
 		assert.Len(t, seen, c.want, c.below)
+		assert.Equal(t, c.pages, pages, c.below)
 	}
 	assert.Empty(t, get(t, f, "popular?after=P29").object(t)["items"], "behind the last")
 	assert.Len(t, get(t, f, "popular").object(t)["items"], byDefault)
@@ -729,6 +732,8 @@ func TestSimilarProductsAreAnswered(t *testing.T) {
 	assert.Len(t, get(t, f, "products/P1/similar").object(t)["similar_items"], similarByDefault)
 	assert.Len(t, get(t, f, "products/P1/similar?limit=20").object(t)["similar_items"], similar.Most)
 	assert.Equal(t, "P/1", get(t, f, "products/P%2F1/similar").object(t)["product_code"])
+	longest := get(t, f, "products/"+strings.Repeat("a", 64)+"/similar")
+	assert.Equal(t, "unknown_product", longest.reason(t), "it could be one")
 	unknown := get(t, f, "products/unknown/similar")
 	assert.Equal(t, http.StatusNotFound, unknown.StatusCode)
 	assert.Equal(t, "unknown_product", unknown.reason(t))
@@ -762,6 +767,8 @@ func TestSalesAreAnswered(t *testing.T) {
 		assert.JSONEq(t, want, answer.text, below)
 		assert.Equal(t, "private, no-cache", answer.Header.Get("Cache-Control"))
 	}
+	day := get(t, f, "sales/totals?from=2005-03-20&to=2005-03-20").object(t)
+	assert.EqualValues(t, 1, day["orders"], "one day is a period")
 	course := get(t, f, "sales/course").object(t)
 	assert.Equal(t, "week", course["step"])
 	points := course["points"].([]any)
@@ -789,6 +796,7 @@ func TestReportsAreKeptForTheirFigures(t *testing.T) {
 		orders(fmt.Sprintf("sales/totals?from=2005-02-%02d", day+1))
 	}
 	assert.Equal(t, keptReports, f.reports.Len())
+	assert.EqualValues(t, 2, orders("sales/totals"))
 	state.Figures = sales.New(noon, nil, nil, []sales.Item{{Order: 9, Day: date(t, "2005-03-20"), Country: "USA",
 		Product: "C1", Quantity: 1, Amount: 1}, {Order: 8, Day: date(t, "2005-01-10"), Country: "USA", Product: "C1",
 		Quantity: 1, Amount: 1}, {Order: 7, Day: date(t, "2005-01-10"), Country: "USA", Product: "C1", Quantity: 1,

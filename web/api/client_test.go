@@ -59,7 +59,10 @@ func TestAnIndependentClientFindsWhatTheDocumentSays(t *testing.T) {
 	configuration, err := filepath.Abs("testdata/schemathesis.toml")
 	require.NoError(t, err)
 	folder := t.TempDir()
-	command := exec.CommandContext(t.Context(), filepath.Join(filepath.Dir(python), "schemathesis"),
+	// Ten seconds are enough where nothing else runs.
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, filepath.Join(filepath.Dir(python), "schemathesis"),
 		"--config-file", configuration, "run",
 		server.URL+Prefix+"openapi.json", "--max-examples", "10", "--generation-deterministic", "--workers", "2",
 		"--request-timeout", "10", "--no-color", "--continue-on-failure", "--phases", "examples,coverage,fuzzing",

@@ -27,6 +27,7 @@ import (
 	"diecast/internal/postgresclient"
 	"diecast/internal/recommendation/reading"
 	"diecast/internal/recommendation/row/rowtest"
+	"diecast/sql"
 )
 
 func TestMain(m *testing.M) { os.Exit(postgrestest.Run(m)) }
@@ -82,9 +83,9 @@ func onPostgreSQL(t testing.TB) (*similar.Products, *ranking.Active) {
 		Users: read(artifacts.UserEmbeddings), ItemCount: 40, UserCount: 2,
 	}, embeddings.Switch)
 	require.NoError(t, err)
-	_, err = administrator.Exec(t.Context(), "ALTER ROLE inference_reader PASSWORD 'reader'", pgx.QueryExecModeExec)
+	_, err = administrator.Exec(t.Context(), "ALTER ROLE "+sql.WebReader+" PASSWORD 'reader'", pgx.QueryExecModeExec)
 	require.NoError(t, err)
-	reader := embeddings.NewStore(open("inference_reader", "reader"))
+	reader := embeddings.NewStore(open(sql.WebReader, "reader"))
 	return similar.New(reader), &ranking.Active{Store: reader, Bucket: objects.Bucket()}
 }
 

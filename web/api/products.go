@@ -38,7 +38,7 @@ func page[T any](r *request, all []T, id func(T) string) (rows []T, next string)
 	}
 	end := min(len(all), begin+limit)
 	rows = append([]T{}, all[begin:end]...)
-	if end < len(all) && len(rows) > 0 {
+	if end < len(all) {
 		values := url.Values{}
 		for name, value := range r.values {
 			values[name] = value
