@@ -140,8 +140,8 @@ func paint(t *testing.T, running started, visitor, company *browser.Tab) {
 	defer cancel()
 	to, made := target(t, running, archive.Recommendations), shop(t)
 	all.Go(func() {
-		_, _ = demonstration.Run(ctx, to, demonstration.Options{Shop: made, Events: 1200, // it ends with the picture
-			Profile: demand.Spike(30, 40*time.Second), Activity: classicmodels.EventOptions{}})
+		_, _ = demonstration.Run(ctx, to, demonstration.Options{Shop: made, Events: 1800, // it ends with the picture
+			Profile: demand.Spike(30, time.Minute), Activity: classicmodels.EventOptions{}})
 	})
 	for range 20 { // but two of what was put into the cart
 		browser.Value[any](t, visitor,
@@ -154,7 +154,7 @@ func paint(t *testing.T, running started, visitor, company *browser.Tab) {
 	visitor.Within(t, ready, `document.getElementById("product-title")`)
 	browser.Value[any](t, visitor, `history.back()`)
 	visitor.Within(t, ready, `!document.getElementById("product-title")`)
-	company.Within(t, time.Minute, `document.querySelectorAll("#pulse-table tbody tr").length > 18`)
+	company.Within(t, time.Minute, `document.querySelectorAll("#pulse-table tbody tr").length > 12`)
 	for tab, name := range map[*browser.Tab]string{visitor: "shop", company: "recommendations"} {
 		browser.Value[any](t, tab, `document.activeElement.blur(); scrollTo(0, 0)`)
 		tab.Picture(t, filepath.Join(*pictures, name+".png"), 1180, 1000)

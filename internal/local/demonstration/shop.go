@@ -67,7 +67,7 @@ func Shop(ctx context.Context, address string) (ShopReport, error) {
 	defer client.CloseIdleConnections()
 	p := pages{client: client, base: base}
 	var report ShopReport
-	page, status, err := p.get(ctx, shopPath)
+	page, status, err := p.shop(ctx)
 	if err != nil {
 		return report, err
 	}
@@ -110,6 +110,23 @@ func Shop(ctx context.Context, address string) (ShopReport, error) {
 	}
 	report.Took = time.Since(begun)
 	return report, nil
+}
+
+// shop is the page, once its server has read the catalogue.
+func (p pages) shop(ctx context.Context) (page []byte, status int, err error) {
+	tick := time.NewTicker(lookAgain)
+	defer tick.Stop()
+	for {
+		page, status, err = p.get(ctx, shopPath)
+		if err != nil || status != http.StatusServiceUnavailable {
+			return page, status, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, 0, fmt.Errorf("%s%s answers %d (%w)", p.base.Redacted(), shopPath, status, context.Cause(ctx))
+		}
+	}
 }
 
 // ask with a header; the answer is one of success.

@@ -18,7 +18,14 @@ func aShop(t *testing.T, page string, answered func(event string) string) string
 	t.Helper()
 	clicks := make(chan string, 1)
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /shop", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, page) })
+	early := true // its server has no catalogue yet
+	mux.HandleFunc("GET /shop", func(w http.ResponseWriter, _ *http.Request) {
+		if early {
+			early = false
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		_, _ = io.WriteString(w, page)
+	})
 	mux.HandleFunc("POST /shop/events", func(w http.ResponseWriter, r *http.Request) {
 		var event struct {
 			ID string `json:"event_id"`
