@@ -12,6 +12,7 @@ import (
 
 	"diecast/internal/activity"
 	"diecast/internal/recommendation"
+	"diecast/internal/strictjson"
 	"diecast/web/live"
 )
 
@@ -142,7 +143,7 @@ func (s *Server) follow(stream *live.Stream, who asked, step time.Duration,
 		case errors.Is(err, context.DeadlineExceeded) && (read || who.kind == nobody): // nothing has changed
 		default:
 			if failed++; failed == 1 {
-				s.options.Logger.Error("recommendations cannot be read", "error", err)
+				s.options.Logger.Error("recommendations cannot be read", "error", strictjson.WithoutValues(err))
 				if stream.Send(away()) != nil {
 					return
 				}
