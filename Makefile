@@ -263,7 +263,7 @@ faults: setup synth bin/diecast ## Prove what a run promises when things go wron
 
 # ONLY tries those whose names it matches.
 .PHONY: load
-load: setup synth bin/diecast ## Prove what holds under load: 1,000 events a second, a burst, a reshard, a hot session, a stopped store (ten minutes)
+load: setup synth bin/diecast ## Prove what holds under load: 1,000 events a second, a burst, a reshard, a hot session, a stopped store (a quarter of an hour)
 	@go run ./test/faults -load $(if $(SEED),-seed '$(SEED)') $(if $(ONLY),-only '$(ONLY)')
 
 .PHONY: train

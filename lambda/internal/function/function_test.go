@@ -42,7 +42,7 @@ func TestGarbageStaysWithinTheMemory(t *testing.T) {
 	}()
 	Collect(512)
 	assert.Equal(t, int64(384<<20), debug.SetMemoryLimit(-1))
-	assert.Equal(t, 400, debug.SetGCPercent(100))
+	assert.Equal(t, 1600, debug.SetGCPercent(100))
 	Collect(0)
 	assert.Equal(t, int64(384<<20), debug.SetMemoryLimit(-1))
 }
