@@ -406,6 +406,15 @@ func TestTheShopShowsItsProducts(t *testing.T) {
 	}
 }
 
+// The same address has two answers, which no browser may take for one.
+func TestAPartOfAPageIsNotTakenForThePage(t *testing.T) {
+	s := newServer(t, withShop(taken))
+	for _, headers := range [][]string{nil, {partHeader, "catalogue"}} {
+		answer := asking(t, s, "GET", "/shop", "", headers...)
+		assert.Equal(t, []string{partHeader, "Accept-Encoding"}, answer.Header.Values("Vary"))
+	}
+}
+
 func TestAShopWithoutItsCatalogueSaysWhy(t *testing.T) {
 	state := picture.State[catalogue.Catalogue]{}
 	s := newServer(t, func(o *Options) {
