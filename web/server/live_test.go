@@ -415,6 +415,7 @@ func TestAPartOfAPageIsNotTakenForThePage(t *testing.T) {
 	for _, headers := range [][]string{nil, {partHeader, "catalogue"}} {
 		answer := asking(t, s, "GET", "/shop", "", headers...)
 		assert.Equal(t, []string{partHeader, "Accept-Encoding"}, answer.Header.Values("Vary"))
+		assert.Equal(t, headers != nil, answer.Header.Get(partHeader) == "catalogue", "it says that it is one")
 	}
 }
 

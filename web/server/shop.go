@@ -35,7 +35,7 @@ type Shop struct {
 }
 
 const (
-	// partHeader asks for a part of a page instead of the page.
+	// partHeader asks for a part of a page instead of the page, and says that an answer is one.
 	partHeader = "Diecast-Part"
 	// onePage of products.
 	onePage = 24
@@ -171,6 +171,7 @@ func (s *Server) browse(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Vary", partHeader)
 	if r.Header.Get(partHeader) == "catalogue" {
+		w.Header().Set(partHeader, "catalogue")
 		newBody([]byte(fragment("catalogue", g))).write(w, r, status)
 		return
 	}
