@@ -513,7 +513,7 @@ func TestEventsOfTheShopAreCheckedStampedAndPutOn(t *testing.T) {
 		"no event":        {"{}", 422, "session_id", nil},
 		"no JSON":         {"session_id=a", 422, "", nil},
 		"guessed session": {eventOf("a1b2", 1, ""), 422, "random UUID", nil},
-		"too large":       {eventOf(visitorSession, 1, `,"x":"`+strings.Repeat("x", 70_000)+`"`), 413, "65536", nil},
+		"too large":       {eventOf(visitorSession, 1, `,"x":"`+strings.Repeat("x", 8<<10)+`"`), 413, "8192", nil},
 		"another site":    {eventOf(visitorSession, 1, ""), 403, "", []string{"Origin", "https://evil.example"}},
 		"another site, new browser": {eventOf(visitorSession, 1, ""), 403, "",
 			[]string{"Sec-Fetch-Site", "cross-site"}},
