@@ -17,7 +17,7 @@ import (
 type answer struct {
 	// content is written as JSON; bytes as they are.
 	content any
-	// same is what two answers that mean the same have in common, of which, with next, ETag is made;
+	// same is what two answers that mean the same have in common, of which ETag is made with next;
 	// nil: their content. unmarked answers have no ETag.
 	same     any
 	unmarked bool

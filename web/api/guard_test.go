@@ -161,13 +161,14 @@ func TestTheWorldReadsNobodysHistory(t *testing.T) {
 	})
 }
 
-// The same by what only a connection can bring: how lines are folded, spelt, sent twice or in another
-// order, and other methods, versions and addresses.
+// The same by what only a connection can bring: how lines are folded, spelt and sent twice, and
+// other methods, versions and addresses.
 func TestTheWorldReadsNobodysHistoryByAnyLetters(t *testing.T) {
 	f := newFixture(t, func(o *Options) { o.Access = environment.APIRandom })
 	server := httptest.NewServer(f)
 	t.Cleanup(server.Close)
 	const of, end = "GET /api/v1/recommendations HTTP/1.1\r\nHost: web\r\n", "\r\n\r\n"
+	address := func(below string) string { return strings.Replace(of, "/recommendations", below, 1) }
 	customer := sessionHeader + ": " + another + "\r\n" + customerHeader + ": 8" + end
 	for request, status := range map[string]int{
 		of + sessionHeader + ": " + unguessed + "\r\n session-1" + end:    http.StatusNotFound,
@@ -182,19 +183,19 @@ func TestTheWorldReadsNobodysHistoryByAnyLetters(t *testing.T) {
 		of + "X-Original-URL: /api/v1/sales/totals\r\n" + customer:        http.StatusNotFound,
 		of + "Transfer-Encoding: chunked\r\nTrailer: " + customerHeader + "\r\n" + sessionHeader + ": " + another +
 			end + "0\r\n" + customerHeader + ": 8" + end: http.StatusOK, // a stranger's
-		strings.Replace(of, "GET", "HEAD", 1) + customer:                                    http.StatusNotFound,
-		strings.Replace(of, "GET", "OPTIONS", 1) + customer:                                 http.StatusNoContent,
-		strings.Replace(of, "GET", "POST", 1) + "Content-Length: 0\r\n" + customer:          http.StatusMethodNotAllowed,
-		strings.Replace(of, "GET", "get", 1) + customer:                                     http.StatusMethodNotAllowed,
-		strings.Replace(of, "1.1", "1.0", 1) + customer:                                     http.StatusNotFound,
-		strings.Replace(of, "/api", "http://web/api", 1) + customer:                         http.StatusNotFound,
-		strings.Replace(of, "/recommendations", "/%72ecommendations", 1) + customer:         http.StatusNotFound,
-		strings.Replace(of, "/recommendations", "/recommendations;x", 1) + customer:         http.StatusNotFound,
-		strings.Replace(of, "/recommendations", "//recommendations", 1) + customer:          http.StatusNotFound,
-		strings.Replace(of, "/recommendations", "/./recommendations", 1) + customer:         http.StatusNotFound,
-		strings.Replace(of, "/recommendations", "/recommendations%2Fwait", 1) + customer:    http.StatusNotFound,
-		strings.Replace(of, "/recommendations", "/sales/totals", 1) + "Accept: */*" + end:   http.StatusNotFound,
-		strings.Replace(of, "/recommendations", "/sales%2Ftotals", 1) + "Accept: */*" + end: http.StatusNotFound,
+		strings.Replace(of, "GET", "HEAD", 1) + customer:                           http.StatusNotFound,
+		strings.Replace(of, "GET", "OPTIONS", 1) + customer:                        http.StatusNoContent,
+		strings.Replace(of, "GET", "POST", 1) + "Content-Length: 0\r\n" + customer: http.StatusMethodNotAllowed,
+		strings.Replace(of, "GET", "get", 1) + customer:                            http.StatusMethodNotAllowed,
+		strings.Replace(of, "1.1", "1.0", 1) + customer:                            http.StatusNotFound,
+		strings.Replace(of, "/api", "http://web/api", 1) + customer:                http.StatusNotFound,
+		address("/%72ecommendations") + customer:                                   http.StatusNotFound,
+		address("/recommendations;x") + customer:                                   http.StatusNotFound,
+		address("//recommendations") + customer:                                    http.StatusNotFound,
+		address("/./recommendations") + customer:                                   http.StatusNotFound,
+		address("/recommendations%2Fwait") + customer:                              http.StatusNotFound,
+		address("/sales/totals") + "Accept: */*" + end:                             http.StatusNotFound,
+		address("/sales%2Ftotals") + "Accept: */*" + end:                           http.StatusNotFound,
 	} {
 		connection, err := net.Dial("tcp", server.Listener.Addr().String())
 		require.NoError(t, err)

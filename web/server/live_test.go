@@ -528,7 +528,7 @@ func TestEventsOfTheShopAreCheckedStampedAndPutOn(t *testing.T) {
 	assert.Len(t, put, 2, "what is refused goes nowhere")
 }
 
-// markup is such as no page has but by a fault: what was sent, or what a template could not place.
+// markup is such as no page has but by a fault: what was sent, or what a template cannot place.
 var markup = regexp.MustCompile(`<script|<img>|<img src=x|ZgotmplZ`)
 
 // shownIn is the HTML of an answer: a page, or the parts of one in a stream.
@@ -547,8 +547,8 @@ func shownIn(t testing.TB, answer *http.Response) string {
 	return ""
 }
 
-// Whatever addresses, ids and events a client sends, no page fails, and none of it becomes markup of
-// a page, also where it comes back as what was recommended upon.
+// Whatever addresses, ids and events a client sends, no page fails, and none of it becomes markup,
+// also where it comes back as what was recommended upon.
 func FuzzShop(f *testing.F) {
 	course := eventOf(visitorSession, 103, `,"event_type":"cart","browse_history":[`+
 		`{"product_code":"C1","quantity":2,"in_shopping_cart":true},`+
@@ -578,7 +578,8 @@ func FuzzShop(f *testing.F) {
 			})
 			posted := asking(t, s, "POST", eventsPath, body, "Content-Type", "application/json")
 			for _, headers := range [][]string{{}, {sessionHeader, session}, {customerHeader, customer},
-				{sessionHeader, visitorSession}, {sessionHeader, session, customerHeader, customer, partHeader, session}} {
+				{sessionHeader, visitorSession}, {partHeader, "catalogue"},
+				{sessionHeader, session, customerHeader, customer}} {
 				for _, path := range []string{"/shop", "/shop/live", "/recommendations", "/recommendations/live"} {
 					recorder := httptest.NewRecorder()
 					request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)

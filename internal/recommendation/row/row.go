@@ -141,7 +141,9 @@ func Key(session string) map[string]types.AttributeValue {
 }
 
 // ReadSession is the session of an item, whatever else can be read of it.
-func ReadSession(item map[string]types.AttributeValue) (string, error) { return readText(item, SessionID) }
+func ReadSession(item map[string]types.AttributeValue) (string, error) {
+	return readText(item, SessionID)
+}
 
 // ReadPosition is the session of an item, and the time of the event that it has reached.
 func ReadPosition(item map[string]types.AttributeValue) (session string, upTo time.Time, err error) {
