@@ -96,7 +96,7 @@ func (c *Catalogue) Find(code string) (Product, bool) {
 // most at most; found is how many there are in all.
 func (c *Catalogue) Search(line, words string, skip, most int) (products []Product, found int) {
 	line = fold(line)
-	wanted := strings.Fields(fold(words))
+	wanted := wordsOf(words)
 	first := 0
 	for _, one := range c.lines {
 		end := first + one.Products
@@ -114,6 +114,13 @@ func (c *Catalogue) Search(line, words string, skip, most int) (products []Produ
 		first = end
 	}
 	return products, found
+}
+
+// wordsOf a search, each once: a thousand times the same is looked for once in each product.
+func wordsOf(search string) []string {
+	words := strings.Fields(fold(search))
+	slices.Sort(words)
+	return slices.Compact(words)
 }
 
 func (c *Catalogue) has(product int, words []string) bool {

@@ -156,3 +156,9 @@ func TestAProductTakesAboutAsMuchMemoryAsIsSaid(t *testing.T) {
 	assert.Less(t, float64(after.HeapAlloc-before.HeapAlloc)/count, 170.0)
 	assert.Equal(t, count, c.Len())
 }
+
+// An address takes a thousand words, and whoever asks need not say who they are.
+func TestAWordIsSearchedOnce(t *testing.T) {
+	assert.Equal(t, []string{"1", "ford", "t"}, wordsOf(" Ford T ford"+strings.Repeat(" 1", 900)))
+	assert.Empty(t, wordsOf("  "))
+}

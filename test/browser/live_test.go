@@ -303,6 +303,33 @@ func TestThePagesSayWhatThereIsNot(t *testing.T) {
 		"Failed to load resource: the server responded with a status of 400 (Bad Request)")
 }
 
+// What a balancer says in a server's stead is no part of the page: the page is loaded anew.
+func TestAPartThatIsNoneIsNotShown(t *testing.T) {
+	s := newShop(t)
+	behind, err := url.Parse(s.address)
+	require.NoError(t, err)
+	pages := httputil.NewSingleHostReverseProxy(behind)
+	balancer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Diecast-Part") == "" {
+			pages.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(http.StatusBadGateway)
+		_, _ = w.Write([]byte("<h1>502 Bad Gateway</h1>"))
+	}))
+	t.Cleanup(balancer.Close)
+	b := NewTab(t)
+	visitShop(t, b, balancer.URL+"/shop")
+	b.Click(t, "#catalogue .goods .look")
+	require.Eventually(t, func() bool { // the page is left meanwhile, and its scripts with it
+		there, err := chromedp.Run(b, chromedp.Evaluate[bool](`Boolean(document.getElementById("product-title"))`))
+		return err == nil && there
+	}, calm, 20*time.Millisecond)
+	assert.NotContains(t, Value[string](t, b, textOf("main")), "Bad Gateway")
+	b.Quiet(t, "Failed to load resource: the server responded with a status of 502 (Bad Gateway)")
+}
+
 // The stream of events takes nothing for a while: the page says so, and sends the click again.
 func TestAClickThatIsNotTakenIsSentAgain(t *testing.T) {
 	s := newShop(t)

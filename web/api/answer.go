@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,8 +17,8 @@ import (
 type answer struct {
 	// content is written as JSON; bytes as they are.
 	content any
-	// same is what two answers that mean the same have in common, of which ETag is made; nil: their
-	// content. unmarked answers have no ETag.
+	// same is what two answers that mean the same have in common, of which ETag is made with next;
+	// nil: their content. unmarked answers have no ETag.
 	same     any
 	unmarked bool
 	// cache is Cache-Control, vary what it depends on beside what all do.
@@ -71,7 +72,7 @@ func (a *API) write(w http.ResponseWriter, r *http.Request, found *answer, faile
 		if found.same != nil {
 			same = encoded(found.same)
 		}
-		sum := sha256.Sum256(same)
+		sum := sha256.Sum256(append(slices.Clip(same), found.next...))
 		tag := `W/"` + hex.EncodeToString(sum[:12]) + `"`
 		header.Set("ETag", tag)
 		if matches(r.Header.Values("If-None-Match"), tag) {

@@ -687,6 +687,21 @@ func TestWhatIsKeptIsNotSentAgain(t *testing.T) {
 	})
 }
 
+// A page is another one when there is more behind it: who keeps it would follow a link to nowhere,
+// or none.
+func TestAPageThatBecomesTheLastIsSentAgain(t *testing.T) {
+	ranking, err := popular(t.Context())
+	require.NoError(t, err)
+	f := newFixture(t, func(o *Options) {
+		o.Popular = func(context.Context) (recommendation.Ranking, error) { return ranking, nil }
+	})
+	first := get(t, f, "popular?limit=3")
+	ranking.Items = ranking.Items[:3]
+	again := get(t, f, "popular?limit=3", "If-None-Match", first.Header.Get("ETag"))
+	assert.Equal(t, http.StatusOK, again.StatusCode)
+	assert.Empty(t, again.Header.Get("Link"))
+}
+
 // Pages follow each other by their links, and have every row once.
 func TestListsArePaged(t *testing.T) {
 	f := newFixture(t, nil)

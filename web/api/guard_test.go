@@ -1,8 +1,12 @@
 package api
 
 import (
+	"bufio"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"diecast/internal/environment"
 )
@@ -154,6 +159,58 @@ func TestTheWorldReadsNobodysHistory(t *testing.T) {
 			assert.NotContains(t, answer.text, "SECRET")
 		}
 	})
+}
+
+// The same by what only a connection can bring: how lines are folded, spelt and sent twice, and
+// other methods, versions and addresses.
+func TestTheWorldReadsNobodysHistoryByAnyLetters(t *testing.T) {
+	f := newFixture(t, func(o *Options) { o.Access = environment.APIRandom })
+	server := httptest.NewServer(f)
+	t.Cleanup(server.Close)
+	const of, end = "GET /api/v1/recommendations HTTP/1.1\r\nHost: web\r\n", "\r\n\r\n"
+	address := func(below string) string { return strings.Replace(of, "/recommendations", below, 1) }
+	customer := sessionHeader + ": " + another + "\r\n" + customerHeader + ": 8" + end
+	for request, status := range map[string]int{
+		of + sessionHeader + ": " + unguessed + "\r\n session-1" + end:    http.StatusNotFound,
+		of + sessionHeader + " : session-1" + end:                         http.StatusBadRequest,
+		of + "diecast_session: session-1" + end:                           http.StatusBadRequest,
+		of + "DIECAST-SESSION: session-1" + end:                           http.StatusNotFound,
+		of + "dIECAST-cUSTOMER: 8" + end:                                  http.StatusNotFound,
+		of + "Range: bytes=0-3\r\n" + sessionHeader + ": session-1" + end: http.StatusNotFound,
+		of + "If-None-Match: *\r\n" + sessionHeader + ": session-1" + end: http.StatusNotFound,
+		of + "If-None-Match: *\r\n" + customer:                            http.StatusNotFound,
+		of + "X-HTTP-Method-Override: GET\r\n" + customer:                 http.StatusNotFound,
+		of + "X-Original-URL: /api/v1/sales/totals\r\n" + customer:        http.StatusNotFound,
+		of + "Transfer-Encoding: chunked\r\nTrailer: " + customerHeader + "\r\n" + sessionHeader + ": " + another +
+			end + "0\r\n" + customerHeader + ": 8" + end: http.StatusOK, // a stranger's
+		strings.Replace(of, "GET", "HEAD", 1) + customer:                           http.StatusNotFound,
+		strings.Replace(of, "GET", "OPTIONS", 1) + customer:                        http.StatusNoContent,
+		strings.Replace(of, "GET", "POST", 1) + "Content-Length: 0\r\n" + customer: http.StatusMethodNotAllowed,
+		strings.Replace(of, "GET", "get", 1) + customer:                            http.StatusMethodNotAllowed,
+		strings.Replace(of, "1.1", "1.0", 1) + customer:                            http.StatusNotFound,
+		strings.Replace(of, "/api", "http://web/api", 1) + customer:                http.StatusNotFound,
+		address("/%72ecommendations") + customer:                                   http.StatusNotFound,
+		address("/recommendations;x") + customer:                                   http.StatusNotFound,
+		address("//recommendations") + customer:                                    http.StatusNotFound,
+		address("/./recommendations") + customer:                                   http.StatusNotFound,
+		address("/recommendations%2Fwait") + customer:                              http.StatusNotFound,
+		address("/sales/totals") + "Accept: */*" + end:                             http.StatusNotFound,
+		address("/sales%2Ftotals") + "Accept: */*" + end:                           http.StatusNotFound,
+	} {
+		connection, err := net.Dial("tcp", server.Listener.Addr().String())
+		require.NoError(t, err)
+		_, err = fmt.Fprint(connection, request)
+		require.NoError(t, err)
+		asked, _, _ := strings.Cut(request, " ")
+		answer, err := http.ReadResponse(bufio.NewReader(connection), &http.Request{Method: asked})
+		require.NoError(t, err, "%q", request)
+		content, err := io.ReadAll(answer.Body)
+		require.NoError(t, err)
+		assert.Equal(t, status, answer.StatusCode, "%q: %s", request, content)
+		assert.NotContains(t, string(content), "SECRET", "%q", request)
+		require.NoError(t, connection.Close())
+	}
+	assert.NotContains(t, f.log.String(), guessable)
 }
 
 func TestPreflights(t *testing.T) {

@@ -8,9 +8,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -406,6 +409,16 @@ func TestTheShopShowsItsProducts(t *testing.T) {
 	}
 }
 
+// The same address has two answers, which no browser may take for one.
+func TestAPartOfAPageIsNotTakenForThePage(t *testing.T) {
+	s := newServer(t, withShop(taken))
+	for _, headers := range [][]string{nil, {partHeader, "catalogue"}} {
+		answer := asking(t, s, "GET", "/shop", "", headers...)
+		assert.Equal(t, []string{partHeader, "Accept-Encoding"}, answer.Header.Values("Vary"))
+		assert.Equal(t, headers != nil, answer.Header.Get(partHeader) == "catalogue", "it says that it is one")
+	}
+}
+
 func TestAShopWithoutItsCatalogueSaysWhy(t *testing.T) {
 	state := picture.State[catalogue.Catalogue]{}
 	s := newServer(t, func(o *Options) {
@@ -500,7 +513,7 @@ func TestEventsOfTheShopAreCheckedStampedAndPutOn(t *testing.T) {
 		"no event":        {"{}", 422, "session_id", nil},
 		"no JSON":         {"session_id=a", 422, "", nil},
 		"guessed session": {eventOf("a1b2", 1, ""), 422, "random UUID", nil},
-		"too large":       {eventOf(visitorSession, 1, `,"x":"`+strings.Repeat("x", 70_000)+`"`), 413, "65536", nil},
+		"too large":       {eventOf(visitorSession, 1, `,"x":"`+strings.Repeat("x", 8<<10)+`"`), 413, "8192", nil},
 		"another site":    {eventOf(visitorSession, 1, ""), 403, "", []string{"Origin", "https://evil.example"}},
 		"another site, new browser": {eventOf(visitorSession, 1, ""), 403, "",
 			[]string{"Sec-Fetch-Site", "cross-site"}},
@@ -513,6 +526,77 @@ func TestEventsOfTheShopAreCheckedStampedAndPutOn(t *testing.T) {
 	assert.Equal(t, http.StatusUnsupportedMediaType,
 		asking(t, s, "POST", "/shop/events", eventOf(visitorSession, 1, ""), "Content-Type", "text/plain").StatusCode)
 	assert.Len(t, put, 2, "what is refused goes nowhere")
+}
+
+// markup is such as no page has but by a fault: what was sent, or what a template cannot place.
+var markup = regexp.MustCompile(`<script|<img>|<img src=x|ZgotmplZ`)
+
+// shownIn is the HTML of an answer: a page, or the parts of one in a stream.
+func shownIn(t testing.TB, answer *http.Response) string {
+	t.Helper()
+	switch kind := answer.Header.Get("Content-Type"); {
+	case strings.HasPrefix(kind, "text/html"):
+		return text(t, answer)
+	case strings.HasPrefix(kind, "application/x-ndjson"):
+		var parts []string
+		for _, one := range told(t, answer) {
+			parts = slices.AppendSeq(parts, maps.Values(one.Show))
+		}
+		return strings.Join(parts, "\n")
+	}
+	return ""
+}
+
+// Whatever addresses, ids and events a client sends, no page fails, and none of it becomes markup,
+// also where it comes back as what was recommended upon.
+func FuzzShop(f *testing.F) {
+	course := eventOf(visitorSession, 103, `,"event_type":"cart","browse_history":[`+
+		`{"product_code":"C1","quantity":2,"in_shopping_cart":true},`+
+		`{"product_code":"<script>","quantity":"1","in_shopping_cart":false}]`)
+	for _, seed := range [][4]string{
+		{"line=Ships&q=tug&page=2", visitorSession, "103", course}, {"product=C1", "a b", "-0", `{"session_id":1}`},
+		{"page=9223372036854775808", "", "2147483648", strings.Replace(course, "Nantes", "<img src=x>", 1)},
+		{"page=8334&q=%ff%00", "<script>", "1e3", strings.Replace(course, `"credit_limit":1`, `"credit_limit":1e9`, 1)},
+		{"product=%3Cscript%3E&line=%22%3E%3Cimg%3E", "'\"><img>", "0", `[[[[`},
+	} {
+		f.Add(seed[0], seed[1], seed[2], seed[3])
+	}
+	f.Fuzz(func(t *testing.T, query, session, customer, body string) {
+		synctest.Test(t, func(t *testing.T) {
+			store := &answers{}
+			s := newServer(t, func(o *Options) {
+				withShop(func(_ context.Context, _ string, content []byte) error {
+					event, err := activity.Decode(content)
+					require.NoError(t, err, "what is put on is an event")
+					store.put(recommendation.Answer{Event: &event, ModelVersion: "0123456789ab",
+						RecommendedAt: time.Now(), Items: []recommendation.Item{{ID: "<script>", Score: 1}},
+						Similar: []recommendation.Similar{{ProductCode: "<img>",
+							Items: []recommendation.Neighbour{{ID: "<script>"}}}}})
+					return nil
+				})(o)
+				o.Answers, o.LongestStream = store, time.Second
+			})
+			posted := asking(t, s, "POST", eventsPath, body, "Content-Type", "application/json")
+			for _, headers := range [][]string{{}, {sessionHeader, session}, {customerHeader, customer},
+				{sessionHeader, visitorSession}, {partHeader, "catalogue"},
+				{sessionHeader, session, customerHeader, customer}} {
+				for _, path := range []string{"/shop", "/shop/live", "/recommendations", "/recommendations/live"} {
+					recorder := httptest.NewRecorder()
+					request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
+					request.URL.RawQuery = query
+					for i := 0; i < len(headers); i += 2 {
+						request.Header.Add(headers[i], headers[i+1])
+					}
+					s.ServeHTTP(recorder, request)
+					assert.NotEqual(t, http.StatusInternalServerError, recorder.Code, path)
+					page := shownIn(t, recorder.Result())
+					page = strings.ReplaceAll(page, `<script src="/static/`, "")
+					assert.False(t, markup.MatchString(page), "%s: %.3000s", path, page)
+				}
+			}
+			assert.NotEqual(t, http.StatusInternalServerError, posted.StatusCode)
+		})
+	})
 }
 
 // Where the world is admitted nobody acts as a customer of the shop.

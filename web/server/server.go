@@ -274,7 +274,7 @@ func newBody(plain []byte) body {
 // write the form that the client takes.
 func (b body) write(w http.ResponseWriter, r *http.Request, status int) {
 	content := b.plain
-	w.Header().Set("Vary", "Accept-Encoding")
+	w.Header().Add("Vary", "Accept-Encoding")
 	if takesGzip(r.Header.Values("Accept-Encoding")) {
 		w.Header().Set("Content-Encoding", "gzip")
 		content = b.compressed

@@ -35,7 +35,7 @@ type Shop struct {
 }
 
 const (
-	// partHeader asks for a part of a page instead of the page.
+	// partHeader asks for a part of a page instead of the page, and says that an answer is one.
 	partHeader = "Diecast-Part"
 	// onePage of products.
 	onePage = 24
@@ -49,6 +49,9 @@ const (
 	// mostOfOne address's streams at a time, where the world is admitted: else one client could
 	// take the places of all.
 	mostOfOne = 100
+	// mostBytes of an event are what WAF takes: a hundred products. With as many as the contract
+	// allows, one address would fill a shard of the shop's stream.
+	mostBytes = 8 << 10
 	// mostStrips of similar products.
 	mostStrips = 3
 )
@@ -171,6 +174,7 @@ func (s *Server) browse(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Vary", partHeader)
 	if r.Header.Get(partHeader) == "catalogue" {
+		w.Header().Set(partHeader, "catalogue")
 		newBody([]byte(fragment("catalogue", g))).write(w, r, status)
 		return
 	}
@@ -301,11 +305,11 @@ func (s *Server) takeEvent(w http.ResponseWriter, r *http.Request) {
 		problemJSON(w, http.StatusUnsupportedMediaType, "An event is JSON: Content-Type: application/json.")
 		return
 	}
-	content, err := io.ReadAll(http.MaxBytesReader(w, r.Body, activity.MaxBytes))
+	content, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostBytes))
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
 		problemJSON(w, http.StatusRequestEntityTooLarge,
-			fmt.Sprintf("An event has %d bytes at most.", activity.MaxBytes))
+			fmt.Sprintf("An event of this shop has %d bytes at most.", mostBytes))
 		return
 	}
 	if err != nil {

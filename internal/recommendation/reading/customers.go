@@ -26,16 +26,16 @@ const (
 
 // NewerOfCustomer is Customer once its answer is a later one, in the order of records, than what
 // was seen; the zero Place for whoever has seen what a stranger gets. It waits until the context
-// ends. Where as many wait as may, it is a *BusyError at once. A better answer to the very event
+// ends. Where as many watch as may, it is a *BusyError at once. A better answer to the very event
 // that was seen is not waited for: the index does not tell of it.
 func (r *Reader) NewerOfCustomer(ctx context.Context, customer int, than recommendation.Place) (Answer, error) {
 	if err := checkCustomer(customer); err != nil {
 		return Answer{}, err
 	}
-	if err := r.sit(); err != nil {
+	if err := r.watched.sit(r.mostSeats()); err != nil {
 		return Answer{}, err
 	}
-	defer r.rise()
+	defer r.watched.rise()
 	waiting := &watcher{than: than, found: make(chan lookedAt, 1)}
 	r.lookout.join(r, customer, waiting)
 	defer r.lookout.leave(customer, waiting)

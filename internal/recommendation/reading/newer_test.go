@@ -57,7 +57,7 @@ func TestWhoWatchesSeesEachAnswerOnce(t *testing.T) {
 				})
 				all.Wait()
 				synctest.Wait()
-				assert.Zero(t, r.seats.taken)
+				assert.Zero(t, r.watched.taken)
 				assert.Empty(t, r.poll.waiters)
 				assert.Empty(t, r.lookout.watchers)
 				quiet, asked := len(rows.readings), len(rows.queries)
@@ -204,15 +204,25 @@ func TestACustomerWhoCannotBeReadIsTold(t *testing.T) {
 	})
 }
 
-func TestAllWhoWaitShareTheSeats(t *testing.T) {
+// Those who wait for events take no seat from pages that stay open, nor these from them.
+func TestWhoWaitsAndWhoWatchesHaveSeatsOfTheirOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := reader(&table{})
-		r.MostWaiters = 3
+		r.MostWaiters = 2
 		ctx, cancel := context.WithCancel(t.Context())
 		var all sync.WaitGroup
-		all.Go(func() { _, _, _ = r.Wait(ctx, "a", Awaited{ID: number(1)}) })
-		all.Go(func() { _, _ = r.Newer(ctx, "a", recommendation.Place{}) })
-		all.Go(func() { _, _ = r.NewerOfCustomer(ctx, 1, recommendation.Place{}) })
+		for range 2 {
+			all.Go(func() { _, _, _ = r.Wait(ctx, "a", Awaited{ID: number(1)}) })
+		}
+		synctest.Wait()
+		all.Go(func() {
+			_, err := r.Newer(ctx, "a", recommendation.Place{})
+			assert.ErrorIs(t, err, context.Canceled)
+		})
+		all.Go(func() {
+			_, err := r.NewerOfCustomer(ctx, 1, recommendation.Place{})
+			assert.ErrorIs(t, err, context.Canceled)
+		})
 		synctest.Wait()
 		var busy *BusyError
 		_, _, err := r.Wait(t.Context(), "b", Awaited{ID: number(1)})
@@ -221,10 +231,11 @@ func TestAllWhoWaitShareTheSeats(t *testing.T) {
 		require.ErrorAs(t, err, &busy)
 		_, err = r.NewerOfCustomer(t.Context(), 2, recommendation.Place{})
 		require.ErrorAs(t, err, &busy)
-		assert.Equal(t, &BusyError{Waiters: 3, RetryAfter: RetryAfter}, busy)
+		assert.Equal(t, &BusyError{Waiters: 2, RetryAfter: RetryAfter}, busy)
 		cancel()
 		all.Wait()
-		assert.Zero(t, r.seats.taken)
+		assert.Zero(t, r.waiting.taken)
+		assert.Zero(t, r.watched.taken)
 	})
 }
 

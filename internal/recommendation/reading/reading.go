@@ -49,10 +49,12 @@ type Reader struct {
 	Name string
 	// Popular is the ranking of the active model.
 	Popular func(context.Context) (recommendation.Ranking, error)
-	// MostWaiters bounds those who wait at any time, whatever for; default 1,000.
+	// MostWaiters bounds those who wait for an event at any time, and those who watch, each for
+	// itself: many who wait take no place from a page that stays open. Default 1,000.
 	MostWaiters int
 
-	seats   seats
+	waiting seats
+	watched seats
 	poll    poll
 	lookout lookout
 }
@@ -196,7 +198,7 @@ func (r *Reader) rows(ctx context.Context, sessions []string) (map[string]map[st
 			return nil, fmt.Errorf("read %d rows of table %s: %w", len(asked), r.Name, err)
 		}
 		for _, item := range output.Responses[r.Name] {
-			session, _, err := row.ReadPosition(item)
+			session, err := row.ReadSession(item) // what else is broken is told to who asked for that row
 			if err != nil {
 				return nil, fmt.Errorf("table %s: %w", r.Name, err)
 			}

@@ -66,22 +66,24 @@ type seats struct {
 	taken int
 }
 
-// sit takes a seat, which rise gives back; where all are taken it is a *BusyError.
-func (r *Reader) sit() error {
-	r.seats.mutex.Lock()
-	defer r.seats.mutex.Unlock()
-	if r.seats.taken >= cmp.Or(r.MostWaiters, mostWaiters) {
-		return &BusyError{Waiters: r.seats.taken, RetryAfter: RetryAfter}
+// sit takes one of most seats, which rise gives back; where all are taken it is a *BusyError.
+func (s *seats) sit(most int) error {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if s.taken >= most {
+		return &BusyError{Waiters: s.taken, RetryAfter: RetryAfter}
 	}
-	r.seats.taken++
+	s.taken++
 	return nil
 }
 
-func (r *Reader) rise() {
-	r.seats.mutex.Lock()
-	defer r.seats.mutex.Unlock()
-	r.seats.taken--
+func (s *seats) rise() {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.taken--
 }
+
+func (r *Reader) mostSeats() int { return cmp.Or(r.MostWaiters, mostWaiters) }
 
 // Wait is Session once the session's row has reached an event, by its answer or that of a newer
 // one, by the order of records; or after Longest, whatever there is then: reached tells which.
@@ -94,10 +96,10 @@ func (r *Reader) Wait(ctx context.Context, session string, event Awaited) (answe
 	if event.Time.IsZero() {
 		event.Time = time.Now()
 	}
-	if err := r.sit(); err != nil {
+	if err := r.waiting.sit(r.mostSeats()); err != nil {
 		return Answer{}, false, err
 	}
-	defer r.rise()
+	defer r.waiting.rise()
 	waiting := &waiter{reached: event.reached, found: make(chan seen, 1)}
 	r.poll.join(r, session, waiting)
 	defer r.poll.leave(session, waiting)
@@ -120,15 +122,15 @@ func (r *Reader) Wait(ctx context.Context, session string, event Awaited) (answe
 
 // Newer is Session once its answer is a later one, in the order of records, than what was seen; the
 // zero Place for whoever has seen what a stranger gets. It waits until the context ends. Where as
-// many wait as may, it is a *BusyError at once.
+// many watch as may, it is a *BusyError at once.
 func (r *Reader) Newer(ctx context.Context, session string, than recommendation.Place) (Answer, error) {
 	if err := activity.CheckSessionID(session); err != nil {
 		return Answer{}, err
 	}
-	if err := r.sit(); err != nil {
+	if err := r.watched.sit(r.mostSeats()); err != nil {
 		return Answer{}, err
 	}
-	defer r.rise()
+	defer r.watched.rise()
 	waiting := &waiter{found: make(chan seen, 1),
 		reached: func(held recommendation.Place) bool { return held.After(than) }}
 	r.poll.join(r, session, waiting)

@@ -11,9 +11,12 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"diecast/internal/recommendation/row"
 )
 
 func number(n int) uuid.UUID { return uuid.MustParse(fmt.Sprintf("00000000-0000-4000-8000-%012d", n)) }
@@ -90,7 +93,7 @@ func TestWaitsEndWithTheEventsAnswerANewerOneOrTheirTime(t *testing.T) {
 		}
 		all.Wait()
 		synctest.Wait()
-		assert.Zero(t, r.seats.taken)
+		assert.Zero(t, r.waiting.taken)
 		assert.Empty(t, r.poll.waiters)
 		for i, at := range rows.at { // the calls of one reading have one time: no time passes in them
 			if i > 0 && !at.Equal(rows.at[i-1]) {
@@ -127,7 +130,7 @@ func TestAllWaitersShareOneReading(t *testing.T) {
 		after := len(rows.readings)
 		time.Sleep(time.Minute)
 		assert.Len(t, rows.readings, after, "who went away costs nothing")
-		assert.Zero(t, r.seats.taken)
+		assert.Zero(t, r.waiting.taken)
 	})
 }
 
@@ -221,6 +224,30 @@ func TestATableThatCannotBeReadIsTold(t *testing.T) {
 		answer, reached, err := r.Wait(t.Context(), "a", Awaited{ID: number(1)})
 		assert.True(t, reached)
 		requireAnswer(t, late, answer, err)
+	})
+}
+
+// A row that cannot be read is told to who waits for it, and to nobody else.
+func TestABrokenRowEndsNoOtherWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rows := &table{}
+		r := reader(rows)
+		awaited := record(t, "a", 1, 1, time.Now())
+		rows.put(record(t, "b", 2, 2, time.Now()), time.Hour)
+		rows.rows["b"][row.EventTime] = &types.AttributeValueMemberS{Value: "yesterday"}
+		var all sync.WaitGroup
+		all.Go(func() {
+			answer, reached, err := r.Wait(t.Context(), "a", Awaited{ID: awaited.Event.ID, Time: awaited.Event.Time})
+			assert.True(t, reached)
+			requireAnswer(t, awaited, answer, err)
+		})
+		all.Go(func() {
+			_, _, err := r.Wait(t.Context(), "b", Awaited{ID: number(1)})
+			assert.ErrorContains(t, err, row.EventTime)
+		})
+		time.Sleep(failures * every * 2)
+		rows.put(awaited, time.Hour)
+		all.Wait()
 	})
 }
 

@@ -140,9 +140,14 @@ func Key(session string) map[string]types.AttributeValue {
 	return map[string]types.AttributeValue{SessionID: text(session)}
 }
 
+// ReadSession is the session of an item, whatever else can be read of it.
+func ReadSession(item map[string]types.AttributeValue) (string, error) {
+	return readText(item, SessionID)
+}
+
 // ReadPosition is the session of an item, and the time of the event that it has reached.
 func ReadPosition(item map[string]types.AttributeValue) (session string, upTo time.Time, err error) {
-	session, err = readText(item, SessionID)
+	session, err = ReadSession(item)
 	if err != nil {
 		return "", time.Time{}, err
 	}
