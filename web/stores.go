@@ -47,7 +47,7 @@ func openStores(ctx context.Context, settings environment.Web, configuration aws
 	}
 	store := embeddings.NewStore(vectors)
 	popular := &ranking.Active{Store: store, Bucket: modelstore.Bucket{
-		Client: s3.NewFromConfig(configuration), Name: settings.ArtifactsBucket}}
+		Client: s3.NewFromConfig(configuration, modelstore.Quietly), Name: settings.ArtifactsBucket}}
 	return &stores{
 		recommendations: &reading.Reader{Table: dynamodb.NewFromConfig(configuration), Name: settings.Table,
 			Popular: popular.Ranking},

@@ -599,6 +599,52 @@ func FuzzShop(f *testing.F) {
 	})
 }
 
+// What nobody may see has no entry, and leads nobody there.
+func TestThePagesLeadToWhatThereIs(t *testing.T) {
+	for _, withheld := range []bool{false, true} {
+		s := newServer(t, func(o *Options) {
+			withShop(taken)(o)
+			o.Withhold = withheld
+		})
+		page := text(t, get(t, s, "/shop"))
+		for _, entry := range []string{`href="/sales"`, `href="/recommendations"`} {
+			assert.Equal(t, !withheld, strings.Contains(page, entry), entry)
+		}
+		for _, entry := range []string{`href="/shop"`, `href="/provenance"`} {
+			assert.Contains(t, page, entry)
+		}
+		home := map[bool]string{false: "/sales", true: "/shop"}[withheld]
+		assert.Equal(t, home, get(t, s, "/").Header.Get("Location"))
+	}
+}
+
+func TestVisitorsAreCalledBySomethingElseThanTheirNumber(t *testing.T) {
+	answer := answerAt(t, "a", time.Now())
+	assert.Equal(t, "Customer 103", show(asked{customer: 103, kind: aCustomer}, answer, nil).Title)
+	assert.Equal(t, "A visitor without a customer number",
+		show(asked{customer: FirstGuest, kind: aCustomer}, answer, nil).Title)
+}
+
+func TestAnAddressLooksAtTheShopSoOftenAtMost(t *testing.T) {
+	now := time.Now()
+	s := newServer(t, func(o *Options) {
+		o.Shop, o.Now = &Shop{Put: taken, PerMinute: 4}, func() time.Time { return now }
+	})
+	look := func(address string) *http.Response {
+		return asking(t, s, "GET", "/shop", "", "X-Forwarded-For", address)
+	}
+	for range addressShare * 4 / 4 { // a quarter of a minute's at once
+		require.Equal(t, http.StatusOK, look("192.0.2.1").StatusCode)
+	}
+	refused := look("192.0.2.1")
+	assert.Equal(t, http.StatusTooManyRequests, refused.StatusCode)
+	assert.Equal(t, "2", refused.Header.Get("Retry-After"))
+	assert.Contains(t, text(t, refused), "That is too often")
+	assert.Equal(t, http.StatusOK, look("192.0.2.2").StatusCode, "another one is not kept")
+	now = now.Add(2 * time.Second)
+	assert.Equal(t, http.StatusOK, look("192.0.2.1").StatusCode)
+}
+
 // Where the world is admitted nobody acts as a customer of the shop.
 func TestTheWorldMayNotActAsACustomer(t *testing.T) {
 	s := newServer(t, func(o *Options) {

@@ -27,14 +27,14 @@ type basis struct {
 	level  string
 	reason string
 	tried  time.Time
-	// shop says whether there is one.
-	shop bool
+	// shop says whether there is one, withheld whether sales and customers are nobody's to see.
+	shop, withheld bool
 }
 
 func (s *Server) basis() basis {
 	state, now := s.options.Sales(), s.options.Now()
 	b := basis{figures: state.Figures, provenance: s.options.Provenance(), level: "fresh",
-		shop: s.options.Shop != nil}
+		shop: s.options.Shop != nil, withheld: s.options.Withhold}
 	if state.Failed != nil {
 		b.level, b.reason, b.tried = "late", sales.Reason(state.Failed), state.Tried
 	}
@@ -65,8 +65,9 @@ func (b basis) Reason() string         { return b.reason }
 func (b basis) Age() string            { return b.age }
 func (b basis) Provenance() Provenance { return b.provenance }
 
-// Shop says whether there is one to visit.
-func (b basis) Shop() bool { return b.shop }
+// Shop says whether there is one to visit, Withheld that there is nothing on sales and customers.
+func (b basis) Shop() bool     { return b.shop }
+func (b basis) Withheld() bool { return b.withheld }
 
 // AsOf and Tried are moments for machines and people.
 func (b basis) AsOf() moment  { return moment(b.figures.AsOf()) }

@@ -46,7 +46,7 @@ func (s *Server) watchRecommendations(w http.ResponseWriter, r *http.Request) {
 			func(answer recommendation.Answer) line {
 				v := show(who, answer, s.options.Catalogue().Held)
 				told := line{Show: map[string]string{"answer": fragment("answer", v)}}
-				told.Said = fmt.Sprintf("%s: %d products are recommended.", v.Title, len(v.Items))
+				told.Said = fmt.Sprintf("%s: recommended products: %d.", v.Title, len(v.Items))
 				return told
 			},
 			func() line { return line{Show: map[string]string{"answer": fragment("away", "recommendations")}} },

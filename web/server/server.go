@@ -82,8 +82,9 @@ type Server struct {
 	drawn              drawing
 	// unread is said once a minute.
 	unread rate.Sometimes
-	// sessions and addresses bound what visitors of the shop send.
-	sessions, addresses *guest.Buckets
+	// sessions and addresses bound what visitors of the shop send, looks how often an address asks
+	// for the page.
+	sessions, addresses, looks *guest.Buckets
 	// places are an address's streams of the shop.
 	places   guest.Places
 	mux      *http.ServeMux
@@ -125,6 +126,9 @@ func New(options Options) *Server {
 		"script-src 'self'; connect-src 'self'; style-src 'self'", 1)
 	s.mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		to := url.URL{Path: "/sales", RawQuery: r.URL.RawQuery}
+		if options.Withhold && options.Shop != nil {
+			to.Path = "/shop"
+		}
 		http.Redirect(w, r, to.String(), http.StatusTemporaryRedirect)
 	})
 	s.mux.HandleFunc("GET /healthz", s.health)
@@ -141,6 +145,7 @@ func New(options Options) *Server {
 		}
 		s.sessions = guest.NewBuckets(options.Shop.PerMinute)
 		s.addresses = guest.NewBuckets(addressShare * options.Shop.PerMinute)
+		s.looks = guest.NewBuckets(addressShare * options.Shop.PerMinute)
 		s.mux.HandleFunc("GET /shop", s.browse)
 		s.mux.HandleFunc("GET /shop/live", s.watchShop)
 		s.mux.Handle("POST "+eventsPath, http.NewCrossOriginProtection().Handler(http.HandlerFunc(s.takeEvent)))

@@ -166,6 +166,12 @@ func catalogueReason(err error) string {
 
 // browse is the shop's page, or the catalogue's part of it.
 func (s *Server) browse(w http.ResponseWriter, r *http.Request) {
+	if wait := s.looks.Take(guest.Address(r), s.options.Now()); wait > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(seconds(wait)))
+		s.problem(w, http.StatusTooManyRequests, "That is too often",
+			"So many requests for the shop come from your address that the next one has to wait for a moment.")
+		return
+	}
 	s.script(w)
 	html(w)
 	g, status := readGoods(r.URL.Query(), s.options.Catalogue())
@@ -289,8 +295,11 @@ func problemJSON(w http.ResponseWriter, status int, detail string) {
 	})
 }
 
+// seconds to wait, as Retry-After has them.
+func seconds(wait time.Duration) int { return max(1, int(math.Ceil(wait.Seconds()))) }
+
 func tooMany(w http.ResponseWriter, wait time.Duration) {
-	w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(wait.Seconds())))))
+	w.Header().Set("Retry-After", strconv.Itoa(seconds(wait)))
 	problemJSON(w, http.StatusTooManyRequests, "So many requests come from you that the next one has to wait.")
 }
 

@@ -127,7 +127,10 @@ func show(who asked, answer recommendation.Answer, shop *catalogue.Catalogue) sh
 	v := shown{Model: answer.ModelVersion, Rung: answer.Rung, RungWords: rungWords[answer.Rung],
 		Stranger: answer.Event == nil}
 	v.Title = "Session " + who.session
-	if who.kind == aCustomer {
+	switch {
+	case who.kind == aCustomer && who.customer >= FirstGuest:
+		v.Title = "A visitor without a customer number"
+	case who.kind == aCustomer:
 		v.Title = fmt.Sprintf("Customer %d", who.customer)
 	}
 	if e := answer.Event; e != nil {

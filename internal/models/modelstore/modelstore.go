@@ -55,6 +55,10 @@ type Keeper interface {
 	Deleter
 }
 
+// Quietly is an option of S3's client, which else logs a line in a form of its own for every object
+// that was put without a checksum.
+func Quietly(options *s3.Options) { options.DisableLogOutputChecksumValidationSkipped = true }
+
 // Bucket holds models.
 type Bucket struct {
 	Client Getter

@@ -150,7 +150,8 @@ func (r *Reader) Since(ctx context.Context, customer int, moment time.Time) (map
 }
 
 // latest record of the rows that an index names; nil where all have expired, or are another
-// customer's by now: the index follows the table.
+// customer's by now: the index follows the table. A row that cannot be read is told where there is
+// no other.
 func (r *Reader) latest(ctx context.Context, keys []map[string]types.AttributeValue, customer int) (
 	latest *recommendation.Record, err error) {
 	var sessions []string
@@ -165,19 +166,24 @@ func (r *Reader) latest(ctx context.Context, keys []map[string]types.AttributeVa
 	if err != nil {
 		return nil, err
 	}
+	var unreadable error
 	for _, item := range rows {
 		if row.Expired(item, time.Now()) {
 			continue
 		}
 		record, err := row.ReadRecord(item)
 		if err != nil {
-			return nil, fmt.Errorf("table %s: %w", r.Name, err)
+			unreadable = fmt.Errorf("table %s: %w", r.Name, err)
+			continue
 		}
 		if record.Event.CustomerNumber == customer && (latest == nil || record.Supersedes(*latest)) {
 			latest = &record
 		}
 	}
-	return latest, nil
+	if latest != nil {
+		return latest, nil
+	}
+	return nil, unreadable
 }
 
 // rows of sessions, those that there are, by session. DynamoDB may leave keys for another call: as

@@ -151,6 +151,24 @@ func record(t *testing.T, session string, customer, number int, at time.Time) re
 	}
 }
 
+// One row that cannot be read hides no other of its customer, and is told where there is none.
+func TestARowThatCannotBeReadHidesNoOther(t *testing.T) {
+	rows := &table{}
+	r := reader(rows)
+	at := time.Now().Add(-time.Minute)
+	readable := record(t, "a", 1, 1, at)
+	rows.put(readable, time.Hour)
+	for i, customer := range []int{1, 2} {
+		broken := record(t, fmt.Sprintf("b%d", i), customer, 10+i, at.Add(time.Second))
+		rows.put(broken, time.Hour)
+		rows.rows[broken.Event.SessionID][row.Record] = &types.AttributeValueMemberS{Value: "{"}
+	}
+	answer, err := r.Customer(t.Context(), 1)
+	requireAnswer(t, readable, answer, err)
+	_, err = r.Customer(t.Context(), 2)
+	require.ErrorContains(t, err, "table recommendations: record")
+}
+
 func requireStranger(t *testing.T, answer Answer, err error) {
 	t.Helper()
 	require.NoError(t, err)

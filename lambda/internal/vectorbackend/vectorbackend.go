@@ -36,7 +36,7 @@ func Open(ctx context.Context, read environment.VectorStore) (Backend, error) {
 	if err != nil {
 		return Backend{}, err
 	}
-	client := s3.NewFromConfig(configuration)
+	client := s3.NewFromConfig(configuration, modelstore.Quietly)
 	return Backend{
 		Store:  embeddings.NewStore(pool),
 		Models: modelstore.Bucket{Client: client, Name: read.ArtifactsBucket},
