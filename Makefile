@@ -201,7 +201,7 @@ lint: setup
 test-go: lint
 	@echo "test: engines and templates"
 	@CDK_VALIDATION=false go test -p "$$(( $$(getconf _NPROCESSORS_ONLN) + 1 ))" -timeout 30m \
-		./test/platform ./test/templates ./test/faults ./...
+		./test/platform ./test/templates ./test/faults ./test/browser ./web/api ./...
 
 .PHONY: test-contracts
 test-contracts: $(PYTHON_HOME)/.complete
