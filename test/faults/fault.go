@@ -310,16 +310,10 @@ func (f fault) tried(ctx context.Context, b *bench) outcome {
 	return outcome{fault: f, account: account, err: err, took: time.Since(begun)}
 }
 
-// all has the programs compiled, then tries the faults of each lane one after the other, lane
-// beside lane, and gives each outcome as it comes, one at a time.
+// all tries the faults of each lane one after the other, lane beside lane, and gives each outcome
+// as it comes, one at a time.
 func all(ctx context.Context, settings settings, faults []fault, each func(outcome)) error {
 	if err := os.RemoveAll(settings.folder); err != nil {
-		return err
-	}
-	first := settings
-	first.folder = filepath.Join(settings.folder, "build")
-	settings.told("functions and servers are compiled")
-	if err := first.build(ctx); err != nil {
 		return err
 	}
 	var telling sync.Mutex

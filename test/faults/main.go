@@ -82,6 +82,14 @@ func command(ctx context.Context, arguments []string, out io.Writer, progress *o
 	if err := s.absolute(); err != nil {
 		return err
 	}
+	shown := startLine(progress)
+	shown.show("functions and servers are compiled")
+	err = s.build(ctx)
+	shown.clear()
+	shown.close()
+	if err != nil {
+		return err
+	}
 	return prove(ctx, s, faults, out, progress)
 }
 

@@ -119,6 +119,7 @@ func (s settings) launch() (_ *run, out *os.File, err error) {
 
 // build has a run compile functions and servers, and end: others then start with what it has made.
 func (s settings) build(ctx context.Context) error {
+	s.folder = filepath.Join(s.folder, "build")
 	r, err := s.startWithin(ctx, buildWithin)
 	if err != nil {
 		return err

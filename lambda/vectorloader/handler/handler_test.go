@@ -30,6 +30,7 @@ import (
 	"diecast/internal/sqlquery"
 	"diecast/internal/trainingset/publishedrun/publishedruntest"
 	"diecast/internal/vectorsize"
+	"diecast/sql"
 	shipped "diecast/training/artifacts"
 )
 
@@ -113,8 +114,9 @@ func TestCreateWithoutAModelSucceedsTwice(t *testing.T) {
 	for range 2 {
 		var answer ResourceAnswer
 		require.NoError(t, l.call(t, `{"RequestType":"Create","ResourceProperties":{"SchemaHash":"h"}}`, &answer))
-		assert.Equal(t, ResourceAnswer{PhysicalResourceID: "vector-store", Data: map[string]string{"SchemaVersion": "3",
-			"ModelVersion": ""}}, answer)
+		assert.Equal(t, ResourceAnswer{PhysicalResourceID: "vector-store", Data: map[string]string{
+			"SchemaVersion": strconv.Itoa(sql.VectorSchemaVersion), "ModelVersion": "",
+		}}, answer)
 	}
 	_, err := l.store.Active(t.Context())
 	require.ErrorIs(t, err, embeddings.ErrNoActiveModel)
