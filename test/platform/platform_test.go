@@ -6,11 +6,14 @@ package platform
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -50,6 +53,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(folder)
+	programs.folder = filepath.Join(folder, "programs")
 	if synthesized, err = prebuilt.Write(root, folder); err != nil {
 		fmt.Fprintln(os.Stderr, "platform:", err)
 		return 1
@@ -111,9 +115,58 @@ func start(t testing.TB, assembly string) started {
 	return startIn(t, assembly, t.TempDir())
 }
 
+// programs are those that the first run has linked. Linking them anew takes ten seconds of a
+// processor; a run takes those that it finds and that are what it would make.
+var programs struct {
+	sync.Mutex
+	folder string
+	kept   bool
+}
+
+// builds are the folders below a run's in which programs are linked.
+var builds = []string{filepath.Join("engines", "lambda", "build"), filepath.Join("engines", "autoscaling", "build-1")}
+
+// borrow gives a new run the programs of the first.
+func borrow(t testing.TB, folder string) {
+	t.Helper()
+	programs.Lock()
+	defer programs.Unlock()
+	if _, err := os.Stat(filepath.Join(folder, "engines")); err == nil || !programs.kept {
+		return
+	}
+	for _, build := range builds {
+		copyPrograms(t, filepath.Join(programs.folder, build), filepath.Join(folder, build))
+	}
+}
+
+// lend keeps the programs of a run for others.
+func lend(t testing.TB, folder string) {
+	t.Helper()
+	programs.Lock()
+	defer programs.Unlock()
+	if programs.kept {
+		return
+	}
+	for _, build := range builds {
+		copyPrograms(t, filepath.Join(folder, build), filepath.Join(programs.folder, build))
+	}
+	programs.kept = true
+}
+
+// copyPrograms as a run has them: readable by their owner alone.
+func copyPrograms(t testing.TB, from, to string) {
+	t.Helper()
+	require.NoError(t, os.MkdirAll(to, 0o700))
+	require.NoError(t, os.CopyFS(to, os.DirFS(from)))
+	require.NoError(t, filepath.WalkDir(to, func(path string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, os.Chmod(path, 0o700))
+	}))
+}
+
 // startIn is start with the run's folder.
 func startIn(t testing.TB, assembly, folder string) started {
 	t.Helper()
+	borrow(t, folder)
 	running, err := platform.Start(t.Context(), platform.Options{
 		Assembly: assembly, Source: root, Dir: folder, ShortenBuffers: time.Second,
 	})
@@ -123,6 +176,7 @@ func startIn(t testing.TB, assembly, folder string) started {
 		defer cancel()
 		require.NoError(t, running.Stop(ctx))
 	})
+	lend(t, folder)
 	deployed, err := deployment.Read(filepath.Join(folder, platform.OutputsFile))
 	require.NoError(t, err)
 	return started{Platform: running, deployed: deployed}
