@@ -242,6 +242,10 @@ func outcome(running ending, failure error) error {
 	return failure
 }
 
+// lookYourself ends a demonstration. A run's port and token are new each time.
+const lookYourself = "\nTo look at it yourself: `make up` runs the same until Ctrl-C, and prints first where " +
+	"the shop is (/shop);\nwhat is recommended to whom, and why, is at /recommendations beside it.\n"
+
 func (l *localRun) run(ctx context.Context) (err error) {
 	begun := time.Now()
 	running, stop, err := l.start(ctx)
@@ -249,8 +253,12 @@ func (l *localRun) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() {
-		if !l.user.json { // a machine was told before
-			err = errors.Join(err, l.closing(running.Account(context.Background())))
+		if l.user.json { // a machine was told before
+			return
+		}
+		err = errors.Join(err, l.closing(running.Account(context.Background())))
+		if err == nil {
+			_, err = fmt.Fprint(l.user.out, lookYourself)
 		}
 	}()
 	defer func() { err = outcome(running, errors.Join(err, stop())) }()

@@ -280,9 +280,7 @@ func (l *localRun) showBatch(result demonstrated) error {
 	}
 	ran, checked := result.running.Count()
 	_, err := fmt.Fprintf(l.user.out,
-		"\nUp in %.1f s. %d resources of the templates ran:\n  %s\n%d were checked, not executed, because\n  %s\n"+
-			"\nTo look at it yourself: `make up` runs the same until Ctrl-C, and prints first where the shop is"+
-			" (/shop);\nwhat is recommended to whom, and why, is at /recommendations beside it.\n",
+		"\nUp in %.1f s. %d resources of the templates ran:\n  %s\n%d were checked, not executed, because\n  %s\n",
 		result.up.Seconds(), ran, strings.Join(kindsThatRan(result.running), ", "), checked,
 		strings.Join(reasonsForChecking(result.running), "\n  "))
 	return err
