@@ -5,12 +5,13 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"math"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"diecast/web/guest"
 )
 
 // answer is what a route found.
@@ -54,7 +55,7 @@ func (a *API) write(w http.ResponseWriter, r *http.Request, found *answer, faile
 		header.Set("Content-Type", "application/problem+json")
 		header.Set("Cache-Control", "no-store")
 		if failed.RetryAfter > 0 {
-			header.Set("Retry-After", strconv.Itoa(int(math.Ceil(failed.RetryAfter.Seconds()))))
+			header.Set("Retry-After", guest.RetryAfter(failed.RetryAfter))
 		}
 		send(w, r, failed.Status, encoded(failed))
 		return

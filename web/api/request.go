@@ -16,13 +16,14 @@ import (
 
 	"diecast/internal/activity"
 	"diecast/internal/strictjson"
+	"diecast/web/guest"
 )
 
 // The headers that say for whom and for what: ids of people are in no address, which is logged on
 // its way.
 const (
-	sessionHeader   = "Diecast-Session"
-	customerHeader  = "Diecast-Customer"
+	sessionHeader   = guest.SessionHeader
+	customerHeader  = guest.CustomerHeader
 	eventHeader     = "Diecast-Event"
 	eventTimeHeader = "Diecast-Event-Time"
 )

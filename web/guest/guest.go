@@ -4,9 +4,11 @@
 package guest
 
 import (
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -14,6 +16,13 @@ import (
 	"github.com/google/uuid"
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"golang.org/x/time/rate"
+)
+
+// The headers in which a request says for whom it asks: an id of a person is in no address, which
+// is logged on its way.
+const (
+	SessionHeader  = "Diecast-Session"
+	CustomerHeader = "Diecast-Customer"
 )
 
 // Unguessable says whether a session's id has 122 random bits: a UUID of version 4 and the variant
@@ -89,6 +98,11 @@ func (b *Buckets) Take(key string, now time.Time) (wait time.Duration) {
 		asked.CancelAt(now)
 	}
 	return wait
+}
+
+// RetryAfter is a wait as the header of that name has it: in whole seconds, rounded up, at least 1.
+func RetryAfter(wait time.Duration) string {
+	return strconv.Itoa(max(1, int(math.Ceil(wait.Seconds()))))
 }
 
 // Keys of those who are known.

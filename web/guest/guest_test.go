@@ -92,3 +92,11 @@ func TestEachHasSoManyPlaces(t *testing.T) {
 	assert.Zero(t, p.Taken())
 	assert.Empty(t, p.taken, "who has left is forgotten")
 }
+
+func TestWaitsAreToldInWholeSeconds(t *testing.T) {
+	for wait, told := range map[time.Duration]string{
+		time.Nanosecond: "1", time.Second: "1", time.Second + time.Millisecond: "2", time.Minute: "60",
+	} {
+		assert.Equal(t, told, RetryAfter(wait), "%s", wait)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"diecast/internal/activity"
 	"diecast/internal/recommendation"
 	"diecast/internal/strictjson"
+	"diecast/web/guest"
 	"diecast/web/live"
 )
 
@@ -28,10 +29,6 @@ type Answers interface {
 }
 
 const (
-	// sessionHeader and customerHeader say who is asked for: an id is in no address, which would be
-	// logged.
-	sessionHeader  = "Diecast-Session"
-	customerHeader = "Diecast-Customer"
 	// readTimeout of a first answer.
 	readTimeout = 5 * time.Second
 	// firstAgain is how long a store that is away is left alone; it doubles up to lastAgain.
@@ -54,7 +51,7 @@ const (
 
 // askedIn a request's headers. The error is for people.
 func askedIn(r *http.Request) (asked, error) {
-	sessions, customers := r.Header.Values(sessionHeader), r.Header.Values(customerHeader)
+	sessions, customers := r.Header.Values(guest.SessionHeader), r.Header.Values(guest.CustomerHeader)
 	switch {
 	case len(sessions)+len(customers) == 0:
 		return asked{}, nil

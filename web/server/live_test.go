@@ -28,6 +28,12 @@ import (
 	"diecast/internal/catalogue"
 	"diecast/internal/picture"
 	"diecast/internal/recommendation"
+	"diecast/web/guest"
+)
+
+const (
+	sessionHeader  = guest.SessionHeader
+	customerHeader = guest.CustomerHeader
 )
 
 func smallShop() picture.State[catalogue.Catalogue] {
@@ -718,7 +724,7 @@ func TestADrainSendsStreamsToAnotherServer(t *testing.T) {
 // What 500 streams of visitors take, connections included.
 func TestFiveHundredStreamsAreHeldInLittleMemory(t *testing.T) {
 	if testing.Short() {
-		t.Skip()
+		t.Skip("a thousand connections, of which the fast part of the tests need not know")
 	}
 	store := &answers{}
 	s := newServer(t, func(o *Options) {

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"diecast/internal/catalogue"
+	"diecast/internal/environment"
 	"diecast/internal/picture"
 	"diecast/internal/recommendation/pulse"
 	"diecast/internal/sales"
@@ -193,7 +194,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "This page failed. The reason is in the server's log.", http.StatusInternalServerError)
 		}
 	}()
-	if s.options.API != nil && (r.URL.Path == "/api/v1" || strings.HasPrefix(r.URL.Path, "/api/v1/")) {
+	if s.options.API != nil && strings.HasPrefix(r.URL.Path+"/", environment.APIPrefix) {
 		s.options.API.ServeHTTP(w, r)
 		return
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"mime"
 	"net/http"
 	"net/url"
@@ -167,7 +166,7 @@ func catalogueReason(err error) string {
 // browse is the shop's page, or the catalogue's part of it.
 func (s *Server) browse(w http.ResponseWriter, r *http.Request) {
 	if wait := s.looks.Take(guest.Address(r), s.options.Now()); wait > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(seconds(wait)))
+		w.Header().Set("Retry-After", guest.RetryAfter(wait))
 		s.problem(w, http.StatusTooManyRequests, "That is too often",
 			"So many requests for the shop come from your address that the next one has to wait for a moment.")
 		return
@@ -251,8 +250,8 @@ func btoi(b bool) int {
 // watchShop tells a visitor what is recommended to their own session: one whose id nobody can
 // guess.
 func (s *Server) watchShop(w http.ResponseWriter, r *http.Request) {
-	session := r.Header.Get(sessionHeader)
-	if len(r.Header.Values(sessionHeader)) != 1 || !guest.Unguessable(session) {
+	session := r.Header.Get(guest.SessionHeader)
+	if len(r.Header.Values(guest.SessionHeader)) != 1 || !guest.Unguessable(session) {
 		http.Error(w, "A session of this shop is a random UUID (version 4) in small letters.", http.StatusNotFound)
 		return
 	}
@@ -295,11 +294,8 @@ func problemJSON(w http.ResponseWriter, status int, detail string) {
 	})
 }
 
-// seconds to wait, as Retry-After has them.
-func seconds(wait time.Duration) int { return max(1, int(math.Ceil(wait.Seconds()))) }
-
 func tooMany(w http.ResponseWriter, wait time.Duration) {
-	w.Header().Set("Retry-After", strconv.Itoa(seconds(wait)))
+	w.Header().Set("Retry-After", guest.RetryAfter(wait))
 	problemJSON(w, http.StatusTooManyRequests, "So many requests come from you that the next one has to wait.")
 }
 
