@@ -26,7 +26,7 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -420,6 +420,17 @@ def conform(frame: DataFrame, columns: Columns) -> DataFrame:
     return frame.select(*(F.col(name).cast(kind).alias(name) for name, kind in columns.items()))
 
 
+def given(spark: SparkSession, rows: Iterable[Sequence[Any]], columns: Columns) -> DataFrame:
+    """A frame of some thousand rows at most, their values in the order of the columns.
+
+    They go as JSON: createDataFrame would start a Python process beside the executor to unpack
+    them, which takes longer than all that is done with so few.
+    """
+    document = json.dumps([dict(zip(columns, row, strict=True)) for row in rows], default=str)
+    fields = ", ".join(f"`{name}`: {kind}" for name, kind in columns.items())
+    return spark.range(0, 1, 1, 1).select(F.inline(F.from_json(F.lit(document), f"array<struct<{fields}>>")))
+
+
 def marked(frame: DataFrame, mark: str) -> DataFrame:
     """The rows with a column of this name that is true."""
     return frame.withColumn(mark, F.lit(True))
@@ -479,14 +490,13 @@ def sold(lines: DataFrame, orders: DataFrame, customers: DataFrame, products: Da
 
 
 def observed(previous: DataFrame | None, ratings: DataFrame) -> DataFrame:
-    """Every value ever seen, once: those seen before and those of these ratings.
+    """Every value ever seen: those seen before and those of these ratings. Once arranged, each is
+    there once.
 
     A union of sets: whatever is seen twice, late or in another order gives the same.
     """
     now = conform(ratings, TABLES[OBSERVATIONS])
-    if previous is not None:
-        now = conform(previous, TABLES[OBSERVATIONS]).unionByName(now)
-    return now.distinct()
+    return now if previous is None else conform(previous, TABLES[OBSERVATIONS]).unionByName(now)
 
 
 def latest(observations: DataFrame) -> DataFrame:
@@ -526,17 +536,27 @@ def without(frame: DataFrame, erased: frozenset[int]) -> DataFrame:
     return frame.join(F.broadcast(going), CUSTOMER_NUMBER, "left_anti")
 
 
+# What a calendar is made of: the sum over a day's order lines of one status, as one line.
+DAILY: Columns = {ORDER_DATE: "date", STATUS: "string", "priceEach": "decimal(31,2)"}
+
+
 def calendar(sales: DataFrame) -> DataFrame:
     """A row for each day from the first order's to the last one's, with its revenue and whether it
     is a spike.
     """
-    lines = sales.select(ORDER_NUMBER, PRODUCT_CODE, "quantityOrdered", "priceEach")
-    lines.createOrReplaceTempView(ORDER_DETAILS)
-    sales.select(ORDER_NUMBER, ORDER_DATE, STATUS).distinct().createOrReplaceTempView(ORDERS)
+    lines = F.sum(F.col("quantityOrdered") * F.col("priceEach")).cast(DAILY["priceEach"])
+    daily = sales.groupBy(ORDER_DATE, STATUS).agg(lines.alias("priceEach")).collect()
+    # The definition adds up each day's orders of each status: they are given to it as one order of
+    # one line, and few enough for one task.
+    orders = given(sales.sparkSession, daily, DAILY).withColumns(
+        {ORDER_NUMBER: F.struct(ORDER_DATE, STATUS), "quantityOrdered": F.lit(1)}
+    )
+    orders.createOrReplaceTempView(ORDERS)
+    orders.createOrReplaceTempView(ORDER_DETAILS)
     days = sales.sparkSession.sql(SPIKE_DAYS).withColumnRenamed(ORDER_DATE, CALENDAR_DATE)
     day = F.col(CALENDAR_DATE)
     return conform(
-        sales.agg(F.min(ORDER_DATE).alias("first"), F.max(ORDER_DATE).alias("last"))
+        orders.agg(F.min(ORDER_DATE).alias("first"), F.max(ORDER_DATE).alias("last"))
         .where("first IS NOT NULL")
         .select(F.explode(F.sequence("first", "last")).alias(CALENDAR_DATE))
         .join(days, CALENDAR_DATE, "left")
@@ -612,21 +632,21 @@ def judged(frame: DataFrame, table: str) -> DataFrame:
 
 
 def arranged(frame: DataFrame, table: str, files: int) -> DataFrame:
-    """The rows in this many partitions, each sorted by the table's keys; of a table with rules,
-    with DOUBLED where the row before has the same keys.
+    """The rows in this many partitions, each sorted by the table's keys. Rows with the keys of the
+    row before are DOUBLED in a table with rules, and left out of others.
 
     Rows with an incomplete key are no doubles: completeness is a rule of its own.
     """
     first, *others = KEYS[table]
-    spread = frame.repartition(1) if files == 1 else frame.repartitionByRange(files, first)
+    # What becomes one file is sorted by one task in any case: it need not be moved to it.
+    spread = frame.coalesce(1) if files == 1 else frame.repartitionByRange(files, first)
     in_order = spread.sortWithinPartitions(first, *others)
-    if table not in RULES:
-        return in_order
     # Rows of one first key share a partition and lie in this order: it costs no further sorting.
     window = Window.partitionBy(first).orderBy(*(others or [first]))
     same = [F.lag(key).over(window) == F.col(key) for key in KEYS[table]]
     doubled = functools.reduce(lambda left, right: left & right, same)
-    return in_order.withColumn(DOUBLED, F.coalesce(doubled, F.lit(False)))
+    found = in_order.withColumn(DOUBLED, F.coalesce(doubled, F.lit(False)))
+    return found if table in RULES else found.where(~F.col(DOUBLED)).drop(DOUBLED)
 
 
 @dataclass(frozen=True)
@@ -835,7 +855,8 @@ def turnover(before: DataFrame, now: DataFrame) -> list[Measure]:
     old = before.select(PRODUCT_CODE, F.lit(1).alias("old"))
     counted = (
         now.select(PRODUCT_CODE, F.lit(1).alias("new"))
-        .join(old, PRODUCT_CODE, "full")
+        .coalesce(1)
+        .join(old.coalesce(1), PRODUCT_CODE, "full")
         .agg(
             F.count("old").alias("had"),
             F.count(F.when(F.isnull("old"), 1)).alias(NEW),
@@ -2008,7 +2029,7 @@ def rejected(source: Source, frame: DataFrame, table: str) -> DataFrame:
         return found
     say(f"{table}: {len(gone)} rows: {DELETED_REASON}")
     columns = {name: TABLES[table][name] for name in keys}
-    deleted = marked(source.spark.createDataFrame(sorted(gone), schema_of(columns)), DELETED)
+    deleted = marked(given(source.spark, sorted(gone), columns), DELETED)
     joined = found.join(F.broadcast(deleted), list(keys), "left")
     return judged(joined.withColumn(DELETED, F.coalesce(DELETED, F.lit(False))), table)
 
@@ -2048,6 +2069,20 @@ def assess(
         outcome.quarantine.append(lake.quarantine(frame, table))
 
 
+@contextmanager
+def kept(*frames: DataFrame) -> Iterator[None]:
+    """Keeps what several tables are made of with the executors while they are; one that is lost
+    reads it from the lake again.
+    """
+    for frame in frames:
+        frame.persist()
+    try:
+        yield
+    finally:
+        for frame in frames:
+            frame.unpersist()
+
+
 def write_tables(
     lake: Lake, staged: Mapping[str, DataFrame], before: Past, erased: frozenset[int], moment: datetime
 ) -> tuple[dict[str, DataFrame], dict[str, Counts], dict[str, Mapping[str, Any]]]:
@@ -2074,9 +2109,12 @@ def write_tables(
 
     def ratings() -> dict[str, Written]:
         """The source as it is: what is published is what was read."""
-        written = lake.write(frames[RATINGS], RATINGS, sizes[RATINGS])
-        seen = observed(previous, lake.written(RATINGS))
-        return {RATINGS: written, OBSERVATIONS: lake.write(seen, OBSERVATIONS, sizes[OBSERVATIONS])}
+        return {RATINGS: lake.write(frames[RATINGS], RATINGS, sizes[RATINGS])}
+
+    def seen() -> dict[str, Written]:
+        """Every value ever seen."""
+        now = frames[RATINGS].where(F.isnull(REASONS))
+        return {OBSERVATIONS: lake.write(observed(previous, now), OBSERVATIONS, sizes[OBSERVATIONS])}
 
     def resolved() -> dict[str, Written]:
         """All that was ever seen: what is published is made of the observations alone.
@@ -2106,8 +2144,8 @@ def write_tables(
         return {table: lake.write(frames[table], table, sizes[table]) for table in (CUSTOMERS, PRODUCTS)}
 
     with ThreadPoolExecutor(max_workers=3) as pool:
-        looking_back = lake.settings.strategy in RESOLVED
-        parts = [pool.submit(part) for part in (resolved if looking_back else ratings, sales, parents)]
+        of_ratings = (resolved,) if lake.settings.strategy in RESOLVED else (ratings, seen)
+        parts = [pool.submit(part) for part in (*of_ratings, sales, parents)]
     every = {table: each for part in parts for table, each in part.result().items()}
     counted = {table: each.counts for table, each in every.items()}
     return frames, counted, {table: each.measures for table, each in every.items()}
@@ -2165,8 +2203,8 @@ def trend(lake: Lake, before: Past, measures: Sequence[Measure], moment: datetim
         )
         for each in measures
     ]
-    given = {name: "string" if kind == "timestamp" else kind for name, kind in TABLES[ETL_QUALITY].items()}
-    now = conform(lake.spark.createDataFrame(rows, schema_of(given)), TABLES[ETL_QUALITY])
+    written = {name: "string" if kind == "timestamp" else kind for name, kind in TABLES[ETL_QUALITY].items()}
+    now = conform(given(lake.spark, rows, written), TABLES[ETL_QUALITY])
     return now if before.quality is None else before.quality.unionByName(now)
 
 
@@ -2249,7 +2287,7 @@ def produce(
                 source.table(name, wanted, about[name], window), name
             )
             say(f"read {outcome.rows_read[name]} rows of {name}")
-    with outcome.during("write"):
+    with outcome.during("write"), kept(staged[CUSTOMERS], staged[PRODUCTS]):
         frames, counted, measures = write_tables(lake, staged, before, erased, moment)
     with outcome.during("quality"):
         assess(lake, source, outcome, frames, counted)

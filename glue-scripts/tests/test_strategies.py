@@ -63,6 +63,11 @@ def histories(dice: random.Random) -> list[Rows]:
     return readings
 
 
+def seen_once(previous: DataFrame | None, ratings: DataFrame) -> DataFrame:
+    """The observations of a run, as they are written."""
+    return etl.arranged(etl.observed(previous, ratings), "observations", 1)
+
+
 def test_strategies_are_functions_of_the_set_of_observations(spark: SparkSession) -> None:
     readings = histories(random.Random(13))
     # A value that goes 3, 4, 3, which no other customer touches.
@@ -72,11 +77,11 @@ def test_strategies_are_functions_of_the_set_of_observations(spark: SparkSession
     seen: Seen = {row for reading in readings for row in reading}
     expected = sorted((customer, product, str(moment), rating) for customer, product, moment, rating in seen)
     a, b, c = (frame(spark, etl.TABLES["observations"], reading).cache() for reading in readings)
-    union = etl.observed(etl.observed(etl.observed(None, a), b), c).cache()
+    union = seen_once(seen_once(seen_once(None, a), b), c).cache()
     assert collected(union) == expected
     # In another order, otherwise bracketed, and once more.
-    assert collected(etl.observed(etl.observed(c, a), etl.observed(b, a))) == expected
-    assert collected(etl.observed(union, union)) == expected
+    assert collected(seen_once(seen_once(c, a), seen_once(b, a))) == expected
+    assert collected(seen_once(union, union)) == expected
     newest, means = reference(seen)
     assert collected(etl.latest(union)) == newest
     assert collected(etl.average(union)) == means
@@ -188,7 +193,7 @@ def test_windows_in_any_order_with_overlaps_equal_the_whole(spark: SparkSession)
             since_1970 = max(dates).replace(tzinfo=UTC) - etl.EPOCH
             watermarks[shop] = etl.watermark_of(watermarks[shop], since_1970 // timedelta(microseconds=1))
         assert read is not None
-        seen = etl.observed(seen, read)
+        seen = seen_once(seen, read)
     assert seen is not None
     seen = seen.cache()
     every: Seen = {(c + 100 * shop, p, at, rating) for shop in range(ORDERS) for c, p, at, rating in rows}

@@ -84,7 +84,7 @@ def test_observations_keep_what_was_seen_and_never_double(spark: SparkSession) -
         {**UNDATED, "ratedAt": "timestamp"},
         [(1, "a", 3, EARLIER), (2, "a", 4, LATER), (3, "a", 1, LATER)],
     )
-    after = etl.observed(before, ratings)
+    after = etl.arranged(etl.observed(before, ratings), "observations", 1)
     expected = [
         (1, "a", str(EARLIER), 3),
         (1, "gone", str(EARLIER), 1),
@@ -93,7 +93,9 @@ def test_observations_keep_what_was_seen_and_never_double(spark: SparkSession) -
         (3, "a", str(LATER), 1),
     ]
     assert collected(after) == expected
-    assert collected(etl.observed(after, ratings)) == expected
+    for files in (1, 3):
+        again = etl.arranged(etl.observed(after, ratings), "observations", files)
+        assert collected(again) == expected, files
 
 
 RATED: dict[str, str] = {
@@ -326,7 +328,7 @@ def test_the_order_of_rows_changes_nothing(spark: SparkSession) -> None:
     def result(first: Rows, second: Rows) -> Rows:
         seen = frame(spark, etl.TABLES["observations"], second)
         dated = etl.dated(frame(spark, UNDATED, first), seen, MOMENT)
-        return collected(dated) + collected(etl.observed(seen, dated))
+        return collected(dated) + collected(etl.arranged(etl.observed(seen, dated), "observations", 1))
 
     expected = result(ratings, observations)
     for _ in range(2):
