@@ -3,8 +3,6 @@ package reading
 import (
 	"context"
 	"fmt"
-	"slices"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -73,16 +71,10 @@ type known struct {
 // the reading of a row may lag behind the index for a moment, and one that has expired never comes.
 func (k known) settled() bool { return !k.answer.Time.Before(k.at) || k.readings >= mostReadings }
 
-// lookout looks, for all who watch, at the customers that they watch, by turns; it runs while
-// somebody watches.
+// lookout looks, for all who watch, at the customers that they watch, some of them each turn.
 type lookout struct {
-	mutex    sync.Mutex
-	watchers map[int]map[*watcher]struct{} // by customer
-	// order in which customers have their turn.
-	order []int
-	known map[int]known
-	stop  context.CancelFunc // nil while nobody watches
-	next  time.Time
+	turns[int, *watcher] // by customer
+	known                map[int]known
 	// failed are each customer's looks in a row that were refused.
 	failed map[int]int
 }
@@ -90,82 +82,34 @@ type lookout struct {
 func (l *lookout) join(r *Reader, customer int, waiting *watcher) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	if l.watchers == nil {
-		l.watchers, l.known, l.failed = map[int]map[*watcher]struct{}{}, map[int]known{}, map[int]int{}
+	if l.known == nil {
+		l.known, l.failed = map[int]known{}, map[int]int{}
 	}
-	if l.watchers[customer] == nil {
-		l.watchers[customer] = map[*watcher]struct{}{}
-		l.order = append(l.order, customer)
-	}
-	l.watchers[customer][waiting] = struct{}{}
-	if l.stop == nil {
-		ctx, cancel := context.WithCancel(context.Background())
-		l.stop = cancel
-		go l.run(ctx, r)
+	if l.add(customer, waiting) {
+		l.start(customersATurn, func(ctx context.Context, customers []int) {
+			var looks errgroup.Group
+			for _, one := range customers {
+				looks.Go(func() error {
+					l.look(ctx, r, one)
+					return nil
+				})
+			}
+			_ = looks.Wait() // each look tells those who watch
+		})
 	}
 }
 
-// leave takes a watcher away, if it has not been served; the last one ends the looking.
+// leave takes a watcher away, if it has not been served.
 func (l *lookout) leave(customer int, waiting *watcher) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	l.remove(customer, waiting)
+	l.away(customer, waiting)
 }
 
-func (l *lookout) remove(customer int, waiting *watcher) {
-	if _, watches := l.watchers[customer][waiting]; !watches {
-		return
+func (l *lookout) away(customer int, waiting *watcher) {
+	if l.remove(customer, waiting) {
+		delete(l.failed, customer)
 	}
-	delete(l.watchers[customer], waiting)
-	if len(l.watchers[customer]) > 0 {
-		return
-	}
-	delete(l.watchers, customer)
-	delete(l.failed, customer)
-	l.order = slices.DeleteFunc(l.order, func(one int) bool { return one == customer })
-	if len(l.watchers) == 0 {
-		l.stop()
-		l.stop = nil
-	}
-}
-
-func (l *lookout) run(ctx context.Context, r *Reader) {
-	for {
-		wait := time.NewTimer(l.pause())
-		select {
-		case <-ctx.Done():
-			wait.Stop()
-			return
-		case <-wait.C:
-		}
-		var looks errgroup.Group
-		for _, customer := range l.turn() {
-			looks.Go(func() error {
-				l.look(ctx, r, customer)
-				return nil
-			})
-		}
-		_ = looks.Wait() // each look tells those who watch
-	}
-}
-
-func (l *lookout) pause() time.Duration {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	return time.Until(l.next)
-}
-
-// turn are the customers that are looked at now; none where it is not yet time.
-func (l *lookout) turn() []int {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	if time.Now().Before(l.next) {
-		return nil
-	}
-	l.next = time.Now().Add(every)
-	turn := slices.Clone(l.order[:min(customersATurn, len(l.order))])
-	l.order = append(l.order[len(turn):len(l.order):len(l.order)], turn...)
-	return turn
 }
 
 // look at a customer: at the newest entry of the index, and at the rows where that tells of more
@@ -214,7 +158,7 @@ func (l *lookout) tells(customer int, now known) bool {
 	} else if !last.settled() {
 		return true
 	}
-	for waiting := range l.watchers[customer] {
+	for waiting := range l.waiting[customer] {
 		if last.answer.After(waiting.than) {
 			return true
 		}
@@ -226,7 +170,7 @@ func (l *lookout) tells(customer int, now known) bool {
 func (l *lookout) serve(customer int, now known, found lookedAt) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	if len(l.watchers[customer]) == 0 {
+	if len(l.waiting[customer]) == 0 {
 		return
 	}
 	if found.err != nil {
@@ -244,10 +188,10 @@ func (l *lookout) serve(customer int, now known, found lookedAt) {
 		}
 		l.known[customer] = now
 	}
-	for waiting := range l.watchers[customer] {
+	for waiting := range l.waiting[customer] {
 		if found.err != nil || now.answer.After(waiting.than) {
 			waiting.found <- found
-			l.remove(customer, waiting)
+			l.away(customer, waiting)
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -31,9 +30,7 @@ const (
 	RetryAfter = time.Second
 )
 
-var (
-	errThrottled = errors.New("DynamoDB left all of them for a later call")
-)
+var errThrottled = errors.New("DynamoDB left all of them for a later call")
 
 // BusyError says that as many wait as may.
 type BusyError struct {
@@ -158,14 +155,9 @@ type seen struct {
 	err  error
 }
 
-// poll reads, for all that wait, the rows that they wait for; it runs while somebody waits.
+// poll reads, for all that wait, the rows that they wait for.
 type poll struct {
-	mutex   sync.Mutex
-	waiters map[string]map[*waiter]struct{} // by session
-	count   int
-	stop    context.CancelFunc // nil while nobody waits
-	// next is when it may read again, also where all left and others came.
-	next time.Time
+	turns[string, *waiter] // by session
 	// failed are the readings in a row that were refused.
 	failed int
 }
@@ -173,85 +165,22 @@ type poll struct {
 func (p *poll) join(r *Reader, session string, waiting *waiter) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
-	if p.waiters == nil {
-		p.waiters = map[string]map[*waiter]struct{}{}
-	}
-	if p.waiters[session] == nil {
-		p.waiters[session] = map[*waiter]struct{}{}
-	}
-	p.waiters[session][waiting] = struct{}{}
-	p.count++
-	if p.stop == nil {
-		ctx, cancel := context.WithCancel(context.Background())
-		p.stop, p.failed = cancel, 0
-		go p.run(ctx, r)
+	if p.add(session, waiting) {
+		p.failed = 0
+		p.start(0, func(ctx context.Context, sessions []string) {
+			rows, err := r.rows(ctx, sessions)
+			if ctx.Err() == nil {
+				p.serve(sessions, rows, err)
+			}
+		})
 	}
 }
 
-// leave takes a waiter away, if it has not been served; the last one ends the reading.
+// leave takes a waiter away, if it has not been served.
 func (p *poll) leave(session string, waiting *waiter) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
 	p.remove(session, waiting)
-}
-
-func (p *poll) remove(session string, waiting *waiter) {
-	if _, waits := p.waiters[session][waiting]; !waits {
-		return
-	}
-	delete(p.waiters[session], waiting)
-	if len(p.waiters[session]) == 0 {
-		delete(p.waiters, session)
-	}
-	if p.count--; p.count == 0 {
-		p.stop()
-		p.stop = nil
-	}
-}
-
-func (p *poll) run(ctx context.Context, r *Reader) {
-	for {
-		wait := time.NewTimer(p.pause())
-		select {
-		case <-ctx.Done():
-			wait.Stop()
-			return
-		case <-wait.C:
-		}
-		sessions := p.turn()
-		if len(sessions) == 0 {
-			continue
-		}
-		rows, err := r.rows(ctx, sessions)
-		if ctx.Err() != nil {
-			return
-		}
-		p.serve(sessions, rows, err)
-	}
-}
-
-// pause is how long it is to the next reading.
-func (p *poll) pause() time.Duration {
-	p.mutex.Lock()
-	defer p.mutex.Unlock()
-	return time.Until(p.next)
-}
-
-// turn are the sessions that are read now; none where it is not yet time, because others who came
-// after all had left have just read.
-func (p *poll) turn() []string {
-	p.mutex.Lock()
-	defer p.mutex.Unlock()
-	if len(p.waiters) == 0 || time.Now().Before(p.next) {
-		return nil
-	}
-	p.next = time.Now().Add(every)
-	sessions := make([]string, 0, len(p.waiters))
-	for session := range p.waiters {
-		sessions = append(sessions, session)
-	}
-	slices.Sort(sessions)
-	return sessions
 }
 
 // serve ends the waits that the rows have brought to their end.
@@ -264,7 +193,7 @@ func (p *poll) serve(sessions []string, rows map[string]map[string]types.Attribu
 	}
 	for _, session := range sessions {
 		item, there := rows[session]
-		for waiting := range p.waiters[session] {
+		for waiting := range p.waiting[session] {
 			found, ended := seen{err: err}, p.failed >= failures
 			if err == nil && there && !row.Expired(item, time.Now()) {
 				found.item, ended = item, false

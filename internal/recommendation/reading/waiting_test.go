@@ -94,7 +94,7 @@ func TestWaitsEndWithTheEventsAnswerANewerOneOrTheirTime(t *testing.T) {
 		all.Wait()
 		synctest.Wait()
 		assert.Zero(t, r.waiting.taken)
-		assert.Empty(t, r.poll.waiters)
+		assert.Empty(t, r.poll.waiting)
 		for i, at := range rows.at { // the calls of one reading have one time: no time passes in them
 			if i > 0 && !at.Equal(rows.at[i-1]) {
 				assert.GreaterOrEqual(t, at.Sub(rows.at[i-1]), every)
