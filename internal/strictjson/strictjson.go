@@ -117,9 +117,9 @@ type node struct {
 	parent *node
 	name   string
 	place  int
-	// first and last are members or elements, each with its next, so many of them.
-	first, last, next *node
-	count             int
+	// first of so many members or elements, each with its next.
+	first, next *node
+	count       int
 	// byName are the members of an object that has many.
 	byName map[string]*node
 }
@@ -187,7 +187,7 @@ func Parse(data []byte, limits Limits) (*Document, error) {
 		return nil, refusal(shorten(cause(err)), oneValue)
 	}
 	document := &Document{}
-	reader := reader{data: compact, spelt: string(compact), most: limits.MaxDepth}
+	reader := reader{data: compact, spelt: string(compact), most: limits.MaxDepth, values: mostValues(compact)}
 	root, err := reader.read(nil, 1)
 	if err != nil {
 		return nil, err
@@ -239,13 +239,24 @@ type reader struct {
 	at    int
 	// most is the depth that is allowed; 0 allows any.
 	most int
-	// nodes are made some at a time.
-	nodes []node
+	// nodes are made some at a time, for at most so many values that are still to come.
+	nodes  []node
+	values int
 }
+
+// mostValues that a compact document has: before each but the first stands one of these signs,
+// which elsewhere stand in texts alone.
+func mostValues(data []byte) int {
+	return 1 + bytes.Count(data, []byte(",")) + bytes.Count(data, []byte("[")) + bytes.Count(data, []byte("{"))
+}
+
+// mostNodes are made at a time: a text of commas is no reason for more.
+const mostNodes = 256
 
 func (r *reader) node() *node {
 	if len(r.nodes) == 0 {
-		r.nodes = make([]node, 32)
+		r.nodes = make([]node, min(r.values, mostNodes))
+		r.values -= len(r.nodes)
 	}
 	made := &r.nodes[0]
 	r.nodes = r.nodes[1:]
@@ -279,6 +290,7 @@ func (r *reader) read(parent *node, depth int) (result *node, err error) {
 // children reads the elements of an array or the members of an object, with both its ends.
 func (r *reader) children(of *node, depth int) error {
 	r.at++
+	var last *node
 	for r.data[r.at] != ']' && r.data[r.at] != '}' {
 		if r.data[r.at] == ',' {
 			r.at++
@@ -296,12 +308,12 @@ func (r *reader) children(of *node, depth int) error {
 			return err
 		}
 		child.name, child.place = name, of.count
-		if of.count++; of.last == nil {
+		if of.count++; last == nil {
 			of.first = child
 		} else {
-			of.last.next = child
+			last.next = child
 		}
-		of.last = child
+		last = child
 	}
 	r.at++
 	return nil

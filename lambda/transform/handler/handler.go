@@ -210,39 +210,18 @@ func fit(results []result, most int) (refused []string) {
 func respond(results []result) (Response, []recommendation.Record) {
 	response := Response{Records: make([]ResponseRecord, 0, len(results))}
 	var answered []recommendation.Record
-	data := encoded(results)
 	for _, result := range results {
 		if result.record == nil {
 			if !result.leftOut {
 				response.Records = append(response.Records, ResponseRecord{RecordID: result.source.RecordID,
-					Result: processingFailed, Data: result.source.Data})
+					Result: processingFailed, Original: result.source.Data})
 			}
 			continue
 		}
-		end := base64.StdEncoding.EncodedLen(len(result.line))
 		response.Records = append(response.Records, ResponseRecord{
-			RecordID: result.source.RecordID, Result: ok, Data: data[:end],
+			RecordID: result.source.RecordID, Result: ok, Line: result.line,
 		})
-		data = data[end:]
 		answered = append(answered, *result.record)
 	}
 	return response, answered
-}
-
-// encoded is the base64 of each line that is answered, one after the other: one large text takes
-// less time than many small ones.
-func encoded(results []result) string {
-	length := 0
-	for _, result := range results {
-		if result.record != nil {
-			length += base64.StdEncoding.EncodedLen(len(result.line))
-		}
-	}
-	text := make([]byte, 0, length)
-	for _, result := range results {
-		if result.record != nil {
-			text = base64.StdEncoding.AppendEncode(text, result.line)
-		}
-	}
-	return string(text)
 }

@@ -118,19 +118,23 @@ func requireContract(t require.TestingT, request Request, response Response) {
 	}
 	require.Len(t, answer.Records, len(named))
 	for i, record := range answer.Records {
-		source := named[i]
+		source, held := named[i], response.Records[i]
 		require.Len(t, record, 3, "neither partitionKeys nor otfMetadata")
 		require.Equal(t, source.RecordID, record["recordId"])
+		require.Equal(t, ResponseRecord{RecordID: source.RecordID, Result: record["result"].(string), Line: held.Line,
+			Original: held.Original}, held)
 		switch record["result"] {
 		case "Ok":
 			data, err := base64.StdEncoding.DecodeString(record["data"].(string))
 			require.NoError(t, err)
+			require.Equal(t, held.Line, data)
 			require.Equal(t, 1, bytes.Count(data, []byte("\n")))
 			require.True(t, bytes.HasSuffix(data, []byte("\n")))
 			_, err = recommendation.Decode(data)
 			require.NoError(t, err)
 		case "ProcessingFailed":
 			require.Equal(t, source.Data, record["data"])
+			require.Equal(t, source.Data, held.Original)
 		default:
 			require.Fail(t, "unknown result", record["result"])
 		}
@@ -173,9 +177,7 @@ func TestGoodAndBadRecordsDoNotDisturbEachOther(t *testing.T) {
 // written is the record of an answer.
 func written(t *testing.T, answer ResponseRecord) recommendation.Record {
 	t.Helper()
-	line, err := base64.StdEncoding.DecodeString(answer.Data)
-	require.NoError(t, err)
-	record, err := recommendation.Decode(line)
+	record, err := recommendation.Decode(answer.Line)
 	require.NoError(t, err)
 	return record
 }
@@ -508,9 +510,6 @@ func FuzzHandle(f *testing.F) {
 		response, err := handler.Handle(t.Context(), request)
 		require.NoError(t, err)
 		requireContract(t, request, response)
-		var read Response
-		require.NoError(t, json.Unmarshal(response.Encode(), &read))
-		require.Equal(t, response, read)
 	})
 }
 

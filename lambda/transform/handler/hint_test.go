@@ -3,7 +3,6 @@ package handler_test
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -165,9 +164,7 @@ func (c catalogue) answer(t *testing.T, request handler.Request) (result outcome
 			result.refused++
 			continue
 		}
-		line, err := base64.StdEncoding.DecodeString(record.Data)
-		require.NoError(t, err)
-		decoded, err := recommendation.Decode(line)
+		decoded, err := recommendation.Decode(record.Line)
 		require.NoError(t, err)
 		if decoded.Truncated {
 			result.truncated++

@@ -84,14 +84,16 @@ func DecodeRequest(payload []byte) (Request, error) {
 // Response holds every record of the request exactly once, but for those whose id cannot be read,
 // or for which there is no room: Firehose puts what is not answered into the error output.
 type Response struct {
-	Records []ResponseRecord `json:"records"`
+	Records []ResponseRecord
 }
 
-// Encode writes the response as JSON, in as many bytes as size reckons with.
+// Encode writes the response as the JSON {"records":[{"recordId":...,"result":...,"data":...}]}, in
+// as many bytes as size reckons with.
 func (r Response) Encode() []byte {
 	room := envelope
 	for _, record := range r.Records {
-		room += recordEnvelope + len(record.RecordID) + len(record.Result) + len(record.Data) + len(`""`)
+		data := base64.StdEncoding.EncodedLen(len(record.Line)) + len(record.Original) + len(`""`)
+		room += recordEnvelope + len(record.RecordID) + len(record.Result) + data
 	}
 	buffer := append(make([]byte, 0, room), `{"records":[`...)
 	for i, record := range r.Records {
@@ -103,23 +105,24 @@ func (r Response) Encode() []byte {
 		buffer = append(buffer, `,"result":`...)
 		buffer = strictjson.AppendString(buffer, record.Result)
 		buffer = append(buffer, `,"data":`...)
-		if record.Result == ok { // base64 of our own, in which nothing is escaped
-			buffer = append(buffer, '"')
-			buffer = append(buffer, record.Data...)
-			buffer = append(buffer, `"}`...)
+		if record.Result == ok {
+			buffer = append(base64.StdEncoding.AppendEncode(append(buffer, '"'), record.Line), `"}`...)
 			continue
 		}
-		buffer = append(strictjson.AppendString(buffer, record.Data), '}')
+		buffer = append(strictjson.AppendString(buffer, record.Original), '}')
 	}
 	return append(buffer, "]}"...)
 }
 
 // ResponseRecord is the result of one record.
 type ResponseRecord struct {
-	RecordID string `json:"recordId"`
-	Result   string `json:"result"`
-	// Data is base64: the output of an Ok record, the original of a ProcessingFailed one.
-	Data string `json:"data"`
+	RecordID string
+	Result   string
+	// Line is the output of an Ok record; the response has its base64.
+	Line []byte
+	// Original is the data of a ProcessingFailed record, as it came: base64, where its sender made it
+	// so.
+	Original string
 }
 
 // Results that are used. Nothing is Dropped: an event is either answered or refused.
