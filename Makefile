@@ -97,12 +97,16 @@ help: ## List the targets
 .PHONY: setup
 setup: $(PYTHON_HOME)/.complete node_modules/.complete $(MARIADB_HOME) $(GLUE_HOME)/.complete $(GLUE_JARS) ## Install what the tests and the laptop run need (once; `test` does it too)
 
+# Python compiles a module when it is first used, and keeps it: pip would compile millions of lines, most never used.
+# The ETL job's interpreter keeps none: there pip compiles.
+LAZY_PIP := -m pip install --quiet --disable-pip-version-check --no-compile
+
 # The folder's name holds the lock file's content: it is complete or it is not, whenever the file was checked out.
 $(PYTHON_HOME)/.complete:
 	@echo "setup: Python tools and engines, 200 MB to download, once for all checkouts -> $(PYTHON_HOME)"
 	@rm -rf "$(PYTHON_HOME)" && mkdir -p "$(DIECAST_CACHE)"
 	@python3 -m venv "$(PYTHON_HOME)"
-	@"$(PYTHON_HOME)/bin/python" -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@"$(PYTHON_HOME)/bin/python" $(LAZY_PIP) --requirement requirements.txt
 	@ln -sfn "python-$(PYTHON_KEY)" "$(DIECAST_CACHE)/python"
 	@touch $@
 
@@ -110,7 +114,7 @@ $(TRAINING_HOME)/.complete:
 	@echo "setup: PyTorch for the trainer, 3 GB to download and 5.8 GB on disk, once for all checkouts -> $(TRAINING_HOME)"
 	@rm -rf "$(TRAINING_HOME)" && mkdir -p "$(DIECAST_CACHE)"
 	@python3 -m venv "$(TRAINING_HOME)"
-	@"$(TRAINING_HOME)/bin/python" -m pip install --quiet --disable-pip-version-check --requirement training/requirements.txt
+	@"$(TRAINING_HOME)/bin/python" $(LAZY_PIP) --requirement training/requirements.txt
 	@ln -sfn "python-training-$(TRAINING_KEY)" "$(DIECAST_CACHE)/python-training"
 	@touch $@
 
@@ -227,8 +231,8 @@ $(GLUE6_HOME)/.complete:
 	@echo "setup: PySpark 4.1, 0.7 GB -> $(GLUE6_HOME)"
 	@rm -rf "$(GLUE6_HOME)" && mkdir -p "$(DIECAST_CACHE)"
 	@python3 -m venv "$(GLUE6_HOME)"
-	@"$(GLUE6_HOME)/bin/python" -m pip install --quiet --disable-pip-version-check --requirement glue-scripts/requirements.txt
-	@"$(GLUE6_HOME)/bin/python" -m pip install --quiet --disable-pip-version-check pyspark==4.1.1 py4j==0.10.9.9
+	@grep -v -e '^pyspark==' -e '^py4j==' glue-scripts/requirements.txt | "$(GLUE6_HOME)/bin/python" $(LAZY_PIP) \
+		--requirement /dev/stdin pyspark==4.1.1 py4j==0.10.9.9
 	@touch $@
 
 .PHONY: test-etl-spark4
