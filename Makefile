@@ -179,7 +179,7 @@ check: setup ## The fast part of `test`: formatting, vet, lint and the tests tha
 	@go test -short $(PLAIN_PACKAGES)
 
 .PHONY: format-check
-format-check:
+format-check: $(PYTHON_HOME)/.complete
 	@echo "check: formatting"
 	@unformatted=$$($(GIT) ls-files -z --cached --others --exclude-standard '*.go' | xargs -0 gofmt -l); \
 	if [ -n "$$unformatted" ]; then echo "not formatted (gofmt -w mends them):"; echo "$$unformatted"; exit 1; fi
@@ -187,14 +187,15 @@ format-check:
 	@$(PYTHON_BIN)ruff check --quiet .
 
 .PHONY: test
-test: setup format-check ## Everything that must hold: what `check` looks at, every engine, template and policy
-	@# Spark's tests wait for its driver most of the time, the trainer's for a download: they run beside Go's.
+test: ## Everything that must hold: what `check` looks at, every engine, template and policy
+	@# What is to be installed downloads beside each other, and beside CDK's first compile, which needs none of it. Spark's
+	@# tests wait for its driver most of the time, the trainer's for a download: they run beside Go's.
 	@$(MAKE) --no-print-directory --jobs=3 --output-sync=line \
-		test-etl test-go test-etl-spark4 test-training test-contracts validate
+		lint format-check setup test-etl test-go test-etl-spark4 test-training test-contracts validate
 
 # The first to compile CDK's million lines: whatever else does, waits for it.
 .PHONY: lint
-lint: setup
+lint:
 	@echo "test: go vet, staticcheck of what depends on CDK (its million lines compile once, in a minute or two)"
 	@go vet ./...
 	@go tool staticcheck ./...
@@ -202,7 +203,7 @@ lint: setup
 # The packages that take longest begin first. They wait for engines much of the time: one more than
 # there are processors keeps these busy.
 .PHONY: test-go
-test-go: lint
+test-go: lint setup
 	@echo "test: engines and templates"
 	@CDK_VALIDATION=false go test -p "$$(( $$(getconf _NPROCESSORS_ONLN) + 1 ))" -timeout 30m \
 		./test/platform ./test/templates ./test/faults ./test/browser ./web/api ./...
@@ -245,7 +246,7 @@ bench-etl: $(PYTHON_HOME)/.complete $(GLUE_HOME)/.complete $(GLUE_JARS) $(MARIAD
 	@cd glue-scripts && $(DIECAST_GLUE_PYTHON) -m tests.bench
 
 .PHONY: validate
-validate: lint node_modules/.complete $(GLUE_JARS)
+validate: lint setup
 	@for profile in $(PROFILES); do \
 		echo "cdk synth --strict -c profile=$$profile"; \
 		rm -rf cdk.out/validate; \
