@@ -126,9 +126,13 @@ func TestApp_writesTheSameInAnyShell(t *testing.T) {
 		"HTTPS_PROXY=http://127.0.0.1:1", "PYTHONHOME=/nowhere", "PGSERVICE=missing"))
 }
 
+// buildApp links the app once for all tests: CDK makes that cost seconds of a processor.
 func buildApp(t *testing.T) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "app")
+	binary := filepath.Join(outputs, "app")
+	if _, err := os.Stat(binary); err == nil {
+		return binary
+	}
 	build := exec.Command("go", "build", "-buildvcs=false", "-o", binary, ".")
 	build.Dir = "../.."
 	output, err := build.CombinedOutput()

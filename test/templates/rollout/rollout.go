@@ -90,11 +90,15 @@ type Result struct {
 
 // Deploy takes a platform from its deployed templates to others.
 func Deploy(from, to Platform, known Knowledge) Result {
-	r := &rollout{known: known, deployed: maps.Clone(from.Templates), replaced: map[string]bool{}}
+	r := &rollout{known: known, deployed: maps.Clone(from.Templates), imported: map[string][]string{},
+		replaced: map[string]bool{}}
+	for stack, template := range from.Templates {
+		r.imported[stack] = imports(template)
+	}
 	for _, stack := range to.Order {
 		before, after := r.deployed[stack], to.Templates[stack]
 		r.update(stack, before, after)
-		r.deployed[stack] = after
+		r.deployed[stack], r.imported[stack] = after, imports(after)
 	}
 	return r.Result
 }
@@ -105,6 +109,8 @@ type rollout struct {
 	known Knowledge
 	// deployed are the templates as they stand before the next stack.
 	deployed map[string]map[string]any
+	// imported are the names that each of them imports: many exports are looked for in them.
+	imported map[string][]string
 	// replaced are the resources, stack/id, that the rollout has replaced.
 	replaced map[string]bool
 }
@@ -191,7 +197,7 @@ func (r *rollout) keepExports(stack string, before, after map[string]any, replac
 func (r *rollout) importers(name string) []string {
 	var importers []string
 	for _, stack := range slices.Sorted(maps.Keys(r.deployed)) {
-		if slices.Contains(imports(r.deployed[stack]), name) {
+		if slices.Contains(r.imported[stack], name) {
 			importers = append(importers, stack)
 		}
 	}
