@@ -25,6 +25,13 @@ import ratings_etl as etl
 from tests.conftest import REGION, SCHEMA, Shop, job_environment, new_shop
 from tests.engines import S3, MariaDB, write_spark_defaults
 
+# What the laptop's host gives the job beside what every session of the tests has.
+LAPTOP = {
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.sql.adaptive.enabled": "false",
+}
+
 RATINGS_PER_CUSTOMER = 100
 RUNS = 3
 DAYS = 700  # of ratings, evenly spread: those of the lookback, 7 days, are a hundredth
@@ -174,7 +181,7 @@ def main(sizes: list[int], copies: bool) -> None:
         try:
             mariadb.start()
             s3.start(folder)
-            write_spark_defaults(folder, s3, "local[2]", more={"spark.sql.shuffle.partitions": "2"})
+            write_spark_defaults(folder, s3, "local[2]", more=LAPTOP)
             os.environ.update(job_environment(folder, s3))
             start = time.monotonic()
             spark = SparkSession.builder.appName("bench").getOrCreate()
