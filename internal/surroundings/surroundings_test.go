@@ -44,6 +44,11 @@ func hostile(t *testing.T) {
 		"GOPROXY=https://modules.example.com", "GOPRIVATE=example.com/mine", "GOAMD64=v4",
 		"GOEXPERIMENT=none-such", "GO111MODULE=off", "CC=/nowhere", "GOROOT=/nowhere", "GOFIPS140=none-such",
 	}, "\n")), 0o600))
+	// A shell that says where modules come from is believed before the file.
+	for _, name := range []string{"GOPROXY", "GOPRIVATE", "GONOPROXY", "GONOSUMDB"} {
+		t.Setenv(name, "")
+		require.NoError(t, os.Unsetenv(name))
+	}
 	t.Setenv("GOENV", file)
 	for name, value := range map[string]string{
 		"GOFLAGS": "-mod=vendor -race", "GOWORK": "/nowhere/go.work", "GOEXPERIMENT": "none-such", "GOOS": "plan9",
@@ -101,6 +106,10 @@ func TestGosFileOfSettingsIsReadAsTheGoCommandReadsIt(t *testing.T) {
 	usual, named := filepath.Join(folder, "go", "env"), filepath.Join(t.TempDir(), "named")
 	require.NoError(t, os.MkdirAll(filepath.Dir(usual), 0o700))
 	require.NoError(t, os.WriteFile(usual, []byte(content), 0o600))
+	// Else a process that the go command leaves behind goes on to write into the folder.
+	telemetry := filepath.Join(folder, "go", "telemetry")
+	require.NoError(t, os.MkdirAll(telemetry, 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(telemetry, "mode"), []byte("off"), 0o600))
 	require.NoError(t, os.WriteFile(named, []byte("GONOPROXY=named.example.com\n"), 0o600))
 	for _, file := range []string{"", named, "off", "/nowhere/env"} {
 		t.Setenv("GOENV", file)

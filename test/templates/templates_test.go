@@ -108,7 +108,8 @@ func synth(t *testing.T, settings ...string) assembly {
 	})
 	done := build(t, settings, func(app awscdk.App) {
 		if inspected {
-			awscdk.Aspects_Of(app).Add(cdknag.NewAwsSolutionsChecks(&cdknag.NagPackProps{Reports: jsii.Bool(false)}), nil)
+			checks := cdknag.NewAwsSolutionsChecks(&cdknag.NagPackProps{Reports: jsii.Bool(false)})
+			awscdk.Aspects_Of(app).Add(checks, nil)
 		}
 	})
 	done.inspected = inspected

@@ -51,16 +51,19 @@ func (e *RunningError) Error() string {
 // one that is in use is a *RunningError. Files of these names, which tell of a run while it is up,
 // are removed before anybody hears of this one: whoever had the folder before may have been killed.
 func Open(path string, telling ...string) (*Folder, error) {
-	for attempt := 1; ; attempt++ {
+	for deadline := time.Now().Add(settleWithin); ; time.Sleep(settlePause) {
 		folder, err := open(path, telling)
-		// Whoever gives the folder up may remove it just now.
-		if attempt == openAttempts || !errors.Is(err, errRemoved) && !errors.Is(err, fs.ErrNotExist) {
+		if !removedMeanwhile(err) || time.Now().After(deadline) {
 			return folder, err
 		}
 	}
 }
 
-const openAttempts = 10
+// removedMeanwhile says whether somebody who gave the folder up may have removed it during an open.
+// MkdirAll finds that it exists where it is gone when it looks whether it is a folder.
+func removedMeanwhile(err error) bool {
+	return errors.Is(err, errRemoved) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist)
+}
 
 // errRemoved says that a lock was taken whose file is no longer the folder's.
 var errRemoved = errors.New("the folder has been removed meanwhile")

@@ -120,7 +120,7 @@ type ResponseRecord struct {
 	Result   string
 	// Line is the output of an Ok record; the response has its base64.
 	Line []byte
-	// Original is the data of a ProcessingFailed record, as it came: base64, where its sender made it
+	// Original is the data of a ProcessingFailed record, as it came: base64, if its sender made it
 	// so.
 	Original string
 }
