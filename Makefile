@@ -99,7 +99,8 @@ setup: $(PYTHON_HOME)/.complete node_modules/.complete $(MARIADB_HOME) $(GLUE_HO
 
 # Python compiles a module when it is first used, and keeps it: pip would compile millions of lines, most never used.
 # The ETL job's interpreter keeps none: there pip compiles.
-LAZY_PIP := -m pip install --quiet --disable-pip-version-check --no-compile
+PIP := -m pip install --quiet --disable-pip-version-check
+LAZY_PIP := $(PIP) --no-compile
 
 # The folder's name holds the lock file's content: it is complete or it is not, whenever the file was checked out.
 $(PYTHON_HOME)/.complete:
@@ -122,7 +123,7 @@ $(GLUE_HOME)/.complete:
 	@echo "setup: PySpark and what Glue has of Python, 0.4 GB to download and 0.6 GB on disk, once for all checkouts -> $(GLUE_HOME)"
 	@rm -rf "$(GLUE_HOME)" && mkdir -p "$(DIECAST_CACHE)"
 	@python3 -m venv "$(GLUE_HOME)"
-	@"$(GLUE_HOME)/bin/python" -m pip install --quiet --disable-pip-version-check --requirement glue-scripts/requirements.txt
+	@"$(GLUE_HOME)/bin/python" $(PIP) --requirement glue-scripts/requirements.txt
 	@ln -sfn "python-glue-$(GLUE_KEY)" "$(DIECAST_CACHE)/python-glue"
 	@touch $@
 
@@ -226,11 +227,13 @@ ETL_RUNS := tests/test_run.py tests/test_publication.py
 .PHONY: test-etl test-etl-runs test-etl-parts
 test-etl: test-etl-runs test-etl-parts ## The ETL job's tests: Spark, MariaDB over TLS, S3
 
-test-etl-runs: $(PYTHON_HOME)/.complete $(GLUE_HOME)/.complete $(GLUE_JARS) $(MARIADB_HOME)
+test-etl-runs test-etl-parts bench-etl: $(PYTHON_HOME)/.complete $(GLUE_HOME)/.complete $(GLUE_JARS) $(MARIADB_HOME)
+
+test-etl-runs:
 	@echo "test: ETL job, whole runs"
 	@cd glue-scripts && $(DIECAST_GLUE_PYTHON) -m pytest -q $(ETL_RUNS)
 
-test-etl-parts: $(PYTHON_HOME)/.complete $(GLUE_HOME)/.complete $(GLUE_JARS) $(MARIADB_HOME)
+test-etl-parts:
 	@echo "test: ETL job, its parts"
 	@cd glue-scripts && $(DIECAST_GLUE_PYTHON) -m mypy --config-file pyproject.toml .
 	@cd glue-scripts && $(DIECAST_GLUE_PYTHON) -m pytest -q $(ETL_RUNS:%=--ignore=%)
@@ -252,7 +255,7 @@ test-etl-spark4: $(PYTHON_HOME)/.complete $(GLUE6_HOME)/.complete $(GLUE_JARS)
 	@cd glue-scripts && "$(GLUE6_HOME)/bin/python" -m pytest -q tests/test_transformations.py tests/test_settings.py
 
 .PHONY: bench-etl
-bench-etl: $(PYTHON_HOME)/.complete $(GLUE_HOME)/.complete $(GLUE_JARS) $(MARIADB_HOME)
+bench-etl:
 	@cd glue-scripts && $(DIECAST_GLUE_PYTHON) -m tests.bench
 
 .PHONY: validate

@@ -2117,10 +2117,10 @@ def write_tables(
         """The source as it is: what is published is what was read."""
         return {RATINGS: lake.write(frames[RATINGS], RATINGS, sizes[RATINGS])}
 
-    def seen() -> dict[str, Written]:
-        """Every value ever seen."""
-        now = frames[RATINGS].where(F.isnull(REASONS))
-        return {OBSERVATIONS: lake.write(observed(previous, now), OBSERVATIONS, sizes[OBSERVATIONS])}
+    def observations() -> dict[str, Written]:
+        """Every value ever seen, of the same rows."""
+        seen = observed(previous, good(frames[RATINGS], RATINGS))
+        return {OBSERVATIONS: lake.write(seen, OBSERVATIONS, sizes[OBSERVATIONS])}
 
     def resolved() -> dict[str, Written]:
         """All that was ever seen: what is published is made of the observations alone.
@@ -2129,9 +2129,9 @@ def write_tables(
         stays an observation.
         """
         seen, gathered = lake.gather(frames[RATINGS])
-        observations = lake.write(observed(previous, seen), OBSERVATIONS, sizes[OBSERVATIONS])
-        every = together(lake.written(OBSERVATIONS), RATINGS, files_for(sizes[OBSERVATIONS]))
-        pairs = RESOLVED[lake.settings.strategy](every)
+        all_seen = lake.write(observed(previous, seen), OBSERVATIONS, sizes[OBSERVATIONS])
+        ever_seen = together(lake.written(OBSERVATIONS), RATINGS, files_for(sizes[OBSERVATIONS]))
+        pairs = RESOLVED[lake.settings.strategy](ever_seen)
         described = judged(rated(pairs, customers, products, moment), RATINGS)
         written = lake.write(described, RATINGS, sizes[OBSERVATIONS])
         if written.counts.quarantined:
@@ -2141,7 +2141,7 @@ def write_tables(
             )
         counted = replace(gathered.counts, doubled=written.counts.doubled, kept=int(written.measures[ROWS]))
         measures = {**written.measures, NEWEST: gathered.measures[NEWEST]}
-        return {RATINGS: Written(counted, measures), OBSERVATIONS: observations}
+        return {RATINGS: Written(counted, measures), OBSERVATIONS: all_seen}
 
     def sales() -> dict[str, Written]:
         written = lake.write(frames[SALES], SALES, sizes[SALES])
@@ -2151,7 +2151,7 @@ def write_tables(
         return {table: lake.write(frames[table], table, sizes[table]) for table in (CUSTOMERS, PRODUCTS)}
 
     with ThreadPoolExecutor(max_workers=3) as pool:
-        of_ratings = (resolved,) if lake.settings.strategy in RESOLVED else (ratings, seen)
+        of_ratings = (resolved,) if lake.settings.strategy in RESOLVED else (ratings, observations)
         parts = [pool.submit(part) for part in (*of_ratings, sales, parents)]
     every = {table: each for part in parts for table, each in part.result().items()}
     counted = {table: each.counts for table, each in every.items()}

@@ -23,14 +23,7 @@ from pyspark.sql import SparkSession
 
 import ratings_etl as etl
 from tests.conftest import REGION, SCHEMA, Shop, job_environment, new_shop
-from tests.engines import S3, MariaDB, write_spark_defaults
-
-# What the laptop's host gives the job beside what every session of the tests has.
-LAPTOP = {
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
-    "spark.sql.shuffle.partitions": "2",
-    "spark.sql.adaptive.enabled": "false",
-}
+from tests.engines import LAPTOP, S3, MariaDB, write_spark_defaults
 
 RATINGS_PER_CUSTOMER = 100
 RUNS = 3

@@ -13,8 +13,8 @@ import (
 // Write runs the app, as the CDK CLI does, and returns the assembly's folder, made in an empty one.
 // The root is the module's. The functions are not compiled for AWS: the laptop builds its own.
 func Write(root, folder string) (assembly string, err error) {
-	app := filepath.Join(folder, "app")
-	if err := build(root, app, "."); err != nil {
+	app, err := App(root, folder)
+	if err != nil {
 		return "", err
 	}
 	settings, err := os.ReadFile(filepath.Join(root, "cdk.json"))
@@ -39,6 +39,12 @@ func Write(root, folder string) (assembly string, err error) {
 		return "", fmt.Errorf("cdk synth: %w\n%s", err, output)
 	}
 	return assembly, nil
+}
+
+// App builds the app into a folder and returns its path.
+func App(root, folder string) (app string, err error) {
+	app = filepath.Join(folder, "app")
+	return app, build(root, app, ".")
 }
 
 // Command builds the operator's command into a folder and returns its path.

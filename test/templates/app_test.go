@@ -10,10 +10,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"diecast/test/prebuilt"
 )
 
 // TestApp_badConfigurationEndsInOneMessage runs the app as the CDK CLI does.
@@ -126,18 +129,14 @@ func TestApp_writesTheSameInAnyShell(t *testing.T) {
 		"HTTPS_PROXY=http://127.0.0.1:1", "PYTHONHOME=/nowhere", "PGSERVICE=missing"))
 }
 
-// buildApp links the app once for all tests: CDK makes that cost seconds of a processor.
+// linkedApp is linked once for all tests: CDK makes that cost seconds of a processor.
+var linkedApp = sync.OnceValues(func() (string, error) { return prebuilt.App("../..", outputs) })
+
 func buildApp(t *testing.T) string {
 	t.Helper()
-	binary := filepath.Join(outputs, "app")
-	if _, err := os.Stat(binary); err == nil {
-		return binary
-	}
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", binary, ".")
-	build.Dir = "../.."
-	output, err := build.CombinedOutput()
-	require.NoError(t, err, "%s", output)
-	return binary
+	app, err := linkedApp()
+	require.NoError(t, err)
+	return app
 }
 
 // kernelScript is a stand-in for jsii's Node process: it answers a request with the words in place

@@ -1,7 +1,9 @@
 package reading
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -13,8 +15,9 @@ type turns[Key comparable, Waiter comparable] struct {
 	// mutex guards these fields and those of the struct that embeds them.
 	mutex   sync.Mutex
 	waiting map[Key]map[Waiter]struct{}
-	// order in which the keys have their turn.
-	order []Key
+	// place of each key in the order of turns, and the last one that was given.
+	place map[Key]int
+	last  int
 	stop  context.CancelFunc // nil while nobody waits
 	// next is when it may read again, also where all left and others came.
 	next time.Time
@@ -24,11 +27,11 @@ type turns[Key comparable, Waiter comparable] struct {
 // the mutex.
 func (t *turns[Key, Waiter]) add(key Key, waiter Waiter) (first bool) {
 	if t.waiting == nil {
-		t.waiting = map[Key]map[Waiter]struct{}{}
+		t.waiting, t.place = map[Key]map[Waiter]struct{}{}, map[Key]int{}
 	}
 	if t.waiting[key] == nil {
 		t.waiting[key] = map[Waiter]struct{}{}
-		t.order = append(t.order, key)
+		t.putLast(key)
 	}
 	t.waiting[key][waiter] = struct{}{}
 	return t.stop == nil
@@ -45,12 +48,17 @@ func (t *turns[Key, Waiter]) remove(key Key, waiter Waiter) (last bool) {
 		return false
 	}
 	delete(t.waiting, key)
-	t.order = slices.DeleteFunc(t.order, func(one Key) bool { return one == key })
+	delete(t.place, key)
 	if len(t.waiting) == 0 {
 		t.stop()
 		t.stop = nil
 	}
 	return true
+}
+
+func (t *turns[Key, Waiter]) putLast(key Key) {
+	t.last++
+	t.place[key] = t.last
 }
 
 // start reads from now on, at most so many keys each turn, 0 for all. The caller holds the mutex;
@@ -90,10 +98,12 @@ func (t *turns[Key, Waiter]) turn(most int) []Key {
 		return nil
 	}
 	t.next = time.Now().Add(every)
-	if most <= 0 || most > len(t.order) {
-		most = len(t.order)
+	keys := slices.SortedFunc(maps.Keys(t.waiting), func(a, b Key) int { return cmp.Compare(t.place[a], t.place[b]) })
+	if most > 0 {
+		keys = keys[:min(most, len(keys))]
 	}
-	keys := slices.Clone(t.order[:most])
-	t.order = append(t.order[most:len(t.order):len(t.order)], keys...)
+	for _, key := range keys {
+		t.putLast(key)
+	}
 	return keys
 }
