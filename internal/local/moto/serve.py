@@ -4,6 +4,7 @@ Port 0 takes a free one; the file tells it. The variable DIECAST_ACCESS_KEY_ID h
 those who are served.
 """
 
+import functools
 import hmac
 import json
 import logging
@@ -50,6 +51,20 @@ class _Handler(MotoRequestHandler):
         if environ.get("wsgi.input_terminated"):
             environ["wsgi.input"] = DechunkedInput(_Whole(self.rfile))
         return environ
+
+
+class _Dispatcher(DomainDispatcherApplication):
+    """Remembers which service a host is.
+
+    moto lists the folders of its package twice for each request, half of what an object's takes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(create_backend_app)
+        self._remembered = functools.lru_cache(maxsize=64)(super().get_backend_for_host)
+
+    def get_backend_for_host(self, host: str | None) -> str | None:
+        return self._remembered(host)
 
 
 class _Contained:
@@ -158,7 +173,7 @@ class _Admission:
 def main(port: int, port_file: Path, wanted: str) -> None:
     """Serve until the process is ended; port_file appears once requests are accepted."""
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for each request would fill the disk
-    application = _Admission(_Contained(DomainDispatcherApplication(create_backend_app)), wanted)
+    application = _Admission(_Contained(_Dispatcher()), wanted)
     server = make_server("127.0.0.1", port, application, threaded=True, request_handler=_Handler)
     fresh = port_file.with_suffix(".new")
     fresh.write_text(str(server.server_port))
