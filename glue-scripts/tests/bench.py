@@ -169,7 +169,7 @@ def main(sizes: list[int], copies: bool) -> None:
         flush=True,
     )
     with tempfile.TemporaryDirectory() as name:
-        folder, s3 = Path(name), S3()
+        folder, s3 = Path(name), S3(watched=False)
         mariadb = MariaDB(folder, trustme.CA())
         try:
             mariadb.start()

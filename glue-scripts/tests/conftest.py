@@ -20,6 +20,7 @@ from pyspark.sql import SparkSession
 
 import ratings_etl as etl
 from tests.engines import (
+    ACCESS_KEY_ID,
     LOOPBACK,
     PASSWORD,
     READER,
@@ -78,7 +79,7 @@ def job_environment(folder: Path, s3: S3) -> dict[str, str]:
         "SPARK_CONF_DIR": str(folder),
         "SPARK_LOCAL_IP": LOOPBACK,
         "AWS_ENDPOINT_URL": s3.endpoint,
-        "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
         "AWS_SECRET_ACCESS_KEY": "the-signing-key",
         "AWS_DEFAULT_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",

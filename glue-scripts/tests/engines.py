@@ -27,6 +27,8 @@ JARS = CACHE / "glue-jars-1"
 LOOPBACK = "127.0.0.1"
 PATIENCE_SECONDS = 60.0
 PASSWORD = "correct-horse"
+ACCESS_KEY_ID = "AKIDEXAMPLE"
+SERVE = Path(__file__).parents[2] / "internal" / "local" / "moto" / "serve.py"
 READER = "etl_reader"
 
 
@@ -223,28 +225,39 @@ class MariaDB:
 
 @dataclass
 class S3:
-    """moto's S3 and Secrets Manager, behind a door that sees every request."""
+    """moto's S3 and Secrets Manager as the laptop serves them, for the tests behind a door that
+    sees every request.
+    """
 
+    watched: bool = True
+    port: int = 0
     process: subprocess.Popen[bytes] | None = None
     door: Door | None = None
 
     @property
     def endpoint(self) -> str:
-        assert self.door is not None
-        return f"http://{LOOPBACK}:{self.door.port}"
+        return f"http://{LOOPBACK}:{self.door.port if self.door else self.port}"
 
     def start(self, folder: Path) -> None:
         python = os.environ.get("DIECAST_PYTHON", str(CACHE / "python" / "bin" / "python"))
-        port = free_port()
+        port_file = folder / "moto.port"
+        environment = {
+            "DIECAST_ACCESS_KEY_ID": ACCESS_KEY_ID,
+            "DIECAST_MEMORY_LIMIT": str(4 << 30),
+            "DIECAST_SILENT_SECONDS": str(PATIENCE_SECONDS),
+            "MOTO_DISABLE_GLOBAL_CORS": "true",
+        }
         with (folder / "moto.log").open("wb") as log:
             self.process = subprocess.Popen(
-                [python, "-I", "-m", "moto.server", "-H", LOOPBACK, "-p", str(port)],
-                env=bare(folder),
+                [python, "-I", str(SERVE), "0", str(port_file)],
+                env={**bare(folder), **environment},
                 stdout=log,
                 stderr=log,
             )
-        wait_until(lambda: _listens(port), self.process, "moto")
-        self.door = Door(port)
+        wait_until(port_file.exists, self.process, "moto")
+        self.port = int(port_file.read_text())
+        if self.watched:
+            self.door = Door(self.port)
 
     def stop(self) -> None:
         if self.door:
@@ -252,11 +265,6 @@ class S3:
         if self.process:
             self.process.kill()
             self.process.wait()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((LOOPBACK, port)) == 0
 
 
 class Door:
@@ -286,9 +294,9 @@ class Door:
                     return
                 connection = http.client.HTTPConnection(LOOPBACK, target, timeout=PATIENCE_SECONDS)
                 try:
-                    connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+                    connection.putrequest(self.command, self.path, skip_accept_encoding=True)
                     for name, value in self.headers.items():
-                        if name.lower() not in ("connection", "expect"):
+                        if name.lower() not in ("connection", "expect", "host"):
                             connection.putheader(name, value)
                     connection.endheaders(body)
                     answer = connection.getresponse()
@@ -346,7 +354,7 @@ def java_home() -> dict[str, str]:
 
 # What the laptop's host gives the job beside what every session here has.
 LAPTOP = {
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC",
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.shuffle.partitions": "2",
 }

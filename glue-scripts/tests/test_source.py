@@ -22,7 +22,14 @@ import trustme
 
 import ratings_etl as etl
 from tests.conftest import Shop
-from tests.engines import LOOPBACK, QUICK_START, free_port, start_job, write_spark_defaults
+from tests.engines import (
+    ACCESS_KEY_ID,
+    LOOPBACK,
+    QUICK_START,
+    free_port,
+    start_job,
+    write_spark_defaults,
+)
 
 
 def refusal(shop: Shop, **changes: str) -> str:
@@ -328,7 +335,10 @@ def test_two_executors_verify_the_server(shop: Shop, environment: dict[str, str]
     assert executors_that_read_the_source(event_log) == {"0", "1"}
 
 
-SIGNATURE = "X-Amz-Security-Token=the-token-of-the-role&X-Amz-Signature=0123456789abcdef"
+SIGNATURE = (
+    f"X-Amz-Credential={ACCESS_KEY_ID}/20260101/us-east-1/s3/aws4_request"
+    "&X-Amz-Security-Token=the-token-of-the-role&X-Amz-Signature=0123456789abcdef"
+)
 
 
 @pytest.mark.parametrize("fault", ["expired", "unreachable", "no store"])

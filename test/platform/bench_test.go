@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,31 +53,59 @@ func BenchmarkPutToReadable(b *testing.B) {
 }
 
 // BenchmarkProcessStart is the median time of 20 from the start of a function's process to its
-// first answer: one that needs nothing, and one that needs S3, SQL or another function.
+// first answer: one that needs nothing, and one that needs S3, SQL or inference. What transform and
+// deliver wait for inference's own start is in the second and not in the third.
 func BenchmarkProcessStart(b *testing.B) {
-	const starts = 20
 	running := start(b, synthesized)
 	valid := payloads(b, 1)[0]
+	functions := map[string]lambdahost.Function{}
 	for _, function := range running.Functions() {
-		for kind, payload := range map[string]string{"alone": firstCall(function.Source, []byte(`{}`)),
-			"with-S3-and-SQL": firstCall(function.Source, valid)} {
-			b.Run(strings.TrimPrefix(function.Source, "lambda/")+"/"+kind, func(b *testing.B) {
-				var cold []time.Duration
-				for b.Loop() {
-					for range starts {
-						host := another(b, running)
-						result, err := host.Invoke(b.Context(), function.Definition.Name, []byte(payload))
-						require.NoError(b, err)
-						cold = append(cold, result.ColdStart)
-						require.NoError(b, host.Stop(context.Background()))
-					}
-				}
-				b.ReportMetric(float64(demonstration.Percentile(cold, 50).Microseconds())/1000, "median-ms")
-				b.ReportMetric(0, "ns/op")
+		functions[function.Source] = function.Definition
+	}
+	inference := functions[inferenceSource].Name
+	for _, source := range slices.Sorted(maps.Keys(functions)) {
+		function := functions[source]
+		measure := func(kind, event string, before func(*lambdahost.Host)) {
+			b.Run(strings.TrimPrefix(source, "lambda/")+"/"+kind, func(b *testing.B) {
+				benchmarkStart(b, running, function.Name, event, before)
+			})
+		}
+		measure("alone", firstCall(source, []byte(`{}`)), nil)
+		measure("with-S3-and-SQL", firstCall(source, valid), nil)
+		if source == transformSource || source == deliverSource {
+			measure("with-inference-started", firstCall(source, valid), func(host *lambdahost.Host) {
+				_, err := host.Invoke(b.Context(), inference, []byte(firstCall(inferenceSource, valid)))
+				require.NoError(b, err)
 			})
 		}
 	}
 }
+
+func benchmarkStart(b *testing.B, running started, function, event string, before func(*lambdahost.Host)) {
+	const starts = 20
+	var cold []time.Duration
+	for b.Loop() {
+		for range starts {
+			host := another(b, running)
+			if before != nil {
+				before(host)
+			}
+			result, err := host.Invoke(b.Context(), function, []byte(event))
+			require.NoError(b, err)
+			cold = append(cold, result.ColdStart)
+			require.NoError(b, host.Stop(context.Background()))
+		}
+	}
+	b.ReportMetric(float64(demonstration.Percentile(cold, 50).Microseconds())/1000, "median-ms")
+	b.ReportMetric(0, "ns/op")
+}
+
+// Folders of the functions that have an event of their own to begin with.
+const (
+	transformSource = "lambda/transform"
+	deliverSource   = "lambda/deliver"
+	inferenceSource = "lambda/inference"
+)
 
 // another host of the run's functions, all of them cold.
 func another(b *testing.B, running started) *lambdahost.Host {
@@ -94,14 +124,14 @@ func another(b *testing.B, running started) *lambdahost.Host {
 func firstCall(source string, payload []byte) string {
 	valid := string(payload) != `{}`
 	switch source {
-	case "lambda/transform":
+	case transformSource:
 		return transformEvent([][]byte{payload})
-	case "lambda/deliver":
+	case deliverSource:
 		return fmt.Sprintf(`{"Records":[{"eventID":"shardId-000000000000:1",`+
 			`"eventSourceARN":"arn:aws:kinesis:us-east-1:000000000000:stream/s",
 			"kinesis":{"data":%q,"sequenceNumber":"1","partitionKey":"p","approximateArrivalTimestamp":%d}}]}`,
 			base64.StdEncoding.EncodeToString(payload), time.Now().Unix())
-	case "lambda/inference":
+	case inferenceSource:
 		if valid {
 			return `{"limit":5,"events":[{"event_id":"1a7ad36a-6763-4608-9c7f-014231043a8c","customer_number":103,` +
 				`"city":"Nantes","country":"France","credit_limit":21000,"cart":[],"browsed":[]}]}`
@@ -164,7 +194,7 @@ func BenchmarkTransform(b *testing.B) {
 	event := transformEvent(payloads(b, batch))
 	name := ""
 	for _, function := range running.Functions() {
-		if function.Source == "lambda/transform" {
+		if function.Source == transformSource {
 			name = function.Definition.Name
 		}
 	}

@@ -155,8 +155,9 @@ func (h *Host) configure(folder, scratch string, own map[string]string) (string,
 	all := map[string]string{
 		"spark.driver.memory": "1g",
 		// A run's plans run once, over what fits in a laptop: compiling them well, or planning them
-		// anew between their stages, costs more than it saves.
-		"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+		// anew between their stages, costs more than it saves. What is compiled has as much room as
+		// Java would give it otherwise: it is not thrown away to be compiled again.
+		"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC",
 		"spark.sql.shuffle.partitions":  "2",
 		"spark.sql.adaptive.enabled":    "false",
 		// Requests that nobody here needs: markers of success, and looks for those of folders.
