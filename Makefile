@@ -192,7 +192,7 @@ test: ## Everything that must hold: what `check` looks at, every engine, templat
 	@# What is to be installed downloads beside each other, and beside CDK's first compile, which needs none of it. Spark's
 	@# tests wait for its driver most of the time, the trainer's for a download: they run beside Go's.
 	@$(MAKE) --no-print-directory --jobs=3 --output-sync=line \
-		lint format-check setup test-etl-runs test-go test-etl-parts test-etl-spark4 test-training test-contracts validate
+		lint format-check setup test-etl test-go test-etl-spark4 test-training test-contracts validate
 
 # The first to compile CDK's million lines: whatever else does, waits for it.
 .PHONY: lint
@@ -221,22 +221,13 @@ test-training: $(TRAINING_HOME)/.complete
 	@$(DIECAST_TRAINING_PYTHON) -m mypy --config-file training/pyproject.toml training
 	@$(DIECAST_TRAINING_PYTHON) -m pytest -q training
 
-# Whole runs wait for S3 and the database much of the time: they have a session of Spark beside that of the others.
-ETL_RUNS := tests/test_run.py tests/test_publication.py
+test-etl bench-etl: $(PYTHON_HOME)/.complete $(GLUE_HOME)/.complete $(GLUE_JARS) $(MARIADB_HOME)
 
-.PHONY: test-etl test-etl-runs test-etl-parts
-test-etl: test-etl-runs test-etl-parts ## The ETL job's tests: Spark, MariaDB over TLS, S3
-
-test-etl-runs test-etl-parts bench-etl: $(PYTHON_HOME)/.complete $(GLUE_HOME)/.complete $(GLUE_JARS) $(MARIADB_HOME)
-
-test-etl-runs:
-	@echo "test: ETL job, whole runs"
-	@cd glue-scripts && $(DIECAST_GLUE_PYTHON) -m pytest -q $(ETL_RUNS)
-
-test-etl-parts:
-	@echo "test: ETL job, its parts"
+.PHONY: test-etl
+test-etl: ## The ETL job's tests: Spark, MariaDB over TLS, S3
+	@echo "test: ETL job"
 	@cd glue-scripts && $(DIECAST_GLUE_PYTHON) -m mypy --config-file pyproject.toml .
-	@cd glue-scripts && $(DIECAST_GLUE_PYTHON) -m pytest -q $(ETL_RUNS:%=--ignore=%)
+	@cd glue-scripts && $(DIECAST_GLUE_PYTHON) -m pytest -q
 
 # Glue 6.0 has Spark 4.1, whose ANSI mode raises where 3.5 gives null.
 GLUE6_HOME := $(DIECAST_CACHE)/python-glue6-$(GLUE_KEY)
