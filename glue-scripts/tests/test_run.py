@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F  # noqa: N812 - PySpark's own convention
 
 import ratings_etl as etl
 from tests.conftest import REPOSITORY, ROWS, Shop
@@ -410,3 +412,24 @@ def test_a_complete_run_is_never_written_to_again(shop: Shop, tmp_path: Path) ->
     with pytest.raises(etl.JobError, match=r"run done is complete in .*: give another --run-id"):
         shop.run(run_id="done")
     assert shop.listed() == [key]
+
+
+def test_py4j_is_asked_once_for_the_names_that_pyspark_uses_with_every_expression(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jvm: Any = spark.sparkContext._jvm
+    asked: list[str] = []
+    look_up = type(jvm).__getattr__
+
+    def looked_up(view: Any, name: str) -> Any:
+        asked.append(name)
+        return look_up(view, name)
+
+    monkeypatch.setattr(type(jvm), "__getattr__", looked_up)
+    vars(jvm).pop("functions", None)
+    F.col("a")
+    assert asked == ["functions"]
+    etl.remember_names(spark)
+    asked.clear()
+    F.when(F.col("a") > 1, F.lit("b"))
+    assert asked == []
