@@ -631,14 +631,6 @@ def judged(frame: DataFrame, table: str) -> DataFrame:
     return frame.withColumn(REASONS, broken)
 
 
-def together(frame: DataFrame, table: str, files: int) -> DataFrame:
-    """The rows in this many partitions, those with the same first key of the table in one.
-
-    What becomes one file is sorted by one task in any case: it need not be moved to it.
-    """
-    return frame.coalesce(1) if files == 1 else frame.repartitionByRange(files, KEYS[table][0])
-
-
 def arranged(frame: DataFrame, table: str, files: int) -> DataFrame:
     """The rows in this many partitions, each sorted by the table's keys. Rows with the keys of the
     row before are DOUBLED in a table with rules, and left out of others.
@@ -646,7 +638,9 @@ def arranged(frame: DataFrame, table: str, files: int) -> DataFrame:
     Rows with an incomplete key are no doubles: completeness is a rule of its own.
     """
     first, *others = KEYS[table]
-    in_order = together(frame, table, files).sortWithinPartitions(first, *others)
+    # What becomes one file is sorted by one task in any case: it need not be moved to it.
+    spread = frame.coalesce(1) if files == 1 else frame.repartitionByRange(files, first)
+    in_order = spread.sortWithinPartitions(first, *others)
     # Rows of one first key share a partition and lie in this order: it costs no further sorting.
     window = Window.partitionBy(first).orderBy(*(others or [first]))
     same = [F.lag(key).over(window) == F.col(key) for key in KEYS[table]]
@@ -2130,8 +2124,7 @@ def write_tables(
         """
         seen, gathered = lake.gather(frames[RATINGS])
         all_seen = lake.write(observed(previous, seen), OBSERVATIONS, sizes[OBSERVATIONS])
-        ever_seen = together(lake.written(OBSERVATIONS), RATINGS, files_for(sizes[OBSERVATIONS]))
-        pairs = RESOLVED[lake.settings.strategy](ever_seen)
+        pairs = RESOLVED[lake.settings.strategy](lake.written(OBSERVATIONS))
         described = judged(rated(pairs, customers, products, moment), RATINGS)
         written = lake.write(described, RATINGS, sizes[OBSERVATIONS])
         if written.counts.quarantined:
@@ -2473,7 +2466,7 @@ def remember_names(spark: SparkSession) -> None:
     """Has py4j look only once for what PySpark asks it for by name with every expression.
 
     Each time it tries eight packages, and the JVM searches all jars for a class that is in none of
-    them: a tenth of what a run of few rows takes.
+    them: a tenth of its work in a run of few rows.
     """
     jvm = spark.sparkContext._jvm
     for name in ("functions", "org", "py4j", "PythonUtils"):

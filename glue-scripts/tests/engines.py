@@ -245,7 +245,6 @@ class S3:
             "DIECAST_ACCESS_KEY_ID": ACCESS_KEY_ID,
             "DIECAST_MEMORY_LIMIT": str(4 << 30),
             "DIECAST_SILENT_SECONDS": str(PATIENCE_SECONDS),
-            "MOTO_DISABLE_GLOBAL_CORS": "true",
         }
         with (folder / "moto.log").open("wb") as log:
             self.process = subprocess.Popen(

@@ -58,10 +58,7 @@ func BenchmarkPutToReadable(b *testing.B) {
 func BenchmarkProcessStart(b *testing.B) {
 	running := start(b, synthesized)
 	valid := payloads(b, 1)[0]
-	functions := map[string]lambdahost.Function{}
-	for _, function := range running.Functions() {
-		functions[function.Source] = function.Definition
-	}
+	functions := definitions(running)
 	inference := functions[inferenceSource].Name
 	for _, source := range slices.Sorted(maps.Keys(functions)) {
 		function := functions[source]
@@ -79,6 +76,15 @@ func BenchmarkProcessStart(b *testing.B) {
 			})
 		}
 	}
+}
+
+// definitions of the run's functions, by their folders.
+func definitions(running started) map[string]lambdahost.Function {
+	functions := map[string]lambdahost.Function{}
+	for _, function := range running.Functions() {
+		functions[function.Source] = function.Definition
+	}
+	return functions
 }
 
 func benchmarkStart(b *testing.B, running started, function, event string, before func(*lambdahost.Host)) {
@@ -114,8 +120,8 @@ func another(b *testing.B, running started) *lambdahost.Host {
 	options.Dir = b.TempDir()
 	host, err := lambdahost.Start(b.Context(), options)
 	require.NoError(b, err)
-	for _, function := range running.Functions() {
-		require.NoError(b, host.Add(function.Definition))
+	for _, definition := range definitions(running) {
+		require.NoError(b, host.Add(definition))
 	}
 	return host
 }
@@ -192,12 +198,7 @@ func BenchmarkTransform(b *testing.B) {
 	host := another(b, running)
 	b.Cleanup(func() { require.NoError(b, host.Stop(context.Background())) })
 	event := transformEvent(payloads(b, batch))
-	name := ""
-	for _, function := range running.Functions() {
-		if function.Source == transformSource {
-			name = function.Definition.Name
-		}
-	}
+	name := definitions(running)[transformSource].Name
 	for b.Loop() {
 		result, err := host.Invoke(b.Context(), name, []byte(event))
 		require.NoError(b, err)

@@ -69,10 +69,8 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 			// Isolated: neither variables nor packages of the user's change what runs.
 			Arguments: []string{"-I", "-c", serve},
 			Environment: map[string]string{
-				"MOTO_ACCOUNT_ID": options.Account,
-				// No page is served at all.
-				"MOTO_DISABLE_GLOBAL_CORS": "true",
-				"DIECAST_SILENT_SECONDS":   strconv.FormatFloat(silentFor.Seconds(), 'f', -1, 64),
+				"MOTO_ACCOUNT_ID":        options.Account,
+				"DIECAST_SILENT_SECONDS": strconv.FormatFloat(silentFor.Seconds(), 'f', -1, 64),
 			},
 		}, err
 	})

@@ -1,7 +1,8 @@
 """Serve moto on the loopback address: serve.py PORT PORT_FILE.
 
-Port 0 takes a free one; the file tells it. The variable DIECAST_ACCESS_KEY_ID has the access key of
-those who are served.
+Port 0 takes a free one; the file tells it. Variables: DIECAST_ACCESS_KEY_ID has the access key of
+those who are served, DIECAST_MEMORY_LIMIT the bytes of this process from which on nothing more is
+stored, DIECAST_SILENT_SECONDS how long a connection may be silent.
 """
 
 import functools
