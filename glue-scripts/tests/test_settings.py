@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, urlsplit
@@ -10,6 +11,8 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 import pytest
 
 import ratings_etl as etl
+from tests.conftest import REPOSITORY
+from tests.engines import LAPTOP
 
 ARGUMENTS = {
     "--region": "eu-central-1",
@@ -376,3 +379,9 @@ def test_a_manifest_that_cannot_be_worked_with_is_named_with_the_way_out(manifes
         etl.JobError, match=r"published\.json names no run with a readable manifest .*: restore"
     ):
         etl.publication(Shelf(nothing, settings(), nothing))
+
+
+def test_what_is_measured_has_the_settings_of_the_laptops_runs() -> None:
+    host = (REPOSITORY / "internal" / "local" / "gluejobs" / "spark.go").read_text()
+    given = dict(re.findall(r'"(spark\.[\w.]+)":\s+"([^"]*)",', host))
+    assert {name: given.get(name) for name in LAPTOP} == LAPTOP
