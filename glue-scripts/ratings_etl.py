@@ -56,7 +56,7 @@ MANIFEST = "manifest.json"
 PUBLISHED = f"{PREFIX}/published.json"
 OUTCOME = "_outcome.json"
 STAGING = "_staging"  # below a run's folder: the source's tables as they were read
-TRUST_STORE = "_certificates.p12"  # below a run's folder, while it runs
+TRUST_STORE = "_certificates.jks"  # below a run's folder, while it runs
 QUARANTINE = "quarantine"  # beside the runs, for the bucket's own expiry: quarantine/<run_id>/<table>/
 FOLDER_MARK = "_$folder$"  # ends the name of the object beside a folder that Glue's writer makes
 CATALOGUE = "catalogue"  # catalogue/<table>/symlink.txt: where the catalogue's tables look
@@ -1177,8 +1177,11 @@ TRUST_STORE_PASSWORD = "certificates"  # it holds public certificates; the forma
 
 
 def trust_store(spark: SparkSession, pem: bytes) -> bytes:
-    """A PKCS12 trust store of these certificate authorities, made by the JVM: Connector/J reads
-    nothing else.
+    """A JKS trust store of these certificate authorities, made by the JVM.
+
+    Connector/J opens it anew for every connection. A PKCS12 store, the other kind that it reads,
+    derives two keys from its password each time, by 10,000 steps each and longer than the login
+    takes: that protects what is secret, and these are public certificates under a public password.
     """
     blocks = re.findall(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", pem, re.DOTALL)
     if not blocks:
@@ -1186,7 +1189,7 @@ def trust_store(spark: SparkSession, pem: bytes) -> bytes:
     jvm: Any = spark.sparkContext._jvm  # PySpark has no public way to the JVM
     java = jvm.java
     password = java.nio.CharBuffer.allocate(len(TRUST_STORE_PASSWORD)).put(TRUST_STORE_PASSWORD).array()
-    store = java.security.KeyStore.getInstance("PKCS12")
+    store = java.security.KeyStore.getInstance("JKS")
     store.load(None, password)
     factory = java.security.cert.CertificateFactory.getInstance("X.509")
     for i, block in enumerate(blocks):
@@ -1274,7 +1277,7 @@ class Source:
         if settings.tls:
             options |= {
                 "trustCertificateKeyStoreUrl": self.certificates(),
-                "trustCertificateKeyStoreType": "PKCS12",
+                "trustCertificateKeyStoreType": "JKS",
                 "trustCertificateKeyStorePassword": TRUST_STORE_PASSWORD,
                 "fallbackToSystemTrustStore": "false",
             }

@@ -127,7 +127,7 @@ def test_what_cannot_be_pruned_is_told_and_fails_no_published_run(
 # there.
 STEPS = [
     (r"PUT .*/{run}/_outcome\.json", etl.REPLACE),
-    (r"PUT .*/{run}/_certificates\.p12", etl.AVERAGE),
+    (r"PUT .*/{run}/_certificates\.jks", etl.AVERAGE),
     (r"PUT .*/{run}/_staging/ratings/part-.*", etl.REPLACE),
     (r"PUT .*/{run}/_staging/observations/part-.*", etl.LATEST),
     (r"PUT .*/{run}/ratings/part-.*", etl.AVERAGE),

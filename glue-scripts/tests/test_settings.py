@@ -233,7 +233,7 @@ def test_signed_urls_name_the_host_that_the_regions_gateway_endpoint_routes(
 
     def signed() -> SplitResult:
         client = etl.signing_client(etl.publishing_client(region), region)
-        wanted = {"Bucket": "lake", "Key": "run/_certificates.p12"}
+        wanted = {"Bucket": "lake", "Key": "run/_certificates.jks"}
         return urlsplit(client.generate_presigned_url("get_object", Params=wanted, ExpiresIn=900))
 
     url = signed()
@@ -249,8 +249,8 @@ def test_signed_urls_name_the_host_that_the_regions_gateway_endpoint_routes(
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("403 for URL: https://s3.eu-west-1.amazonaws.com/b/k.p12?X-Amz-Signature=ab%2Fc&x=1 (again)",
-         "403 for URL: https://s3.eu-west-1.amazonaws.com/b/k.p12 (again)"),
+        ("403 for URL: https://s3.eu-west-1.amazonaws.com/b/k.jks?X-Amz-Signature=ab%2Fc&x=1 (again)",
+         "403 for URL: https://s3.eu-west-1.amazonaws.com/b/k.jks (again)"),
         ("refused 'db.example.com:3306/?Action=connect&X-Amz-Security-Token=t', twice",
          "refused 'db.example.com:3306/', twice"),
         ("renamed? new columns are price; is a = b?", "renamed? new columns are price; is a = b?"),
@@ -325,7 +325,7 @@ class Recorder:
 def test_the_driver_is_told_to_stream_to_give_up_and_whom_to_trust(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(etl, "login", lambda settings: ("etl_reader", "token"))
     spark: Any = Recorder()
-    source = etl.Source(spark, settings(), lambda: "https://s3.eu-west-1.amazonaws.com/lake/store.p12")
+    source = etl.Source(spark, settings(), lambda: "https://s3.eu-west-1.amazonaws.com/lake/store.jks")
     source.read("SELECT 1")
     expected = {
         "useCursorFetch": "true",  # else a whole table comes into memory
@@ -336,7 +336,7 @@ def test_the_driver_is_told_to_stream_to_give_up_and_whom_to_trust(monkeypatch: 
         "tinyInt1isBit": "false",
         "zeroDateTimeBehavior": "CONVERT_TO_NULL",
         "sslMode": "VERIFY_IDENTITY",
-        "trustCertificateKeyStoreUrl": "https://s3.eu-west-1.amazonaws.com/lake/store.p12",
+        "trustCertificateKeyStoreUrl": "https://s3.eu-west-1.amazonaws.com/lake/store.jks",
         "fallbackToSystemTrustStore": "false",  # else any authority of the machine would do
     }
     assert expected.items() <= spark.given.items()

@@ -345,11 +345,11 @@ SIGNATURE = (
 def test_a_trust_store_that_cannot_be_fetched_is_no_fault_of_the_source_and_its_signature_stays_secret(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fault: str
 ) -> None:
-    shop.client.put_object(Bucket=shop.bucket, Key="no-store.p12", Body=b"nothing")
+    shop.client.put_object(Bucket=shop.bucket, Key="no-store.jks", Body=b"nothing")
     url = {
-        "expired": f"{shop.s3.endpoint}/{shop.bucket}/gone.p12?{SIGNATURE}",
-        "unreachable": f"http://{LOOPBACK}:{free_port()}/{shop.bucket}/gone.p12?{SIGNATURE}",
-        "no store": f"{shop.s3.endpoint}/{shop.bucket}/no-store.p12?{SIGNATURE}",
+        "expired": f"{shop.s3.endpoint}/{shop.bucket}/gone.jks?{SIGNATURE}",
+        "unreachable": f"http://{LOOPBACK}:{free_port()}/{shop.bucket}/gone.jks?{SIGNATURE}",
+        "no store": f"{shop.s3.endpoint}/{shop.bucket}/no-store.jks?{SIGNATURE}",
     }[fault]
     monkeypatch.setattr(etl, "certificates", lambda lake: lambda: url)
     with pytest.raises(etl.JobError) as refused:
@@ -359,6 +359,6 @@ def test_a_trust_store_that_cannot_be_fetched_is_no_fault_of_the_source_and_its_
     assert "source mysql" not in message
     told = "".join(traceback.format_exception(refused.value)) + json.dumps(shop.outcome("refused"))
     told += "".join(capsys.readouterr())
-    assert ".p12" in told
+    assert ".jks" in told
     for secret in ("the-token-of-the-role", "0123456789abcdef", "X-Amz-"):
         assert secret not in told
