@@ -96,8 +96,8 @@ func recommended(t *testing.T, client *lambda.Client, function string, rung reco
 	return codes, told
 }
 
-// inferredBy is inference's answer to one event by a rung. A busy machine may keep the store waiting:
-// memory answers for it then, maybe by the last model known, so that it is asked again.
+// inferredBy is inference's answer to one event by a rung. A busy machine may keep the store
+// waiting: memory answers for it then, maybe by the last model known, so that it is asked again.
 func inferredBy(t *testing.T, client *lambda.Client, function string, request inference.BatchRequest,
 	rung recommendation.Rung) (told inference.BatchAnswer) {
 	t.Helper()
