@@ -54,21 +54,23 @@ ifneq ($(ODD),)
 override DIECAST_CACHE := nowhere
 endif
 
-# What is installed is kept for every checkout of this user, in folders named after the lock files' content.
-export DIECAST_CACHE ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/diecast
+# What is installed is kept for every checkout of this user, in folders named after the lock files' content. What a
+# caller sets to nothing is not set: a recipe that begins with the name of no program is a line whose failure make
+# ignores.
+override export DIECAST_CACHE := $(or $(DIECAST_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/diecast)
 PYTHON_KEY := $(shell cksum < requirements.txt | cut -d ' ' -f 1)
 PYTHON_HOME := $(DIECAST_CACHE)/python-$(PYTHON_KEY)
-export DIECAST_PYTHON ?= $(PYTHON_HOME)/bin/python
+override export DIECAST_PYTHON := $(or $(DIECAST_PYTHON),$(PYTHON_HOME)/bin/python)
 PYTHON_BIN := $(dir $(DIECAST_PYTHON))
 # PyTorch brings gigabytes: only `train` and the trainer's tests install it.
 TRAINING_KEY := $(shell cksum < training/requirements.txt | cut -d ' ' -f 1)
 TRAINING_HOME := $(DIECAST_CACHE)/python-training-$(TRAINING_KEY)
-export DIECAST_TRAINING_PYTHON ?= $(TRAINING_HOME)/bin/python
+override export DIECAST_TRAINING_PYTHON := $(or $(DIECAST_TRAINING_PYTHON),$(TRAINING_HOME)/bin/python)
 MARIADB_HOME := $(DIECAST_CACHE)/mariadb-$(shell cat internal/local/mariadb/VERSION)
 # The ETL job runs with what Glue has of Python, in an environment of its own, and with Glue's jars.
 GLUE_KEY := $(shell cksum < glue-scripts/requirements.txt | cut -d ' ' -f 1)
 GLUE_HOME := $(DIECAST_CACHE)/python-glue-$(GLUE_KEY)
-export DIECAST_GLUE_PYTHON ?= $(GLUE_HOME)/bin/python
+override export DIECAST_GLUE_PYTHON := $(or $(DIECAST_GLUE_PYTHON),$(GLUE_HOME)/bin/python)
 GLUE_JARS := $(DIECAST_CACHE)/glue-jars-1
 
 # One set of build flags for everything: other flags compile the million lines of CDK anew. Without version control

@@ -22,7 +22,7 @@ from typing import Any
 import pymysql
 import trustme
 
-CACHE = Path(os.environ.get("DIECAST_CACHE", Path.home() / ".cache" / "diecast"))
+CACHE = Path(os.environ.get("DIECAST_CACHE") or Path.home() / ".cache" / "diecast")
 JARS = CACHE / "glue-jars-1"
 LOOPBACK = "127.0.0.1"
 PATIENCE_SECONDS = 60.0
@@ -239,7 +239,7 @@ class S3:
         return f"http://{LOOPBACK}:{self.door.port if self.door else self.port}"
 
     def start(self, folder: Path) -> None:
-        python = os.environ.get("DIECAST_PYTHON", str(CACHE / "python" / "bin" / "python"))
+        python = os.environ.get("DIECAST_PYTHON") or str(CACHE / "python" / "bin" / "python")
         port_file = folder / "moto.port"
         environment = {
             "DIECAST_ACCESS_KEY_ID": ACCESS_KEY_ID,

@@ -131,6 +131,27 @@ func TestTheMakefileRefusesAFolderThatMakeCannotName(t *testing.T) {
 	}
 }
 
+// A variable that is set to nothing is as good as none: of a recipe's line that lacks its program
+// make ignores the failure, and nothing is tested.
+func TestTheMakefileTakesNothingForNothing(t *testing.T) {
+	names := []string{"DIECAST_CACHE", "DIECAST_PYTHON", "DIECAST_GLUE_PYTHON", "DIECAST_TRAINING_PYTHON"}
+	var nothing []string
+	for _, name := range names {
+		nothing = append(nothing, name+"=")
+	}
+	for _, stated := range []struct{ arguments, environment []string }{{nothing, nil}, {nil, nothing}} {
+		command := exec.CommandContext(t.Context(), "make",
+			append(stated.arguments, "--silent", "--eval", "seen: ; @env", "seen")...)
+		command.Dir = root
+		command.Env = slices.Concat(os.Environ(), []string{"XDG_CACHE_HOME=/tmp/kept"}, stated.environment)
+		output, err := command.Output()
+		require.NoError(t, err)
+		for _, name := range names {
+			assert.Regexp(t, "(?m)^"+name+"=/tmp/kept/diecast", string(output))
+		}
+	}
+}
+
 // The command line is built for this machine whatever a shell says of others.
 func TestTheMakefileBuildsInAnyShell(t *testing.T) {
 	run(t, "--silent", "bin/diecast")
