@@ -10,7 +10,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -167,37 +166,10 @@ func initialise(ctx context.Context, bin string, account account, place server.P
 	if err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, bytes.TrimSpace(output.Bytes()))
 	}
-	version, err := os.ReadFile(filepath.Join(place.Data(), "PG_VERSION"))
-	if err != nil {
-		return err
-	}
-	major, err := strconv.Atoi(string(bytes.TrimSpace(version)))
-	if err != nil {
-		return fmt.Errorf("initdb's PG_VERSION: %w", err)
-	}
-	if major >= 16 {
-		if err := hashOnce(place); err != nil {
-			return fmt.Errorf("configure how passwords are kept: %w", err)
-		}
-	}
-	if major >= 18 {
-		if err := trust(bin, place); err != nil {
-			return fmt.Errorf("offer the extension %s: %w", extension, err)
-		}
+	if err := trust(bin, place); err != nil {
+		return fmt.Errorf("offer the extension %s: %w", extension, err)
 	}
 	return account.own(place.Data())
-}
-
-// hashOnce has the passwords that are set from now on hashed once instead of 4,096 times, which
-// client and server repeat at each login: no number of hashes makes a random password harder to
-// guess. A server before 16 knows no other number.
-func hashOnce(place server.Place) error {
-	file, err := os.OpenFile(filepath.Join(place.Data(), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	_, err = file.WriteString("scram_iterations = 1\n")
-	return errors.Join(err, file.Close())
 }
 
 const (
@@ -210,6 +182,13 @@ const (
 // it. RDS does so, and the installation's control file does not. A server before 18 looks for
 // extensions in its installation alone, and there it stays as it is.
 func trust(bin string, place server.Place) error {
+	version, err := os.ReadFile(filepath.Join(place.Data(), "PG_VERSION"))
+	if err != nil {
+		return err
+	}
+	if major, err := strconv.Atoi(string(bytes.TrimSpace(version))); err != nil || major < 18 {
+		return err
+	}
 	from := filepath.Join(filepath.Dir(bin), "share", "postgresql", "extension")
 	files, err := os.ReadDir(from)
 	if err != nil {

@@ -173,22 +173,6 @@ func reachable(t testing.TB) string {
 	return folder
 }
 
-func TestPasswordsAreHashedOnce(t *testing.T) {
-	cluster := start(t, Options{Disposable: true})
-	superuser, err := postgresclient.Connect(t.Context(), cluster.DSN("postgres"))
-	require.NoError(t, err)
-	defer superuser.Close(context.Background())
-	_, err = superuser.Exec(t.Context(), "CREATE ROLE hashed LOGIN PASSWORD 'h'")
-	require.NoError(t, err)
-	var kept string
-	require.NoError(t, superuser.QueryRow(t.Context(),
-		"SELECT rolpassword FROM pg_authid WHERE rolname = 'hashed'").Scan(&kept))
-	assert.Regexp(t, `^SCRAM-SHA-256\$1:`, kept)
-	connection, err := postgresclient.Connect(t.Context(), cluster.DSNFor("hashed", "h", "postgres"))
-	require.NoError(t, err)
-	require.NoError(t, connection.Close(t.Context()))
-}
-
 func TestDataSurvivesARestartInTheSameDirectory(t *testing.T) {
 	options := Options{Dir: filepath.Join(reachable(t), "cluster")}
 
