@@ -39,8 +39,11 @@ endif
 
 # make takes a space for the end of a name, and other signs for its own: rules cannot name such a folder. A checkout may
 # lie anywhere: here its files are named from where they are.
-ODD := $(shell named="$${DIECAST_CACHE:-$${XDG_CACHE_HOME:-$${HOME-}/.cache}/diecast}"; \
-	for path in "$$named" "$${DIECAST_PYTHON-}" "$${DIECAST_GLUE_PYTHON-}" "$${DIECAST_TRAINING_PYTHON-}"; do \
+quoted = '$(subst ','\'',$(value $(1)))'
+ODD := $(shell cache=$(call quoted,DIECAST_CACHE); home=$(call quoted,XDG_CACHE_HOME); \
+	named="$${cache:-$${home:-$${HOME-}/.cache}/diecast}"; \
+	[ "$$(printf %.1s "$$named")" = / ] || named="$$PWD/$$named"; for path in "$$named" \
+	$(foreach name,DIECAST_PYTHON DIECAST_GLUE_PYTHON DIECAST_TRAINING_PYTHON,$(call quoted,$(name))); do \
 	rest="$$(printf %s "$$path" | LC_ALL=C tr -d 'A-Za-z0-9/._+@,~\200-\377-'; echo .)"; \
 	[ "$$rest" = . ] || { printf %s "$$path" | tr '\n' ' '; break; }; done)
 ifneq ($(filter-out help clean,$(or $(MAKECMDGOALS),help)),)
@@ -50,14 +53,12 @@ $(error $(ODD) has a sign in its name that make cannot handle, such as a space o
 	folders in DIECAST_PYTHON, DIECAST_GLUE_PYTHON and DIECAST_TRAINING_PYTHON)
 endif
 endif
-ifneq ($(ODD),)
-override DIECAST_CACHE := nowhere
-endif
 
 # What is installed is kept for every checkout of this user, in folders named after the lock files' content. What a
-# caller sets to nothing is not set: a recipe that begins with the name of no program is a line whose failure make
-# ignores.
-override export DIECAST_CACHE := $(or $(DIECAST_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/diecast)
+# caller sets to nothing is not set: `$(DIECAST_PYTHON) -m pytest` would begin with the dash by which make ignores that
+# a line fails.
+override export DIECAST_CACHE := $(if $(ODD),nowhere,$(abspath \
+	$(or $(DIECAST_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/diecast)))
 PYTHON_KEY := $(shell cksum < requirements.txt | cut -d ' ' -f 1)
 PYTHON_HOME := $(DIECAST_CACHE)/python-$(PYTHON_KEY)
 override export DIECAST_PYTHON := $(or $(DIECAST_PYTHON),$(PYTHON_HOME)/bin/python)

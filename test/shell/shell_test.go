@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -102,13 +103,7 @@ func TestTheMakefileKeepsAGoodTMPDIR(t *testing.T) {
 func TestTheMakefileRefusesAFolderThatMakeCannotName(t *testing.T) {
 	dry := func(goal, variable, value string) (string, error) {
 		command := exec.CommandContext(t.Context(), "make", "--dry-run", goal)
-		command.Dir = root
-		for _, line := range os.Environ() {
-			if name, _, _ := strings.Cut(line, "="); !strings.HasPrefix(name, "DIECAST_") && name != "XDG_CACHE_HOME" {
-				command.Env = append(command.Env, line)
-			}
-		}
-		command.Env = append(command.Env, variable+"="+value)
+		command.Dir, command.Env = root, append(withoutSettings(), variable+"="+value)
 		output, err := command.CombinedOutput()
 		return string(output), err
 	}
@@ -123,6 +118,14 @@ func TestTheMakefileRefusesAFolderThatMakeCannotName(t *testing.T) {
 		}
 		output, err := dry("help", "HOME", odd)
 		require.NoError(t, err, "%s: %s", odd, output)
+		// make's command line, where make itself reads a dollar sign.
+		if !strings.Contains(odd, "$") {
+			command := exec.CommandContext(t.Context(), "make", "--dry-run", "DIECAST_CACHE="+odd, "demo")
+			command.Dir, command.Env = root, withoutSettings()
+			output, err := command.CombinedOutput()
+			require.Error(t, err, "%s", odd)
+			assert.Contains(t, string(output), "has a sign in its name that make cannot handle", odd)
+		}
 	}
 	for _, fine := range []string{"/tmp/é_1.2+3@4,5~6-7", "/tmp"} {
 		output, err := dry("bin/diecast", "HOME", fine)
@@ -131,8 +134,8 @@ func TestTheMakefileRefusesAFolderThatMakeCannotName(t *testing.T) {
 	}
 }
 
-// A variable that is set to nothing is as good as none: of a recipe's line that lacks its program
-// make ignores the failure, and nothing is tested.
+// A variable that is set to nothing is as good as none: a line that begins with it would go on with
+// the dash of an option, by which make ignores that the line fails.
 func TestTheMakefileTakesNothingForNothing(t *testing.T) {
 	names := []string{"DIECAST_CACHE", "DIECAST_PYTHON", "DIECAST_GLUE_PYTHON", "DIECAST_TRAINING_PYTHON"}
 	var nothing []string
@@ -140,16 +143,45 @@ func TestTheMakefileTakesNothingForNothing(t *testing.T) {
 		nothing = append(nothing, name+"=")
 	}
 	for _, stated := range []struct{ arguments, environment []string }{{nothing, nil}, {nil, nothing}} {
-		command := exec.CommandContext(t.Context(), "make",
-			append(stated.arguments, "--silent", "--eval", "seen: ; @env", "seen")...)
-		command.Dir = root
-		command.Env = slices.Concat(os.Environ(), []string{"XDG_CACHE_HOME=/tmp/kept"}, stated.environment)
-		output, err := command.Output()
-		require.NoError(t, err)
+		seen := seenBy(t, stated.arguments, append(stated.environment, "XDG_CACHE_HOME=/tmp/kept")...)
 		for _, name := range names {
-			assert.Regexp(t, "(?m)^"+name+"=/tmp/kept/diecast", string(output))
+			assert.Regexp(t, "(?m)^"+name+"=/tmp/kept/diecast", seen)
 		}
 	}
+}
+
+// Recipes go into other folders.
+func TestTheMakefileNamesAFolderFromTheRoot(t *testing.T) {
+	checkout, err := filepath.Abs(root)
+	require.NoError(t, err)
+	for _, variable := range []string{"DIECAST_CACHE=here", "XDG_CACHE_HOME=here"} {
+		assert.Regexp(t, "(?m)^DIECAST_GLUE_PYTHON="+regexp.QuoteMeta(checkout)+"/here/", seenBy(t, nil, variable))
+		assert.Regexp(t, "(?m)^DIECAST_GLUE_PYTHON="+regexp.QuoteMeta(checkout)+"/here/",
+			seenBy(t, []string{variable}))
+	}
+}
+
+// seenBy are the variables of a recipe, by lines, of a make with these arguments and variables.
+func seenBy(t *testing.T, arguments []string, variables ...string) string {
+	t.Helper()
+	_, err := os.Stat(filepath.Join(root, "Makefile")) // as in run
+	require.NoError(t, err)
+	command := exec.CommandContext(t.Context(), "make",
+		append(arguments, "--silent", "--eval", "seen: ; @env", "seen")...)
+	command.Dir, command.Env = root, append(withoutSettings(), variables...)
+	output, err := command.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	return string(output)
+}
+
+// withoutSettings are this process's variables without what says where Diecast lies, and without
+// those by which a make hands on its own arguments.
+func withoutSettings() []string {
+	return slices.DeleteFunc(os.Environ(), func(line string) bool {
+		name, _, _ := strings.Cut(line, "=")
+		return strings.HasPrefix(name, "DIECAST_") ||
+			slices.Contains([]string{"XDG_CACHE_HOME", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}, name)
+	})
 }
 
 // The command line is built for this machine whatever a shell says of others.
