@@ -27,7 +27,8 @@ from tests.engines import LAPTOP, S3, MariaDB, write_spark_defaults
 
 RATINGS_PER_CUSTOMER = 100
 RUNS = 3
-# Spark keeps the last hundred classes that it made for plans: all of a copy's, and of a run's none.
+# Spark compiles a class for each part of a plan and keeps the last hundred. A run makes more: the
+# next one would find none of them, while a copy's stay.
 WARM = {"spark.sql.codegen.cache.maxEntries": "1000"}
 DAYS = 700  # of ratings, evenly spread: those of the lookback, 7 days, are a hundredth
 
@@ -200,6 +201,6 @@ def main(sizes: list[int], copies: bool) -> None:
 
 if __name__ == "__main__":
     main(
-        [int(size) for size in os.environ.get("SIZES", "100000 1000000").split()],
+        [int(size) for size in (os.environ.get("SIZES") or "100000 1000000").split()],
         copies=os.environ.get("ONLY") != "strategies",
     )
