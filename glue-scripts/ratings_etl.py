@@ -975,7 +975,7 @@ def settings_from(arguments: Sequence[str], environment: Mapping[str, str]) -> S
     parser = argparse.ArgumentParser(prog="ratings_etl.py", allow_abbrev=False)
     add = parser.add_argument
     add("--run-id", default="", help="name of the run; default: time and a random part")
-    add("--region", default=environment.get("AWS_REGION", environment.get("AWS_DEFAULT_REGION", "")))
+    add("--region", default=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION", ""))
     add("--lake-bucket", default="", help="bucket of the data lake")
     add("--format", default="parquet", help="parquet (snappy) or csv")
     add("--max-quarantined", default="0.01", help="share of a table's rows that may break a rule")
@@ -1179,9 +1179,9 @@ TRUST_STORE_PASSWORD = "certificates"  # it holds public certificates; the forma
 def trust_store(spark: SparkSession, pem: bytes) -> bytes:
     """A JKS trust store of these certificate authorities, made by the JVM.
 
-    Connector/J opens it anew for every connection. A PKCS12 store, the other kind that it reads,
-    derives two keys from its password each time, by 10,000 steps each and longer than the login
-    takes: that protects what is secret, and these are public certificates under a public password.
+    Connector/J opens it for every connection. Opening a PKCS12 store derives two keys from its
+    password, by 10,000 steps each, which takes longer than the login. That would protect secrets;
+    these are public certificates under a public password.
     """
     blocks = re.findall(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", pem, re.DOTALL)
     if not blocks:

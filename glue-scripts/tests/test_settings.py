@@ -44,6 +44,18 @@ def test_defaults_are_verified_tls_and_an_iam_login() -> None:
     assert settings().run_id != found.run_id
 
 
+@pytest.mark.parametrize(
+    ("environment", "region"),
+    [
+        ({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-west-2"}, "eu-west-1"),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "us-west-2"}, "us-west-2"),
+        ({"AWS_DEFAULT_REGION": "us-west-2"}, "us-west-2"),
+    ],
+)
+def test_the_region_is_the_environments(environment: dict[str, str], region: str) -> None:
+    assert settings({"--region": ""}, environment).region == region
+
+
 def test_glues_own_arguments_are_left_alone_and_names_are_not_shortened() -> None:
     found = settings({"--JOB_NAME": "job", "--TempDir": "s3://t", "--keep": "9", "--run-id": "r1"})
     assert (found.run_id, found.keep_runs) == ("r1", 5)
@@ -337,6 +349,7 @@ def test_the_driver_is_told_to_stream_to_give_up_and_whom_to_trust(monkeypatch: 
         "zeroDateTimeBehavior": "CONVERT_TO_NULL",
         "sslMode": "VERIFY_IDENTITY",
         "trustCertificateKeyStoreUrl": "https://s3.eu-west-1.amazonaws.com/lake/store.jks",
+        "trustCertificateKeyStoreType": "JKS",
         "fallbackToSystemTrustStore": "false",  # else any authority of the machine would do
     }
     assert expected.items() <= spark.given.items()

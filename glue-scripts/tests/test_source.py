@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 import boto3
 import pytest
 import trustme
+from pyspark.sql import SparkSession
 
 import ratings_etl as etl
 from tests.conftest import Shop
@@ -72,6 +73,11 @@ def test_a_certificate_of_another_name_is_refused(shop: Shop) -> None:
     assert "the server's certificate is not trusted or bears another name" in refusal(
         shop, source_host="localhost"
     )
+
+
+def test_the_trust_store_is_opened_without_deriving_keys(spark: SparkSession, authority: trustme.CA) -> None:
+    store = etl.trust_store(spark, authority.cert_pem.bytes())
+    assert store.startswith(b"\xfe\xed\xfe\xed")  # JKS; Java would open any other kind by this name, too
 
 
 def test_a_file_without_certificates_and_a_missing_one_are_named(shop: Shop, tmp_path: Path) -> None:
