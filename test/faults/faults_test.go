@@ -41,6 +41,7 @@ func ready(t *testing.T) settings {
 	s := settings{command: command, assembly: assembly, source: root, folder: folder,
 		seed: uint64(time.Now().UnixNano()) % 1_000_000, told: func(string) {}}
 	require.NoError(t, s.absolute())
+	require.NoError(t, s.build(t.Context()), "functions and servers, which a machine may compile for the first time")
 	t.Logf("seed %d: make faults ONLY=nemesis SEED=%[1]d draws the same", s.seed)
 	return s
 }
