@@ -40,10 +40,10 @@ endif
 # make takes a space for the end of a name, and other signs for its own: rules cannot name such a folder. A checkout may
 # lie anywhere: here its files are named from where they are.
 quoted = '$(subst ','\'',$(value $(1)))'
-ODD := $(shell cache=$(call quoted,DIECAST_CACHE); home=$(call quoted,XDG_CACHE_HOME); \
-	named="$${cache:-$${home:-$${HOME-}/.cache}/diecast}"; \
-	[ "$$(printf %.1s "$$named")" = / ] || named="$$PWD/$$named"; for path in "$$named" \
-	$(foreach name,DIECAST_PYTHON DIECAST_GLUE_PYTHON DIECAST_TRAINING_PYTHON,$(call quoted,$(name))); do \
+CACHE_FOLDER := $(or $(value DIECAST_CACHE),$(or $(value XDG_CACHE_HOME),$(value HOME)/.cache)/diecast)
+CACHE_FOLDER := $(if $(filter /%,$(firstword $(CACHE_FOLDER))),,$(CURDIR)/)$(CACHE_FOLDER)
+ODD := $(shell for path in $(foreach name,CACHE_FOLDER DIECAST_PYTHON DIECAST_GLUE_PYTHON DIECAST_TRAINING_PYTHON, \
+	$(call quoted,$(name))); do \
 	rest="$$(printf %s "$$path" | LC_ALL=C tr -d 'A-Za-z0-9/._+@,~\200-\377-'; echo .)"; \
 	[ "$$rest" = . ] || { printf %s "$$path" | tr '\n' ' '; break; }; done)
 ifneq ($(filter-out help clean,$(or $(MAKECMDGOALS),help)),)
@@ -57,8 +57,7 @@ endif
 # What is installed is kept for every checkout of this user, in folders named after the lock files' content. What a
 # caller sets to nothing is not set: `$(DIECAST_PYTHON) -m pytest` would begin with the dash by which make ignores that
 # a line fails.
-override export DIECAST_CACHE := $(if $(ODD),nowhere,$(abspath \
-	$(or $(DIECAST_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/diecast)))
+override export DIECAST_CACHE := $(if $(ODD),nowhere,$(CACHE_FOLDER))
 PYTHON_KEY := $(shell cksum < requirements.txt | cut -d ' ' -f 1)
 PYTHON_HOME := $(DIECAST_CACHE)/python-$(PYTHON_KEY)
 override export DIECAST_PYTHON := $(or $(DIECAST_PYTHON),$(PYTHON_HOME)/bin/python)

@@ -44,9 +44,9 @@ const settingsOfGo = "GOEXPERIMENT=none-such\nGO111MODULE=off\nCGO_ENABLED=1\nCC
 	"GOROOT=/nowhere\nGOFLAGS=-tags=other\nGOOS=windows\nGOPROXY=https://file.example.com\n" +
 	"GOPRIVATE=example.com/before\nGOPRIVATE=example.com/$mine,example.com/a#b\n"
 
-// ofGosFile are names that the shell of these tests leaves to Go's file: what a shell says comes
-// first.
-var ofGosFile = []string{"GO111MODULE", "GOAMD64", "GOPRIVATE", "GONOSUMDB"}
+// unstated are names that make hands on from nowhere: Go's file says the first two of compilers,
+// and nothing of the third.
+var unstated = []string{"GO111MODULE", "GOAMD64", "GONOSUMDB"}
 
 // run is make in a hostile shell. It looks at the Makefile itself before, so that go test knows
 // what its cached result depends on.
@@ -55,10 +55,8 @@ func run(t *testing.T, arguments ...string) string {
 	_, err := os.Stat(filepath.Join(root, "Makefile"))
 	require.NoError(t, err)
 	command := exec.CommandContext(t.Context(), "make", arguments...)
-	command.Dir, command.Env = root, slices.DeleteFunc(os.Environ(), func(line string) bool {
-		name, _, _ := strings.Cut(line, "=")
-		return slices.Contains(ofGosFile, name)
-	})
+	// What a shell says comes before Go's file.
+	command.Dir, command.Env = root, shellWithout(append(unstated, "GOPRIVATE")...)
 	settings := filepath.Join(t.TempDir(), "it's Go's file")
 	require.NoError(t, os.WriteFile(settings, []byte(settingsOfGo), 0o600))
 	for _, variables := range []map[string]string{hostile, kept, {"GOENV": settings}} {
@@ -90,10 +88,8 @@ func TestTheMakefilePassesWhatItNames(t *testing.T) {
 	}
 	assert.Equal(t, "off", seen["GOENV"])
 	assert.Equal(t, "example.com/$mine,example.com/a#b", seen["GOPRIVATE"], "of Go's file")
-	for _, name := range ofGosFile {
-		if name != "GOPRIVATE" {
-			assert.NotContains(t, seen, name)
-		}
+	for _, name := range unstated {
+		assert.NotContains(t, seen, name)
 	}
 }
 
@@ -110,34 +106,31 @@ func TestTheMakefileKeepsAGoodTMPDIR(t *testing.T) {
 // A folder that make cannot name is refused by a sentence before anything runs; a checkout may lie
 // in such a folder.
 func TestTheMakefileRefusesAFolderThatMakeCannotName(t *testing.T) {
-	dry := func(goal, variable, value string) (string, error) {
-		command := exec.CommandContext(t.Context(), "make", "--dry-run", goal)
-		command.Dir, command.Env = root, append(withoutSettings(), variable+"="+value)
+	dry := func(variables []string, arguments ...string) (string, error) {
+		command := exec.CommandContext(t.Context(), "make", append(arguments, "--dry-run")...)
+		command.Dir, command.Env = root, append(withoutSettings(), variables...)
 		output, err := command.CombinedOutput()
 		return string(output), err
 	}
 	for _, odd := range []string{"/tmp/a b", "/tmp/it's", `/tmp/a"b`, "/tmp/a$HOME", "/tmp/a#b", "/tmp/a:b", "/tmp/a%b",
 		"/tmp/a;b", `/tmp/a\b`, "/tmp/a*", "/tmp/a\tb", "/tmp/a(b)"} {
 		for _, variable := range []string{"HOME", "XDG_CACHE_HOME", "DIECAST_CACHE", "DIECAST_PYTHON"} {
-			output, err := dry("demo", variable, odd)
+			output, err := dry([]string{variable + "=" + odd}, "demo")
 			require.Error(t, err, "%s=%s", variable, odd)
 			assert.Contains(t, output, odd, variable)
 			assert.Contains(t, output, "has a sign in its name that make cannot handle", "%s=%s", variable, odd)
 			assert.NotContains(t, output, "synth", "%s=%s", variable, odd)
 		}
-		output, err := dry("help", "HOME", odd)
+		output, err := dry([]string{"HOME=" + odd}, "help")
 		require.NoError(t, err, "%s: %s", odd, output)
-		// make's command line, where make itself reads a dollar sign.
-		if !strings.Contains(odd, "$") {
-			command := exec.CommandContext(t.Context(), "make", "--dry-run", "DIECAST_CACHE="+odd, "demo")
-			command.Dir, command.Env = root, withoutSettings()
-			output, err := command.CombinedOutput()
+		if !strings.Contains(odd, "$") { // make reads it itself on its command line
+			output, err := dry(nil, "DIECAST_CACHE="+odd, "demo")
 			require.Error(t, err, "%s", odd)
-			assert.Contains(t, string(output), "has a sign in its name that make cannot handle", odd)
+			assert.Contains(t, output, "has a sign in its name that make cannot handle", odd)
 		}
 	}
 	for _, fine := range []string{"/tmp/é_1.2+3@4,5~6-7", "/tmp"} {
-		output, err := dry("bin/diecast", "HOME", fine)
+		output, err := dry([]string{"HOME=" + fine}, "bin/diecast")
 		require.NoError(t, err, "%s", output)
 		assert.Contains(t, output, "go build")
 	}
@@ -186,10 +179,15 @@ func seenBy(t *testing.T, arguments []string, variables ...string) string {
 // withoutSettings are this process's variables without what says where Diecast lies, and without
 // those by which a make hands on its own arguments.
 func withoutSettings() []string {
+	return shellWithout("DIECAST_CACHE", "DIECAST_PYTHON", "DIECAST_GLUE_PYTHON", "DIECAST_TRAINING_PYTHON",
+		"XDG_CACHE_HOME", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+}
+
+// shellWithout are this process's variables but for those of these names.
+func shellWithout(names ...string) []string {
 	return slices.DeleteFunc(os.Environ(), func(line string) bool {
 		name, _, _ := strings.Cut(line, "=")
-		return strings.HasPrefix(name, "DIECAST_") ||
-			slices.Contains([]string{"XDG_CACHE_HOME", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}, name)
+		return slices.Contains(names, name)
 	})
 }
 
